@@ -1,0 +1,244 @@
+//! The JSON headers of a batch's frames.
+//!
+//! Times are microseconds since the Unix epoch, UTC. Strings borrow from the traffic while a batch is
+//! written and from the batch while it is read, so neither side copies them.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Longest life of an entry. Each day of expiry is a partition of the store, so that ten years are
+/// plenty; what shall live longer has no TTL.
+pub const MAX_TTL_DAYS: u32 = 3650;
+
+/// One half of an exchange, without its body: the body's bytes follow the header in the frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// Shared by both halves of an exchange. A `UUIDv7`.
+    pub exchange_id: Uuid,
+    /// Which half this is.
+    #[serde(rename = "type")]
+    pub half: Half,
+    /// Whose data this is. Never empty.
+    #[serde(borrow)]
+    pub user_id: Cow<'a, str>,
+    /// What the entry is filed under. Begins with a slash.
+    #[serde(borrow)]
+    pub endpoint: Cow<'a, str>,
+    /// HTTP method.
+    #[serde(borrow)]
+    pub method: Cow<'a, str>,
+    /// Path without the query.
+    #[serde(borrow)]
+    pub path: Cow<'a, str>,
+    /// Query without the question mark.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Cow<'a, str>>,
+    /// `:authority` or `Host`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Cow<'a, str>>,
+    /// Name of the proxy's route.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Cow<'a, str>>,
+    /// Status of the response, also on the request's half. Absent when no response began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Constants and values taken from the traffic, as the route's configuration says.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// How the exchange finds its session. Absent: it belongs to none.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionRule<'a>>,
+    /// Days until the entry expires, counted from `started_at`. At most [`MAX_TTL_DAYS`].
+    /// Absent: kept until deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_days: Option<NonZeroU32>,
+    /// Whether the body is stored compressed.
+    #[serde(default, skip_serializing_if = "KeepCompressed::is_auto")]
+    pub compress: KeepCompressed,
+    /// When the exchange's request began.
+    pub started_at: u64,
+    /// When the first byte of this half was seen: its headers.
+    pub first_byte_at: u64,
+    /// When the last byte of this half was seen.
+    pub ended_at: u64,
+    /// Size of the whole body in bytes, which may be more than was kept.
+    pub body_size: u64,
+    /// XXH3-128 of the whole body, 32 hex digits. Absent when the body was not read.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub body_xxh3: Option<Cow<'a, str>>,
+    /// `content-type` as sent.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<Cow<'a, str>>,
+    /// `content-encoding` as sent. The body's bytes are still in that encoding.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<Cow<'a, str>>,
+    /// The body was longer than the route's cap: only its beginning was kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    /// The body was given up because the producer's buffer was full.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub body_dropped: bool,
+    /// How the exchange ended.
+    pub completion: Completion,
+    /// `x-request-id`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Cow<'a, str>>,
+    /// W3C `traceparent`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Cow<'a, str>>,
+}
+
+/// Which half of an exchange a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// What the client sent.
+    Request,
+    /// What the client was answered.
+    Response,
+}
+
+impl Half {
+    /// The name used in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// How the collector finds the session that an exchange belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionRule<'a> {
+    /// The client named it: all of the user's exchanges with this text share a session.
+    Id(#[serde(borrow)] Cow<'a, str>),
+    /// Found by time: joins the user's latest session if that was active within so many minutes.
+    TimeoutMinutes(NonZeroU32),
+}
+
+/// Whether a body is stored compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepCompressed {
+    /// The collector decides by size and content type.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl KeepCompressed {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's skip_serializing_if passes a reference"
+    )]
+    const fn is_auto(&self) -> bool {
+        matches!(self, Self::Auto)
+    }
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completion {
+    /// Both halves were seen to their end.
+    Complete,
+    /// The client left before the response was whole.
+    ClientAborted,
+    /// The upstream broke off.
+    UpstreamReset,
+    /// The proxy itself answered.
+    LocalReply,
+    /// A time limit of the proxy ended it.
+    Timeout,
+}
+
+impl Completion {
+    /// Every way an exchange can end.
+    pub const ALL: [Self; 5] = [
+        Self::Complete,
+        Self::ClientAborted,
+        Self::UpstreamReset,
+        Self::LocalReply,
+        Self::Timeout,
+    ];
+
+    /// The name used in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientAborted => "client_aborted",
+            Self::UpstreamReset => "upstream_reset",
+            Self::LocalReply => "local_reply",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// An account of records or bodies that a producer lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Why they were lost.
+    pub reason: GapReason,
+    /// How many records; bodies lost from records that arrived count nothing here.
+    pub records: u64,
+    /// How many bytes of bodies.
+    pub bytes: u64,
+    /// When the first of them was lost.
+    pub from: u64,
+    /// When the last of them was lost.
+    pub to: u64,
+}
+
+/// Why a producer lost records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The buffer was full, so the record was not kept.
+    BufferFull,
+    /// The buffer was nearly full, so the record was kept without its body.
+    BodyDropped,
+    /// The record alone is larger than a batch may be.
+    RecordTooLarge,
+    /// The collector refused the batch as malformed or too large.
+    BatchRefused,
+}
+
+impl GapReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [
+        Self::BufferFull,
+        Self::BodyDropped,
+        Self::RecordTooLarge,
+        Self::BatchRefused,
+    ];
+
+    /// The name used in JSON, in metrics and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BufferFull => "buffer_full",
+            Self::BodyDropped => "body_dropped",
+            Self::RecordTooLarge => "record_too_large",
+            Self::BatchRefused => "batch_refused",
+        }
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}

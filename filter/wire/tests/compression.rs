@@ -1,0 +1,46 @@
+//! Compression as a property: what goes in comes out, and never more than the limit.
+
+use dossier_wire::Compression;
+use dossier_wire::compression::{InflateError, inflate};
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn compressed_bytes_come_back(raw in prop::collection::vec(any::<u8>(), 0..5000)) {
+        for compression in [Compression::Fast, Compression::Best] {
+            let sent = compression.compress(raw.clone());
+            prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw.clone());
+        }
+        prop_assert_eq!(Compression::None.compress(raw.clone()), raw);
+    }
+
+    #[test]
+    fn noise_never_panics_nor_passes_the_limit(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(bytes) = inflate(&noise, 100) {
+            prop_assert!(bytes.len() <= 100);
+        }
+    }
+}
+
+#[test]
+fn a_bomb_stops_at_the_limit() {
+    let bomb = Compression::Best.compress(vec![0; 10 << 20]);
+    assert!(bomb.len() < 20_000);
+    assert_eq!(
+        inflate(&bomb, 1 << 20),
+        Err(InflateError::TooLong { limit: 1 << 20 })
+    );
+}
+
+#[test]
+fn a_cut_or_damaged_stream_is_malformed() {
+    let mut sent = Compression::Fast
+        .compress(b"a batch of records, some of them alike, some of them not".to_vec());
+    assert_eq!(
+        inflate(&sent[..sent.len() - 1], 1000),
+        Err(InflateError::Malformed)
+    );
+    let last = sent.len() - 1;
+    sent[last] ^= 1;
+    assert_eq!(inflate(&sent, 1000), Err(InflateError::Malformed));
+}
