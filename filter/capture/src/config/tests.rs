@@ -1,0 +1,304 @@
+//! What a configuration may say, and how its faults are told.
+
+use std::time::Duration;
+
+use dossier_wire::{Compression, KeepCompressed};
+use serde_json::{Value, json};
+
+use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn parse(value: &Value) -> Result<Config, Problems> {
+    Config::parse(value.to_string().as_bytes())
+}
+
+fn faults(value: &Value) -> Vec<String> {
+    parse(value)
+        .unwrap_err()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn with(key: &str, value: Value) -> Value {
+    let mut config = json!({"collector": {"cluster": "c"}});
+    config[key] = value;
+    config
+}
+
+fn plan(config: &Config, path: &str, metadata: Option<&Value>) -> Plan {
+    let bytes = metadata.map(serialised_metadata);
+    let subject = Subject {
+        path: path.as_bytes(),
+    };
+    let unexpected = |problems: &Problems| panic!("{problems}");
+    (*config.rules.plan(&subject, bytes.as_deref(), unexpected)).clone()
+}
+
+#[test]
+fn the_smallest_configuration_records_nothing() {
+    let config = parse(&json!({"collector": {"cluster": "c"}})).unwrap();
+    assert_eq!(
+        config.collector,
+        Collector {
+            cluster: "c".into(),
+            authority: "dossier".into(),
+            path: "/ingest/v1/batches".into(),
+            token: None,
+            timeout: Duration::from_secs(5),
+        }
+    );
+    assert_eq!(config.batch, Batch::default());
+    assert_eq!(config.buffer_bytes, 16 << 20);
+    assert_eq!(plan(&config, "/", None).storage, Storage::None);
+    assert_eq!(plan(&config, "/", None).max_body_bytes, 65_536);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(&json!({
+        "collector": {"cluster": "c", "authority": "a", "path": "/p", "token": "secret", "timeout": "500ms"},
+        "batch": {"max_records": 10.0, "max_bytes": "64KiB", "max_delay": "2s", "compression": "best"},
+        "buffer": {"max_bytes": 2_097_152},
+        "user": [{"header": "X-User-Id"}, {"header": "x-account"}],
+        "defaults": {"storage_type": "response"},
+        "routes": [{
+            "match": {"path": {"prefix": "/api/"}},
+            "capture": {
+                "storage_type": "both", "ttl_days": 30.0, "session_timeout_minutes": 60,
+                "compress": true, "metadata": {"model": "gpt-4", "n": 4.0, "on": true},
+                "max_body_bytes": "1KiB", "endpoint": "/api/{x}",
+            },
+        }],
+    }))
+    .unwrap();
+    assert_eq!(
+        config.collector.token,
+        Some(Token::Literal("secret".into()))
+    );
+    assert_eq!(config.batch.max_records, 10);
+    assert_eq!(config.batch.compression, Compression::Best);
+    assert_eq!(config.buffer_bytes, 2 << 20);
+    assert_eq!(config.user_headers, ["x-user-id", "x-account"]);
+    assert_eq!(plan(&config, "/other", None).storage, Storage::Response);
+    let plan = plan(&config, "/api/x", None);
+    assert_eq!(plan.storage, Storage::Both);
+    assert_eq!(plan.ttl_days.unwrap().get(), 30);
+    assert_eq!(plan.session_timeout_minutes.unwrap().get(), 60);
+    assert_eq!(plan.compress, KeepCompressed::Always);
+    assert_eq!(
+        Value::Object(plan.metadata),
+        json!({"model": "gpt-4", "n": 4, "on": true})
+    );
+    assert_eq!(plan.max_body_bytes, 1024);
+    assert_eq!(plan.endpoint.as_deref(), Some("/api/{x}"));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn faults_name_the_path_the_expectation_and_what_was_found() {
+    let route = |capture: Value| with("routes", json!([{"match": {}, "capture": capture}]));
+    for (config, expected) in [
+        (
+            json!([]),
+            ": expected an object with collector and routes, got a list of 0",
+        ),
+        (
+            json!({}),
+            "collector: expected an object with cluster, got nothing",
+        ),
+        (
+            json!({"collector": {}}),
+            "collector.cluster: expected the name of an Envoy cluster, got nothing",
+        ),
+        (
+            with("colector", json!(1)),
+            "colector: unknown key, did you mean collector?",
+        ),
+        (
+            with("batch", json!(3)),
+            "batch: expected an object with max_records, max_bytes, max_delay and compression, got 3",
+        ),
+        (
+            with("batch", json!({"max_records": 1})),
+            "batch.max_records: expected a whole number from 2 to 10000, got 1",
+        ),
+        (
+            with("batch", json!({"max_bytes": "4MB"})),
+            "batch.max_bytes: expected a size, such as \"64KiB\" or 65536, from 16KiB to 3MiB, got \"4MB\"",
+        ),
+        (
+            with("batch", json!({"max_delay": 1})),
+            "batch.max_delay: expected a duration with its unit, such as \"500ms\" or \"5s\", from 10ms to 1m, got 1",
+        ),
+        (
+            with("batch", json!({"compression": "gzip"})),
+            "batch.compression: expected one of none, fast, best, got \"gzip\"",
+        ),
+        (
+            json!({"collector": {"cluster": "c"}, "batch": {"max_bytes": "1MiB"}, "buffer": {"max_bytes": "1MiB"}}),
+            "buffer.max_bytes: expected at least twice batch.max_bytes, so that one batch fills while another is sent, got \"1MiB\"",
+        ),
+        (
+            with("user", json!([{"header": "x user"}])),
+            "user[0].header: expected the name of a request header, got \"x user\"",
+        ),
+        (
+            with("user", json!([{"jwt_claim": "sub"}])),
+            "user[0].header: expected the name of a request header, got nothing",
+        ),
+        (
+            with("routes", json!([{"capture": {}}])),
+            "routes[0].match: expected an object with path, got nothing",
+        ),
+        (
+            with(
+                "routes",
+                json!([{"match": {"path": {"prefix": "api"}}, "capture": {}}]),
+            ),
+            "routes[0].match.path.prefix: expected a path that begins with a slash, got \"api\"",
+        ),
+        (
+            with(
+                "routes",
+                json!([{"match": {"methods": ["GET"]}, "capture": {}}]),
+            ),
+            "routes[0].match.methods: unknown key, expected one of path",
+        ),
+        (
+            route(json!({"ttl_days": "30d"})),
+            "routes[0].capture.ttl_days: expected a whole number of days from 1 to 3650, got \"30d\"",
+        ),
+        (
+            route(json!({"ttl_days": 0})),
+            "routes[0].capture.ttl_days: expected a whole number of days from 1 to 3650, got 0",
+        ),
+        (
+            route(json!({"ttl_days": null})),
+            "routes[0].capture.ttl_days: expected a whole number of days from 1 to 3650, got nothing",
+        ),
+        (
+            route(json!({"compress": "yes"})),
+            "routes[0].capture.compress: expected true, false or \"auto\", got \"yes\"",
+        ),
+        (
+            route(json!({"metadata": {"tokens": {"response_json": "$.usage"}}})),
+            "routes[0].capture.metadata.tokens: expected a constant: a text of at most 1024 bytes, a number, true or false, got an object",
+        ),
+        (
+            route(json!({"max_body_bytes": "2MiB"})),
+            "routes[0].capture.max_body_bytes: expected a size, such as \"64KiB\" or 65536, from 0B to 1MiB, got \"2MiB\"",
+        ),
+        (
+            route(json!({"storage_typ": "both"})),
+            "routes[0].capture.storage_typ: unknown key, did you mean storage_type?",
+        ),
+    ] {
+        let found = faults(&config);
+        assert!(
+            found.iter().any(|fault| fault == expected),
+            "{expected}\nis not in {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let found = faults(&json!({
+        "collector": {"cluster": "", "timeout": "1h"},
+        "routes": [{"match": {}, "capture": {"ttl_days": 0, "compress": 1}}, 7],
+        "redact": {},
+    }));
+    assert_eq!(found.len(), 6, "{found:#?}");
+}
+
+#[test]
+fn text_that_is_no_json_is_refused_without_quoting_it() {
+    let text = |bytes: &[u8]| Config::parse(bytes).unwrap_err().to_string();
+    assert!(text(b" \n").contains("is empty"));
+    assert_eq!(
+        text(b"{\n \"token\": s3cret}"),
+        "the configuration is not JSON: see line 2, column 11"
+    );
+}
+
+#[test]
+fn a_token_is_never_shown() {
+    for token in [
+        json!("s3cret with space"),
+        json!("${s3cret"),
+        json!(["s3cret"]),
+        json!("${9s3cret}"),
+    ] {
+        let config = json!({"collector": {"cluster": "c", "token": token}});
+        let found = faults(&config).join("\n");
+        assert!(found.starts_with("collector.token: expected"), "{found}");
+        assert!(!found.contains("s3cret"), "{found}");
+    }
+    assert_eq!(
+        format!("{:?}", Token::Literal("s3cret".into())),
+        "Literal(…)"
+    );
+}
+
+#[test]
+fn a_token_may_stand_in_the_environment() {
+    let config = json!({"collector": {"cluster": "c", "token": "${INGEST_TOKEN}"}});
+    let token = parse(&config).unwrap().collector.token.unwrap();
+    let set = |name: &str| (name == "INGEST_TOKEN").then(|| "s3cret".to_owned());
+    assert_eq!(token.resolve(set), Ok("s3cret".to_owned()));
+    let unset = token.resolve(|_| None).unwrap_err().to_string();
+    assert!(unset.contains("INGEST_TOKEN is not set"), "{unset}");
+    let bad = token
+        .resolve(|_| Some("s3\ncret".to_owned()))
+        .unwrap_err()
+        .to_string();
+    assert!(!bad.contains("s3"), "{bad}");
+}
+
+#[test]
+fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() {
+    let config = parse(&json!({
+        "collector": {"cluster": "c"},
+        "defaults": {"storage_type": "request", "ttl_days": 1, "metadata": {"a": "default", "b": "default"}},
+        "routes": [
+            {"match": {"path": {"prefix": "/a/"}}, "capture": {"ttl_days": 2, "metadata": {"a": "rule"}}},
+            {"match": {"path": {"prefix": "/"}}, "capture": {"ttl_days": 3}},
+        ],
+    }))
+    .unwrap();
+    let days = |plan: &Plan| plan.ttl_days.unwrap().get();
+    let first = plan(&config, "/a/b", None);
+    assert_eq!((days(&first), first.storage), (2, Storage::Request));
+    assert_eq!(
+        Value::Object(first.metadata),
+        json!({"a": "rule", "b": "default"})
+    );
+    assert_eq!(days(&plan(&config, "/b", None)), 3);
+    assert_eq!(days(&plan(&config, "*", None)), 1);
+
+    let metadata = json!({"dossier": {"storage_type": "both", "metadata": {"b": "route"}}});
+    for _ in 0..2 {
+        let first = plan(&config, "/a/b", Some(&metadata));
+        assert_eq!((days(&first), first.storage), (2, Storage::Both));
+        assert_eq!(
+            Value::Object(first.metadata),
+            json!({"a": "rule", "b": "route"})
+        );
+        assert_eq!(days(&plan(&config, "/b", Some(&metadata))), 3);
+    }
+}
+
+#[test]
+fn bad_route_metadata_is_told_once_and_overrides_nothing() {
+    let config = parse(&with("defaults", json!({"storage_type": "request"}))).unwrap();
+    let bytes = serialised_metadata(&json!({"dossier": {"storage_type": "both", "ttl_days": 0}}));
+    let mut told = 0;
+    for _ in 0..3 {
+        let subject = Subject { path: b"/" };
+        let plan = config.rules.plan(&subject, Some(&bytes), |_| told += 1);
+        assert_eq!(plan.storage, Storage::Request);
+    }
+    assert_eq!(told, 1);
+}

@@ -1,0 +1,36 @@
+//! Counters gathered in the VM and handed to the host now and then: a hostcall for each event would
+//! cost more than the event.
+
+use std::cell::Cell;
+
+use crate::host::{Counter, Host};
+
+/// What was counted since the last flush.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    counts: [Cell<u64>; Counter::ALL.len()],
+    outbox_bytes: Cell<u64>,
+}
+
+impl Stats {
+    pub(crate) fn count(&self, counter: Counter, by: u64) {
+        if let Some(count) = self.counts.get(counter as usize) {
+            count.set(count.get().saturating_add(by));
+        }
+    }
+
+    /// Hands over everything that changed.
+    pub(crate) fn flush(&self, host: &impl Host, held: usize) {
+        for (counter, count) in Counter::ALL.into_iter().zip(&self.counts) {
+            let by = count.take();
+            if by > 0 {
+                host.count(counter, by);
+            }
+        }
+        let held = held as u64;
+        let before = self.outbox_bytes.replace(held);
+        if held != before {
+            host.outbox_bytes_changed(held.cast_signed().wrapping_sub(before.cast_signed()));
+        }
+    }
+}

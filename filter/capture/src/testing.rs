@@ -1,0 +1,277 @@
+//! A proxy made of memory, for tests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dossier_wire::compression::inflate;
+use dossier_wire::{BATCH_ID_HEADER, Batch, Gap, Half, Item, Record};
+use serde_json::{Value, json};
+
+use crate::exchange::Exchange;
+use crate::headers::Headers;
+use crate::headers::tests::headers;
+use crate::host::{Counter, Dispatch, Host, Level, Post, Stream};
+use crate::outbox::Answer;
+use crate::vm::{Plugin, Vm};
+
+/// A host whose clocks stand still until they are moved.
+#[derive(Debug)]
+pub(crate) struct FakeHost {
+    pub(crate) wall: Cell<u64>,
+    pub(crate) steady: Cell<u64>,
+    pub(crate) has_random: Cell<bool>,
+    pub(crate) random_calls: Cell<u32>,
+    pub(crate) lines: RefCell<Vec<String>>,
+    pub(crate) counts: RefCell<BTreeMap<Counter, u64>>,
+    pub(crate) outbox_bytes: Cell<i64>,
+    seed: Cell<u64>,
+}
+
+impl FakeHost {
+    pub(crate) fn new() -> Self {
+        Self {
+            wall: Cell::new(1_700_000_000_000_000),
+            steady: Cell::new(1_000_000),
+            has_random: Cell::new(true),
+            random_calls: Cell::new(0),
+            lines: RefCell::default(),
+            counts: RefCell::default(),
+            outbox_bytes: Cell::new(0),
+            seed: Cell::new(1),
+        }
+    }
+
+    pub(crate) fn advance(&self, micros: u64) {
+        self.wall.set(self.wall.get() + micros);
+        self.steady.set(self.steady.get() + micros);
+    }
+
+    pub(crate) fn counted(&self, counter: Counter) -> u64 {
+        self.counts.borrow().get(&counter).copied().unwrap_or(0)
+    }
+}
+
+impl Host for FakeHost {
+    fn wall_clock(&self) -> u64 {
+        self.wall.get()
+    }
+
+    fn steady_clock(&self) -> u64 {
+        self.steady.get()
+    }
+
+    fn random(&self, buffer: &mut [u8]) -> bool {
+        self.random_calls.set(self.random_calls.get() + 1);
+        if self.has_random.get() {
+            for byte in buffer {
+                // splitmix64: well spread and repeatable.
+                let mut next = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+                self.seed.set(next);
+                next = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                next = (next ^ (next >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                *byte = next.to_le_bytes()[7];
+            }
+        }
+        self.has_random.get()
+    }
+
+    fn log(&self, _: Level, line: &str) {
+        self.lines.borrow_mut().push(line.to_owned());
+    }
+
+    fn count(&self, counter: Counter, by: u64) {
+        *self.counts.borrow_mut().entry(counter).or_default() += by;
+    }
+
+    fn outbox_bytes_changed(&self, by: i64) {
+        self.outbox_bytes.set(self.outbox_bytes.get() + by);
+    }
+}
+
+/// One stream's callbacks' surroundings.
+#[derive(Debug, Default)]
+pub(crate) struct FakeStream {
+    pub(crate) request: Option<Headers>,
+    pub(crate) response: Option<Headers>,
+    pub(crate) chunk: Vec<u8>,
+    pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+}
+
+impl FakeStream {
+    pub(crate) fn request(pairs: &[(&str, &str)]) -> Self {
+        Self {
+            request: Some(headers(pairs)),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn respond(&mut self, pairs: &[(&str, &str)]) {
+        self.response = Some(headers(pairs));
+    }
+
+    pub(crate) fn set(&mut self, path: &str, value: &[u8]) {
+        self.attributes.insert(path.to_owned(), value.to_vec());
+    }
+}
+
+impl Stream for FakeStream {
+    fn headers(&self, half: Half) -> Option<Headers> {
+        match half {
+            Half::Request => self.request.clone(),
+            Half::Response => self.response.clone(),
+        }
+    }
+
+    fn body(&self, _: Half, start: usize, length: usize) -> Option<Vec<u8>> {
+        self.chunk.get(start..start + length).map(<[u8]>::to_vec)
+    }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.attributes.get(&path.join(".")).cloned()
+    }
+}
+
+/// Calls that were begun, the newest last.
+#[derive(Debug, Default)]
+pub(crate) struct FakeDispatch {
+    pub(crate) calls: RefCell<Vec<Call>>,
+    pub(crate) refuses: Cell<bool>,
+    tokens: Cell<u32>,
+}
+
+/// A call as the proxy got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) token: u32,
+    pub(crate) cluster: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Dispatch for FakeDispatch {
+    fn post(&self, post: &Post<'_>) -> Option<u32> {
+        if self.refuses.get() {
+            return None;
+        }
+        let token = self.tokens.get();
+        self.tokens.set(token + 1);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.calls.borrow_mut().push(Call {
+            token,
+            cluster: post.cluster.to_owned(),
+            headers: post.headers.iter().map(owned).collect(),
+            body: post.body.to_vec(),
+        });
+        Some(token)
+    }
+}
+
+/// A configured VM with a collector made of memory.
+pub(crate) struct Rig {
+    pub(crate) vm: Vm<FakeHost>,
+    pub(crate) plugin: Rc<Plugin>,
+    pub(crate) dispatch: FakeDispatch,
+}
+
+/// The root context that a [`Rig`] is configured with.
+pub(crate) const ROOT: u32 = 1;
+
+impl Rig {
+    /// Records everything under `/`; `extra` adds to the configuration or overrides it.
+    pub(crate) fn new(extra: &Value) -> Self {
+        let vm = Vm::new(FakeHost::new());
+        let plugin = vm.configure(ROOT, &configuration(extra), |_| None).unwrap();
+        Self {
+            vm,
+            plugin,
+            dispatch: FakeDispatch::default(),
+        }
+    }
+
+    /// One whole exchange whose halves carry the same body.
+    pub(crate) fn exchange(&self, body: &[u8]) {
+        let host = self.vm.host();
+        let mut stream = FakeStream::request(&[
+            (":method", "POST"),
+            (":path", "/api/x?a=1"),
+            (":authority", "example"),
+            ("x-user-id", "alice"),
+        ]);
+        let mut exchange = Exchange::new(Rc::clone(&self.plugin));
+        exchange.request_head(host, &stream, body.is_empty());
+        stream.chunk = body.to_vec();
+        if !body.is_empty() {
+            exchange.request_chunk(host, &stream, body.len(), true);
+        }
+        stream.respond(&[(":status", "200")]);
+        exchange.response_head(host, &stream, body.is_empty());
+        if !body.is_empty() {
+            exchange.response_chunk(host, &stream, body.len(), true);
+        }
+        exchange.finish(host, &stream);
+    }
+
+    /// Lets so much time pass, and wakes the root context.
+    pub(crate) fn tick(&self, micros: u64) {
+        self.vm.host().advance(micros);
+        self.vm.tick(ROOT, &self.dispatch);
+    }
+
+    /// The collector answers a call.
+    pub(crate) fn answer(&self, call: &Call, status: Option<u16>, retry_after: Option<u64>) {
+        let answer = Answer {
+            status,
+            retry_after,
+        };
+        self.vm.answered(ROOT, call.token, answer, &self.dispatch);
+    }
+
+    /// The calls begun since the last time.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.dispatch.calls.borrow_mut().drain(..).collect()
+    }
+
+    /// Bytes that count against the budget.
+    pub(crate) fn held(&self) -> usize {
+        self.plugin.shared.budget.held()
+    }
+}
+
+/// A configuration that records everything, with changes.
+pub(crate) fn configuration(extra: &Value) -> Vec<u8> {
+    let mut whole = json!({
+        "collector": {"cluster": "collector"},
+        "user": [{"header": "x-user-id"}],
+        "defaults": {"storage_type": "both", "ttl_days": 30},
+    });
+    for (key, value) in extra.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    whole.to_string().into_bytes()
+}
+
+impl Call {
+    /// The batch's id.
+    pub(crate) fn id(&self) -> String {
+        self.headers[BATCH_ID_HEADER].clone()
+    }
+
+    /// What the batch holds: records with their bodies, and accounts of losses.
+    pub(crate) fn content(&self) -> (Vec<(Record<'static>, Vec<u8>)>, Vec<Gap>) {
+        let raw = match self.headers.get("content-encoding") {
+            Some(_) => inflate(&self.body, 1 << 26).unwrap(),
+            None => self.body.clone(),
+        };
+        // Tests end soon, and with them what they leak.
+        let raw: &'static [u8] = raw.leak();
+        let (mut records, mut gaps) = (Vec::new(), Vec::new());
+        for frame in Batch::parse(raw).unwrap().frames() {
+            match frame.item().unwrap() {
+                Item::Record(record, body) => records.push((*record, body.to_vec())),
+                Item::Gap(gap) => gaps.push(gap),
+            }
+        }
+        (records, gaps)
+    }
+}

@@ -1,0 +1,107 @@
+//! The root context: one plugin configuration in one VM.
+
+use std::rc::Rc;
+
+use dossier_capture::host::{Dispatch, Host, Level, Post};
+use dossier_capture::outbox::Answer;
+use dossier_capture::vm::{Plugin, Vm};
+use proxy_wasm::hostcalls::dispatch_http_call;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::host::{self, Envoy};
+use crate::stream::{Ignored, Stream};
+
+thread_local! {
+    /// A VM has one thread; all of its contexts share this.
+    static VM: Rc<Vm<Envoy>> = Rc::new(Vm::new(Envoy::default()));
+}
+
+/// A root context.
+pub(crate) struct Root {
+    id: u32,
+    vm: Rc<Vm<Envoy>>,
+    plugin: Option<Rc<Plugin>>,
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self {
+            id,
+            vm: VM.with(Rc::clone),
+            plugin: None,
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, _: usize, _: usize) {
+        let answer = if headers == 0 {
+            Answer::default()
+        } else {
+            host::answer()
+        };
+        self.vm.answered(self.id, token, answer, &Caller);
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.vm.retire(self.id);
+        true
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        let configuration = host::plugin_configuration().unwrap_or_default();
+        let Some(plugin) = self
+            .vm
+            .configure(self.id, &configuration, host::environment)
+        else {
+            return false;
+        };
+        host::set_tick_period(plugin.tick_period());
+        let line = format!(
+            "dossier: version {} ({}), {} routes",
+            env!("CARGO_PKG_VERSION"),
+            env!("DOSSIER_COMMIT"),
+            plugin.routes(),
+        );
+        self.vm.host().log(Level::Info, &line);
+        self.plugin = Some(plugin);
+        true
+    }
+
+    fn on_tick(&mut self) {
+        self.vm.tick(self.id, &Caller);
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.plugin {
+            Some(plugin) => Box::new(Stream::new(Rc::clone(&self.vm), Rc::clone(plugin))),
+            // Only a configured context gets streams; if a host thinks otherwise, they pass.
+            None => Box::new(Ignored),
+        })
+    }
+}
+
+/// Makes calls in the name of the root context whose callback runs. It is the one hostcall that goes
+/// through the SDK, whose dispatcher has to know the token.
+struct Caller;
+
+impl Dispatch for Caller {
+    fn post(&self, post: &Post<'_>) -> Option<u32> {
+        let headers = post.headers.clone();
+        dispatch_http_call(
+            post.cluster,
+            headers,
+            Some(post.body),
+            Vec::new(),
+            post.timeout,
+        )
+        .ok()
+    }
+}
