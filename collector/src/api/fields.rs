@@ -1,0 +1,288 @@
+//! Reads the fields of a JSON request and gathers everything that is wrong with them.
+
+use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
+use time::macros::{format_description, time};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::http::error::{ApiError, FieldError};
+
+/// Names closer than this are worth suggesting.
+const SIMILAR: f64 = 0.7;
+
+/// The fields of one request. A field that is null counts as absent.
+#[derive(Debug)]
+pub struct Fields {
+    given: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+/// Which end of a day a bare date stands for.
+#[derive(Debug, Clone, Copy)]
+pub enum DayEdge {
+    /// Its first instant.
+    Start,
+    /// Its last microsecond.
+    End,
+}
+
+impl Fields {
+    /// Reads a body. Fields that are not in `known` are errors, told by [`Fields::finish`].
+    ///
+    /// # Errors
+    /// [`ApiError::NotJson`]
+    pub fn parse(body: &[u8], known: &[&str]) -> Result<Self, ApiError> {
+        let Ok(Value::Object(mut given)) = serde_json::from_slice(body) else {
+            return Err(ApiError::NotJson);
+        };
+        given.retain(|_, value| !value.is_null());
+        let mut fields = Self {
+            given,
+            errors: Vec::new(),
+        };
+        let unknown: Vec<_> = fields
+            .given
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+            .cloned()
+            .collect();
+        for name in unknown {
+            let message = match nearest(&name, known) {
+                Some(near) => format!("there is no such field; did you mean {near}?"),
+                None => format!("there is no such field; there are {}", known.join(", ")),
+            };
+            fields.error(&name, message, "unknown_field");
+        }
+        Ok(fields)
+    }
+
+    /// Notes that a field is wrong.
+    pub fn error(&mut self, field: &str, message: impl Into<String>, kind: &'static str) {
+        self.errors.push(FieldError {
+            field: field.to_owned(),
+            message: message.into(),
+            kind,
+        });
+    }
+
+    /// Whether a field is given, valid or not.
+    #[must_use]
+    pub fn has(&self, field: &str) -> bool {
+        self.given.contains_key(field)
+    }
+
+    /// A text of 1 to `most` bytes, without NUL, which Postgres cannot hold.
+    pub fn text(&mut self, field: &str, most: usize) -> Option<String> {
+        let expected = || format!("expected a text of 1 to {most} bytes without NUL");
+        match self.given.get(field)? {
+            Value::String(text) if (1..=most).contains(&text.len()) && !text.contains('\0') => {
+                Some(text.clone())
+            }
+            Value::String(_) => self.refuse(field, expected(), "value_error"),
+            _ => self.refuse(field, expected(), "type_error"),
+        }
+    }
+
+    /// A whole number within bounds.
+    pub fn integer(&mut self, field: &str, least: i64, most: i64) -> Option<i64> {
+        let value = self.given.get(field)?;
+        let expected = format!("expected a whole number from {least} to {most}");
+        match value.as_i64() {
+            Some(number) if (least..=most).contains(&number) => Some(number),
+            Some(_) => self.refuse(field, expected, "value_error"),
+            None => self.refuse(field, expected, "type_error"),
+        }
+    }
+
+    /// A UUID.
+    pub fn uuid(&mut self, field: &str) -> Option<Uuid> {
+        match self.given.get(field)?.as_str().map(Uuid::try_parse) {
+            Some(Ok(id)) => Some(id),
+            Some(Err(_)) => self.refuse(field, "expected a UUID", "value_error"),
+            None => self.refuse(field, "expected a UUID", "type_error"),
+        }
+    }
+
+    /// One of several words, in any case.
+    pub fn choice<T: Copy>(&mut self, field: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.given.get(field)?;
+        let chosen = value.as_str().and_then(|text| {
+            choices
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(text))
+                .map(|(_, choice)| *choice)
+        });
+        if chosen.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            return self.refuse(
+                field,
+                format!("expected one of {}", names.join(", ")),
+                "value_error",
+            );
+        }
+        chosen
+    }
+
+    /// A list of words, each one of several.
+    pub fn choices<T: Copy>(&mut self, field: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        let value = self.given.get(field)?;
+        let chosen = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| {
+                    let text = item.as_str()?;
+                    choices
+                        .iter()
+                        .find(|(name, _)| *name == text)
+                        .map(|(_, choice)| *choice)
+                })
+                .collect::<Option<Vec<T>>>()
+        });
+        if chosen.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            return self.refuse(
+                field,
+                format!("expected a list of {}", names.join(", ")),
+                "value_error",
+            );
+        }
+        chosen
+    }
+
+    /// An RFC 3339 instant with any offset, or a bare date, which stands for an edge of that UTC day.
+    pub fn instant(&mut self, field: &str, edge: DayEdge) -> Option<OffsetDateTime> {
+        let expected =
+            "expected an RFC 3339 time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31";
+        let Some(text) = self.given.get(field)?.as_str() else {
+            return self.refuse(field, expected, "type_error");
+        };
+        if let Ok(instant) = OffsetDateTime::parse(text, &Rfc3339) {
+            return Some(instant);
+        }
+        let Ok(day) = Date::parse(text, format_description!("[year]-[month]-[day]")) else {
+            return self.refuse(field, expected, "value_error");
+        };
+        Some(match edge {
+            DayEdge::Start => day.midnight().assume_utc(),
+            DayEdge::End => day.with_time(time!(23:59:59.999_999)).assume_utc(),
+        })
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] with every fault found.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::Invalid(self.errors))
+        }
+    }
+
+    fn refuse<T>(
+        &mut self,
+        field: &str,
+        message: impl Into<String>,
+        kind: &'static str,
+    ) -> Option<T> {
+        self.error(field, message, kind);
+        None
+    }
+}
+
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn fields(body: &str) -> Fields {
+        Fields::parse(
+            body.as_bytes(),
+            &["page", "page_size", "endpoint", "start_date", "end_date"],
+        )
+        .unwrap()
+    }
+
+    fn errors(fields: Fields) -> Vec<FieldError> {
+        match fields.finish() {
+            Err(ApiError::Invalid(errors)) => errors,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let mut fields =
+            fields(r#"{"page": 0, "pagesize": 5, "endpoint": 7, "start_date": "yesterday"}"#);
+        fields.integer("page", 1, 100);
+        fields.text("endpoint", 100);
+        fields.instant("start_date", DayEdge::Start);
+        let errors = errors(fields);
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| (error.field.as_str(), error.kind))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("pagesize", "unknown_field"),
+                ("page", "value_error"),
+                ("endpoint", "type_error"),
+                ("start_date", "value_error")
+            ]
+        );
+        assert!(
+            errors[0].message.contains("page_size"),
+            "{}",
+            errors[0].message
+        );
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let mut fields = fields(r#"{"page": null}"#);
+        assert_eq!(fields.integer("page", 1, 9), None);
+        assert!(!fields.has("page"));
+        assert!(fields.finish().is_ok());
+    }
+
+    #[test]
+    fn dates_are_whole_days_and_instants_are_themselves() {
+        let mut fields =
+            fields(r#"{"start_date": "2026-03-01", "end_date": "2026-03-01T00:00:00+02:00"}"#);
+        assert_eq!(
+            fields.instant("start_date", DayEdge::Start),
+            Some(datetime!(2026-03-01 00:00 UTC))
+        );
+        assert_eq!(
+            fields.instant("start_date", DayEdge::End),
+            Some(datetime!(2026-03-01 23:59:59.999_999 UTC))
+        );
+        assert_eq!(
+            fields.instant("end_date", DayEdge::End),
+            Some(datetime!(2026-02-28 22:00 UTC))
+        );
+    }
+
+    #[test]
+    fn only_an_object_is_a_request() {
+        for body in ["", "[]", "7", "{", "null"] {
+            assert!(
+                matches!(Fields::parse(body.as_bytes(), &[]), Err(ApiError::NotJson)),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! HTTP for readers: storage, health, metrics. One file an endpoint.
+
+mod fields;
+mod health;
+mod query;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+/// Largest body of a request to these endpoints.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// The endpoints for readers.
+pub fn routes() -> Router<App> {
+    let storage = Router::new().route("/query", post(query::query));
+    Router::new()
+        .nest("/storage", storage.clone())
+        .nest("/v1/storage", storage)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+}

@@ -1,0 +1,34 @@
+//! What every request handler shares.
+
+use std::sync::Arc;
+
+use crate::http::admission::Admission;
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::store::Store;
+
+/// The parts of a running collector. Cloning it clones handles, not parts.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Counts of everything.
+    pub metrics: Arc<Metrics>,
+    /// Lets batches in as long as there is room.
+    pub admission: Admission,
+}
+
+impl App {
+    /// A collector on this database.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            metrics: Arc::new(Metrics::new()),
+            admission: Admission::default(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The `dossier` command: what it can do, and what it says when it cannot.
+
+mod keys;
+mod migrate;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::logging::{self, Verbosity};
+use crate::model::ids::InvalidUserId;
+use crate::postgres::{self, PostgresError, PrivatePostgres};
+use crate::settings::{Database, SettingsError};
+use crate::store::{Store, StoreError};
+
+/// Keeps what Dossier's Envoy filter records, and answers queries about it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dossier",
+    version,
+    after_help = "\
+Start here:
+  dossier serve                                   a collector with a private Postgres
+  dossier keys create --user alice --role user    a key for alice to read her own data
+  dossier keys create --user proxy --role ingest  a key for the filter to send batches
+
+Every flag can be given as an environment variable, named behind it in brackets."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take batches and answer queries until stopped
+    Serve(serve::Serve),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Migrate),
+    /// Manage API keys
+    Keys(keys::Keys),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The private Postgres.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address.
+    #[error("{address}: {source}: is another program listening there? Choose one with --listen")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A user id.
+    #[error("--user: {0}")]
+    User(#[from] InvalidUserId),
+    /// The operating system.
+    #[error("the operating system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// No random bytes for a key.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(#[from] rand::rngs::SysError),
+    /// The private Postgres stopped while it was needed.
+    #[error(
+        "the private Postgres ended unexpectedly: see postgres/postgres.log in the data folder"
+    )]
+    PostgresEnded,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(match cli.command {
+        Command::Serve(_) => Verbosity::Service,
+        Command::Migrate(_) | Command::Keys(_) => Verbosity::Command,
+    });
+    let outcome = Runtime::new()
+        .map_err(CliError::System)
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match cli.command {
+                    Command::Serve(serve) => serve.run().await,
+                    Command::Migrate(migrate) => migrate.run().await,
+                    Command::Keys(keys) => keys.run().await,
+                }
+            })
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dossier: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A database for a command that ends by itself: the given one, or the private one, which is started
+/// for the while if no collector runs it.
+struct ShortUse {
+    store: Store,
+    started: Option<PrivatePostgres>,
+}
+
+impl ShortUse {
+    async fn open(database: Database) -> Result<Self, CliError> {
+        let (options, started) = match database {
+            Database::Given(options) => (*options, None),
+            Database::Private(folder) => open_private(folder).await?,
+        };
+        Ok(Self {
+            store: Store::new(options, 2),
+            started,
+        })
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+        if let Some(postgres) = self.started {
+            postgres.stop().await;
+        }
+    }
+}
+
+async fn open_private(
+    folder: PathBuf,
+) -> Result<(sqlx::postgres::PgConnectOptions, Option<PrivatePostgres>), CliError> {
+    if let Some(options) = postgres::running(&folder).await {
+        return Ok((options, None));
+    }
+    let postgres = PrivatePostgres::start(&folder).await?;
+    Ok((postgres.options(), Some(postgres)))
+}

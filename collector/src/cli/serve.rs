@@ -1,0 +1,78 @@
+//! `dossier serve`: the collector itself.
+
+use std::future::Future;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use super::CliError;
+use crate::model::clock::Clock;
+use crate::postgres::PrivatePostgres;
+use crate::server;
+use crate::settings::{Database, ServeArgs, Settings};
+use crate::store::Store;
+
+/// Arguments of `dossier serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let settings = Settings::resolve(self.args)?;
+        // Before Postgres is started, so that an early Ctrl-C stops it again.
+        let stop = stop_signal()?;
+        let address = settings.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| CliError::Listen { address, source })?;
+        match settings.database {
+            Database::Given(options) => {
+                serve(
+                    Store::new(*options, settings.max_connections),
+                    listener,
+                    stop,
+                )
+                .await
+            }
+            Database::Private(folder) => {
+                info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
+                let mut postgres = PrivatePostgres::start(&folder).await?;
+                let store = Store::new(postgres.options(), settings.max_connections);
+                let served = tokio::select! {
+                    served = serve(store, listener, stop) => served,
+                    () = postgres.ended() => return Err(CliError::PostgresEnded),
+                };
+                postgres.stop().await;
+                served
+            }
+        }
+    }
+}
+
+async fn serve(
+    store: Store,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), CliError> {
+    store.migrate().await?;
+    let served = server::serve(store.clone(), Clock::system(), listener, stop).await;
+    store.close().await;
+    Ok(served?)
+}
+
+/// Resolves at the first SIGTERM or SIGINT. Listening begins at once, not at the first poll.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

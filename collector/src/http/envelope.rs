@@ -1,0 +1,232 @@
+//! The envelope around every JSON answer, and what is done for every request: an id, a time limit, a
+//! log line, a count.
+//!
+//! Handlers return a [`Success`] or an [`ApiError`]; both travel as an extension of the response until
+//! [`wrap`] writes them down, because only it knows the request's id and how long the answer took.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use tracing::{debug, info};
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::app::App;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// No answer takes longer; statements of Postgres are cut off before.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
+
+/// A good answer.
+#[derive(Debug)]
+pub struct Success<T> {
+    message: &'static str,
+    data: T,
+    warnings: Vec<Warning>,
+}
+
+impl<T> Success<T> {
+    /// An answer without warnings.
+    pub const fn new(message: &'static str, data: T) -> Self {
+        Self {
+            message,
+            data,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Adds warnings, the most severe first, each code once.
+    #[must_use]
+    pub fn with_warnings(mut self, mut warnings: Vec<Warning>) -> Self {
+        warnings.sort_by_key(|warning| std::cmp::Reverse(warning.severity));
+        warnings.dedup_by_key(|warning| warning.code);
+        self.warnings = warnings;
+        self
+    }
+}
+
+/// Something that the caller should know about a good answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Warning {
+    /// Stable name.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// For programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// How much a warning matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Severity {
+    /// Good to know.
+    Low,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    success: bool,
+    message: &'a str,
+    data: Option<&'a RawValue>,
+    warnings: &'a [Warning],
+    metadata: Metadata<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    request_id: &'a str,
+    took_ms: f64,
+}
+
+/// What a handler said, on its way to [`wrap`].
+#[derive(Clone)]
+enum Said {
+    Well {
+        message: &'static str,
+        data: std::sync::Arc<RawValue>,
+        warnings: Vec<Warning>,
+    },
+    Badly(std::sync::Arc<ApiError>),
+}
+
+impl<T: Serialize> IntoResponse for Success<T> {
+    fn into_response(self) -> Response {
+        let said = match to_raw_value(&self.data) {
+            Ok(data) => Said::Well {
+                message: self.message,
+                data: data.into(),
+                warnings: self.warnings,
+            },
+            Err(error) => Said::Badly(
+                ApiError::internal("the answer cannot be written as JSON", error).into(),
+            ),
+        };
+        carry(said)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        carry(Said::Badly(self.into()))
+    }
+}
+
+fn carry(said: Said) -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(said);
+    response
+}
+
+/// The outermost layer of every request.
+pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let request_id = request_id(request.headers());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+
+    let mut response = match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::TimedOut.into_response(),
+    };
+    if let Some(said) = response.extensions_mut().remove::<Said>() {
+        response = write(&said, &request_id, begin.elapsed());
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+
+    let status = response.status().as_u16();
+    let took = begin.elapsed();
+    app.metrics.request(&route, status, took.as_secs_f64());
+    let took_ms = milliseconds(took);
+    if route.contains("/storage/") {
+        info!(%request_id, %method, route, status, took_ms, "answered");
+    } else {
+        debug!(%request_id, %method, route, status, took_ms, "answered");
+    }
+    response
+}
+
+fn write(said: &Said, request_id: &str, took: Duration) -> Response {
+    let metadata = Metadata {
+        request_id,
+        took_ms: milliseconds(took),
+    };
+    let (status, envelope) = match said {
+        Said::Well {
+            message,
+            data,
+            warnings,
+        } => (
+            StatusCode::OK,
+            Envelope {
+                success: true,
+                message,
+                data: Some(data),
+                warnings,
+                metadata,
+                error: None,
+            },
+        ),
+        Said::Badly(error) => {
+            error.log(request_id);
+            let details = json!({"code": error.code(), "details": error.details()});
+            let message = &error.to_string();
+            let envelope = Envelope {
+                success: false,
+                message,
+                data: None,
+                warnings: &[],
+                metadata,
+                error: Some(details),
+            };
+            let mut response = json_response(error.status(), &envelope);
+            if let Some(seconds) = error.retry_after_seconds() {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            return response;
+        }
+    };
+    json_response(status, &envelope)
+}
+
+fn json_response(status: StatusCode, envelope: &Envelope<'_>) -> Response {
+    // The parts are JSON already or plain strings and numbers: they always have a JSON form.
+    let body = serde_json::to_vec(envelope).unwrap_or_default();
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The caller's own id if it is sane, so that logs on both sides can be matched; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        })
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,200 @@
+//! What can go wrong with a request, and how it is told. Internals are logged, never shown.
+
+use std::error::Error;
+use std::fmt;
+
+use axum::http::StatusCode;
+use dossier_wire::BatchError;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::{error, warn};
+
+use crate::model::key::Role;
+use crate::store::StoreError;
+
+/// Seconds after which it makes sense to ask again.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// One invalid field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Which.
+    pub field: String,
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// Stable name of the kind of fault.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// An internal fault: told to the log, hidden from the caller.
+#[derive(Debug)]
+pub struct Hidden(String);
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub enum ApiError {
+    /// Fields are invalid: all of them.
+    Invalid(Vec<FieldError>),
+    /// The body is no JSON object.
+    NotJson,
+    /// No key was sent.
+    MissingToken,
+    /// The key is unknown, expired or revoked.
+    InvalidToken,
+    /// The key's role does not allow this.
+    Forbidden(&'static [Role]),
+    /// There is no such thing, for this caller.
+    NotFound,
+    /// There is, but not with this method.
+    MethodNotAllowed,
+    /// The body is longer than so many bytes.
+    TooLarge(usize),
+    /// A header of a batch is missing or wrong.
+    BatchHeader(&'static str),
+    /// The body is not a batch.
+    Batch(BatchError),
+    /// The body cannot be inflated.
+    Inflate,
+    /// `content-type` or `content-encoding` is not one of these.
+    UnsupportedMedia(&'static str),
+    /// Too much is in flight.
+    Busy,
+    /// Postgres is away.
+    Unavailable(Hidden),
+    /// The answer took too long.
+    TimedOut,
+    /// The body did not come in time, or broke off.
+    BodyBrokeOff,
+    /// A fault of ours.
+    Internal(Hidden),
+}
+
+impl ApiError {
+    /// A fault of ours; `context` and `cause` go to the log.
+    pub fn internal(context: &str, cause: impl Error) -> Self {
+        Self::Internal(Hidden(format!("{context}: {cause}")))
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::Batch(_) | Self::Inflate => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
+            Self::MissingToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::BodyBrokeOff => StatusCode::REQUEST_TIMEOUT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable name that programs decide by.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "VAL_CONSTRAINT_VIOLATION",
+            Self::NotJson => "VAL_INVALID_JSON",
+            Self::BatchHeader(_) => "VAL_INVALID_HEADER",
+            Self::Batch(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
+            Self::UnsupportedMedia(_) => "VAL_UNSUPPORTED_MEDIA_TYPE",
+            Self::MissingToken => "AUTH_MISSING_TOKEN",
+            Self::InvalidToken => "AUTH_INVALID_TOKEN",
+            Self::Forbidden(_) => "AUTH_INSUFFICIENT_PERMISSIONS",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::TooLarge(_) => "PAYLOAD_TOO_LARGE",
+            Self::Busy => "RATE_LIMITED",
+            Self::Unavailable(_) => "STORAGE_UNAVAILABLE",
+            Self::TimedOut | Self::BodyBrokeOff => "TIMEOUT",
+            Self::Internal(_) => "INTERNAL_ERROR",
+        }
+    }
+
+    /// More for programs.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        match self {
+            Self::Invalid(errors) => json!({"errors": errors}),
+            Self::Forbidden(roles) => json!({"required_roles": roles}),
+            Self::TooLarge(limit) => json!({"limit_bytes": limit}),
+            _ => json!({}),
+        }
+    }
+
+    /// When to ask again, if that makes sense.
+    #[must_use]
+    pub const fn retry_after_seconds(&self) -> Option<u16> {
+        match self {
+            Self::Busy | Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        }
+    }
+
+    /// Tells the log what the caller is not told.
+    pub fn log(&self, request_id: &str) {
+        match self {
+            Self::Internal(Hidden(cause)) => error!(request_id, cause, "internal error"),
+            Self::Unavailable(Hidden(cause)) => warn!(request_id, cause, "storage is unavailable"),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(errors) if errors.len() == 1 => {
+                f.write_str("1 field is invalid: see error.details.errors")
+            }
+            Self::Invalid(errors) => write!(
+                f,
+                "{} fields are invalid: see error.details.errors",
+                errors.len()
+            ),
+            Self::NotJson => f.write_str("The body must be one JSON object"),
+            Self::MissingToken => {
+                f.write_str("A key is needed: send Authorization: Bearer dsk_… or X-API-Key: dsk_…")
+            }
+            Self::InvalidToken => {
+                f.write_str("The key is not valid: it is unknown, expired or revoked")
+            }
+            Self::Forbidden(_) => f.write_str("The key's role does not allow this"),
+            Self::NotFound => f.write_str("There is no such thing here"),
+            Self::MethodNotAllowed => f.write_str("This path does not take this method"),
+            Self::TooLarge(limit) => write!(
+                f,
+                "The body is longer than {limit} bytes: send less at a time"
+            ),
+            Self::BatchHeader(what) => f.write_str(what),
+            Self::Batch(error) => write!(f, "The body is not a batch: {error}"),
+            Self::Inflate => f.write_str(
+                "The body is not the zlib stream that content-encoding: deflate promises",
+            ),
+            Self::UnsupportedMedia(expected) => f.write_str(expected),
+            Self::Busy => f.write_str("The collector has its hands full: send this again later"),
+            Self::Unavailable(_) => f.write_str("The storage is away for now: try again later"),
+            Self::TimedOut => f.write_str("The answer took too long: ask for less"),
+            Self::BodyBrokeOff => f.write_str("The body did not come whole and in time"),
+            Self::Internal(_) => {
+                f.write_str("Something went wrong here; the log knows more under this request id")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
+            other => Self::internal("store", other),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The collector's own metrics, in the text format that Prometheus reads.
+
+use dossier_wire::Gap;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the latency buckets, in seconds.
+const LATENCY_BUCKETS: [f64; 11] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are label values")]
+pub enum BatchOutcome {
+    /// Committed.
+    stored,
+    /// It was stored before.
+    duplicate,
+    /// It was malformed, too large, or not allowed.
+    refused,
+    /// Too much was in flight.
+    deferred,
+    /// Postgres could not take it.
+    failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: BatchOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabel {
+    route: String,
+    status: u16,
+}
+
+/// All metrics of a collector.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    batches: Family<OutcomeLabel, Counter>,
+    requests: Family<RequestLabel, Counter>,
+    latency: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    gap_records: Family<ReasonLabel, Counter>,
+    gap_bytes: Family<ReasonLabel, Counter>,
+    /// Records stored.
+    pub records: Counter,
+    /// Records put aside because they were malformed.
+    pub rejected_records: Counter,
+    /// Bytes of batches as they were sent.
+    pub received_bytes: Counter,
+    /// Bytes of batches once inflated.
+    pub inflated_bytes: Counter,
+    /// Bytes of batches that are being worked on.
+    pub in_flight_bytes: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("dossier");
+        let histogram: fn() -> Histogram = || Histogram::new(LATENCY_BUCKETS);
+        let metrics = Self {
+            batches: Family::default(),
+            requests: Family::default(),
+            latency: Family::new_with_constructor(histogram),
+            gap_records: Family::default(),
+            gap_bytes: Family::default(),
+            records: Counter::default(),
+            rejected_records: Counter::default(),
+            received_bytes: Counter::default(),
+            inflated_bytes: Counter::default(),
+            in_flight_bytes: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "ingest_batches",
+            "Batches by what became of them",
+            metrics.batches.clone(),
+        );
+        registry.register("ingest_records", "Records stored", metrics.records.clone());
+        registry.register(
+            "ingest_rejected_records",
+            "Malformed records put aside",
+            metrics.rejected_records.clone(),
+        );
+        registry.register_with_unit(
+            "ingest_received",
+            "Batches as sent",
+            Unit::Bytes,
+            metrics.received_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "ingest_inflated",
+            "Batches inflated",
+            Unit::Bytes,
+            metrics.inflated_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "ingest_in_flight",
+            "Batches in work",
+            Unit::Bytes,
+            metrics.in_flight_bytes.clone(),
+        );
+        registry.register(
+            "gap_records",
+            "Records that producers say they lost",
+            metrics.gap_records.clone(),
+        );
+        registry.register(
+            "gap_body_bytes",
+            "Body bytes that producers say they lost",
+            metrics.gap_bytes.clone(),
+        );
+        registry.register(
+            "http_requests",
+            "Requests by route and status",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit(
+            "http_request",
+            "Time to answer",
+            Unit::Seconds,
+            metrics.latency.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+
+    /// Counts a batch.
+    pub fn batch(&self, outcome: BatchOutcome) {
+        self.batches.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts what a producer says it lost.
+    pub fn gap(&self, gap: &Gap) {
+        let label = ReasonLabel {
+            reason: gap.reason.as_str(),
+        };
+        self.gap_records.get_or_create(&label).inc_by(gap.records);
+        self.gap_bytes.get_or_create(&label).inc_by(gap.bytes);
+    }
+
+    /// Counts an answered request. `route` is the route's pattern, never the path as sent.
+    pub fn request(&self, route: &str, status: u16, seconds: f64) {
+        self.requests
+            .get_or_create(&RequestLabel {
+                route: route.to_owned(),
+                status,
+            })
+            .inc();
+        self.latency
+            .get_or_create(&RouteLabel {
+                route: route.to_owned(),
+            })
+            .observe(seconds);
+    }
+
+    /// All metrics as text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dossier_wire::GapReason;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::new();
+        metrics.batch(BatchOutcome::stored);
+        metrics.records.inc_by(3);
+        metrics.gap(&Gap {
+            reason: GapReason::BufferFull,
+            records: 5,
+            bytes: 7,
+            from: 1,
+            to: 2,
+        });
+        metrics.request("/storage/query", 200, 0.002);
+        let text = metrics.render();
+        for line in [
+            "dossier_ingest_batches_total{outcome=\"stored\"} 1",
+            "dossier_ingest_records_total 3",
+            "dossier_gap_records_total{reason=\"buffer_full\"} 5",
+            "dossier_gap_body_bytes_total{reason=\"buffer_full\"} 7",
+            "dossier_http_requests_total{route=\"/storage/query\",status=\"200\"} 1",
+            "dossier_http_request_seconds_count{route=\"/storage/query\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing from\n{text}");
+        }
+    }
+}

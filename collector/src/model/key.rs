@@ -1,0 +1,152 @@
+//! API keys and what they allow.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::ValueEnum;
+use rand::TryRng;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::ids::{KeyId, UserId};
+
+const PREFIX: &str = "dsk_";
+const RANDOM_BYTES: usize = 32;
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Write batches, for any user; read nothing.
+    Ingest,
+    /// Read and manage one's own data.
+    User,
+    /// Read one's own data.
+    Readonly,
+    /// Everything, for all users.
+    Admin,
+}
+
+impl Role {
+    /// The name used in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::User => "user",
+            Self::Readonly => "readonly",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|role| role.as_str() == name)
+    }
+}
+
+/// A key as its owner holds it: `dsk_` and 32 random bytes in base64url. Shown once, never stored.
+#[derive(Clone)]
+pub struct Secret(String);
+
+/// The SHA-256 of a [`Secret`], which is all that is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretHash([u8; 32]);
+
+impl Secret {
+    /// A new key from the operating system's random source.
+    ///
+    /// # Errors
+    /// That source's error, if it fails.
+    pub fn generate() -> Result<Self, rand::rngs::SysError> {
+        let mut bytes = [0; RANDOM_BYTES];
+        rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
+        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// A text that has the form of a key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let encoded = text.strip_prefix(PREFIX)?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+        (bytes.len() == RANDOM_BYTES).then(|| Self(text.to_owned()))
+    }
+
+    /// What the database keeps of it.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+
+    /// The key itself, for the one time it is shown.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl SecretHash {
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who sends a request, as their key says.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The key's public name.
+    pub key: KeyId,
+    /// The user that the key belongs to.
+    pub user: UserId,
+    /// What the key may do.
+    pub role: Role,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_recognised_by_its_form_alone() {
+        let secret = Secret::generate().unwrap();
+        assert_eq!(secret.reveal().len(), PREFIX.len() + 43);
+        assert!(Secret::parse(secret.reveal()).is_some_and(|s| s.hash() == secret.hash()));
+        for text in [
+            "",
+            "dsk_",
+            "dsk_short",
+            &secret.reveal()[4..],
+            &format!("{}A", secret.reveal()),
+        ] {
+            assert!(Secret::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_keys_differ_and_debug_hides_them() {
+        let (a, b) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        assert!(a.hash() != b.hash());
+        assert_eq!(format!("{a:?}"), "Secret(…)");
+    }
+
+    #[test]
+    fn roles_have_names_both_ways() {
+        for role in Role::value_variants() {
+            assert_eq!(Role::from_name(role.as_str()), Some(*role));
+        }
+        assert_eq!(Role::from_name("root"), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! What the collector deals in, without HTTP and without SQL.
+
+pub mod body;
+pub mod clock;
+pub mod endpoint;
+pub mod entry;
+pub mod ids;
+pub mod key;
+pub mod scope;
+pub mod session;

@@ -1,0 +1,300 @@
+//! Settings of `dossier serve` and its fellows: flags before environment before file before defaults.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
+const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// Where the database is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DatabaseArgs {
+    /// Settings file (TOML); its keys are these flags with underscores
+    #[arg(long, env = "DOSSIER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// URL of the Postgres to use; without it a private one is started
+    #[arg(
+        long,
+        env = "DOSSIER_DATABASE_URL",
+        value_name = "postgres://USER:PASSWORD@HOST/DATABASE",
+        hide_env_values = true
+    )]
+    pub database_url: Option<String>,
+
+    /// File that holds the database URL, for URLs with a password
+    #[arg(
+        long,
+        env = "DOSSIER_DATABASE_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "database_url"
+    )]
+    pub database_url_file: Option<PathBuf>,
+
+    /// Folder of the private Postgres [default: /var/lib/dossier for root, else ~/.local/share/dossier]
+    #[arg(long, env = "DOSSIER_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What `dossier serve` needs besides.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// Address to listen on [default: 127.0.0.1:8686]
+    #[arg(long, env = "DOSSIER_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Most connections to Postgres, 2 to 1000 [default: 10]
+    #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<u32>,
+}
+
+/// The settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the keys of the file"
+)]
+struct File {
+    database_url: Option<String>,
+    database_url_file: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    max_connections: Option<u32>,
+}
+
+/// Which Postgres to use.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// One that runs already.
+    Given(Box<PgConnectOptions>),
+    /// A private one in this folder.
+    Private(PathBuf),
+}
+
+/// Settings of `dossier serve`, complete and checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which Postgres.
+    pub database: Database,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Most connections to Postgres.
+    pub max_connections: u32,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The settings file is no such file.
+    #[error("{path}: {problem}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What and where.
+        problem: String,
+    },
+    /// Not a database URL. Its text is not repeated: it may hold a password.
+    #[error("database_url: expected postgres://user:password@host/database, got something else")]
+    DatabaseUrl,
+    /// Out of bounds.
+    #[error("max_connections: expected a whole number from 2 to 1000, got {0}")]
+    MaxConnections(u32),
+    /// No place for data.
+    #[error("data_dir: this user has no home folder: choose one with --data-dir")]
+    NoDataDir,
+}
+
+impl Settings {
+    /// Puts flags, environment, file and defaults together.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the setting.
+    pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
+        let file = read_file(args.database.config.as_deref())?;
+        let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
+        let max_connections = args
+            .max_connections
+            .or(file.max_connections)
+            .unwrap_or(DEFAULT_CONNECTIONS);
+        if !(2..=1000).contains(&max_connections) {
+            return Err(SettingsError::MaxConnections(max_connections));
+        }
+        Ok(Self {
+            database: database(args.database, file)?,
+            listen,
+            max_connections,
+        })
+    }
+}
+
+impl Database {
+    /// Which Postgres the arguments, the environment and the file name.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the setting.
+    pub fn resolve(args: DatabaseArgs) -> Result<Self, SettingsError> {
+        let file = read_file(args.config.as_deref())?;
+        database(args, file)
+    }
+}
+
+fn database(args: DatabaseArgs, file: File) -> Result<Database, SettingsError> {
+    let by_args = (args.database_url, args.database_url_file);
+    let (url, url_file) = if by_args == (None, None) {
+        (file.database_url, file.database_url_file)
+    } else {
+        by_args
+    };
+    let url = match (url, url_file) {
+        (Some(url), _) => Some(url),
+        (None, Some(path)) => Some(read(&path)?.trim().to_owned()),
+        (None, None) => None,
+    };
+    match url {
+        Some(url) => {
+            let options =
+                PgConnectOptions::from_str(&url).map_err(|_| SettingsError::DatabaseUrl)?;
+            Ok(Database::Given(Box::new(options)))
+        }
+        None => Ok(Database::Private(
+            args.data_dir
+                .or(file.data_dir)
+                .map_or_else(default_data_dir, Ok)?,
+        )),
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, SettingsError> {
+    if nix::unistd::Uid::effective().is_root() {
+        return Ok(PathBuf::from("/var/lib/dossier"));
+    }
+    let folder = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    folder("XDG_DATA_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("dossier"))
+        .ok_or(SettingsError::NoDataDir)
+}
+
+fn read_file(path: Option<&Path>) -> Result<File, SettingsError> {
+    let Some(path) = path else {
+        return Ok(File::default());
+    };
+    toml::from_str(&read(path)?).map_err(|error| SettingsError::File {
+        path: path.to_owned(),
+        problem: error.message().to_owned(),
+    })
+}
+
+fn read(path: &Path) -> Result<String, SettingsError> {
+    fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str, args: ServeArgs) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dossier.toml");
+        fs::write(&path, text).unwrap();
+        let database = DatabaseArgs {
+            config: Some(path),
+            ..args.database
+        };
+        Settings::resolve(ServeArgs { database, ..args })
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_the_file_before_defaults() {
+        let file = "listen = \"127.0.0.1:1\"\nmax_connections = 7\ndata_dir = \"/from/file\"";
+        let flags = ServeArgs {
+            max_connections: Some(9),
+            ..ServeArgs::default()
+        };
+        let settings = with_file(file, flags).unwrap();
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.max_connections, 9);
+        assert!(
+            matches!(settings.database, Database::Private(folder) if folder == Path::new("/from/file"))
+        );
+        assert_eq!(
+            with_file("data_dir = \"/x\"", ServeArgs::default())
+                .unwrap()
+                .listen,
+            DEFAULT_LISTEN
+        );
+    }
+
+    #[test]
+    fn a_url_on_the_command_line_wins_over_one_in_the_file() {
+        let flags = DatabaseArgs {
+            database_url: Some("postgres://a@here/x".into()),
+            ..DatabaseArgs::default()
+        };
+        let file = "database_url = \"postgres://b@there/y\"";
+        let settings = with_file(
+            file,
+            ServeArgs {
+                database: flags,
+                ..ServeArgs::default()
+            },
+        )
+        .unwrap();
+        assert!(
+            matches!(settings.database, Database::Given(options) if options.get_host() == "here")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_the_secret() {
+        let error = with_file("databse_url = \"x\"", ServeArgs::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("databse_url") && error.contains("database_url"),
+            "{error}"
+        );
+        let error = with_file("database_url = \"hunter2\"", ServeArgs::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("database_url") && !error.contains("hunter2"),
+            "{error}"
+        );
+        let error = with_file("max_connections = 1", ServeArgs::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("max_connections") && error.contains("2 to 1000"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! The write path: a batch is stored whole, once, in one transaction.
+
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
+
+use super::copy::Rows;
+use super::sessions::{self, Placed};
+use super::{Store, StoreError};
+use crate::model::clock::from_micros;
+use crate::model::entry::{BodyState, NewBatch, NewEntry};
+use crate::model::ids::BatchId;
+
+const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
+     completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
+     route, content_type, content_encoding, request_id, traceparent, body_xxh3, metadata) from stdin (format binary)";
+const ENTRY_FIELDS: i16 = 27;
+const COPY_BODIES: &str =
+    "copy bodies (entry_id, expires_at, codec, user_id, data) from stdin (format binary)";
+const BODY_FIELDS: i16 = 5;
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is committed.
+    Now,
+    /// It was committed before: nothing was stored again.
+    Before,
+}
+
+impl Store {
+    /// Stores a batch, unless it is stored already. When this returns, it is committed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch is stored then.
+    pub async fn store_batch(
+        &self,
+        batch: &NewBatch<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Stored, StoreError> {
+        self.partitions
+            .ensure(&self.pool, batch.entries.iter().map(|entry| entry.expires))
+            .await?;
+        let stored = self.store_in_transaction(batch, now).await;
+        if let Err(StoreError::Database(_)) = &stored {
+            // A partition may have been dropped by another collector since it was known here.
+            self.partitions.forget();
+        }
+        stored
+    }
+
+    async fn store_in_transaction(
+        &self,
+        batch: &NewBatch<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Stored, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !enter_in_ledger(&mut transaction, batch, now).await? {
+            transaction.rollback().await?;
+            return Ok(Stored::Before);
+        }
+        let placed = sessions::place(&mut transaction, &batch.entries).await?;
+        copy_entries(&mut transaction, &batch.entries, &placed).await?;
+        store_gaps(&mut transaction, batch, now).await?;
+        store_rejected(&mut transaction, batch, now).await?;
+        transaction.commit().await?;
+        Ok(Stored::Now)
+    }
+}
+
+/// Returns false if the batch is in the ledger already. Waits for another transaction that is just
+/// storing the same batch.
+async fn enter_in_ledger(
+    connection: &mut PgConnection,
+    batch: &NewBatch<'_>,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let BatchId(id) = batch.id;
+    let records = i32::try_from(batch.entries.len()).unwrap_or(i32::MAX);
+    let entered = sqlx::query(
+        "insert into ingest_ledger (batch_id, received_at, records) values ($1, $2, $3) on conflict do nothing",
+    )
+    .bind(id)
+    .bind(now)
+    .bind(records)
+    .execute(connection)
+    .await?;
+    Ok(entered.rows_affected() == 1)
+}
+
+async fn copy_entries(
+    connection: &mut PgConnection,
+    entries: &[NewEntry<'_>],
+    placed: &Placed,
+) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let ids = take_ids(connection, entries.len()).await?;
+    let mut rows = Rows::new();
+    let mut bodies = Rows::new();
+    let mut any_body = false;
+    for (entry, id) in entries.iter().zip(ids) {
+        write_entry(&mut rows, entry, id, placed);
+        if entry.body_state == BodyState::Stored {
+            any_body = true;
+            bodies
+                .row(BODY_FIELDS)
+                .int8(id)
+                .expiry(entry.expires)
+                .text(entry.codec.as_str())
+                .text(entry.user.as_str())
+                .bytes(&entry.body);
+        }
+    }
+    copy(connection, COPY_ENTRIES, rows).await?;
+    if any_body {
+        copy(connection, COPY_BODIES, bodies).await?;
+    }
+    Ok(())
+}
+
+async fn take_ids(connection: &mut PgConnection, count: usize) -> Result<Vec<i64>, StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let rows = sqlx::query("select nextval('entry_ids') from generate_series(1, $1)")
+        .bind(count)
+        .fetch_all(connection)
+        .await?;
+    let mut ids = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<Vec<i64>, _>>()?;
+    // Later records of a batch get higher ids, so that ids can break ties of time.
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) {
+    let session = placed
+        .get(&(entry.user.clone(), entry.exchange))
+        .filter(|_| entry.session.is_some());
+    // A map with text keys always has a JSON form.
+    let metadata = serde_json::to_string(&entry.metadata).unwrap_or_default();
+    rows.row(ENTRY_FIELDS)
+        .int8(id)
+        .expiry(entry.expires)
+        .timestamp(entry.created_at)
+        .timestamp(entry.started_at)
+        .timestamp(entry.ended_at)
+        .int8(entry.body_size)
+        .int4(i32::try_from(entry.body.len()).unwrap_or(i32::MAX))
+        .text(entry.half.as_str())
+        .text(entry.completion.as_str())
+        .text(entry.body_state.as_str())
+        .int2(entry.status)
+        .bool(entry.truncated)
+        .uuid(entry.exchange.0)
+        .maybe_uuid(session.map(|session| session.0))
+        .text(entry.user.as_str())
+        .text(&entry.endpoint)
+        .text(&entry.method)
+        .text(&entry.path)
+        .maybe_text(entry.query.as_deref())
+        .maybe_text(entry.host.as_deref())
+        .maybe_text(entry.route.as_deref())
+        .maybe_text(entry.content_type.as_deref())
+        .maybe_text(entry.content_encoding.as_deref())
+        .maybe_text(entry.request_id.as_deref())
+        .maybe_text(entry.traceparent.as_deref())
+        .maybe_bytes(entry.body_xxh3.as_ref().map(<[u8; 16]>::as_slice))
+        .jsonb(&metadata);
+}
+
+async fn copy(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    rows: Rows,
+) -> Result<(), StoreError> {
+    let mut copy = connection.copy_in_raw(statement).await?;
+    copy.send(rows.finish()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+async fn store_gaps(
+    connection: &mut PgConnection,
+    batch: &NewBatch<'_>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    for gap in &batch.gaps {
+        sqlx::query(
+            "insert into gaps (batch_id, received_at, reason, records, bytes, first_at, last_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(batch.id.0)
+        .bind(now)
+        .bind(gap.reason.as_str())
+        .bind(i64::try_from(gap.records).unwrap_or(i64::MAX))
+        .bind(i64::try_from(gap.bytes).unwrap_or(i64::MAX))
+        .bind(from_micros(gap.from).unwrap_or(now))
+        .bind(from_micros(gap.to).unwrap_or(now))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn store_rejected(
+    connection: &mut PgConnection,
+    batch: &NewBatch<'_>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    for record in &batch.rejected {
+        sqlx::query(
+            "insert into rejected_records (batch_id, position, received_at, reason, header, body)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(batch.id.0)
+        .bind(i32::try_from(record.position).unwrap_or(i32::MAX))
+        .bind(now)
+        .bind(&record.reason)
+        .bind(record.header)
+        .bind(record.body)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The store: all SQL of the collector. It knows nothing of HTTP.
+//!
+//! - [`batches`]: the write path, one transaction a batch, guarded by the ledger.
+//! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
+//! - [`partitions`]: makes the partitions that rows are about to need.
+//! - [`sessions`]: finds or opens the sessions of a batch.
+//! - [`entries`]: the read path.
+//! - [`keys`]: API keys.
+
+mod batches;
+mod copy;
+mod entries;
+mod keys;
+mod partitions;
+mod sessions;
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use batches::Stored;
+pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Start, Total};
+pub use keys::NewKey;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a request waits for a connection before it is told to come back later.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// No single statement of a request may run longer.
+const STATEMENT_TIMEOUT: &str = "30s";
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Postgres is away or overloaded: the same call may succeed later.
+    #[error("Postgres cannot be reached: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// Postgres answered with an error that a retry will not mend.
+    #[error("Postgres refused a statement: {0}")]
+    Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database could not be migrated: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// What is stored is not what the schema promises.
+    #[error(
+        "column {column} holds something unknown: was the database written by a newer collector?"
+    )]
+    Unknown {
+        /// The column.
+        column: &'static str,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Self::Unavailable(error),
+            sqlx::Error::Database(database) if is_passing(database.code().as_deref()) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// SQLSTATE classes that pass by themselves: connections, resources, shutdown, serialisation.
+fn is_passing(code: Option<&str>) -> bool {
+    code.is_some_and(|code| {
+        ["08", "53", "57", "40"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
+}
+
+/// A pool of connections to one database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    partitions: partitions::Known,
+}
+
+impl Store {
+    /// A store that connects when it is first used.
+    #[must_use]
+    pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
+        let options = options.application_name("dossier").options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("timezone", "UTC"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            partitions: partitions::Known::default(),
+        }
+    }
+
+    /// Brings the schema up to date. Safe while other collectors do the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`], for example when the database is newer than this program.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Asks Postgres for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if there is none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Waits for connections in use and closes all.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

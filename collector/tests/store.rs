@@ -1,0 +1,567 @@
+//! The store against a real, private Postgres: what goes in comes out, once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use dossier_collector::model::body::{Codec, unpack};
+use dossier_collector::model::entry::{
+    BodyState, Entry, Expiry, NewBatch, NewEntry, RejectedRecord,
+};
+use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
+use dossier_collector::model::key::{Role, Secret};
+use dossier_collector::model::scope::Scope;
+use dossier_collector::model::session::SessionRequest;
+use dossier_collector::postgres::PrivatePostgres;
+use dossier_collector::store::{
+    Cursor, EntryFilter, NewKey, Order, PageRequest, Start, Store, Stored, Total,
+};
+use dossier_wire::{Completion, Gap, GapReason, Half};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, json};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+/// A migrated store in a Postgres of its own, which ends with it.
+struct Fixture {
+    store: Store,
+    postgres: Option<PrivatePostgres>,
+    runtime: Runtime,
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // As root, Postgres runs as another user, who must get in.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let (postgres, store) = runtime.block_on(async {
+            let postgres = PrivatePostgres::start(folder.path()).await.unwrap();
+            let store = Store::new(postgres.options(), 8);
+            store.migrate().await.unwrap();
+            (postgres, store)
+        });
+        Self {
+            store,
+            postgres: Some(postgres),
+            runtime,
+            folder,
+        }
+    }
+
+    fn store_batch(&self, batch: &NewBatch<'_>) -> Stored {
+        self.runtime
+            .block_on(self.store.store_batch(batch, NOW))
+            .unwrap()
+    }
+
+    fn find(&self, scope: &Scope, filter: EntryFilter) -> Vec<Entry> {
+        let request = PageRequest {
+            filter,
+            ..everything(scope.clone())
+        };
+        self.runtime
+            .block_on(self.store.find_entries(&request, NOW))
+            .unwrap()
+            .entries
+    }
+
+    fn count(&self, table: &str) -> i64 {
+        let statement = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        self.runtime.block_on(async {
+            let options = self.postgres.as_ref().unwrap().options();
+            let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+            let count = sqlx::query_scalar(statement)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            pool.close().await;
+            count
+        })
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let postgres = self.postgres.take();
+        self.runtime.block_on(async {
+            self.store.close().await;
+            if let Some(postgres) = postgres {
+                postgres.stop().await;
+            }
+        });
+        assert!(self.folder.path().exists());
+    }
+}
+
+fn everything(scope: Scope) -> PageRequest {
+    PageRequest {
+        scope,
+        filter: EntryFilter::default(),
+        order: Order::Ascending,
+        start: Start::Offset(0),
+        limit: 100,
+        with_bodies: true,
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn entry(name: &str) -> NewEntry<'static> {
+    NewEntry {
+        user: user(name),
+        exchange: ExchangeId(Uuid::now_v7()),
+        half: Half::Request,
+        endpoint: Cow::Borrowed("/api/x"),
+        method: Cow::Borrowed("POST"),
+        path: Cow::Borrowed("/api/x"),
+        query: None,
+        host: None,
+        route: None,
+        status: Some(200),
+        metadata: Map::new(),
+        session: None,
+        expires: Expiry::Never,
+        created_at: NOW,
+        started_at: NOW,
+        ended_at: NOW,
+        body_size: 2,
+        body_state: BodyState::Stored,
+        codec: Codec::Identity,
+        body: Cow::Borrowed(b"hi"),
+        body_xxh3: None,
+        content_type: None,
+        content_encoding: None,
+        truncated: false,
+        completion: Completion::Complete,
+        request_id: None,
+        traceparent: None,
+    }
+}
+
+fn batch(entries: Vec<NewEntry<'_>>) -> NewBatch<'_> {
+    NewBatch {
+        id: BatchId(Uuid::now_v7()),
+        entries,
+        gaps: Vec::new(),
+        rejected: Vec::new(),
+    }
+}
+
+fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
+    prop::option::of("[^\u{0}]{0,30}".prop_map(Cow::Owned))
+}
+
+prop_compose! {
+    fn any_entry()(
+        name in "[^\u{0}]{1,20}",
+        exchange in any::<u128>(),
+        is_request in any::<bool>(),
+        (endpoint, method, path) in ("/[^\u{0}]{0,30}", "[A-Z]{1,9}", "/[^\u{0}]{0,30}"),
+        (query, host, route) in (maybe_text(), maybe_text(), maybe_text()),
+        status in prop::option::of(100i16..600),
+        key in "[^\u{0}]{0,10}",
+        value in "[^\u{0}]{0,10}",
+        number in any::<i64>(),
+        ttl_days in prop::option::of(1i64..4),
+        micros in 0i64..3_600_000_000,
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        unseen in 0i64..100,
+        compressed in any::<bool>(),
+        xxh3 in any::<Option<[u8; 16]>>(),
+        (content_type, content_encoding) in (maybe_text(), maybe_text()),
+        (truncated, dropped) in any::<(bool, bool)>(),
+        completion in prop::sample::select(&Completion::ALL[..]),
+        (request_id, traceparent) in (maybe_text(), maybe_text()),
+    ) -> (NewEntry<'static>, Vec<u8>) {
+        let at = NOW - Duration::from_micros(micros.unsigned_abs());
+        let body_state = match (dropped, body.is_empty()) {
+            (true, _) => BodyState::Dropped,
+            (_, true) => BodyState::Empty,
+            (_, false) => BodyState::Stored,
+        };
+        let (codec, stored) = if body_state != BodyState::Stored {
+            (Codec::Identity, Vec::new())
+        } else if compressed {
+            (Codec::Zstd, zstd::bulk::compress(&body, 1).unwrap())
+        } else {
+            (Codec::Identity, body.clone())
+        };
+        let new = NewEntry {
+            user: UserId::new(name).unwrap(),
+            exchange: ExchangeId(Uuid::from_u128(exchange)),
+            half: if is_request { Half::Request } else { Half::Response },
+            endpoint: Cow::Owned(endpoint),
+            method: Cow::Owned(method),
+            path: Cow::Owned(path),
+            query, host, route, status,
+            metadata: json!({key: value, "n": number}).as_object().unwrap().clone(),
+            session: None,
+            expires: ttl_days.map_or(Expiry::Never, |days| Expiry::At(at + time::Duration::days(days))),
+            created_at: at,
+            started_at: at,
+            ended_at: at + Duration::from_micros(7),
+            body_size: i64::try_from(body.len()).unwrap() + unseen,
+            body_state,
+            codec,
+            body: Cow::Owned(stored),
+            body_xxh3: xxh3,
+            content_type, content_encoding, truncated, completion, request_id, traceparent,
+        };
+        (new, body)
+    }
+}
+
+fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
+    assert_eq!(read.user, written.user);
+    assert_eq!(read.exchange, written.exchange);
+    assert_eq!(read.half, written.half);
+    assert_eq!(read.endpoint, written.endpoint);
+    assert_eq!(read.method, written.method);
+    assert_eq!(read.path, written.path);
+    assert_eq!(read.status, written.status);
+    assert_eq!(read.metadata, written.metadata);
+    assert_eq!(read.created_at, written.created_at);
+    assert_eq!(read.expires, written.expires);
+    assert_eq!(read.body_size, written.body_size);
+    assert_eq!(
+        usize::try_from(read.stored_size).unwrap(),
+        written.body.len()
+    );
+    assert_eq!(read.body_state, written.body_state);
+    assert_eq!(
+        read.content_type.as_deref(),
+        written.content_type.as_deref()
+    );
+    assert_eq!(
+        read.content_encoding.as_deref(),
+        written.content_encoding.as_deref()
+    );
+    assert_eq!(read.truncated, written.truncated);
+    assert_eq!(read.completion, written.completion);
+    match (read.body.take(), written.body_state) {
+        (Some(stored), BodyState::Stored) => {
+            assert_eq!(unpack(stored.codec, stored.data).unwrap(), body);
+        }
+        (None, BodyState::Empty | BodyState::Dropped) => {}
+        (body, state) => panic!("{state:?} with {body:?}"),
+    }
+}
+
+#[test]
+fn whatever_is_stored_comes_back() {
+    let fixture = Fixture::new();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
+    let batches = prop::collection::vec(any_entry(), 1..20);
+    runner
+        .run(&batches, |given| {
+            let (entries, bodies): (Vec<_>, Vec<_>) = given.into_iter().unzip();
+            let batch = batch(entries);
+            prop_assert_eq!(fixture.store_batch(&batch), Stored::Now);
+            for (written, body) in batch.entries.iter().zip(&bodies) {
+                let filter = EntryFilter {
+                    exchange: Some(written.exchange),
+                    ..EntryFilter::default()
+                };
+                let mut found = fixture.find(&Scope::User(written.user.clone()), filter);
+                assert_eq!(found.len(), 1);
+                assert_same(&mut found[0], written, body);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
+    let fixture = Fixture::new();
+    let mut with_all = batch(vec![entry("alice"), entry("alice")]);
+    with_all.gaps.push(Gap {
+        reason: GapReason::BufferFull,
+        records: 3,
+        bytes: 4,
+        from: 5,
+        to: 6,
+    });
+    with_all.rejected.push(RejectedRecord {
+        position: 2,
+        reason: "bad".into(),
+        header: b"{",
+        body: b"x",
+    });
+    let outcomes = fixture.runtime.block_on(async {
+        let other = Store::new(fixture.postgres.as_ref().unwrap().options(), 4);
+        let stores = [&fixture.store, &other, &fixture.store, &other];
+        let (a, b, c, d) = tokio::join!(
+            stores[0].store_batch(&with_all, NOW),
+            stores[1].store_batch(&with_all, NOW),
+            stores[2].store_batch(&with_all, NOW),
+            stores[3].store_batch(&with_all, NOW),
+        );
+        other.close().await;
+        [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()]
+    });
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|outcome| **outcome == Stored::Now)
+            .count(),
+        1
+    );
+    assert_eq!(fixture.store_batch(&with_all), Stored::Before);
+    for (table, rows) in [
+        ("entries", 2),
+        ("bodies", 2),
+        ("ingest_ledger", 1),
+        ("gaps", 1),
+        ("rejected_records", 1),
+    ] {
+        assert_eq!(fixture.count(table), rows, "{table}");
+    }
+}
+
+#[test]
+fn many_batches_at_once_agree_on_partitions_and_sessions() {
+    let fixture = Fixture::new();
+    let mut batches = Vec::new();
+    for number in 0..12u32 {
+        let mut entries = Vec::new();
+        for name in ["alice", "bob", "carol"] {
+            let mut new = entry(name);
+            let at = NOW + time::Duration::minutes(number.into());
+            (new.started_at, new.created_at) = (at, at);
+            new.expires = Expiry::At(at + time::Duration::days(1 + i64::from(number % 3)));
+            new.session = Some(SessionRequest::Within(Duration::from_mins(30)));
+            entries.push(new);
+        }
+        batches.push(batch(entries));
+    }
+    let batches: &'static [NewBatch<'static>] = batches.leak();
+    fixture.runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for batch in batches {
+            let store = fixture.store.clone();
+            tasks.spawn(async move { store.store_batch(batch, NOW).await });
+        }
+        while let Some(done) = tasks.join_next().await {
+            assert_eq!(done.unwrap().unwrap(), Stored::Now);
+        }
+    });
+    for name in ["alice", "bob", "carol"] {
+        let found = fixture.find(&Scope::User(user(name)), EntryFilter::default());
+        assert_eq!(found.len(), 12);
+        let sessions: BTreeSet<_> = found.iter().map(|entry| entry.session.unwrap()).collect();
+        assert_eq!(sessions.len(), 1, "{name} has one session");
+    }
+    assert_eq!(fixture.count("sessions"), 3);
+}
+
+#[test]
+fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
+    let fixture = Fixture::new();
+    let ask = Some(SessionRequest::Within(Duration::from_mins(1)));
+    let request = NewEntry {
+        session: ask.clone(),
+        ..entry("alice")
+    };
+    let exchange = request.exchange;
+    fixture.store_batch(&batch(vec![request]));
+    // An exchange in between that opens a session nearer to the response's own time.
+    let later = NOW + time::Duration::minutes(10);
+    fixture.store_batch(&batch(vec![NewEntry {
+        session: ask.clone(),
+        started_at: later,
+        ..entry("alice")
+    }]));
+    let response = NewEntry {
+        half: Half::Response,
+        exchange,
+        created_at: later,
+        session: ask,
+        ..entry("alice")
+    };
+    fixture.store_batch(&batch(vec![response]));
+    let filter = EntryFilter {
+        exchange: Some(exchange),
+        ..EntryFilter::default()
+    };
+    let halves = fixture.find(&Scope::User(user("alice")), filter);
+    assert_eq!(halves.len(), 2);
+    assert_eq!(halves[0].session, halves[1].session);
+    assert_eq!(fixture.count("sessions"), 2);
+}
+
+#[test]
+fn expired_entries_are_not_seen_and_users_see_their_own() {
+    let fixture = Fixture::new();
+    let over = NewEntry {
+        expires: Expiry::At(NOW),
+        ..entry("alice")
+    };
+    let nearly_over = NewEntry {
+        expires: Expiry::At(NOW + Duration::from_micros(1)),
+        ..entry("alice")
+    };
+    fixture.store_batch(&batch(vec![over, nearly_over, entry("bob")]));
+    assert_eq!(
+        fixture
+            .find(&Scope::User(user("alice")), EntryFilter::default())
+            .len(),
+        1
+    );
+    assert_eq!(
+        fixture
+            .find(&Scope::User(user("bob")), EntryFilter::default())
+            .len(),
+        1
+    );
+    assert_eq!(
+        fixture
+            .find(&Scope::User(user("carol")), EntryFilter::default())
+            .len(),
+        0
+    );
+    assert_eq!(
+        fixture.find(&Scope::Everyone, EntryFilter::default()).len(),
+        2
+    );
+}
+
+#[test]
+fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
+    let fixture = Fixture::new();
+    // Few distinct instants, so that ids must break ties.
+    let entries = (0..57)
+        .map(|number| NewEntry {
+            created_at: NOW + Duration::from_secs(number % 5),
+            ..entry("alice")
+        })
+        .collect();
+    fixture.store_batch(&batch(entries));
+    for order in [Order::Ascending, Order::Descending] {
+        let page = |start| {
+            let request = PageRequest {
+                order,
+                start,
+                limit: 10,
+                with_bodies: false,
+                ..everything(Scope::User(user("alice")))
+            };
+            fixture
+                .runtime
+                .block_on(fixture.store.find_entries(&request, NOW))
+                .unwrap()
+        };
+        let by_number: Vec<_> = (0..6)
+            .flat_map(|number| page(Start::Offset(number * 10)).entries)
+            .map(|entry| (entry.created_at, entry.id))
+            .collect();
+        let mut by_cursor = Vec::new();
+        let mut start = Start::Offset(0);
+        loop {
+            let page = page(start);
+            assert_eq!(page.total, Total::Exact(57));
+            by_cursor.extend(
+                page.entries
+                    .iter()
+                    .map(|entry| (entry.created_at, entry.id)),
+            );
+            let Some(&(created_at, id)) = by_cursor.last() else {
+                break;
+            };
+            start = Start::After(Cursor { created_at, id });
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!(by_number.len(), 57);
+        assert_eq!(by_number, by_cursor);
+        let mut sorted = by_cursor.clone();
+        sorted.sort_unstable();
+        if order == Order::Descending {
+            sorted.reverse();
+        }
+        assert_eq!(by_cursor, sorted);
+    }
+}
+
+#[test]
+fn a_key_works_until_it_expires() {
+    let fixture = Fixture::new();
+    let secret = Secret::generate().unwrap();
+    let expires_at = Some(NOW + Duration::from_secs(1));
+    let key = NewKey {
+        name: "test".into(),
+        user: user("alice"),
+        role: Role::Readonly,
+        expires_at,
+    };
+    fixture.runtime.block_on(async {
+        let id = fixture
+            .store
+            .create_key(&key, &secret.hash(), NOW)
+            .await
+            .unwrap();
+        let caller = fixture
+            .store
+            .caller(&secret.hash(), NOW)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (caller.key, caller.user, caller.role),
+            (id, key.user.clone(), Role::Readonly)
+        );
+        let too_late = NOW + Duration::from_secs(1);
+        assert!(
+            fixture
+                .store
+                .caller(&secret.hash(), too_late)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let other = Secret::generate().unwrap();
+        assert!(
+            fixture
+                .store
+                .caller(&other.hash(), NOW)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    });
+}
+
+#[test]
+fn a_data_folder_serves_one_collector() {
+    let fixture = Fixture::new();
+    fixture.store_batch(&batch(vec![entry("alice")]));
+    let folder = fixture.folder.path();
+    let second = fixture
+        .runtime
+        .block_on(PrivatePostgres::start(folder))
+        .unwrap_err();
+    assert!(
+        second.to_string().contains("in use by another dossier"),
+        "{second}"
+    );
+}
