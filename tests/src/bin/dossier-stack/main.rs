@@ -1,0 +1,104 @@
+//! `dossier-stack`: brings up everything in the foreground, shows it at work, and takes everything
+//! down again at Ctrl-C. `make run` runs it.
+
+mod demo;
+mod run_folder;
+mod settings;
+mod stop_signal;
+mod terminal;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dossier_tests::HarnessError;
+use dossier_tests::stack::Stack;
+
+use crate::run_folder::RunFolder;
+use crate::settings::Settings;
+use crate::stop_signal::StopSignal;
+use crate::terminal::say;
+
+const BETWEEN_CHECKS: Duration = Duration::from_millis(200);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&format!("dossier-stack: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), HarnessError> {
+    let settings = Settings::from_environment()?;
+    let mut stop = StopSignal::listen()?;
+    let folder = RunFolder::open(&settings.folder)?;
+    settings.check_addresses(folder.was_cut_off()).await?;
+    say("Starting: the collector with its Postgres, an example service, Envoy with the filter.");
+    if let Some(elsewhere) = folder.data_elsewhere() {
+        say(&format!(
+            "{} keeps the data: Postgres cannot use {}.",
+            elsewhere.display(),
+            settings.folder.display()
+        ));
+    }
+    let plan = settings.plan(&folder)?;
+    let started = tokio::select! {
+        () = stop.wait() => None,
+        started = Stack::start(plan) => Some(started?),
+    };
+    let Some(mut stack) = started else {
+        say("Stopped before everything was up.");
+        return Ok(());
+    };
+    let ready = folder.announce(&stack)?;
+    introduce(&stack, &settings, &folder);
+    let outcome = tokio::select! {
+        () = stop.wait() => Ok(()),
+        ended = serve(&mut stack, settings.demo) => ended,
+    };
+    drop(ready);
+    say("\nStopping …");
+    let stopped = stack.stop().await;
+    outcome.and(stopped)?;
+    say("Stopped. Nothing is left running.");
+    Ok(())
+}
+
+/// Shows Dossier at work, then watches; returns only if a part has ended.
+async fn serve(stack: &mut Stack, demo: bool) -> Result<(), HarnessError> {
+    if demo {
+        let shown = demo::show(stack).await;
+        stack.expect_running()?;
+        if let Err(error) = shown {
+            terminal::complain(&format!(
+                "the example requests did not go as they should: {error}"
+            ));
+        }
+    }
+    say("Ctrl-C stops everything.");
+    loop {
+        stack.expect_running()?;
+        tokio::time::sleep(BETWEEN_CHECKS).await;
+    }
+}
+
+fn introduce(stack: &Stack, settings: &Settings, folder: &RunFolder) {
+    say(&format!(
+        "\nUp:
+  Envoy with the filter   http://{}   (every path under /api/ is recorded; x-user-id names the user)
+  Envoy's admin page      http://{}
+  collector               http://{}
+  example service         http://{}   (behind Envoy)
+  keys                    {}
+  logs                    {}\n",
+        stack.envoy.address,
+        stack.envoy.admin,
+        stack.backend.collector.address,
+        stack.upstream.address,
+        settings.folder.join("keys.json").display(),
+        folder.logs().display(),
+    ));
+}

@@ -1,0 +1,150 @@
+//! The folder that keeps a stack's state from one run to the next: data, keys, logs, and the file
+//! `ready` while everything answers.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use dossier_tests::HarnessError;
+use dossier_tests::collector::MAX_DATA_PATH;
+use dossier_tests::keys::KeyFiles;
+use dossier_tests::stack::Stack;
+use nix::unistd::Uid;
+use serde_json::json;
+
+/// The folder, held so that no second stack uses it.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    data: PathBuf,
+    was_cut_off: bool,
+    _lock: File,
+}
+
+/// The file `ready`; it goes when this is dropped.
+#[derive(Debug)]
+pub struct Ready(PathBuf);
+
+impl RunFolder {
+    /// Makes the folder, or takes up the one that is there.
+    pub fn open(path: &Path) -> Result<Self, HarnessError> {
+        make_folder(path)?;
+        make_folder(&path.join("logs"))?;
+        let lock = lock(path)?;
+        let was_cut_off = std::fs::remove_file(path.join("ready")).is_ok();
+        let data = data_folder(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            data,
+            was_cut_off,
+            _lock: lock,
+        })
+    }
+
+    /// Whether the stack before this one was killed, so that its parts may still be on their way out.
+    pub const fn was_cut_off(&self) -> bool {
+        self.was_cut_off
+    }
+
+    /// Where the collector keeps its data.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The data's folder, if it cannot be in this one.
+    pub fn data_elsewhere(&self) -> Option<&Path> {
+        (!self.data.starts_with(&self.path)).then_some(&self.data)
+    }
+
+    /// Where logs go.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Where keys are kept.
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles {
+            people: self.path.join("keys.json"),
+            ingest: self.path.join("ingest-key.json"),
+        }
+    }
+
+    /// Writes the file `ready`, with the addresses in it for programs that read it.
+    pub fn announce(&self, stack: &Stack) -> Result<Ready, HarnessError> {
+        let addresses = json!({
+            "envoy": stack.envoy.address,
+            "envoy_admin": stack.envoy.admin,
+            "collector": stack.backend.collector.address,
+        });
+        let (fresh, ready) = (self.path.join("ready.new"), self.path.join("ready"));
+        std::fs::write(&fresh, format!("{addresses:#}\n"))
+            .and_then(|()| std::fs::rename(&fresh, &ready))
+            .map_err(HarnessError::io(format!("write {}", ready.display())))?;
+        Ok(Ready(ready))
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Others may pass: started by root, Postgres runs as another user.
+fn make_folder(path: &Path) -> Result<(), HarnessError> {
+    let doing = || format!("make {}", path.display());
+    std::fs::create_dir_all(path).map_err(HarnessError::io(doing()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(HarnessError::io(doing()))
+}
+
+/// The lock goes with the process, however that ends.
+fn lock(folder: &Path) -> Result<File, HarnessError> {
+    let path = folder.join("lock");
+    let file =
+        File::create(&path).map_err(HarnessError::io(format!("write {}", path.display())))?;
+    file.try_lock().map_err(|_| HarnessError::AlreadyRunning {
+        folder: folder.to_owned(),
+    })?;
+    Ok(file)
+}
+
+/// Inside this folder, unless Postgres could not work there.
+fn data_folder(path: &Path) -> Result<PathBuf, HarnessError> {
+    let usual = path.join("data");
+    let is_root = Uid::effective().is_root();
+    let short = usual.as_os_str().len() <= MAX_DATA_PATH;
+    if short && (!is_root || everyone_may_pass(path)) {
+        return Ok(usual);
+    }
+    let parent = if is_root { "/var/lib" } else { "/var/tmp" };
+    let elsewhere = Path::new(parent).join(format!("dossier-run-{:016x}", fingerprint(path)));
+    make_private_folder(&elsewhere)?;
+    Ok(elsewhere.join("data"))
+}
+
+fn everyone_may_pass(path: &Path) -> bool {
+    let may_pass = |folder: &Path| folder.metadata().is_ok_and(|it| it.mode() & 0o001 != 0);
+    path.canonicalize()
+        .is_ok_and(|path| path.ancestors().all(may_pass))
+}
+
+/// In a folder that everybody can write to, somebody else may have made it first.
+fn make_private_folder(path: &Path) -> Result<(), HarnessError> {
+    let doing = || format!("make {}", path.display());
+    let made = DirBuilder::new().mode(0o711).create(path);
+    let existing = path.symlink_metadata().map_err(HarnessError::io(doing()))?;
+    if existing.is_dir() && existing.uid() == Uid::effective().as_raw() {
+        return Ok(());
+    }
+    made.map_err(HarnessError::io(doing()))
+}
+
+/// FNV-1a: the same for the same folder in every build.
+fn fingerprint(path: &Path) -> u64 {
+    path.as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}

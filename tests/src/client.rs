@@ -1,0 +1,346 @@
+//! A small client of the collector's API.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, INGEST_PATH};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::error::HarnessError;
+use crate::wait;
+
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Talks to one collector.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// What the collector answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, if it is JSON.
+    pub json: Value,
+    /// The body.
+    pub bytes: Vec<u8>,
+    /// `content-type`.
+    pub content_type: String,
+    /// `retry-after`.
+    pub retry_after: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Enveloped<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct RawPage {
+    items: Vec<RawItem>,
+}
+
+#[derive(Deserialize)]
+struct RawItem {
+    data: Box<RawValue>,
+}
+
+impl Answer {
+    /// The entries of a successful query.
+    #[must_use]
+    pub fn items(&self) -> &[Value] {
+        self.json
+            .pointer("/data/items")
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// What stands under `data` in each entry of a successful query, to the byte.
+    #[must_use]
+    pub fn raw_data(&self) -> Vec<String> {
+        let page: Result<Enveloped<RawPage>, _> = serde_json::from_slice(&self.bytes);
+        let items = page.map(|page| page.data.items).unwrap_or_default();
+        items
+            .into_iter()
+            .map(|item| item.data.get().to_owned())
+            .collect()
+    }
+
+    /// The codes of the warnings.
+    #[must_use]
+    pub fn warning_codes(&self) -> Vec<&str> {
+        let warnings = self
+            .json
+            .get("warnings")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        warnings
+            .filter_map(|warning| warning.get("code")?.as_str())
+            .collect()
+    }
+
+    /// The error's code, or nothing.
+    #[must_use]
+    pub fn error_code(&self) -> &str {
+        self.json
+            .pointer("/error/code")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// The fields that an error complains of.
+    #[must_use]
+    pub fn error_fields(&self) -> Vec<&str> {
+        let errors = self
+            .json
+            .pointer("/error/details/errors")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        errors
+            .filter_map(|error| error.get("field")?.as_str())
+            .collect()
+    }
+}
+
+impl Client {
+    /// For the collector at this address.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no HTTP client can be made.
+    pub fn new(address: SocketAddr) -> Result<Self, HarnessError> {
+        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).build();
+        let http = http.map_err(HarnessError::http("make an HTTP client"))?;
+        Ok(Self {
+            base: format!("http://{address}"),
+            http,
+        })
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn get(&self, path: &str, key: Option<&str>) -> Result<Answer, HarnessError> {
+        self.send(self.http.get(self.url(path)), key, path).await
+    }
+
+    /// `POST` of JSON.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn post(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> Result<Answer, HarnessError> {
+        self.send(self.http.post(self.url(path)).json(body), key, path)
+            .await
+    }
+
+    /// One page of a query.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn query(&self, key: &str, filters: &Value) -> Result<Answer, HarnessError> {
+        self.post("/storage/query", Some(key), filters).await
+    }
+
+    /// All pages of a query.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if a page is refused.
+    pub async fn query_pages(
+        &self,
+        key: &str,
+        filters: &Value,
+    ) -> Result<Vec<Answer>, HarnessError> {
+        let mut filters = filters.clone();
+        let mut pages = Vec::new();
+        set(&mut filters, "page_size", json!(100));
+        loop {
+            let page = self.query(key, &filters).await?;
+            if page.status != 200 {
+                let doing = format!("POST /storage/query {filters}");
+                return Err(HarnessError::Unexpected {
+                    doing,
+                    answer: page.json.to_string(),
+                });
+            }
+            let cursor = page
+                .json
+                .pointer("/data/next_cursor")
+                .cloned()
+                .unwrap_or_default();
+            pages.push(page);
+            if !cursor.is_string() {
+                return Ok(pages);
+            }
+            set(&mut filters, "cursor", cursor);
+        }
+    }
+
+    /// All entries of a query.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if a page is refused.
+    pub async fn query_all(&self, key: &str, filters: &Value) -> Result<Vec<Value>, HarnessError> {
+        let pages = self.query_pages(key, filters).await?;
+        Ok(pages.iter().flat_map(Answer::items).cloned().collect())
+    }
+
+    /// How many entries a query finds.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if the query is refused.
+    pub async fn count(&self, key: &str, filters: &Value) -> Result<u64, HarnessError> {
+        let mut filters = filters.clone();
+        set(&mut filters, "page_size", json!(1));
+        let answer = self.query(key, &filters).await?;
+        answer
+            .json
+            .pointer("/data/total")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| HarnessError::Unexpected {
+                doing: format!("count {filters}"),
+                answer: answer.json.to_string(),
+            })
+    }
+
+    /// Waits until a query finds at least so many entries.
+    ///
+    /// # Errors
+    /// [`HarnessError::TimedOut`] with the last count.
+    pub async fn wait_for(
+        &self,
+        key: &str,
+        filters: &Value,
+        entries: u64,
+        limit: Duration,
+    ) -> Result<(), HarnessError> {
+        wait::until(
+            &format!("{entries} entries of {filters}"),
+            limit,
+            async || {
+                let found = self
+                    .count(key, filters)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if found >= entries {
+                    Ok(())
+                } else {
+                    Err(format!("{found} entries"))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Sends a sealed, uncompressed batch as the filter does.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn ingest(
+        &self,
+        key: Option<&str>,
+        batch: Uuid,
+        raw: Vec<u8>,
+    ) -> Result<Answer, HarnessError> {
+        self.ingest_bytes(key, batch, Some("deflate"), Compression::Fast.compress(raw))
+            .await
+    }
+
+    /// Sends bytes to where batches go, whatever they are.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn ingest_bytes(
+        &self,
+        key: Option<&str>,
+        batch: Uuid,
+        encoding: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Result<Answer, HarnessError> {
+        let mut request = self
+            .http
+            .post(self.url(INGEST_PATH))
+            .header("content-type", CONTENT_TYPE)
+            .header(BATCH_ID_HEADER, batch.to_string());
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        self.send(request.body(bytes), key, INGEST_PATH).await
+    }
+
+    /// The samples of `/metrics`: the series as it is written there, and its value.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, HarnessError> {
+        let answer = self.get("/metrics", None).await?;
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.filter_map(|line| line.rsplit_once(' '));
+        Ok(samples
+            .filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?)))
+            .collect())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        key: Option<&str>,
+        path: &str,
+    ) -> Result<Answer, HarnessError> {
+        let request = match key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        let doing = || format!("ask the collector for {path}");
+        let response = request.send().await.map_err(HarnessError::http(doing()))?;
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|it| it.to_str().ok())
+                .map(str::to_owned)
+        };
+        let (content_type, retry_after) = (
+            header("content-type").unwrap_or_default(),
+            header("retry-after"),
+        );
+        let status = response.status().as_u16();
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(HarnessError::http(doing()))?
+            .to_vec();
+        let json = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(Answer {
+            status,
+            json,
+            bytes,
+            content_type,
+            retry_after,
+        })
+    }
+}
+
+fn set(filters: &mut Value, key: &str, value: Value) {
+    if let Some(filters) = filters.as_object_mut() {
+        filters.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,223 @@
+//! The real collector: the program `dossier`, with a Postgres of its own unless told otherwise.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::error::HarnessError;
+use crate::place;
+use crate::postgres;
+use crate::process::Process;
+use crate::wait;
+
+/// The first start makes a database cluster, which on a loaded machine takes a while.
+const START_LIMIT: Duration = Duration::from_mins(2);
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_LIMIT: Duration = Duration::from_mins(1);
+
+/// What a collector is started with.
+#[derive(Debug, Clone)]
+pub struct CollectorPlan {
+    /// Where it listens; port 0 chooses a free one.
+    pub listen: SocketAddr,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Where the log goes.
+    pub log: PathBuf,
+    /// A Postgres that runs already, instead of a private one.
+    pub database_url: Option<String>,
+    /// More environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A collector, running or stopped; when it is dropped, it and its Postgres are stopped.
+#[derive(Debug)]
+pub struct Collector {
+    /// Where it listens, or did when it last ran.
+    pub address: SocketAddr,
+    plan: CollectorPlan,
+    process: Option<Process>,
+}
+
+impl Collector {
+    /// Starts it and waits until it can take batches and queries.
+    ///
+    /// # Errors
+    /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it gives up.
+    pub async fn start(plan: CollectorPlan) -> Result<Self, HarnessError> {
+        check_socket_path(&plan)?;
+        let mut collector = Self {
+            address: plan.listen,
+            plan,
+            process: None,
+        };
+        collector.start_again().await?;
+        Ok(collector)
+    }
+
+    /// Starts it again after it was stopped or killed, on the same data.
+    ///
+    /// # Errors
+    /// As [`Collector::start`].
+    pub async fn start_again(&mut self) -> Result<(), HarnessError> {
+        let mut command = self.command()?;
+        command
+            .arg("serve")
+            .arg("--listen")
+            .arg(self.plan.listen.to_string());
+        command.arg("--data-dir").arg(&self.plan.data);
+        let process = self.process.insert(Process::start(
+            "the collector",
+            &command,
+            &self.plan.log,
+            STOP_PATIENCE,
+        )?);
+        let found = wait::until("the collector to be ready", START_LIMIT, async || {
+            if let Err(ended) = process.expect_running() {
+                return Ok(Err(ended));
+            }
+            let address =
+                listening_line(&process.log().text()).ok_or("no line \"listening\" in its log")?;
+            let client = Client::new(address).map_err(|error| error.to_string())?;
+            let answer = client
+                .get("/readyz", None)
+                .await
+                .map_err(|error| error.to_string())?;
+            if answer.status == 200 {
+                Ok(Ok(address))
+            } else {
+                Err(format!("/readyz answers {answer:?}"))
+            }
+        });
+        self.address = found.await??;
+        Ok(())
+    }
+
+    /// SIGTERM, and a wait for the end.
+    ///
+    /// # Errors
+    /// [`HarnessError::TimedOut`] if it did not end; [`HarnessError::Ended`] if it did not end well.
+    pub async fn stop(&mut self) -> Result<(), HarnessError> {
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
+        let status = process.stop().await?;
+        if status.success() {
+            Ok(())
+        } else {
+            process.expect_running()
+        }
+    }
+
+    /// SIGKILL: what it has not made durable is lost. Its Postgres lives on.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// The child process, while it runs.
+    pub const fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// Process ids of the private Postgres; none if there is none.
+    #[must_use]
+    pub fn postgres_ids(&self) -> Vec<i32> {
+        postgres::running_below(&self.plan.data)
+    }
+
+    /// Makes an API key.
+    ///
+    /// # Errors
+    /// [`HarnessError::CommandFailed`] with what the program said.
+    pub async fn create_key(
+        &self,
+        user: &str,
+        role: &str,
+        name: &str,
+    ) -> Result<String, HarnessError> {
+        let mut command = self.command()?;
+        command.args([
+            "keys", "create", "--user", user, "--role", role, "--name", name,
+        ]);
+        command.arg("--data-dir").arg(&self.plan.data);
+        let text = format!("{command:?}");
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true);
+        let output = tokio::time::timeout(COMMAND_LIMIT, command.output())
+            .await
+            .map_err(|_| HarnessError::TimedOut {
+                what: text.clone(),
+                limit: COMMAND_LIMIT,
+                last: "still running".to_owned(),
+            })?;
+        let output = output.map_err(HarnessError::io(format!("run {text}")))?;
+        let key = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if output.status.success() && key.starts_with("dsk_") && !key.contains(char::is_whitespace)
+        {
+            return Ok(key);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        // A wrong output is not shown: it may hold a key.
+        Err(HarnessError::CommandFailed {
+            command: text,
+            status: output.status,
+            output: said.trim().to_owned(),
+        })
+    }
+
+    /// The program with the settings that all its commands share, and none of this program's own.
+    fn command(&self) -> Result<Command, HarnessError> {
+        let mut command = Command::new(place::collector()?);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DOSSIER_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.plan.environment.iter().cloned());
+        if let Some(url) = &self.plan.database_url {
+            command.env("DOSSIER_DATABASE_URL", url);
+        }
+        Ok(command)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // First the collector, which should stop its Postgres; then what it has left behind.
+        drop(self.process.take());
+        postgres::stop_leftovers(&self.plan.data);
+    }
+}
+
+/// The address in the line that the collector logs once it listens.
+fn listening_line(log: &str) -> Option<SocketAddr> {
+    log.lines().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let fields = line.get("fields")?;
+        (fields.get("message")? == "listening").then_some(())?;
+        fields.get("address")?.as_str()?.parse().ok()
+    })
+}
+
+/// Unix sockets have short names only; Postgres's own error about it does not say what to do.
+fn check_socket_path(plan: &CollectorPlan) -> Result<(), HarnessError> {
+    let length = plan.data.as_os_str().len();
+    if plan.database_url.is_some() || length <= MAX_DATA_PATH {
+        return Ok(());
+    }
+    let doing = format!(
+        "put a private Postgres into {} ({length} bytes; at most {MAX_DATA_PATH})",
+        plan.data.display()
+    );
+    Err(HarnessError::io(doing)(Errno::ENAMETOOLONG.into()))
+}
+
+/// Leaves room for the socket's name within the 107 bytes that Linux allows (103 elsewhere).
+pub const MAX_DATA_PATH: usize = 70;

@@ -1,0 +1,226 @@
+//! The real Envoy, with the shipped configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::bootstrap::Bootstrap;
+use crate::error::HarnessError;
+use crate::place;
+use crate::process::Process;
+use crate::wait;
+
+/// Compiling the filter takes a second or two; on a loaded machine much longer.
+const START_LIMIT: Duration = Duration::from_mins(1);
+/// The filter sets its gauges every fifth of a second, so what it just took shows only then.
+const GAUGE_LAG: Duration = Duration::from_millis(600);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// As many filter VMs as this: enough that they must work side by side.
+const WORKERS: &str = "2";
+
+/// What an Envoy is started with.
+#[derive(Debug)]
+pub struct EnvoyPlan {
+    /// The configuration, complete.
+    pub bootstrap: Bootstrap,
+    /// Where the configuration and other small files are written to.
+    pub folder: PathBuf,
+    /// Where the log goes.
+    pub log: PathBuf,
+    /// The filter's key to the collector.
+    pub ingest_token: String,
+}
+
+/// A running Envoy; it is stopped when this is dropped.
+#[derive(Debug)]
+pub struct Envoy {
+    /// The child process.
+    pub process: Process,
+    /// Where clients connect to.
+    pub address: SocketAddr,
+    /// Where the admin page is.
+    pub admin: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl Envoy {
+    /// Starts it and waits until it takes requests.
+    ///
+    /// # Errors
+    /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it refuses its configuration.
+    pub async fn start(plan: EnvoyPlan) -> Result<Self, HarnessError> {
+        let admin_file = plan.folder.join("envoy-admin");
+        let _ = std::fs::remove_file(&admin_file);
+        let mut process = Process::start(
+            "Envoy",
+            &command(&plan, &admin_file)?,
+            &plan.log,
+            STOP_PATIENCE,
+        )?;
+        let admin = wait_for_admin(&mut process, &admin_file).await?;
+        let http = reqwest::Client::new();
+        let address = wait_for_listener(&mut process, &http, admin).await?;
+        Ok(Self {
+            process,
+            address,
+            admin,
+            http,
+        })
+    }
+
+    /// Takes no more connections and waits until the filter has sent what it holds, but not longer
+    /// than this: a collector that is away must not keep Envoy from stopping.
+    pub async fn flush(&self, limit: Duration) {
+        let drain = self
+            .http
+            .post(format!("http://{}/drain_listeners", self.admin));
+        let _ = drain.timeout(limit).send().await;
+        let _ = self.wait_for_empty_outbox(limit).await;
+    }
+
+    /// Waits until the filter holds nothing: everything it recorded is acknowledged.
+    ///
+    /// # Errors
+    /// [`HarnessError::TimedOut`] with what it still holds.
+    pub async fn wait_for_empty_outbox(&self, limit: Duration) -> Result<(), HarnessError> {
+        let mut empty_since = None;
+        wait::until(
+            "the filter's outbox to be empty",
+            limit,
+            async || match self.stat("dossier.outbox_bytes").await {
+                Ok(0) => {
+                    let since: Instant = *empty_since.get_or_insert_with(Instant::now);
+                    let long_enough = since.elapsed() >= GAUGE_LAG;
+                    long_enough
+                        .then_some(())
+                        .ok_or_else(|| "empty only just now".to_owned())
+                }
+                Ok(bytes) => {
+                    empty_since = None;
+                    Err(format!("{bytes} bytes"))
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        )
+        .await
+    }
+
+    /// Its counters and gauges whose names contain this text.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if the admin page does not answer.
+    pub async fn stats(&self, containing: &str) -> Result<BTreeMap<String, u64>, HarnessError> {
+        let url = format!("http://{}/stats", self.admin);
+        let text = text_of(&self.http, &url).await?;
+        let values = text.lines().filter_map(|line| line.split_once(": "));
+        let numbers =
+            values.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)));
+        Ok(numbers
+            .filter(|(name, _): &(String, u64)| name.contains(containing))
+            .collect())
+    }
+
+    /// The sum of the counters and gauges whose names end so.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if the admin page does not answer.
+    pub async fn stat(&self, ending: &str) -> Result<u64, HarnessError> {
+        let stats = self.stats(ending).await?;
+        Ok(stats
+            .iter()
+            .filter(|(name, _)| name.ends_with(ending))
+            .map(|(_, value)| value)
+            .sum())
+    }
+}
+
+fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessError> {
+    let configuration = plan.folder.join("envoy.json");
+    plan.bootstrap.write(&configuration)?;
+    let mut command = Command::new(place::envoy()?);
+    command
+        .arg("--config-path")
+        .arg(configuration)
+        .arg("--admin-address-path")
+        .arg(admin_file)
+        .args(["--concurrency", WORKERS])
+        // Hot restart would make Envoys on one machine fight over shared memory.
+        .arg("--disable-hot-restart")
+        .args(["--log-level", "info"])
+        .env("DOSSIER_INGEST_TOKEN", &plan.ingest_token);
+    Ok(command)
+}
+
+async fn wait_for_admin(process: &mut Process, file: &PathBuf) -> Result<SocketAddr, HarnessError> {
+    watching(process, "Envoy's admin page", async || {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+        text.trim()
+            .parse()
+            .map_err(|_| format!("{text:?} in {}", file.display()))
+    })
+    .await
+}
+
+async fn wait_for_listener(
+    process: &mut Process,
+    http: &reqwest::Client,
+    admin: SocketAddr,
+) -> Result<SocketAddr, HarnessError> {
+    let (listeners, ready) = (
+        format!("http://{admin}/listeners?format=json"),
+        format!("http://{admin}/ready"),
+    );
+    watching(process, "Envoy to take requests", async || {
+        let state = text_of(http, &ready)
+            .await
+            .map_err(|error| error.to_string())?;
+        if state.trim() != "LIVE" {
+            return Err(state);
+        }
+        let text = text_of(http, &listeners)
+            .await
+            .map_err(|error| error.to_string())?;
+        first_listener(&text).ok_or(text)
+    })
+    .await
+}
+
+/// Waits, but not for a child that has already given up.
+async fn watching<T>(
+    process: &mut Process,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T, HarnessError> {
+    let found = wait::until(what, START_LIMIT, async || {
+        if let Err(ended) = process.expect_running() {
+            return Ok(Err(ended));
+        }
+        look().await.map(Ok)
+    });
+    found.await?
+}
+
+fn first_listener(text: &str) -> Option<SocketAddr> {
+    let listeners: Value = serde_json::from_str(text).ok()?;
+    let socket = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
+    let ip = socket.get("address")?.as_str()?.parse().ok()?;
+    let port = u16::try_from(socket.get("port_value")?.as_u64()?)
+        .ok()
+        .filter(|port| *port != 0)?;
+    Some(SocketAddr::new(ip, port))
+}
+
+async fn text_of(http: &reqwest::Client, url: &str) -> Result<String, HarnessError> {
+    let doing = || format!("read {url}");
+    let answer = http
+        .get(url)
+        .timeout(Duration::from_secs(10))
+        .send()
+        .await
+        .map_err(HarnessError::http(doing()))?;
+    answer.text().await.map_err(HarnessError::http(doing()))
+}

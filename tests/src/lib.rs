@@ -1,0 +1,35 @@
+//! The real parts, started and stopped by a program: Envoy with the filter, the collector with a
+//! Postgres of its own, and an example service behind them.
+//!
+//! `make run` (the program `dossier-stack`) and the end-to-end tests are built on it.
+//!
+//! - [`stack`]: everything at once; the place to begin reading.
+//! - [`upstream`], [`collector`], [`envoy`]: one part each.
+//! - [`bootstrap`]: the shipped Envoy configuration, bent to other addresses.
+//! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
+//! - [`producer`]: batches from something that is not Envoy.
+//! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
+//! - [`testing`]: stacks for tests, each in a folder of its own.
+//! - [`process`], [`postgres`]: children that never outlive the program that started them.
+//! - [`wait`]: bounded waiting.
+
+pub mod bootstrap;
+pub mod client;
+pub mod clock;
+pub mod collector;
+pub mod envoy;
+pub mod error;
+pub mod keys;
+pub mod log;
+pub mod place;
+pub mod postgres;
+pub mod process;
+pub mod producer;
+pub mod stack;
+pub mod testing;
+pub mod traffic;
+pub mod upstream;
+pub mod valve;
+pub mod wait;
+
+pub use error::HarnessError;

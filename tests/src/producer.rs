@@ -1,0 +1,105 @@
+//! Batches from a producer that is not Envoy: with any time, user and content that a test needs.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
+use dossier_wire::{Completion, Encoder, Half, KeepCompressed, Record, SessionRule};
+use uuid::Uuid;
+
+use crate::error::HarnessError;
+
+/// Half an exchange with its body.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What stands before the body.
+    pub record: Record<'static>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Sample {
+    /// A request of an exchange of its own, without a session, kept until it is deleted.
+    #[must_use]
+    pub fn request(user: &str, endpoint: &str, started_at: u64, body: &str) -> Self {
+        let record = Record {
+            exchange_id: Uuid::now_v7(),
+            half: Half::Request,
+            user_id: Cow::Owned(user.to_owned()),
+            endpoint: Cow::Owned(endpoint.to_owned()),
+            method: Cow::Borrowed("POST"),
+            path: Cow::Owned(endpoint.to_owned()),
+            query: None,
+            host: None,
+            route: None,
+            status: Some(200),
+            metadata: serde_json::Map::new(),
+            session: None,
+            ttl_days: None,
+            compress: KeepCompressed::Auto,
+            started_at,
+            first_byte_at: started_at,
+            ended_at: started_at,
+            body_size: body.len() as u64,
+            body_xxh3: None,
+            content_type: Some(Cow::Borrowed("application/json")),
+            content_encoding: None,
+            truncated: false,
+            body_dropped: false,
+            completion: Completion::Complete,
+            request_id: None,
+            traceparent: None,
+        };
+        Self {
+            record,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    /// The answer to this request, a millisecond after it.
+    #[must_use]
+    pub fn response(&self, body: &str) -> Self {
+        let at = self.record.started_at + 1000;
+        let record = Record {
+            half: Half::Response,
+            first_byte_at: at,
+            ended_at: at,
+            body_size: body.len() as u64,
+            ..self.record.clone()
+        };
+        Self {
+            record,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    /// With a session found by time.
+    #[must_use]
+    pub fn within_minutes(mut self, minutes: u32) -> Self {
+        self.record.session = NonZeroU32::new(minutes).map(SessionRule::TimeoutMinutes);
+        self
+    }
+
+    /// With a session that the client named.
+    #[must_use]
+    pub fn in_session(mut self, id: &str) -> Self {
+        self.record.session = Some(SessionRule::Id(Cow::Owned(id.to_owned())));
+        self
+    }
+}
+
+/// Seals samples into a batch, uncompressed.
+///
+/// # Errors
+/// [`HarnessError::Unexpected`] if they do not fit one batch.
+pub fn batch(samples: &[Sample]) -> Result<Vec<u8>, HarnessError> {
+    let mut encoder = Encoder::new();
+    for sample in samples {
+        encoder
+            .push_record(&sample.record, &sample.body)
+            .map_err(|error| HarnessError::Unexpected {
+                doing: "seal a batch".to_owned(),
+                answer: error.to_string(),
+            })?;
+    }
+    Ok(encoder.finish())
+}

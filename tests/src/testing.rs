@@ -1,0 +1,236 @@
+//! Stacks for tests: each in a folder of its own that goes with it, and not too many at once.
+
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use crate::collector::MAX_DATA_PATH;
+use crate::error::HarnessError;
+use crate::place;
+use crate::stack::{Backend, Stack, StackPlan};
+
+/// How many may run at the same time: each is three programs, some of them with many processes.
+static PLACES: Semaphore = Semaphore::const_new(3);
+const BUILD_LIMIT: Duration = Duration::from_mins(15);
+/// For what stands in the stack's folder before the data: `/dossier-XXXXXX/data`.
+const ROOM_FOR_NAMES: usize = 20;
+
+/// Something that runs in a folder of its own, both of which end with the test.
+#[derive(Debug)]
+pub struct Testing<T> {
+    running: T,
+    folder: Folder,
+    _place: SemaphorePermit<'static>,
+}
+
+/// Everything, for one test.
+pub type TestStack = Testing<Stack>;
+/// Only a collector and keys to it, for one test.
+pub type TestBackend = Testing<Backend>;
+
+impl TestStack {
+    /// The shipped configuration.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if a part does not start.
+    pub async fn start() -> Result<Self, HarnessError> {
+        Self::start_with(|_| Ok(())).await
+    }
+
+    /// The shipped configuration with changes.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if a part does not start.
+    pub async fn start_with(
+        change: impl FnOnce(&mut StackPlan) -> Result<(), HarnessError>,
+    ) -> Result<Self, HarnessError> {
+        let (place, folder, mut plan) = prepare().await?;
+        change(&mut plan)?;
+        Ok(Self {
+            running: Stack::start(plan).await?,
+            folder,
+            _place: place,
+        })
+    }
+}
+
+impl TestBackend {
+    /// A collector as it is without settings.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if it does not start.
+    pub async fn start() -> Result<Self, HarnessError> {
+        Self::start_with(|_| Ok(())).await
+    }
+
+    /// A collector with changes.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if it does not start.
+    pub async fn start_with(
+        change: impl FnOnce(&mut StackPlan) -> Result<(), HarnessError>,
+    ) -> Result<Self, HarnessError> {
+        let (place, folder, mut plan) = prepare().await?;
+        change(&mut plan)?;
+        Ok(Self {
+            running: Backend::start(&plan).await?,
+            folder,
+            _place: place,
+        })
+    }
+}
+
+impl<T> Testing<T> {
+    /// The folder that goes with the test.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl<T> Deref for Testing<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.running
+    }
+}
+
+impl<T> DerefMut for Testing<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.running
+    }
+}
+
+/// A short-named folder that other users may pass through: as root, Postgres runs as another user.
+#[derive(Debug)]
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] if it cannot be made.
+    pub fn make() -> Result<Self, HarnessError> {
+        let usual = std::env::temp_dir();
+        let short = usual.as_os_str().len() + ROOM_FOR_NAMES <= MAX_DATA_PATH;
+        let parent = if short { usual } else { PathBuf::from("/tmp") };
+        let mut builder = tempfile::Builder::new();
+        builder
+            .prefix("dossier-")
+            .permissions(std::fs::Permissions::from_mode(0o755));
+        builder
+            .tempdir_in(parent)
+            .map(Self)
+            .map_err(HarnessError::io("make a folder for a test"))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// A failed test shows the ends of the logs, because the folder they are in goes.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for name in ["collector.log", "envoy.log"] {
+            let text = std::fs::read(self.path().join(name)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<_> = text.lines().collect();
+            let tail = lines
+                .get(lines.len().saturating_sub(40)..)
+                .unwrap_or_default()
+                .join("\n");
+            eprintln!("--- the end of {name} ---\n{tail}");
+        }
+    }
+}
+
+/// Waits for one of the places in which stacks may run.
+///
+/// # Errors
+/// [`HarnessError::Unexpected`], never in practice: the places are never closed.
+pub async fn place_to_run() -> Result<SemaphorePermit<'static>, HarnessError> {
+    PLACES
+        .acquire()
+        .await
+        .map_err(|error| HarnessError::Unexpected {
+            doing: "wait for a place to run a stack".to_owned(),
+            answer: error.to_string(),
+        })
+}
+
+async fn prepare() -> Result<(SemaphorePermit<'static>, Folder, StackPlan), HarnessError> {
+    let place = place_to_run().await?;
+    ensure_collector_is_built().await?;
+    let folder = Folder::make()?;
+    let plan = StackPlan::in_folder(folder.path().to_owned())?;
+    Ok((place, folder, plan))
+}
+
+/// Cargo builds a test's own package only, so the collector beside it may be an old one or none. A
+/// collector named by `DOSSIER_COLLECTOR_BIN` is taken as it is.
+///
+/// # Errors
+/// [`HarnessError::CommandFailed`] with what the compiler said.
+pub async fn ensure_collector_is_built() -> Result<(), HarnessError> {
+    static BUILT: OnceCell<()> = OnceCell::const_new();
+    if std::env::var_os("DOSSIER_COLLECTOR_BIN").is_some() {
+        return Ok(());
+    }
+    BUILT.get_or_try_init(build_collector).await.copied()
+}
+
+async fn build_collector() -> Result<(), HarnessError> {
+    let profile_folder = place::profile_folder()?;
+    let profile = match profile_folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args([
+        "build",
+        "--package",
+        "dossier-collector",
+        "--bin",
+        "dossier",
+        "--profile",
+        profile,
+    ]);
+    command
+        .arg("--target-dir")
+        .arg(profile_folder.parent().unwrap_or(&profile_folder));
+    command
+        .current_dir(place::repository())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let text = format!("{:?}", command.as_std());
+    let output = tokio::time::timeout(BUILD_LIMIT, command.output())
+        .await
+        .map_err(|_| HarnessError::TimedOut {
+            what: text.clone(),
+            limit: BUILD_LIMIT,
+            last: "still building".to_owned(),
+        })?;
+    let output = output.map_err(HarnessError::io(format!("run {text}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(HarnessError::CommandFailed {
+        command: text,
+        status: output.status,
+        output: said,
+    })
+}

@@ -1,0 +1,101 @@
+//! A connection that a test can close, refuse or leave unanswered: it stands between Envoy and the
+//! collector, on one address that stays the same while the collector behind it comes and goes.
+
+use std::net::SocketAddr;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::HarnessError;
+
+/// What happens to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// They are passed on to this address.
+    Open(SocketAddr),
+    /// They are closed at once, those that exist too.
+    Refusing,
+    /// They are accepted, and nothing ever comes back, on those that exist neither.
+    Silent,
+}
+
+/// The running relay; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Valve {
+    /// Where it listens.
+    pub address: SocketAddr,
+    position: watch::Sender<Position>,
+    relay: JoinHandle<()>,
+}
+
+impl Valve {
+    /// Starts on a free port.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] if no port can be had.
+    pub async fn start(position: Position) -> Result<Self, HarnessError> {
+        let listening = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let (address, listener) = listening
+            .await
+            .map_err(HarnessError::io("listen as a valve"))?;
+        let (sender, receiver) = watch::channel(position);
+        let relay = tokio::spawn(accept(listener, receiver));
+        Ok(Self {
+            address,
+            position: sender,
+            relay,
+        })
+    }
+
+    /// Turns it. Connections that exist feel it too.
+    pub fn turn(&self, position: Position) {
+        self.position.send_replace(position);
+    }
+}
+
+impl Drop for Valve {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, position: watch::Receiver<Position>) {
+    while let Ok((connection, _)) = listener.accept().await {
+        tokio::spawn(serve(connection, position.clone()));
+    }
+}
+
+/// Serves one connection until it ends, or the valve is gone.
+async fn serve(mut connection: TcpStream, mut position: watch::Receiver<Position>) {
+    let now = *position.borrow_and_update();
+    match now {
+        Position::Refusing => {}
+        Position::Silent => hold(&mut position).await,
+        Position::Open(target) => {
+            let relayed = async {
+                let mut other = TcpStream::connect(target).await?;
+                copy_bidirectional(&mut connection, &mut other).await
+            };
+            tokio::select! {
+                _ = relayed => {}
+                // Silent: the other side is let go, this one is held without an answer.
+                changed = position.changed() => {
+                    let next = *position.borrow_and_update();
+                    if changed.is_ok() && next == Position::Silent {
+                        hold(&mut position).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the valve is turned away from [`Position::Silent`], or is gone.
+async fn hold(position: &mut watch::Receiver<Position>) {
+    let _ = position.wait_for(|now| *now != Position::Silent).await;
+}

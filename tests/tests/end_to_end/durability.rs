@@ -1,0 +1,146 @@
+//! What the collector has acknowledged is there after it was stopped, or killed.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dossier_tests::client::Client;
+use dossier_tests::clock;
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::testing::{TestBackend, TestStack};
+use dossier_tests::traffic::Call;
+use dossier_tests::wait;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{SOON, text};
+
+/// How many batches must be acknowledged before the collector is stopped.
+const ENOUGH: usize = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_stop_keeps_everything_acknowledged() {
+    let mut backend = TestBackend::start().await.unwrap();
+    let acknowledged = stop_while_sending(&mut backend, Stop::Gracefully).await;
+    assert!(
+        backend.collector.postgres_ids().is_empty(),
+        "its Postgres is stopped too"
+    );
+    backend.start_again().await.unwrap();
+    check(&backend, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_keeps_everything_acknowledged() {
+    let mut backend = TestBackend::start().await.unwrap();
+    let acknowledged = stop_while_sending(&mut backend, Stop::ByKilling).await;
+    backend.start_again().await.unwrap();
+    check(&backend, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() {
+    let mut stack = TestStack::start().await.unwrap();
+    for number in 0..50 {
+        let call = Call::json("alice", &format!("/api/{number}"), &json!({"n": number}));
+        stack.traffic.send(&call).await.unwrap();
+    }
+    // Without a wait: the filter still holds most of it.
+    stack.envoy.flush(SOON).await;
+    stack.envoy.process.stop().await.unwrap();
+    stack.backend.collector.stop().await.unwrap();
+    assert!(stack.backend.collector.postgres_ids().is_empty());
+    stack.backend.start_again().await.unwrap();
+    let found = stack
+        .backend
+        .client
+        .count(&stack.backend.keys.people.alice, &json!({}))
+        .await
+        .unwrap();
+    assert_eq!(found, 100);
+}
+
+enum Stop {
+    Gracefully,
+    ByKilling,
+}
+
+/// Four producers send until the collector is gone. Returns the exchanges that were acknowledged.
+async fn stop_while_sending(backend: &mut TestBackend, how: Stop) -> BTreeSet<Uuid> {
+    let (client, key) = (backend.client.clone(), backend.keys.ingest.clone());
+    let stopping = std::sync::Arc::new(AtomicBool::new(false));
+    let (count, acknowledgements) = tokio::sync::watch::channel(0);
+    let producers: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(produce(
+                client.clone(),
+                key.clone(),
+                stopping.clone(),
+                count.clone(),
+            ))
+        })
+        .collect();
+    let waited = wait::until("enough batches to be acknowledged", SOON, async || {
+        let count = *acknowledgements.borrow();
+        if count >= ENOUGH {
+            Ok(())
+        } else {
+            Err(format!("{count} batches"))
+        }
+    });
+    waited.await.unwrap();
+    match how {
+        Stop::Gracefully => backend.collector.stop().await.unwrap(),
+        Stop::ByKilling => backend.collector.kill(),
+    }
+    stopping.store(true, Ordering::Relaxed);
+    let mut acknowledged = BTreeSet::new();
+    for producer in producers {
+        acknowledged.extend(producer.await.unwrap());
+    }
+    acknowledged
+}
+
+async fn produce(
+    client: Client,
+    key: String,
+    stopping: std::sync::Arc<AtomicBool>,
+    count: tokio::sync::watch::Sender<usize>,
+) -> Vec<Uuid> {
+    let mut acknowledged = Vec::new();
+    while !stopping.load(Ordering::Relaxed) {
+        let sample = Sample::request("alice", "/api/x", clock::now_micros(), "{}");
+        let sent = client
+            .ingest(
+                Some(&key),
+                Uuid::now_v7(),
+                batch(std::slice::from_ref(&sample)).unwrap(),
+            )
+            .await;
+        if sent.is_ok_and(|answer| answer.status == 200) {
+            acknowledged.push(sample.record.exchange_id);
+            count.send_modify(|count| *count += 1);
+        }
+    }
+    acknowledged
+}
+
+async fn check(backend: &TestBackend, acknowledged: &BTreeSet<Uuid>) {
+    let entries = backend
+        .client
+        .query_all(&backend.keys.people.alice, &json!({}))
+        .await
+        .unwrap();
+    let stored: Vec<Uuid> = entries
+        .iter()
+        .map(|entry| text(entry, "exchange_id").parse().unwrap())
+        .collect();
+    let distinct: BTreeSet<_> = stored.iter().copied().collect();
+    assert_eq!(stored.len(), distinct.len(), "nothing is stored twice");
+    let missing: Vec<_> = acknowledged.difference(&distinct).collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} acknowledged are missing",
+        missing.len(),
+        acknowledged.len()
+    );
+}

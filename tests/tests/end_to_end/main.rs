@@ -1,0 +1,24 @@
+//! The real Envoy, collector and Postgres, seen from outside: what a client sends through Envoy is
+//! what the collector answers, and nothing is lost or told twice.
+//!
+//! One program, so that stacks run side by side and it is linked once. Each file is one subject.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod collector_away;
+mod configuration_refused;
+mod dossier_stack;
+mod durability;
+mod everything_comes_back;
+mod ingest;
+mod isolation;
+mod query;
+mod sessions;
+mod support;
+mod what_is_recorded;

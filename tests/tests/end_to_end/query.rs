@@ -1,0 +1,291 @@
+//! `POST /storage/query`: filters, order, pages, and how wrong questions are answered.
+
+use std::borrow::Cow;
+
+use dossier_tests::clock::{minutes_ago, rfc3339};
+use dossier_tests::producer::Sample;
+use dossier_tests::testing::TestBackend;
+use serde_json::{Value, json};
+
+use crate::support::store;
+
+const ENTRIES: u64 = 25;
+
+/// Twenty-five requests of alice, one a minute, of which every fifth has an answer with status 500.
+async fn filled() -> (TestBackend, Vec<Sample>) {
+    let backend = TestBackend::start().await.unwrap();
+    let mut samples = Vec::new();
+    for number in 0..ENTRIES {
+        let endpoint = if number % 2 == 0 {
+            "/api/even"
+        } else {
+            "/api/Odd"
+        };
+        let at = minutes_ago(1000 - number);
+        let body = format!("{{\"n\":{number}}}");
+        let mut request = Sample::request("alice", endpoint, at, &body).within_minutes(30);
+        if number % 5 == 0 {
+            request.record.status = Some(500);
+            request.record.method = Cow::Borrowed("PUT");
+            samples.push(request.response("{\"failed\":true}"));
+        }
+        samples.push(request);
+    }
+    store(&backend, &samples).await;
+    (backend, samples)
+}
+
+async fn ask(backend: &TestBackend, filters: &Value) -> Vec<Value> {
+    backend
+        .client
+        .query_all(&backend.keys.people.alice, filters)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_find_what_they_name() {
+    let (backend, samples) = filled().await;
+    let exchange = samples[0].record.exchange_id;
+    let session =
+        &ask(&backend, &json!({"page_size": 1})).await[0]["storage_info"]["session_id"].clone();
+    for (filters, count) in [
+        (json!({}), 30),
+        (json!({"storage_type": "both"}), 30),
+        (json!({"storage_type": "request"}), 25),
+        (json!({"storage_type": "RESPONSE"}), 5),
+        (json!({"type": "response"}), 5),
+        (json!({"endpoint": "/api/even"}), 13 + 3),
+        (
+            json!({"endpoint": "/api/Odd", "storage_type": "request"}),
+            12,
+        ),
+        (json!({"endpoint": "/api/none"}), 0),
+        (json!({"status": 500}), 10),
+        (json!({"status": 500, "storage_type": "request"}), 5),
+        (json!({"status": 404}), 0),
+        (json!({"method": "PUT"}), 10),
+        (json!({"method": "POST"}), 20),
+        (json!({"exchange_id": exchange}), 2),
+        (json!({"session_id": session}), 30),
+        (
+            json!({"endpoint": "/api/even", "status": 200, "method": "POST"}),
+            10,
+        ),
+    ] {
+        assert_eq!(ask(&backend, &filters).await.len(), count, "{filters}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dates_are_inclusive_instants_or_whole_days() {
+    let (backend, samples) = filled().await;
+    let requests: Vec<_> = samples
+        .iter()
+        .filter(|it| it.record.half == dossier_wire::Half::Request)
+        .collect();
+    let (third, fifth) = (
+        rfc3339(requests[2].record.started_at),
+        rfc3339(requests[4].record.started_at),
+    );
+    let only = |filters: Value| json!({"storage_type": "request", "start_date": filters[0], "end_date": filters[1]});
+    assert_eq!(ask(&backend, &only(json!([third, fifth]))).await.len(), 3);
+    assert_eq!(
+        ask(
+            &backend,
+            &json!({"storage_type": "request", "start_date": third})
+        )
+        .await
+        .len(),
+        23
+    );
+    assert_eq!(
+        ask(
+            &backend,
+            &json!({"storage_type": "request", "end_date": third})
+        )
+        .await
+        .len(),
+        3
+    );
+    let day = |text: &str| text[..10].to_owned();
+    let (first, last) = (
+        day(&rfc3339(requests[0].record.started_at)),
+        day(&rfc3339(requests[24].record.started_at)),
+    );
+    assert_eq!(ask(&backend, &only(json!([first, last]))).await.len(), 25);
+    assert_eq!(
+        ask(&backend, &json!({"start_date": "2100-01-01"}))
+            .await
+            .len(),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_by_number_and_by_cursor_hold_everything_once_in_order() {
+    let (backend, _) = filled().await;
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    for order in ["desc", "asc"] {
+        let whole = ask(&backend, &json!({"order": order})).await;
+        let mut sorted = whole.clone();
+        sorted.sort_by_key(|entry| {
+            (
+                entry["created_at"].as_str().unwrap().to_owned(),
+                entry["id"].as_u64(),
+            )
+        });
+        if order == "desc" {
+            sorted.reverse();
+        }
+        assert_eq!(whole, sorted, "{order}");
+
+        let (mut by_number, mut by_cursor, mut cursor) = (Vec::new(), Vec::new(), Value::Null);
+        for page in 1..=5 {
+            let filters = json!({"order": order, "page_size": 7, "page": page});
+            let answer = client.query(alice, &filters).await.unwrap();
+            let data = &answer.json["data"];
+            assert_eq!(
+                (&data["total"], &data["page"], &data["page_size"]),
+                (&json!(30), &json!(page), &json!(7))
+            );
+            assert_eq!(data["has_more"], page < 5);
+            by_number.extend_from_slice(answer.items());
+
+            let mut filters = json!({"order": order, "page_size": 7});
+            if cursor.is_string() {
+                filters["cursor"] = cursor;
+            }
+            let answer = client.query(alice, &filters).await.unwrap();
+            by_cursor.extend_from_slice(answer.items());
+            cursor = answer.json["data"]["next_cursor"].clone();
+        }
+        assert_eq!(by_number, whole);
+        assert_eq!(by_cursor, whole);
+        assert!(cursor.is_null(), "after the last page there is none");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_field_is_refused_and_the_nearest_known_one_named() {
+    let backend = TestBackend::start().await.unwrap();
+    let answer = backend
+        .client
+        .query(&backend.keys.people.alice, &json!({"page_sise": 5}))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 422, "{}", answer.json);
+    assert!(answer.error_code().starts_with("VAL_"), "{}", answer.json);
+    assert_eq!(answer.error_fields(), ["page_sise"]);
+    assert!(
+        answer.json.to_string().contains("page_size"),
+        "{}",
+        answer.json
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_faults_of_a_question_are_told_at_once() {
+    let backend = TestBackend::start().await.unwrap();
+    let wrong = json!({
+        "storage_type": "neither",
+        "page": 0,
+        "page_size": 101,
+        "start_date": "yesterday",
+        "exchange_id": "42",
+        "order": "sideways",
+        "status": "teapot",
+        "nonsense": true,
+    });
+    let answer = backend
+        .client
+        .query(&backend.keys.people.alice, &wrong)
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status, &answer.json["success"]),
+        (422, &json!(false)),
+        "{}",
+        answer.json
+    );
+    let mut fields = answer.error_fields();
+    fields.sort_unstable();
+    let expected = [
+        "exchange_id",
+        "nonsense",
+        "order",
+        "page",
+        "page_size",
+        "start_date",
+        "status",
+        "storage_type",
+    ];
+    assert_eq!(fields, expected);
+    let backwards = json!({"start_date": "2026-02-02", "end_date": "2026-02-01"});
+    let answer = backend
+        .client
+        .query(&backend.keys.people.alice, &backwards)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 422, "{}", answer.json);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_json_object_is_refused() {
+    let backend = TestBackend::start().await.unwrap();
+    for body in [json!([]), json!("text"), json!(null)] {
+        let answer = backend
+            .client
+            .query(&backend.keys.people.alice, &body)
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer.status, 400 | 422),
+            "{body}: {}",
+            answer.json
+        );
+        assert!(
+            answer.error_code().starts_with("VAL_"),
+            "{body}: {}",
+            answer.json
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_is_shown_with_what_was_recorded() {
+    let backend = TestBackend::start().await.unwrap();
+    let mut sample =
+        Sample::request("alice", "/api/x", minutes_ago(1), " {\"n\": 1}").within_minutes(5);
+    sample.record.ttl_days = std::num::NonZeroU32::new(30);
+    sample.record.metadata = json!({"model": "gpt-4"}).as_object().unwrap().clone();
+    store(&backend, &[sample.clone()]).await;
+    let entry = &ask(&backend, &json!({})).await[0];
+    assert!(entry["id"].is_u64());
+    assert_eq!(entry["type"], "request");
+    assert_eq!(entry["endpoint"], "/api/x");
+    assert_eq!(entry["user_id"], "alice");
+    assert_eq!(entry["exchange_id"], json!(sample.record.exchange_id));
+    assert_eq!(
+        (&entry["method"], &entry["path"], &entry["status"]),
+        (&json!("POST"), &json!("/api/x"), &json!(200))
+    );
+    assert_eq!(entry["data"], json!({"n": 1}));
+    assert_eq!(entry["storage_info"]["model"], "gpt-4");
+    assert!(entry["storage_info"]["session_id"].is_string());
+    let content = &entry["content"];
+    assert_eq!(
+        (&content["form"], &content["size"]),
+        (&json!("json"), &json!(9))
+    );
+    assert_eq!(
+        (&content["truncated"], &content["completion"]),
+        (&json!(false), &json!("complete"))
+    );
+    for field in ["created_at", "ttl"] {
+        assert!(
+            entry[field].as_str().unwrap().ends_with('Z'),
+            "{field} of {entry}"
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! What several subjects need.
+
+use std::time::Duration;
+
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::stack::{Backend, Stack};
+use dossier_tests::{HarnessError, wait};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// For anything that should come about on a loaded machine too.
+pub const SOON: Duration = Duration::from_mins(1);
+
+/// Waits until the filter has recorded exactly so many halves and all of them are acknowledged.
+pub async fn wait_for_records(stack: &Stack, records: u64) {
+    let waited = wait::until("the filter to record all it should", SOON, async || {
+        let recorded = stack.envoy.stat("dossier.records_captured").await;
+        let recorded = recorded.map_err(|error| error.to_string())?;
+        if recorded >= records {
+            Ok(())
+        } else {
+            Err(format!("{recorded} of {records}"))
+        }
+    });
+    waited.await.unwrap();
+    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    let recorded = stack.envoy.stat("dossier.records_captured").await.unwrap();
+    assert_eq!(recorded, records, "more was recorded than should be");
+}
+
+/// Stores samples in one batch.
+pub async fn store(backend: &Backend, samples: &[Sample]) {
+    let key = Some(backend.keys.ingest.as_str());
+    let answer = backend
+        .client
+        .ingest(key, Uuid::now_v7(), batch(samples).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    assert_eq!(answer.json["data"]["rejected"], 0, "{}", answer.json);
+}
+
+/// The sum of a counter over its labels.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counters count whole things"
+)]
+pub async fn metric(backend: &Backend, name: &str) -> Result<u64, HarnessError> {
+    let metrics = backend.client.metrics().await?;
+    let is_meant = |series: &str| series.split('{').next() == Some(name);
+    let samples = metrics.iter().filter(|(series, _)| is_meant(series));
+    Ok(samples.map(|(_, value)| *value as u64).sum())
+}
+
+/// A text field of an entry.
+pub fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
+    entry[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {field} in {entry}"))
+}
