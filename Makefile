@@ -1,0 +1,36 @@
+# Everything starts here: `make run` shows Dossier at work, `make test` checks it. The work is done by small scripts
+# in .ci/tools/; docs/development.md explains them.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test filter build lint fmt clean distclean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+run: ## bring up everything (Postgres, collector, Envoy with the filter) until Ctrl-C
+	@exec .ci/tools/run
+
+test: ## run all checks and tests: lints, native, wasm, end-to-end
+	@exec .ci/tools/test
+
+setup: ## find or install all tools, build nothing
+	@.ci/tools/setup all >/dev/null
+
+filter: ## build the filter for Envoy: target/dossier-filter.wasm
+	@.ci/tools/filter >/dev/null
+
+build: ## build the collector and the test stack for release: target/release/
+	@.ci/tools/cargo build --release -p dossier-collector -p dossier-tests --bins
+
+lint: ## check formatting and lints
+	@.ci/tools/lint
+
+fmt: ## format the code
+	@.ci/tools/cargo fmt --all
+
+clean: ## remove what was built and what runs left behind
+	rm -rf target .run
+
+distclean: clean ## remove the installed tools too
+	rm -rf .tools
