@@ -1,6 +1,7 @@
 //! Batches from a producer that is not Envoy: with any time, user and content that a test needs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::{Completion, Encoder, Half, KeepCompressed, Record, SessionRule};
@@ -44,7 +45,16 @@ impl Sample {
             content_type: Some(Cow::Borrowed("application/json")),
             content_encoding: None,
             truncated: false,
-            body_dropped: false,
+            body_ttl_days: None,
+            body_decoded: false,
+            body_missing: None,
+            redactions: BTreeMap::new(),
+            headers: Vec::new(),
+            trailers: Vec::new(),
+            response_flags: 0,
+            response_details: None,
+            upstream_host: None,
+            workload: None,
             completion: Completion::Complete,
             request_id: None,
             traceparent: None,

@@ -88,7 +88,7 @@ fn entry<'a>(
     }
     let content_encoding = optional("content_encoding", record.content_encoding)?;
     let (codec, packed) = pack(body, record.compress, content_encoding.as_deref());
-    let body_state = body_state(record.body_dropped, body);
+    let body_state = body_state(record.body_missing.is_some(), body);
     if has_nul(&record.metadata) {
         return Err(Unstorable::Nul("metadata"));
     }

@@ -17,7 +17,9 @@ pub mod record;
 pub use compression::Compression;
 pub use decode::{Batch, BatchError, Frame, Item, RecordError};
 pub use encode::{Encoder, Mark, TooLarge};
-pub use record::{Completion, Gap, GapReason, Half, KeepCompressed, Record, SessionRule};
+pub use record::{
+    BodyMissing, Completion, Gap, GapReason, Half, KeepCompressed, Pair, Record, SessionRule,
+};
 
 /// `content-type` of a batch.
 pub const CONTENT_TYPE: &str = "application/vnd.dossier.batch";

@@ -4,6 +4,7 @@
 //! written and from the batch while it is read, so neither side copies them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub struct Record<'a> {
     /// Absent: kept until deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_days: Option<NonZeroU32>,
+    /// Days until the body expires, if it goes before the rest of the entry. At most `ttl_days`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_ttl_days: Option<NonZeroU32>,
     /// Whether the body is stored compressed.
     #[serde(default, skip_serializing_if = "KeepCompressed::is_auto")]
     pub compress: KeepCompressed,
@@ -65,31 +69,87 @@ pub struct Record<'a> {
     pub first_byte_at: u64,
     /// When the last byte of this half was seen.
     pub ended_at: u64,
-    /// Size of the whole body in bytes, which may be more than was kept.
+    /// Size of the whole body in bytes as it was sent, which may be more than was kept.
     pub body_size: u64,
-    /// XXH3-128 of the whole body, 32 hex digits. Absent when the body was not read.
+    /// XXH3-128 of the whole body as it was sent, 32 hex digits. Absent when the body was not read,
+    /// and when something was redacted: a hash lets short secrets be guessed.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub body_xxh3: Option<Cow<'a, str>>,
     /// `content-type` as sent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Cow<'a, str>>,
-    /// `content-encoding` as sent. The body's bytes are still in that encoding.
+    /// `content-encoding` as sent. The body's bytes are still in that encoding, unless
+    /// [`Self::body_decoded`] says otherwise.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content_encoding: Option<Cow<'a, str>>,
+    /// The producer undid the content encoding, so as to redact: the body's bytes are plain.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub body_decoded: bool,
     /// The body was longer than the route's cap: only its beginning was kept.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// The body was given up because the producer's buffer was full.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub body_dropped: bool,
+    /// Why no byte of the body follows although it had some. Absent: what was to be kept, follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_missing: Option<BodyMissing>,
+    /// How many values each redaction rule replaced in this half, by the rule's name. Never values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redactions: BTreeMap<Cow<'a, str>, u32>,
+    /// Headers of this half that the configuration names, in order, duplicates kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Pair<'a>>,
+    /// Trailers of this half: those that the configuration names, and `grpc-status`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trailers: Vec<Pair<'a>>,
     /// How the exchange ended.
     pub completion: Completion,
+    /// Envoy's response flags, as bits. Absent when none is set.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub response_flags: u64,
+    /// Envoy's reason for the response. Absent when it came from the upstream in the usual way.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub response_details: Option<Cow<'a, str>>,
+    /// Address of the upstream host that was called.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub upstream_host: Option<Cow<'a, str>>,
+    /// The workload that the proxy stands beside, or the proxy's own name.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Cow<'a, str>>,
     /// `x-request-id`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Cow<'a, str>>,
     /// W3C `traceparent`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Cow<'a, str>>,
+}
+
+/// A header's name, in lower case, and value.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// Why a body that was sent is not in its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyMissing {
+    /// The producer's buffer was nearly full.
+    Dropped,
+    /// The configuration does not want bodies of its type, or the stream was upgraded.
+    NotCaptured,
+    /// It was to be redacted, but is in an encoding that cannot be searched.
+    Unreadable,
+}
+
+impl BodyMissing {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Dropped, Self::NotCaptured, Self::Unreadable];
+
+    /// The name used in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::NotCaptured => "not_captured",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 /// Which half of an exchange a record is.
@@ -241,4 +301,12 @@ impl GapReason {
 )]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

@@ -10,6 +10,7 @@
 )]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::decode::{Batch, BatchError, Item, RecordError};
@@ -17,7 +18,8 @@ use dossier_wire::frame::{
     FRAME_PREFIX_BYTES, MAX_BATCH_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, PREAMBLE_BYTES,
 };
 use dossier_wire::{
-    Completion, Encoder, Gap, GapReason, Half, KeepCompressed, Record, SessionRule, TooLarge,
+    BodyMissing, Completion, Encoder, Gap, GapReason, Half, KeepCompressed, Pair, Record,
+    SessionRule, TooLarge,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -30,6 +32,11 @@ fn text() -> impl Strategy<Value = String> {
 
 fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop::option::of(text().prop_map(Cow::Owned))
+}
+
+fn pairs() -> impl Strategy<Value = Vec<Pair<'static>>> {
+    let text = || text().prop_map(Cow::Owned);
+    prop::collection::vec((text(), text()), 0..4)
 }
 
 fn session() -> impl Strategy<Value = Option<SessionRule<'static>>> {
@@ -74,7 +81,13 @@ prop_compose! {
         compress in prop_oneof![Just(KeepCompressed::Auto), Just(KeepCompressed::Always), Just(KeepCompressed::Never)],
         times in any::<[u64; 3]>(),
         (xxh3, content_type, content_encoding) in (maybe_text(), maybe_text(), maybe_text()),
-        (truncated, body_dropped) in any::<(bool, bool)>(),
+        (truncated, body_decoded) in any::<(bool, bool)>(),
+        body_missing in prop::option::of(prop::sample::select(&BodyMissing::ALL)),
+        body_ttl in prop::option::of(1u32..),
+        redactions in prop::collection::btree_map(text().prop_map(Cow::Owned), 1u32.., 0..4),
+        (headers, trailers) in (pairs(), pairs()),
+        response_flags in any::<u64>(),
+        (response_details, upstream_host, workload) in (maybe_text(), maybe_text(), maybe_text()),
         completion in completion(),
         (request_id, traceparent) in (maybe_text(), maybe_text()),
         body in prop::collection::vec(any::<u8>(), 0..300),
@@ -89,13 +102,15 @@ prop_compose! {
             path: Cow::Owned(path),
             query, host, route, status, metadata, session,
             ttl_days: ttl.and_then(NonZeroU32::new),
+            body_ttl_days: body_ttl.and_then(NonZeroU32::new),
             compress,
             started_at: times[0],
             first_byte_at: times[1],
             ended_at: times[2],
             body_size: body.len() as u64 + unseen,
             body_xxh3: xxh3,
-            content_type, content_encoding, truncated, body_dropped, completion, request_id, traceparent,
+            content_type, content_encoding, truncated, body_decoded, body_missing, redactions, headers, trailers,
+            completion, response_flags, response_details, upstream_host, workload, request_id, traceparent,
         };
         (record, body)
     }
@@ -428,7 +443,16 @@ fn smallest() -> (Record<'static>, Vec<u8>) {
         content_type: None,
         content_encoding: None,
         truncated: false,
-        body_dropped: false,
+        body_ttl_days: None,
+        body_decoded: false,
+        body_missing: None,
+        redactions: BTreeMap::new(),
+        headers: Vec::new(),
+        trailers: Vec::new(),
+        response_flags: 0,
+        response_details: None,
+        upstream_host: None,
+        workload: None,
         completion: Completion::Complete,
         request_id: None,
         traceparent: None,

@@ -57,10 +57,19 @@ impl Config {
                 ))
             })
         })?;
+        Self::from_value(&value, "")
+    }
+
+    /// Reads a configuration that stands somewhere in a larger file; `at` is the way to it there,
+    /// with which the paths of all faults begin.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_value(value: &Value, at: &str) -> Result<Self, Problems> {
         let problems = Collected::default();
         let read = Self::read(&Node {
-            value: &value,
-            path: Path::Root(""),
+            value,
+            path: Path::Root(at),
             problems: &problems,
         });
         let problems = problems.into_problems();
@@ -101,6 +110,18 @@ impl Config {
             rules,
         })
     }
+}
+
+/// Checks the capture keys that a route carries in its own metadata; `at` is the way to them.
+#[must_use]
+pub fn check_route_keys(value: &Value, at: &str) -> Problems {
+    let problems = Collected::default();
+    capture::Keys::read(&Node {
+        value,
+        path: Path::Root(at),
+        problems: &problems,
+    });
+    problems.into_problems()
 }
 
 #[cfg(test)]

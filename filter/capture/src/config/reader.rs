@@ -19,7 +19,9 @@ impl Problems {
         Self(vec![text.into()])
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -9,9 +9,10 @@ mod completion;
 mod head;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dossier_wire::{Half, Record, SessionRule};
+use dossier_wire::{BodyMissing, Half, Record, SessionRule};
 
 use crate::budget::Lease;
 use crate::config::{Plan, Storage, Subject};
@@ -244,7 +245,16 @@ impl Exchange {
                     content_type: borrowed(side.content_type.as_ref()),
                     content_encoding: borrowed(side.content_encoding.as_ref()),
                     truncated: side.body.truncated,
-                    body_dropped: side.body.dropped,
+                    body_ttl_days: None,
+                    body_decoded: false,
+                    body_missing: side.body.dropped.then_some(BodyMissing::Dropped),
+                    redactions: BTreeMap::new(),
+                    headers: Vec::new(),
+                    trailers: Vec::new(),
+                    response_flags: 0,
+                    response_details: None,
+                    upstream_host: None,
+                    workload: None,
                     completion,
                     request_id: borrowed(head.request_id.as_ref()),
                     traceparent: borrowed(head.traceparent.as_ref()),

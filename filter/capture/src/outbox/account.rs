@@ -176,7 +176,16 @@ fn entry(half: Half, size: usize) -> Entry<'static> {
         content_type: None,
         content_encoding: None,
         truncated: false,
-        body_dropped: false,
+        body_ttl_days: None,
+        body_decoded: false,
+        body_missing: None,
+        redactions: BTreeMap::new(),
+        headers: Vec::new(),
+        trailers: Vec::new(),
+        response_flags: 0,
+        response_details: None,
+        upstream_host: None,
+        workload: None,
         completion: Completion::Complete,
         request_id: None,
         traceparent: None,
@@ -200,7 +209,10 @@ fn told(sealed: &Sealed) -> (u64, u64) {
     for frame in dossier_wire::Batch::parse(&raw).unwrap().frames() {
         match frame.item().unwrap() {
             Item::Record(record, body) => {
-                assert_eq!(record.body_dropped, body.len() as u64 != record.body_size);
+                assert_eq!(
+                    record.body_missing.is_some(),
+                    body.len() as u64 != record.body_size
+                );
                 told = (told.0 + 1, told.1 + body.len() as u64);
             }
             Item::Gap(gap) => told = (told.0 + gap.records, told.1 + gap.bytes),

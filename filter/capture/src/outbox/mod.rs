@@ -9,7 +9,9 @@ mod pause;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Encoder, Gap, GapReason, Record, TooLarge};
+use dossier_wire::{
+    BATCH_ID_HEADER, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record, TooLarge,
+};
 use uuid::Uuid;
 
 use crate::budget::Lease;
@@ -405,7 +407,9 @@ impl Outbox {
             open.encoder.rewind(mark);
             for entry in &mut *entries {
                 entry.lost += entry.body.len() as u64;
-                entry.record.body_dropped |= !entry.body.is_empty();
+                if !entry.body.is_empty() {
+                    entry.record.body_missing = Some(BodyMissing::Dropped);
+                }
                 entry.body = Vec::new();
             }
             fitted = push_all(&mut open.encoder, entries);
@@ -451,7 +455,7 @@ impl Outbox {
         stats.count(Counter::BodiesTruncated, truncated as u64);
         let dropped = entries
             .iter()
-            .filter(|entry| entry.record.body_dropped)
+            .filter(|entry| entry.record.body_missing == Some(BodyMissing::Dropped))
             .count();
         if dropped > 0 {
             stats.count(Counter::BodiesDropped, dropped as u64);
