@@ -66,7 +66,9 @@ mod buffer {
 
 mod map {
     pub(super) const REQUEST_HEADERS: u32 = 0;
+    pub(super) const REQUEST_TRAILERS: u32 = 1;
     pub(super) const RESPONSE_HEADERS: u32 = 2;
+    pub(super) const RESPONSE_TRAILERS: u32 = 3;
     pub(super) const CALL_RESPONSE_HEADERS: u32 = 6;
 }
 
@@ -147,13 +149,17 @@ impl Host for Envoy {
 
 impl Stream for Envoy {
     fn headers(&self, half: Half) -> Option<Headers> {
-        let map = match half {
+        pairs(match half {
             Half::Request => map::REQUEST_HEADERS,
             Half::Response => map::RESPONSE_HEADERS,
-        };
-        // SAFETY: both addresses are those that `owned` gives.
-        owned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
-            .map(Headers::from_serialised)
+        })
+    }
+
+    fn trailers(&self, half: Half) -> Option<Headers> {
+        pairs(match half {
+            Half::Request => map::REQUEST_TRAILERS,
+            Half::Response => map::RESPONSE_TRAILERS,
+        })
     }
 
     fn body(&self, half: Half, start: usize, length: usize) -> Option<Vec<u8>> {
@@ -165,12 +171,20 @@ impl Stream for Envoy {
     }
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let path = path.join("\0");
-        owned(|data, size| {
-            // SAFETY: the host reads the path; both addresses are those that `owned` gives.
-            unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
-        })
+        property(path)
     }
+}
+
+/// What the proxy stands beside: Istio's name of the workload, or else the node's own id.
+pub(crate) fn workload() -> Option<String> {
+    const MAX_BYTES: usize = 256;
+    [
+        &["xds", "node", "metadata", "WORKLOAD_NAME"][..],
+        &["xds", "node", "id"],
+    ]
+    .into_iter()
+    .filter_map(|path| String::from_utf8(property(path)?).ok())
+    .find(|name| !name.is_empty() && name.len() <= MAX_BYTES)
 }
 
 /// The plugin's configuration, while the root context is configured.
@@ -221,6 +235,20 @@ pub(crate) fn environment(name: &str) -> Option<String> {
             let (found, value) = variable.split_once('=')?;
             (found == name).then(|| value.to_owned())
         })
+}
+
+fn pairs(map: u32) -> Option<Headers> {
+    // SAFETY: both addresses are those that `owned` gives.
+    owned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
+        .map(Headers::from_serialised)
+}
+
+fn property(path: &[&str]) -> Option<Vec<u8>> {
+    let path = path.join("\0");
+    owned(|data, size| {
+        // SAFETY: the host reads the path; both addresses are those that `owned` gives.
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
+    })
 }
 
 fn bytes_of(buffer: u32, start: usize, length: usize) -> Option<Vec<u8>> {

@@ -53,9 +53,9 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let configuration = host::plugin_configuration().unwrap_or_default();
-        let Some(plugin) = self
-            .vm
-            .configure(self.id, &configuration, host::environment)
+        let Some(plugin) =
+            self.vm
+                .configure(self.id, &configuration, host::environment, host::workload())
         else {
             return false;
         };

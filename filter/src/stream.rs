@@ -21,7 +21,7 @@ pub(crate) struct Stream {
 pub(crate) struct Ignored;
 
 impl Stream {
-    pub(crate) const fn new(vm: Rc<Vm<Envoy>>, plugin: Rc<Plugin>) -> Self {
+    pub(crate) fn new(vm: Rc<Vm<Envoy>>, plugin: Rc<Plugin>) -> Self {
         Self {
             vm,
             exchange: Some(Exchange::new(plugin)),
@@ -48,7 +48,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.with(|exchange, envoy| exchange.trailers(envoy, Half::Request))
+        self.with(|exchange, envoy| exchange.trailers(envoy, envoy, Half::Request))
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -60,7 +60,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.with(|exchange, envoy| exchange.trailers(envoy, Half::Response))
+        self.with(|exchange, envoy| exchange.trailers(envoy, envoy, Half::Response))
     }
 
     fn on_log(&mut self) {

@@ -45,8 +45,13 @@ impl Headers {
     /// The first value of a header. The name must be in lower case, as proxies keep them.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// All values of a header, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.iter()
-            .find(|(found, _)| *found == name.as_bytes())
+            .filter(move |(found, _)| *found == name.as_bytes())
             .map(|(_, value)| value)
     }
 }

@@ -54,6 +54,8 @@ pub enum Counter {
     BodiesDropped,
     /// Bodies longer than their cap.
     BodiesTruncated,
+    /// Values that redaction replaced.
+    ValuesRedacted,
     /// Batches that the collector acknowledged.
     BatchesSent,
     /// Batches that the collector refused.
@@ -68,13 +70,14 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RecordsCaptured,
         Self::RecordsDroppedBufferFull,
         Self::RecordsDroppedTooLarge,
         Self::RecordsDroppedBatchRefused,
         Self::BodiesDropped,
         Self::BodiesTruncated,
+        Self::ValuesRedacted,
         Self::BatchesSent,
         Self::BatchesFailed,
         Self::BatchesRetried,
@@ -92,6 +95,7 @@ impl Counter {
             Self::RecordsDroppedBatchRefused => "dossier.records_dropped.batch_refused",
             Self::BodiesDropped => "dossier.bodies_dropped",
             Self::BodiesTruncated => "dossier.bodies_truncated",
+            Self::ValuesRedacted => "dossier.values_redacted",
             Self::BatchesSent => "dossier.batches_sent",
             Self::BatchesFailed => "dossier.batches_failed",
             Self::BatchesRetried => "dossier.batches_retried",
@@ -108,6 +112,9 @@ pub const OUTBOX_BYTES: &str = "dossier.outbox_bytes";
 pub trait Stream {
     /// A half's headers; none if the proxy has none to give.
     fn headers(&self, half: Half) -> Option<Headers>;
+
+    /// A half's trailers, while the callback about them runs.
+    fn trailers(&self, half: Half) -> Option<Headers>;
 
     /// Bytes of the chunk that the running callback is about.
     fn body(&self, half: Half, start: usize, length: usize) -> Option<Vec<u8>>;

@@ -3,6 +3,8 @@
 //!
 //! - [`config`]: the plugin configuration, checked and compiled into a table of rules.
 //! - [`exchange`]: one request and its response, fed by the proxy's callbacks.
+//! - [`json`]: JSON scanned in place, and paths followed through it.
+//! - [`redact`]: what is taken out before anything is kept.
 //! - [`outbox`]: batches that wait for the collector, within a bound of memory.
 //! - [`vm`]: what all streams and configurations of one VM share.
 //! - [`host`]: the seam to the proxy.
@@ -11,12 +13,15 @@ pub mod config;
 pub mod exchange;
 pub mod headers;
 pub mod host;
+pub mod json;
 pub mod outbox;
+pub mod redact;
 pub mod vm;
 
 mod budget;
 mod ids;
 mod notices;
+mod sample;
 mod stats;
 mod text;
 

@@ -94,6 +94,7 @@ impl Host for FakeHost {
 pub(crate) struct FakeStream {
     pub(crate) request: Option<Headers>,
     pub(crate) response: Option<Headers>,
+    pub(crate) trailers: Option<Headers>,
     pub(crate) chunk: Vec<u8>,
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
 }
@@ -121,6 +122,10 @@ impl Stream for FakeStream {
             Half::Request => self.request.clone(),
             Half::Response => self.response.clone(),
         }
+    }
+
+    fn trailers(&self, _: Half) -> Option<Headers> {
+        self.trailers.clone()
     }
 
     fn body(&self, _: Half, start: usize, length: usize) -> Option<Vec<u8>> {
@@ -181,7 +186,9 @@ impl Rig {
     /// Records everything under `/`; `extra` adds to the configuration or overrides it.
     pub(crate) fn new(extra: &Value) -> Self {
         let vm = Vm::new(FakeHost::new());
-        let plugin = vm.configure(ROOT, &configuration(extra), |_| None).unwrap();
+        let plugin = vm
+            .configure(ROOT, &configuration(extra), |_| None, None)
+            .unwrap();
         Self {
             vm,
             plugin,

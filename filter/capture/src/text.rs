@@ -42,6 +42,32 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Undoes `%41` and `+` as the parameters of a query have them. What is no escape stays as it is.
+pub(crate) fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        decoded.push(match (byte, behind) {
+            (b'+', _) => b' ',
+            (b'%', &[high, low, ref further @ ..]) => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => {
+                    rest = further;
+                    high << 4 | low
+                }
+                _ => b'%',
+            },
+            _ => byte,
+        });
+    }
+    decoded
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +104,13 @@ mod tests {
         assert_eq!(split_query(b"/a?b=c?d"), (&b"/a"[..], Some(&b"b=c?d"[..])));
         assert_eq!(split_query(b"/a?"), (&b"/a"[..], Some(&b""[..])));
         assert_eq!(split_query(b"/a"), (&b"/a"[..], None));
+    }
+
+    #[test]
+    fn escapes_of_a_query_are_undone() {
+        assert_eq!(percent_decoded(b"a%2Fb+c%3d"), b"a/b c=");
+        assert_eq!(percent_decoded(b"100%"), b"100%");
+        assert_eq!(percent_decoded(b"%4"), b"%4");
+        assert_eq!(percent_decoded(b"%zz%41"), b"%zzA");
     }
 }

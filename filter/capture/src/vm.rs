@@ -11,11 +11,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::budget::Budget;
-use crate::config::{Config, Problems, Rules};
+use crate::config::{Config, Problems, Rules, UserSource};
 use crate::host::{Dispatch, Host, Level};
 use crate::ids::Ids;
 use crate::notices::Notices;
 use crate::outbox::{Answer, Now, Outbox, Target};
+use crate::redact::HashKey;
 use crate::stats::Stats;
 
 /// One VM: one worker thread of the proxy.
@@ -32,7 +33,10 @@ pub struct Vm<H> {
 #[derive(Debug)]
 pub struct Plugin {
     pub(crate) rules: Rules,
-    pub(crate) user_headers: Vec<String>,
+    pub(crate) user: Vec<UserSource>,
+    pub(crate) hash_key: Option<HashKey>,
+    /// The workload that the proxy stands beside, or the proxy's own name.
+    pub(crate) workload: Option<String>,
     pub(crate) outbox: Rc<RefCell<Outbox>>,
     pub(crate) shared: Rc<Shared>,
     tick_period: Duration,
@@ -97,13 +101,15 @@ impl<H: Host> Vm<H> {
     }
 
     /// Configures a root context, which sends from now on. Every fault is logged; none: refused.
+    /// `workload` is what the proxy stands beside, for the records.
     pub fn configure(
         &self,
         root: u32,
         configuration: &[u8],
         environment: impl Fn(&str) -> Option<String>,
+        workload: Option<String>,
     ) -> Option<Rc<Plugin>> {
-        match self.try_configure(configuration, environment) {
+        match self.try_configure(configuration, environment, workload) {
             Ok(plugin) => {
                 let mut roots = self.roots.borrow_mut();
                 roots.retain(|known| *known != root);
@@ -124,19 +130,19 @@ impl<H: Host> Vm<H> {
         &self,
         configuration: &[u8],
         environment: impl Fn(&str) -> Option<String>,
+        workload: Option<String>,
     ) -> Result<Rc<Plugin>, Problems> {
+        let config = Config::parse(configuration)?;
+        let token = config.collector.resolve_token(&environment)?;
+        let hash_key = config.resolve_hash_key(&environment)?;
         let Config {
             collector,
             batch,
             buffer_bytes,
-            user_headers,
+            user,
             rules,
-        } = Config::parse(configuration)?;
-        let token = collector
-            .token
-            .as_ref()
-            .map(|token| token.resolve(environment))
-            .transpose()?;
+            ..
+        } = config;
         let authorization = token.map(|token| format!("Bearer {token}"));
         // Often enough that a batch leaves soon after its delay, seldom enough to cost nothing.
         let tick_period =
@@ -150,7 +156,9 @@ impl<H: Host> Vm<H> {
         let shared = Rc::clone(&self.shared);
         Ok(Rc::new(Plugin {
             rules,
-            user_headers,
+            user,
+            hash_key,
+            workload,
             outbox,
             shared,
             tick_period,

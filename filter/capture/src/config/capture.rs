@@ -1,80 +1,45 @@
-//! The `capture` keys: as they are written, merged key by key, and resolved into a [`Plan`].
+//! The `capture` keys: as they are written, and merged key by key.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::KeepCompressed;
 use dossier_wire::record::MAX_TTL_DAYS;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
-use super::reader::{Node, whole_number};
-
-/// What an exchange that a rule matched is recorded with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Which halves are recorded.
-    pub storage: Storage,
-    /// Days until the entry expires; none: kept until deleted.
-    pub ttl_days: Option<NonZeroU32>,
-    /// Minutes of silence that end a session; none: the entry belongs to no session.
-    pub session_timeout_minutes: Option<NonZeroU32>,
-    /// Whether the collector stores the body compressed.
-    pub compress: KeepCompressed,
-    /// Constants that every entry carries.
-    pub metadata: Map<String, Value>,
-    /// Most bytes of a body that are kept, for each half.
-    pub max_body_bytes: usize,
-    /// What the entry is filed under; none: its path.
-    pub endpoint: Option<String>,
-}
-
-/// Which halves of an exchange are recorded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Storage {
-    /// Neither: the exchange passes untouched.
-    #[default]
-    None,
-    /// What the client sent.
-    Request,
-    /// What the client was answered.
-    Response,
-    /// Both halves.
-    Both,
-}
-
-impl Storage {
-    /// Whether the request's half is recorded.
-    #[must_use]
-    pub const fn request(self) -> bool {
-        matches!(self, Self::Request | Self::Both)
-    }
-
-    /// Whether the response's half is recorded.
-    #[must_use]
-    pub const fn response(self) -> bool {
-        matches!(self, Self::Response | Self::Both)
-    }
-
-    /// How many records an exchange gives.
-    #[must_use]
-    pub const fn records(self) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Request | Self::Response => 1,
-            Self::Both => 2,
-        }
-    }
-}
+use super::media::{self, MediaRange};
+use super::names;
+use super::plan::{Halves, Plan, Storage};
+use super::reader::{Node, Object, whole_number};
+use super::redact::RedactKeys;
+use super::source::{Extraction, SessionSource, ValueSource};
+use super::when::When;
+use crate::sample::Sample;
 
 /// The keys as one place wrote them; what is absent is left to the next place.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Keys {
     storage: Option<Storage>,
     ttl_days: Option<NonZeroU32>,
+    body_ttl_days: Option<NonZeroU32>,
     session_timeout_minutes: Option<NonZeroU32>,
+    session: Option<SessionSource>,
     compress: Option<KeepCompressed>,
-    metadata: Map<String, Value>,
+    metadata: BTreeMap<String, Metadata>,
+    headers: Halves<Option<Vec<String>>>,
+    content_types: Option<Vec<MediaRange>>,
     max_body_bytes: Option<usize>,
     endpoint: Option<String>,
+    sample: Option<Sample>,
+    when: Option<When>,
+    redact: RedactKeys,
+}
+
+/// A value of the metadata.
+#[derive(Debug, Clone, PartialEq)]
+enum Metadata {
+    Constant(Value),
+    From(ValueSource),
 }
 
 const MAX_SESSION_MINUTES: u64 = 525_600;
@@ -84,6 +49,7 @@ const MAX_ENDPOINT_BYTES: usize = 1024;
 const MAX_METADATA_KEYS: usize = 32;
 const MAX_METADATA_KEY_BYTES: usize = 64;
 const MAX_METADATA_VALUE_BYTES: usize = 1024;
+const MAX_HEADERS: usize = 64;
 
 impl Keys {
     pub(super) fn read(node: &Node<'_>) -> Self {
@@ -99,58 +65,146 @@ impl Keys {
                     ("none", Storage::None),
                 ])
             }),
-            ttl_days: object
-                .get("ttl_days")
-                .and_then(|node| positive(&node, MAX_TTL_DAYS.into(), " of days")),
             session_timeout_minutes: object
                 .get("session_timeout_minutes")
                 .and_then(|node| positive(&node, MAX_SESSION_MINUTES, " of minutes")),
+            session: object
+                .get("session")
+                .and_then(|node| SessionSource::read(&node)),
+            ttl_days: days(&object, "ttl_days"),
+            body_ttl_days: days(&object, "body_ttl_days"),
             compress: object.get("compress").and_then(|node| compress(&node)),
-            metadata: object
-                .get("metadata")
-                .map(|node| metadata(&node))
-                .unwrap_or_default(),
-            max_body_bytes: object
-                .get("max_body_bytes")
-                .and_then(|node| node.size(0..=MAX_BODY_BYTES)),
             endpoint: object.get("endpoint").and_then(|node| {
                 let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_ENDPOINT_BYTES;
                 let expectation = "a text that begins with a slash, of at most 1024 bytes";
                 node.text(expectation, fits).map(str::to_owned)
             }),
+            metadata: object
+                .get("metadata")
+                .map(|node| metadata(&node))
+                .unwrap_or_default(),
+            headers: object
+                .get("headers")
+                .map(|node| headers(&node))
+                .unwrap_or_default(),
+            content_types: object
+                .get("content_types")
+                .and_then(|node| media::ranges(&node)),
+            max_body_bytes: object
+                .get("max_body_bytes")
+                .and_then(|node| node.size(0..=MAX_BODY_BYTES)),
+            sample: object
+                .get("sample")
+                .and_then(|node| node.share().map(Sample::of)),
+            when: object.get("when").and_then(|node| When::read(&node)),
+            redact: object
+                .get("redact")
+                .map(|node| RedactKeys::read(&node))
+                .unwrap_or_default(),
         };
         object.refuse_unknown();
         keys
     }
 
-    /// These keys, and the base's where these say nothing. Metadata is merged name by name.
+    /// These keys, and the base's where these say nothing. Metadata is merged name by name, what is
+    /// redacted list by list.
     pub(super) fn over(&self, base: &Self) -> Self {
         let mut metadata = base.metadata.clone();
         metadata.extend(self.metadata.clone());
+        let either =
+            |of: fn(&Self) -> &Option<Vec<String>>| of(self).clone().or_else(|| of(base).clone());
         Self {
             storage: self.storage.or(base.storage),
             ttl_days: self.ttl_days.or(base.ttl_days),
+            body_ttl_days: self.body_ttl_days.or(base.body_ttl_days),
             session_timeout_minutes: self
                 .session_timeout_minutes
                 .or(base.session_timeout_minutes),
+            session: self.session.clone().or_else(|| base.session.clone()),
             compress: self.compress.or(base.compress),
             metadata,
+            headers: Halves {
+                request: either(|keys| &keys.headers.request),
+                response: either(|keys| &keys.headers.response),
+            },
+            content_types: self
+                .content_types
+                .clone()
+                .or_else(|| base.content_types.clone()),
             max_body_bytes: self.max_body_bytes.or(base.max_body_bytes),
             endpoint: self.endpoint.clone().or_else(|| base.endpoint.clone()),
+            sample: self.sample.or(base.sample),
+            when: self.when.clone().or_else(|| base.when.clone()),
+            redact: self.redact.over(&base.redact),
         }
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    /// What these keys amount to. `template` is what the exchange is filed under unless they name
+    /// an endpoint.
+    pub(super) fn plan(&self, template: Option<&str>) -> Plan {
+        let metadata = self.metadata.iter();
+        let taken = metadata.clone().filter_map(|(name, value)| match value {
+            Metadata::From(source) => Some((name, source)),
+            Metadata::Constant(_) => None,
+        });
+        let constants = metadata.filter_map(|(name, value)| match value {
+            Metadata::Constant(value) => Some((name.clone(), value.clone())),
+            Metadata::From(_) => None,
+        });
         Plan {
             storage: self.storage.unwrap_or_default(),
             ttl_days: self.ttl_days,
+            // A route's own keys may shorten the life of what a rule gave its bodies.
+            body_ttl_days: self
+                .body_ttl_days
+                .filter(|body| self.ttl_days.is_none_or(|all| *body < all)),
             session_timeout_minutes: self.session_timeout_minutes,
+            session: self.session.clone(),
             compress: self.compress.unwrap_or_default(),
-            metadata: self.metadata.clone(),
+            metadata: constants.collect(),
+            extracted: Extraction::of(taken, self.session.as_ref()),
+            headers: Halves {
+                request: self.headers.request.clone().unwrap_or_default(),
+                response: self.headers.response.clone().unwrap_or_default(),
+            },
+            content_types: self.content_types.clone(),
             max_body_bytes: self.max_body_bytes.unwrap_or(DEFAULT_BODY_BYTES),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.as_deref().or(template).map(str::to_owned),
+            sample: self.sample.unwrap_or_default(),
+            when: self.when.clone().unwrap_or_default(),
+            redaction: self.redact.compile(),
+            bare: false,
         }
     }
+
+    /// Tells what contradicts itself only once keys of several places have come together.
+    pub(super) fn check(&self, node: &Node<'_>, has_hash_key: bool) {
+        let body_outlives = match (self.body_ttl_days, self.ttl_days) {
+            (Some(body), Some(entry)) => body > entry,
+            _ => false,
+        };
+        if body_outlives {
+            node.fault(
+                "body_ttl_days",
+                "expected at most ttl_days: a body cannot outlive its entry",
+            );
+        }
+        let hashes = || {
+            self.redact
+                .compile()
+                .is_some_and(|redaction| redaction.needs_key())
+        };
+        if !has_hash_key && hashes() {
+            node.fault(
+                "redact.with",
+                "hash needs the key hash_key of the plugin's configuration",
+            );
+        }
+    }
+}
+
+fn days(object: &Object<'_>, key: &'static str) -> Option<NonZeroU32> {
+    positive(&object.get(key)?, MAX_TTL_DAYS.into(), " of days")
 }
 
 fn positive(node: &Node<'_>, most: u64, what: &str) -> Option<NonZeroU32> {
@@ -170,10 +224,27 @@ fn compress(node: &Node<'_>) -> Option<KeepCompressed> {
     }
 }
 
-fn metadata(node: &Node<'_>) -> Map<String, Value> {
+fn headers(node: &Node<'_>) -> Halves<Option<Vec<String>>> {
+    let Some(object) = node.object("request and response") else {
+        return Halves::default();
+    };
+    let list = |key| {
+        object
+            .get(key)
+            .and_then(|node| names::headers(&node, MAX_HEADERS))
+    };
+    let halves = Halves {
+        request: list("request"),
+        response: list("response"),
+    };
+    object.refuse_unknown();
+    halves
+}
+
+fn metadata(node: &Node<'_>) -> BTreeMap<String, Metadata> {
     let Value::Object(map) = node.value else {
-        node.expected("an object of names and constants");
-        return Map::new();
+        node.expected("an object of names and values");
+        return BTreeMap::new();
     };
     if map.len() > MAX_METADATA_KEYS {
         node.expected(format_args!(
@@ -181,7 +252,7 @@ fn metadata(node: &Node<'_>) -> Map<String, Value> {
             map.len()
         ));
     }
-    let mut read = Map::new();
+    let mut read = BTreeMap::new();
     for (name, value) in map {
         let path = super::reader::Path::Key(&node.path, name);
         let entry = Node {
@@ -194,25 +265,30 @@ fn metadata(node: &Node<'_>) -> Map<String, Value> {
                 &path,
                 format_args!("expected a name of 1 to {MAX_METADATA_KEY_BYTES} bytes"),
             );
-        } else if let Some(constant) = constant(&entry) {
-            read.insert(name.clone(), constant);
+        } else if let Some(value) = metadata_value(&entry) {
+            read.insert(name.clone(), value);
         }
     }
     read
 }
 
-fn constant(node: &Node<'_>) -> Option<Value> {
+fn metadata_value(node: &Node<'_>) -> Option<Metadata> {
     match node.value {
-        Value::Bool(_) => Some(node.value.clone()),
+        Value::Bool(_) => Some(Metadata::Constant(node.value.clone())),
         // Whole numbers are stored alike, whether the configuration said 4 or Envoy made it 4.0.
         Value::Number(number) => {
             let whole = whole_number(node.value).map(Number::from);
-            Some(Value::Number(whole.unwrap_or_else(|| number.clone())))
+            let number = whole.unwrap_or_else(|| number.clone());
+            Some(Metadata::Constant(Value::Number(number)))
         }
-        Value::String(text) if text.len() <= MAX_METADATA_VALUE_BYTES => Some(node.value.clone()),
+        Value::String(text) if text.len() <= MAX_METADATA_VALUE_BYTES => {
+            Some(Metadata::Constant(node.value.clone()))
+        }
+        Value::Object(_) => ValueSource::read(node).map(Metadata::From),
         _ => {
             node.expected(format_args!(
-                "a constant: a text of at most {MAX_METADATA_VALUE_BYTES} bytes, a number, true or false"
+                "a constant (a text of at most {MAX_METADATA_VALUE_BYTES} bytes, a number, true or \
+                 false), or where to take it from, such as {{request_json: $.model}}"
             ));
             None
         }

@@ -3,22 +3,42 @@
 //! Nothing here knows a proxy, so the same checker runs inside Envoy and in the command line tool.
 
 mod capture;
+mod claims;
+mod glob;
+mod matcher;
+mod media;
+mod names;
+mod plan;
 mod reader;
+pub mod redact;
 mod route_metadata;
 mod rules;
+mod secret;
 mod settings;
+mod source;
+mod template;
 mod units;
+mod user;
+mod when;
 
-pub use capture::{Plan, Storage};
+pub(crate) use claims::claim;
+pub use matcher::Subject;
+pub use plan::{Plan, Storage};
 pub use reader::Problems;
 #[cfg(test)]
 pub(crate) use route_metadata::tests::serialised as serialised_metadata;
-pub use rules::{Rules, Subject};
-pub use settings::{Batch, Collector, Token};
+pub use rules::Rules;
+pub use secret::Secret;
+pub use settings::{Batch, Collector};
+pub(crate) use source::{Extraction, SessionSource, Target};
+pub(crate) use user::UserSource;
 
 use serde_json::Value;
 
+use crate::redact::HashKey;
+
 use reader::{Collected, Node, Path};
+use secret::Length;
 
 /// A whole plugin configuration, checked.
 #[derive(Debug)]
@@ -29,13 +49,37 @@ pub struct Config {
     pub batch: Batch,
     /// Most bytes that the filter holds in one VM.
     pub buffer_bytes: usize,
-    /// Headers that may name the user, the first that does wins. Lower case.
-    pub user_headers: Vec<String>,
+    /// What may name the user; the first that does wins.
+    pub(crate) user: Vec<UserSource>,
+    /// What redacted values are hashed with.
+    pub hash_key: Option<Secret>,
     /// Which exchanges are recorded, and how.
     pub rules: Rules,
 }
 
+/// Shorter keys could be guessed along with what they hide.
+const HASH_KEY: Length = Length {
+    least: 16,
+    most: 256,
+};
+
 impl Config {
+    /// The key itself that redacted values are hashed with.
+    ///
+    /// # Errors
+    /// Its variable is not set, or its value is too short or too long.
+    pub fn resolve_hash_key(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<HashKey>, Problems> {
+        let resolve = |secret: &Secret| {
+            let key = secret.resolve("hash_key", HASH_KEY, environment)?;
+            HashKey::new(key.as_bytes())
+                .map_err(|error| Problems::one(format!("hash_key: expected {error}")))
+        };
+        self.hash_key.as_ref().map(resolve).transpose()
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors
@@ -92,21 +136,24 @@ impl Config {
             .get("batch")
             .map_or_else(Batch::default, |node| Batch::read(&node));
         let buffer_bytes = settings::buffer_bytes(object.get("buffer").as_ref(), &batch);
-        let user_headers = object
+        let user = object
             .get("user")
-            .map(|node| settings::user_headers(&node))
+            .and_then(|node| user::sources(&node))
             .unwrap_or_default();
-        let defaults = object
-            .get("defaults")
-            .map(|node| capture::Keys::read(&node))
-            .unwrap_or_default();
-        let rules = Rules::read(object.get("routes").as_ref(), defaults);
+        let hash_key = object.get("hash_key");
+        let rules = Rules::read(
+            object.get("routes").as_ref(),
+            object.get("defaults").as_ref(),
+            hash_key.is_some(),
+        );
+        let hash_key = hash_key.and_then(|node| Secret::read(&node, HASH_KEY));
         object.refuse_unknown();
         Some(Self {
             collector: collector?,
             batch,
             buffer_bytes,
-            user_headers,
+            user,
+            hash_key,
             rules,
         })
     }
@@ -116,11 +163,13 @@ impl Config {
 #[must_use]
 pub fn check_route_keys(value: &Value, at: &str) -> Problems {
     let problems = Collected::default();
-    capture::Keys::read(&Node {
+    let node = Node {
         value,
         path: Path::Root(at),
         problems: &problems,
-    });
+    };
+    // Whether there is a hash key is said elsewhere.
+    capture::Keys::read(&node).check(&node, true);
     problems.into_problems()
 }
 

@@ -104,6 +104,11 @@ impl<'v> Node<'v> {
         );
     }
 
+    /// Tells a fault of something inside this value; `key` is the way to it.
+    pub(super) fn fault(&self, key: &str, what: &str) {
+        self.problems.add(&Path::Key(&self.path, key), what);
+    }
+
     /// An object, whose keys are then taken one by one.
     pub(super) fn object(&self, what: &str) -> Option<Object<'v>> {
         if let Value::Object(map) = self.value {
@@ -137,6 +142,26 @@ impl<'v> Node<'v> {
         }
     }
 
+    /// A list whose items are read one by one; none if any of them is wrong.
+    pub(super) fn each<T>(
+        &self,
+        most: usize,
+        what: &str,
+        read: impl Fn(&Node<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let list = self.list(most, what)?;
+        let read = |(index, value)| {
+            read(&Node {
+                value,
+                path: Path::Index(&self.path, index),
+                problems: self.problems,
+            })
+        };
+        // All are read before any is judged, so that every fault is told.
+        let items: Vec<_> = list.iter().enumerate().map(read).collect();
+        items.into_iter().collect()
+    }
+
     /// A text that passes the check.
     pub(super) fn text(&self, expectation: &str, accept: impl Fn(&str) -> bool) -> Option<&'v str> {
         match self.value {
@@ -159,6 +184,27 @@ impl<'v> Node<'v> {
             ));
         }
         number
+    }
+
+    /// A share of the whole.
+    pub(super) fn share(&self) -> Option<f64> {
+        let share = self
+            .value
+            .as_f64()
+            .filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.expected("a number from 0 to 1");
+        }
+        share
+    }
+
+    /// True or false.
+    pub(super) fn flag(&self) -> Option<bool> {
+        let flag = self.value.as_bool();
+        if flag.is_none() {
+            self.expected("true or false");
+        }
+        flag
     }
 
     /// A duration with its unit.
@@ -248,6 +294,32 @@ impl<'v> Object<'v> {
             );
         }
         node
+    }
+
+    /// The one of these keys that is there; it is a fault if there is none, or several.
+    pub(super) fn one_of<'o>(&'o self, keys: &[&'static str]) -> Option<(&'static str, Node<'o>)>
+    where
+        'v: 'o,
+    {
+        let mut found: Vec<_> = keys
+            .iter()
+            .filter_map(|key| Some((*key, self.get(key)?)))
+            .collect();
+        if found.len() != 1 {
+            let keys = keys.join(", ");
+            let count = found.len();
+            let got = if count == 0 {
+                "none of them".to_owned()
+            } else {
+                format!("{count} of them")
+            };
+            self.problems.add(
+                &self.path,
+                format_args!("expected exactly one of {keys}, got {got}"),
+            );
+            return None;
+        }
+        found.pop()
     }
 
     /// Refuses the keys that were not asked for.

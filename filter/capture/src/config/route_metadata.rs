@@ -12,9 +12,9 @@ use super::reader::{Collected, Node, Path, Problems};
 
 /// The part of Envoy's message that matters here. Other fields are skipped.
 #[derive(Clone, PartialEq, Message)]
-struct Metadata {
+pub(super) struct Metadata {
     #[prost(btree_map = "string, message", tag = "1")]
-    filter_metadata: BTreeMap<String, Struct>,
+    pub(super) filter_metadata: BTreeMap<String, Struct>,
 }
 
 const NAMESPACE: &str = "dossier";
@@ -23,7 +23,7 @@ const ROOT: &str = "metadata.filter_metadata.dossier";
 const MAX_BYTES: usize = 64 << 10;
 
 /// Reads the keys, if the metadata has any of ours.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<Keys>, Problems> {
+pub(super) fn read(bytes: &[u8], has_hash_key: bool) -> Result<Option<Keys>, Problems> {
     if bytes.len() > MAX_BYTES {
         return Err(Problems::one(format!(
             "metadata: expected at most {MAX_BYTES} bytes, got {}",
@@ -37,11 +37,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Keys>, Problems> {
     };
     let value = object(ours);
     let problems = Collected::default();
-    let keys = Keys::read(&Node {
+    let node = Node {
         value: &value,
         path: Path::Root(ROOT),
         problems: &problems,
-    });
+    };
+    let keys = Keys::read(&node);
+    keys.check(&node, has_hash_key);
     let problems = problems.into_problems();
     if problems.is_empty() {
         Ok(Some(keys))
@@ -124,7 +126,7 @@ pub(crate) mod tests {
             "istio": {"config": "/apis/x"},
             "dossier": {"storage_type": "both", "ttl_days": 7, "metadata": {"n": 4, "f": 0.5}},
         }));
-        let plan = read(&bytes).unwrap().unwrap().plan();
+        let plan = read(&bytes, true).unwrap().unwrap().plan(None);
         assert_eq!(plan.ttl_days.unwrap().get(), 7);
         assert_eq!(
             Value::Object(plan.metadata),
@@ -135,25 +137,25 @@ pub(crate) mod tests {
     #[test]
     fn metadata_without_our_namespace_overrides_nothing() {
         assert_eq!(
-            read(&serialised(&serde_json::json!({"istio": {}}))),
+            read(&serialised(&serde_json::json!({"istio": {}})), true),
             Ok(None)
         );
-        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[], true), Ok(None));
     }
 
     #[test]
     fn faults_are_told_by_path() {
         let bytes =
             serialised(&serde_json::json!({"dossier": {"ttl_days": "7d", "storage": "both"}}));
-        let problems = read(&bytes).unwrap_err();
+        let problems = read(&bytes, true).unwrap_err();
         assert_eq!(
             problems.lines().collect::<Vec<_>>(),
             [
                 "metadata.filter_metadata.dossier.ttl_days: expected a whole number of days from 1 to 3650, got \"7d\"",
-                "metadata.filter_metadata.dossier.storage: unknown key, expected one of storage_type, ttl_days, session_timeout_minutes, compress, metadata, max_body_bytes, endpoint",
+                "metadata.filter_metadata.dossier.storage: unknown key, expected one of storage_type, session_timeout_minutes, session, ttl_days, body_ttl_days, compress, endpoint, metadata, headers, content_types, max_body_bytes, sample, when, redact",
             ]
         );
-        assert!(read(&[0xff; 10]).is_err());
-        assert!(read(&vec![0; MAX_BYTES + 1]).is_err());
+        assert!(read(&[0xff; 10], true).is_err());
+        assert!(read(&vec![0; MAX_BYTES + 1], true).is_err());
     }
 }

@@ -5,29 +5,25 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::capture::{Keys, Plan};
-use super::reader::{Node, Path, Problems};
+use super::capture::Keys;
+use super::matcher::{Matcher, Subject};
+use super::plan::Plan;
+use super::reader::{Node, Problems};
 use super::route_metadata;
-
-/// What a rule looks at.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// Path without the query.
-    pub path: &'a [u8],
-}
 
 /// The compiled table.
 #[derive(Debug)]
 pub struct Rules {
     table: Vec<Rule>,
     defaults: Rule,
+    has_hash_key: bool,
     overrides: RefCell<Overrides>,
 }
 
 /// One rule, or the defaults, which match everything.
 #[derive(Debug)]
 struct Rule {
-    path_prefix: Option<String>,
+    matcher: Matcher,
     keys: Keys,
     plan: Rc<Plan>,
 }
@@ -38,46 +34,51 @@ type Overrides = BTreeMap<Box<[u8]>, Override>;
 
 #[derive(Debug)]
 struct Override {
-    keys: Option<Keys>,
+    says: Says,
     /// The merged plans, by the number of the rule that lies beneath.
     plans: BTreeMap<usize, Rc<Plan>>,
 }
 
+/// What a route's metadata says to us.
+#[derive(Debug)]
+enum Says {
+    Nothing,
+    Keys(Box<Keys>),
+    /// Something that cannot be understood.
+    Nonsense,
+}
+
 const MAX_RULES: usize = 1000;
-const MAX_PREFIX_BYTES: usize = 1024;
 /// Far more than a proxy has routes with keys of ours; beyond it the cache starts anew.
 const MAX_OVERRIDES: usize = 256;
 
 impl Rules {
-    pub(super) fn read(routes: Option<&Node<'_>>, defaults: Keys) -> Self {
-        let mut table = Vec::new();
-        if let Some(node) = routes {
-            for (index, value) in node
-                .list(MAX_RULES, "rules")
-                .into_iter()
-                .flatten()
-                .enumerate()
-            {
-                let path = Path::Index(&node.path, index);
-                table.extend(Rule::read(
-                    &Node {
-                        value,
-                        path,
-                        problems: node.problems,
-                    },
-                    &defaults,
-                ));
-            }
-        }
-        let plan = Rc::new(defaults.plan());
+    pub(super) fn read(
+        routes: Option<&Node<'_>>,
+        defaults: Option<&Node<'_>>,
+        has_hash_key: bool,
+    ) -> Self {
+        let keys = defaults.map(|node| {
+            let keys = Keys::read(node);
+            keys.check(node, has_hash_key);
+            keys
+        });
+        let keys = keys.unwrap_or_default();
+        let table = routes.and_then(|node| {
+            node.each(MAX_RULES, "rules", |node| {
+                Rule::read(node, &keys, has_hash_key)
+            })
+        });
+        let plan = Rc::new(keys.plan(None));
         let defaults = Rule {
-            path_prefix: None,
-            keys: defaults,
+            matcher: Matcher::default(),
+            keys,
             plan,
         };
         Self {
-            table,
+            table: table.unwrap_or_default(),
             defaults,
+            has_hash_key,
             overrides: RefCell::default(),
         }
     }
@@ -95,14 +96,17 @@ impl Rules {
     }
 
     /// The plan for an exchange. Faults of the route's metadata go to `tell`, once for each distinct
-    /// metadata, and the exchange is then recorded as if the route had none.
+    /// metadata, and of the exchange then only the bare facts are recorded.
     pub fn plan(
         &self,
         subject: &Subject<'_>,
         route_metadata: Option<&[u8]>,
         tell: impl FnOnce(&Problems),
     ) -> Rc<Plan> {
-        let number = self.table.iter().position(|rule| rule.matches(subject));
+        let number = self
+            .table
+            .iter()
+            .position(|rule| rule.matcher.matches(subject));
         let number = number.unwrap_or(self.table.len());
         let rule = self.table.get(number).unwrap_or(&self.defaults);
         let Some(bytes) = route_metadata.filter(|bytes| !bytes.is_empty()) else {
@@ -113,70 +117,57 @@ impl Rules {
             if overrides.len() >= MAX_OVERRIDES {
                 overrides.clear();
             }
-            let keys = route_metadata::read(bytes).unwrap_or_else(|problems| {
-                tell(&problems);
-                None
-            });
-            overrides.insert(
-                bytes.into(),
-                Override {
-                    keys,
-                    plans: BTreeMap::new(),
-                },
-            );
+            let says = match route_metadata::read(bytes, self.has_hash_key) {
+                Ok(None) => Says::Nothing,
+                Ok(Some(keys)) => Says::Keys(Box::new(keys)),
+                Err(problems) => {
+                    tell(&problems);
+                    Says::Nonsense
+                }
+            };
+            let plans = BTreeMap::new();
+            overrides.insert(bytes.into(), Override { says, plans });
         }
-        let Some(Override {
-            keys: Some(keys),
-            plans,
-        }) = overrides.get_mut(bytes)
-        else {
+        let Some(Override { says, plans }) = overrides.get_mut(bytes) else {
             return Rc::clone(&rule.plan);
         };
-        let merged = || Rc::new(keys.over(&rule.keys).plan());
-        Rc::clone(plans.entry(number).or_insert_with(merged))
+        let plan = match says {
+            Says::Nothing => return Rc::clone(&rule.plan),
+            Says::Keys(keys) => plans.entry(number).or_insert_with(|| {
+                let keys = keys.over(&rule.keys);
+                Rc::new(keys.plan(rule.matcher.template()))
+            }),
+            Says::Nonsense => plans
+                .entry(number)
+                .or_insert_with(|| Rc::new(rule.plan.to_bare())),
+        };
+        Rc::clone(plan)
     }
 }
 
 impl Rule {
-    fn read(node: &Node<'_>, defaults: &Keys) -> Option<Self> {
+    fn read(node: &Node<'_>, defaults: &Keys, has_hash_key: bool) -> Option<Self> {
         let object = node.object("match and capture")?;
-        let path_prefix = object
-            .require("match", "an object with path")
-            .and_then(|node| path_prefix(&node));
+        let matcher = object
+            .require(
+                "match",
+                "an object with route, host, path, methods or headers",
+            )
+            .and_then(|node| Matcher::read(&node));
         let keys = object
             .require("capture", "an object with capture keys")
-            .map(|node| Keys::read(&node).over(defaults))
-            .unwrap_or_default();
+            .map(|node| {
+                let keys = Keys::read(&node).over(defaults);
+                keys.check(&node, has_hash_key);
+                keys
+            });
         object.refuse_unknown();
-        let plan = Rc::new(keys.plan());
+        let (matcher, keys) = (matcher?, keys?);
+        let plan = Rc::new(keys.plan(matcher.template()));
         Some(Self {
-            path_prefix,
+            matcher,
             keys,
             plan,
         })
     }
-
-    fn matches(&self, subject: &Subject<'_>) -> bool {
-        let prefix = self.path_prefix.as_deref().unwrap_or_default();
-        subject.path.starts_with(prefix.as_bytes())
-    }
-}
-
-/// An empty `match` matches every exchange.
-fn path_prefix(node: &Node<'_>) -> Option<String> {
-    let matcher = node.object("path")?;
-    let prefix = matcher.get("path").and_then(|node| {
-        let path = node.object("prefix")?;
-        let prefix = path
-            .require("prefix", "a path that begins with a slash")
-            .and_then(|node| {
-                let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_PREFIX_BYTES;
-                node.text("a path that begins with a slash", fits)
-                    .map(str::to_owned)
-            });
-        path.refuse_unknown();
-        prefix
-    });
-    matcher.refuse_unknown();
-    prefix
 }

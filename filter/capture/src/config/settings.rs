@@ -1,11 +1,11 @@
 //! The parts of the configuration that do not depend on a route: collector, batch, buffer, user.
 
-use std::fmt;
 use std::time::Duration;
 
 use dossier_wire::{Compression, INGEST_PATH};
 
-use super::reader::{Node, Path, Problems};
+use super::reader::{Node, Problems};
+use super::secret::{Length, Secret};
 
 /// Where batches go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,53 +17,9 @@ pub struct Collector {
     /// `:path` of the calls.
     pub path: String,
     /// What the collector knows the producer by.
-    pub token: Option<Token>,
+    pub token: Option<Secret>,
     /// When a call without an answer is given up.
     pub timeout: Duration,
-}
-
-/// The secret sent as `authorization: Bearer`. It is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Token {
-    /// As written in the configuration.
-    Literal(String),
-    /// The value of an environment variable, written `${NAME}`.
-    Environment(String),
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Literal(_) => formatter.write_str("Literal(…)"),
-            Self::Environment(name) => write!(formatter, "Environment({name})"),
-        }
-    }
-}
-
-impl Token {
-    /// The secret itself.
-    ///
-    /// # Errors
-    /// The variable is not set, or its value cannot stand in a header.
-    pub fn resolve(
-        &self,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<String, Problems> {
-        let name = match self {
-            Self::Literal(text) => return Ok(text.clone()),
-            Self::Environment(name) => name,
-        };
-        match environment(name) {
-            None => Err(Problems::one(format!(
-                "collector.token: the environment variable {name} is not set: name it in \
-                 vm_config.environment_variables"
-            ))),
-            Some(value) if is_token(&value) => Ok(value),
-            Some(_) => Err(Problems::one(format!(
-                "collector.token: the value of the environment variable {name} is not {TOKEN}"
-            ))),
-        }
-    }
 }
 
 /// When a batch is sealed, and how it is compressed.
@@ -91,11 +47,24 @@ impl Default for Batch {
 }
 
 const DEFAULT_BUFFER_BYTES: usize = 16 << 20;
-const MAX_USER_SOURCES: usize = 8;
-const TOKEN: &str =
-    "a text of 1 to 4096 visible ASCII characters, or ${NAME} of an environment variable";
+const TOKEN: Length = Length {
+    least: 1,
+    most: 4096,
+};
 
 impl Collector {
+    /// The token itself.
+    ///
+    /// # Errors
+    /// Its variable is not set, or its value cannot stand in a header.
+    pub fn resolve_token(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<String>, Problems> {
+        let resolve = |secret: &Secret| secret.resolve("collector.token", TOKEN, environment);
+        self.token.as_ref().map(resolve).transpose()
+    }
+
     pub(super) fn read(node: &Node<'_>) -> Option<Self> {
         let object = node.object("cluster")?;
         let cluster = object
@@ -120,7 +89,7 @@ impl Collector {
                     .map(str::to_owned)
             },
         );
-        let token = object.get("token").map(|node| token(&node));
+        let token = object.get("token").map(|node| Secret::read(&node, TOKEN));
         let timeout = object
             .get("timeout")
             .map_or(Some(Duration::from_secs(5)), |node| {
@@ -138,32 +107,6 @@ impl Collector {
             timeout: timeout?,
         })
     }
-}
-
-fn token(node: &Node<'_>) -> Option<Token> {
-    let text = node.value.as_str().unwrap_or_default();
-    let name = text
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'));
-    match name {
-        Some(name) if is_variable(name) => Some(Token::Environment(name.to_owned())),
-        // A mistyped reference must not be sent as if it were the secret.
-        None if is_token(text) && !text.contains("${") => Some(Token::Literal(text.to_owned())),
-        _ => {
-            node.expected_secret(TOKEN);
-            None
-        }
-    }
-}
-
-fn is_token(text: &str) -> bool {
-    visible(text, 4096)
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn visible(text: &str, most: usize) -> bool {
@@ -225,37 +168,4 @@ pub(super) fn buffer_bytes(node: Option<&Node<'_>>, batch: &Batch) -> usize {
     }
     object.refuse_unknown();
     bytes
-}
-
-pub(super) fn user_headers(node: &Node<'_>) -> Vec<String> {
-    let mut headers = Vec::new();
-    for (index, value) in node
-        .list(MAX_USER_SOURCES, "sources")
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        let path = Path::Index(&node.path, index);
-        let source = Node {
-            value,
-            path,
-            problems: node.problems,
-        };
-        let Some(object) = source.object("header") else {
-            continue;
-        };
-        if let Some(node) = object.require("header", "the name of a request header")
-            && let Some(name) = node.text("the name of a request header", is_header_name)
-        {
-            headers.push(name.to_ascii_lowercase());
-        }
-        object.refuse_unknown();
-    }
-    headers
-}
-
-/// A `token` of RFC 9110, at a length that no real header reaches.
-fn is_header_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(allowed)
 }

@@ -6,6 +6,7 @@ use dossier_wire::{Compression, KeepCompressed};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::headers::tests::headers;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -29,9 +30,12 @@ fn with(key: &str, value: Value) -> Value {
 
 fn plan(config: &Config, path: &str, metadata: Option<&Value>) -> Plan {
     let bytes = metadata.map(serialised_metadata);
-    let subject = Subject {
-        path: path.as_bytes(),
-    };
+    let headers = headers(&[
+        (":path", path),
+        (":method", "POST"),
+        (":authority", "Api.example.com:8443"),
+    ]);
+    let subject = Subject::new(&headers, Some(b"ai-chat"));
     let unexpected = |problems: &Problems| panic!("{problems}");
     (*config.rules.plan(&subject, bytes.as_deref(), unexpected)).clone()
 }
@@ -61,7 +65,7 @@ fn every_key_is_read() {
         "collector": {"cluster": "c", "authority": "a", "path": "/p", "token": "secret", "timeout": "500ms"},
         "batch": {"max_records": 10.0, "max_bytes": "64KiB", "max_delay": "2s", "compression": "best"},
         "buffer": {"max_bytes": 2_097_152},
-        "user": [{"header": "X-User-Id"}, {"header": "x-account"}],
+        "user": [{"header": "X-User-Id"}, {"jwt_claim": "realm.user"}, {"peer_certificate": "uri_san"}],
         "defaults": {"storage_type": "response"},
         "routes": [{
             "match": {"path": {"prefix": "/api/"}},
@@ -75,12 +79,19 @@ fn every_key_is_read() {
     .unwrap();
     assert_eq!(
         config.collector.token,
-        Some(Token::Literal("secret".into()))
+        Some(Secret::Literal("secret".into()))
     );
     assert_eq!(config.batch.max_records, 10);
     assert_eq!(config.batch.compression, Compression::Best);
     assert_eq!(config.buffer_bytes, 2 << 20);
-    assert_eq!(config.user_headers, ["x-user-id", "x-account"]);
+    assert_eq!(
+        config.user,
+        [
+            UserSource::Header("x-user-id".into()),
+            UserSource::JwtClaim(vec!["realm".into(), "user".into()]),
+            UserSource::PeerCertificate("uri_san_peer_certificate"),
+        ]
+    );
     assert_eq!(plan(&config, "/other", None).storage, Storage::Response);
     let plan = plan(&config, "/api/x", None);
     assert_eq!(plan.storage, Storage::Both);
@@ -99,6 +110,7 @@ fn every_key_is_read() {
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn faults_name_the_path_the_expectation_and_what_was_found() {
     let route = |capture: Value| with("routes", json!([{"match": {}, "capture": capture}]));
+    let matching = |matcher: Value| with("routes", json!([{"match": matcher, "capture": {}}]));
     for (config, expected) in [
         (
             json!([]),
@@ -142,29 +154,60 @@ fn faults_name_the_path_the_expectation_and_what_was_found() {
         ),
         (
             with("user", json!([{"header": "x user"}])),
-            "user[0].header: expected the name of a request header, got \"x user\"",
+            "user[0].header: expected the name of a header, got \"x user\"",
         ),
         (
-            with("user", json!([{"jwt_claim": "sub"}])),
-            "user[0].header: expected the name of a request header, got nothing",
+            with("user", json!([{"jwt_claim": "sub", "header": "x"}, {}])),
+            "user[0]: expected exactly one of header, jwt_claim, peer_certificate, got 2 of them",
+        ),
+        (
+            with("user", json!([{}])),
+            "user[0]: expected exactly one of header, jwt_claim, peer_certificate, got none of them",
         ),
         (
             with("routes", json!([{"capture": {}}])),
-            "routes[0].match: expected an object with path, got nothing",
+            "routes[0].match: expected an object with route, host, path, methods or headers, got nothing",
         ),
         (
             with(
                 "routes",
                 json!([{"match": {"path": {"prefix": "api"}}, "capture": {}}]),
             ),
-            "routes[0].match.path.prefix: expected a path that begins with a slash, got \"api\"",
+            "routes[0].match.path.prefix: expected a path that begins with a slash, of at most 1024 bytes, got \"api\"",
         ),
         (
             with(
                 "routes",
-                json!([{"match": {"methods": ["GET"]}, "capture": {}}]),
+                json!([{"match": {"verbs": ["GET"]}, "capture": {}}]),
             ),
-            "routes[0].match.methods: unknown key, expected one of path",
+            "routes[0].match.verbs: unknown key, expected one of route, host, path, methods, headers",
+        ),
+        (
+            matching(json!({"methods": ["GET", "post"]})),
+            "routes[0].match.methods[1]: expected a method in capital letters, such as \"POST\", got \"post\"",
+        ),
+        (
+            matching(json!({"path": {"regex": "(", "prefix": "/"}})),
+            "routes[0].match.path: expected exactly one of prefix, exact, regex, template, got 2 of them",
+        ),
+        (
+            matching(json!({"path": {"regex": "("}})),
+            "routes[0].match.path.regex: expected a regular expression in the syntax of the Rust crate regex, without \
+             Unicode classes, look-around and back-references, that compiles to at most 256KiB, got \"(\"",
+        ),
+        (
+            matching(json!({"path": {"template": "/a/{b"}})),
+            "routes[0].match.path.template: expected a path with names in braces, such as \"/users/{id}/orders\", \
+             got \"/a/{b\"",
+        ),
+        (
+            matching(json!({"headers": [{"name": "x", "present": "yes"}]})),
+            "routes[0].match.headers[0].present: expected true or false, got \"yes\"",
+        ),
+        (
+            matching(json!({"host": ""})),
+            "routes[0].match.host: expected a name of at most 1024 bytes, in which up to 8 * stand for any run of \
+             characters, got \"\"",
         ),
         (
             route(json!({"ttl_days": "30d"})),
@@ -183,8 +226,49 @@ fn faults_name_the_path_the_expectation_and_what_was_found() {
             "routes[0].capture.compress: expected true, false or \"auto\", got \"yes\"",
         ),
         (
-            route(json!({"metadata": {"tokens": {"response_json": "$.usage"}}})),
-            "routes[0].capture.metadata.tokens: expected a constant: a text of at most 1024 bytes, a number, true or false, got an object",
+            route(json!({"metadata": {"tokens": null}})),
+            "routes[0].capture.metadata.tokens: expected a constant (a text of at most 1024 bytes, a number, true or \
+             false), or where to take it from, such as {request_json: $.model}, got nothing",
+        ),
+        (
+            route(json!({"metadata": {"tokens": {"header": "x"}}})),
+            "routes[0].capture.metadata.tokens.header: unknown key, expected one of request_json, response_json, \
+             request_header, response_header",
+        ),
+        (
+            route(json!({"session": {"cookie": "a=b"}})),
+            "routes[0].capture.session.cookie: expected the name of a cookie, got \"a=b\"",
+        ),
+        (
+            route(json!({"ttl_days": 7, "body_ttl_days": 8})),
+            "routes[0].capture.body_ttl_days: expected at most ttl_days: a body cannot outlive its entry",
+        ),
+        (
+            route(json!({"redact": {"json": ["$.a"], "with": "hash"}})),
+            "routes[0].capture.redact.with: hash needs the key hash_key of the plugin's configuration",
+        ),
+        (
+            route(json!({"sample": 1.5})),
+            "routes[0].capture.sample: expected a number from 0 to 1, got 1.5",
+        ),
+        (
+            route(json!({"when": {"status": ["4x4"], "min_duration": 500}})),
+            "routes[0].capture.when.status[0]: expected a status such as 404, or a range such as \"400-599\" or \
+             \"5xx\", got \"4x4\"",
+        ),
+        (
+            route(json!({"content_types": ["json"]})),
+            "routes[0].capture.content_types[0]: expected a content type such as \"application/json\", \"text/*\" \
+             or \"*/*\", got \"json\"",
+        ),
+        (
+            route(json!({"headers": {"request": ["x y"]}})),
+            "routes[0].capture.headers.request[0]: expected the name of a header, got \"x y\"",
+        ),
+        (
+            with("hash_key", json!("too short")),
+            "hash_key: expected a text of 16 to 256 visible ASCII characters, or ${NAME} of an environment variable, \
+             got another text",
         ),
         (
             route(json!({"max_body_bytes": "2MiB"})),
@@ -237,7 +321,7 @@ fn a_token_is_never_shown() {
         assert!(!found.contains("s3cret"), "{found}");
     }
     assert_eq!(
-        format!("{:?}", Token::Literal("s3cret".into())),
+        format!("{:?}", Secret::Literal("s3cret".into())),
         "Literal(…)"
     );
 }
@@ -245,13 +329,13 @@ fn a_token_is_never_shown() {
 #[test]
 fn a_token_may_stand_in_the_environment() {
     let config = json!({"collector": {"cluster": "c", "token": "${INGEST_TOKEN}"}});
-    let token = parse(&config).unwrap().collector.token.unwrap();
+    let collector = parse(&config).unwrap().collector;
     let set = |name: &str| (name == "INGEST_TOKEN").then(|| "s3cret".to_owned());
-    assert_eq!(token.resolve(set), Ok("s3cret".to_owned()));
-    let unset = token.resolve(|_| None).unwrap_err().to_string();
+    assert_eq!(collector.resolve_token(set), Ok(Some("s3cret".to_owned())));
+    let unset = collector.resolve_token(|_| None).unwrap_err().to_string();
     assert!(unset.contains("INGEST_TOKEN is not set"), "{unset}");
-    let bad = token
-        .resolve(|_| Some("s3\ncret".to_owned()))
+    let bad = collector
+        .resolve_token(|_| Some("s3\ncret".to_owned()))
         .unwrap_err()
         .to_string();
     assert!(!bad.contains("s3"), "{bad}");
@@ -291,14 +375,91 @@ fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() 
 }
 
 #[test]
-fn bad_route_metadata_is_told_once_and_overrides_nothing() {
+fn everything_that_a_rule_names_must_fit() {
+    for (matcher, fits) in [
+        (json!({}), true),
+        (
+            json!({"route": "ai-*", "host": "*.EXAMPLE.com", "methods": ["GET", "POST"]}),
+            true,
+        ),
+        (json!({"route": "ai"}), false),
+        (json!({"host": "example.com"}), false),
+        (json!({"methods": ["GET"]}), false),
+        (json!({"path": {"exact": "/users/7/orders"}}), true),
+        (json!({"path": {"exact": "/users"}}), false),
+        (json!({"path": {"regex": "/users/[0-9]+/.*"}}), true),
+        (json!({"path": {"regex": "/users|/x"}}), false),
+        (json!({"path": {"template": "/users/{id}/orders"}}), true),
+        (json!({"path": {"template": "/users/{id}"}}), false),
+        (
+            json!({"headers": [{"name": "X-Debug", "exact": "1"}]}),
+            true,
+        ),
+        (
+            json!({"headers": [{"name": "x-debug", "prefix": "2"}]}),
+            true,
+        ),
+        (
+            json!({"headers": [{"name": "x-debug", "exact": "1"}, {"name": "x-debug", "regex": "2+"}]}),
+            true,
+        ),
+        (
+            json!({"headers": [{"name": "x-debug", "regex": "2"}]}),
+            false,
+        ),
+        (
+            json!({"headers": [{"name": "x-none", "present": false}]}),
+            true,
+        ),
+        (
+            json!({"headers": [{"name": "x-none", "present": true}]}),
+            false,
+        ),
+    ] {
+        let config = with(
+            "routes",
+            json!([{"match": matcher, "capture": {"storage_type": "both"}}]),
+        );
+        let config = parse(&config).unwrap();
+        let headers = headers(&[
+            (":path", "/users/7/orders?a=1"),
+            (":method", "POST"),
+            (":authority", "Api.Example.com:8443"),
+            ("x-debug", "1"),
+            ("x-debug", "22"),
+        ]);
+        let subject = Subject::new(&headers, Some(b"ai-chat"));
+        let plan = config.rules.plan(&subject, None, |_| ());
+        assert_eq!(plan.storage == Storage::Both, fits, "{matcher}");
+    }
+}
+
+#[test]
+fn an_exchange_is_filed_under_its_template_unless_an_endpoint_is_named() {
+    let template = |capture: Value| {
+        let rule = json!([{"match": {"path": {"template": "/users/{id}"}}, "capture": capture}]);
+        parse(&with("routes", rule)).unwrap()
+    };
+    let endpoint = |config: &Config, metadata| plan(config, "/users/7", metadata).endpoint;
+    let plain = template(json!({}));
+    assert_eq!(endpoint(&plain, None).as_deref(), Some("/users/{id}"));
+    let own = json!({"dossier": {"storage_type": "both"}});
+    assert_eq!(endpoint(&plain, Some(&own)).as_deref(), Some("/users/{id}"));
+    let named = template(json!({"endpoint": "/people"}));
+    assert_eq!(endpoint(&named, None).as_deref(), Some("/people"));
+}
+
+#[test]
+fn of_an_exchange_whose_route_has_faulty_metadata_only_the_bare_facts_are_recorded() {
     let config = parse(&with("defaults", json!({"storage_type": "request"}))).unwrap();
     let bytes = serialised_metadata(&json!({"dossier": {"storage_type": "both", "ttl_days": 0}}));
     let mut told = 0;
     for _ in 0..3 {
-        let subject = Subject { path: b"/" };
+        let headers = headers(&[(":path", "/")]);
+        let subject = Subject::new(&headers, None);
         let plan = config.rules.plan(&subject, Some(&bytes), |_| told += 1);
         assert_eq!(plan.storage, Storage::Request);
+        assert!(plan.bare);
     }
     assert_eq!(told, 1);
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dossier_wire::Half;
+use dossier_wire::{BodyMissing, Half};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::budget::{Budget, Lease};
@@ -37,9 +37,10 @@ pub(super) struct Finished {
     pub(super) size: u64,
     /// None if there was no body or it was not read as a whole.
     pub(super) hash: Option<String>,
-    /// Less than the whole was kept because of the cap, or because the body could not be read.
+    /// Only the beginning was kept, because of the cap.
     pub(super) truncated: bool,
-    pub(super) dropped: bool,
+    /// Why nothing was kept of a body that had some bytes.
+    pub(super) missing: Option<BodyMissing>,
     /// Bytes that would have been kept but for the budget.
     pub(super) lost: u64,
 }
@@ -99,7 +100,7 @@ impl Body {
         let Reading::Yes(reader) = self.reading else {
             return Finished {
                 size,
-                truncated: size > 0,
+                missing: (size > 0).then_some(BodyMissing::NotCaptured),
                 ..Finished::default()
             };
         };
@@ -116,11 +117,17 @@ impl Body {
             None if kept.is_empty() => None,
             None => Some(xxh3_128(&kept)),
         };
+        let missing = match (dropped, kept.is_empty() && size > 0) {
+            (true, _) => Some(BodyMissing::Dropped),
+            // With a cap of nothing.
+            (false, true) => Some(BodyMissing::NotCaptured),
+            (false, false) => None,
+        };
         Finished {
             size,
             hash: hash.map(|hash| format!("{hash:032x}")),
-            truncated: size > cap as u64,
-            dropped,
+            truncated: size > cap as u64 && missing.is_none(),
+            missing,
             lost: if dropped { size.min(cap as u64) } else { 0 },
             kept,
         }

@@ -1,7 +1,14 @@
-//! What the request's head says that the records carry, bounded in length.
+//! What the request's head says that the records carry, bounded in length and redacted.
 
+use serde_json::{Map, Value};
+
+use super::redactor::Redactor;
+use super::{user, values};
 use crate::budget::Lease;
+use crate::config::{Plan, UserSource};
 use crate::headers::Headers;
+use crate::host::Stream;
+use crate::redact::Counts;
 use crate::text;
 
 /// Longest texts, in bytes; what is longer is cut.
@@ -15,10 +22,6 @@ mod most {
     pub(super) const ID: usize = 128;
 }
 
-/// A user's name is never cut: two users whose names begin alike are not one.
-const MAX_USER_BYTES: usize = 256;
-const ANONYMOUS: &str = "anonymous";
-
 /// The request's head.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -26,59 +29,77 @@ pub(super) struct Head {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: Option<String>,
-    pub(super) endpoint: Option<String>,
+    pub(super) endpoint: String,
     pub(super) host: Option<String>,
     pub(super) route: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) traceparent: Option<String>,
+    /// As the client names it.
+    pub(super) session: Option<String>,
+    /// Constants, and what was taken from the traffic so far.
+    pub(super) metadata: Map<String, Value>,
     _lease: Lease,
+}
+
+/// What a head is read with.
+pub(super) struct Reading<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) user: &'a [UserSource],
+    pub(super) headers: &'a Headers,
+    pub(super) route: Option<&'a [u8]>,
+    pub(super) redactor: Redactor<'a>,
 }
 
 impl Head {
     /// Reads the head; none if the memory budget has no room for it.
     pub(super) fn read(
-        headers: &Headers,
-        route: Option<&[u8]>,
-        user_headers: &[String],
-        has_endpoint: bool,
+        reading: &Reading<'_>,
+        stream: &impl Stream,
+        counts: &mut Counts,
         mut lease: Lease,
     ) -> Option<Self> {
+        let Reading {
+            plan,
+            headers,
+            redactor,
+            ..
+        } = *reading;
         let header =
             |name: &str, most: usize| headers.get(name).map(|value| text::bounded(value, most));
         let target = headers.get(":path").unwrap_or_default();
         let (path, query) = text::split_query(target);
-        let path = text::bounded(path, most::PATH);
-        let endpoint = (!has_endpoint).then(|| {
+        let path = redactor.text(text::bounded(path, most::PATH), counts);
+        let query = query.filter(|_| !plan.bare);
+        let query = query.map(|query| redactor.query(text::bounded(query, most::QUERY), counts));
+        let endpoint = plan.endpoint.clone().unwrap_or_else(|| {
             let endpoint = text::endpoint(&path);
             text::bounded(endpoint.as_bytes(), most::ENDPOINT)
         });
-        let cost = size_of::<Self>() + path.len() * 2 + query.map_or(0, <[u8]>::len) + 256;
+        let lengths = path.len() + endpoint.len() + query.as_ref().map_or(0, String::len);
+        let cost = size_of::<Self>() + lengths + 256;
         if !lease.budget().has_room(cost) {
             return None;
         }
         lease.add(cost);
         Some(Self {
-            user_id: user_headers
-                .iter()
-                .find_map(|name| user(headers.get(name)?))
-                .unwrap_or(ANONYMOUS)
-                .to_owned(),
+            user_id: user::name(reading.user, headers, stream),
             method: header(":method", most::METHOD).unwrap_or_default(),
-            query: query.map(|query| text::bounded(query, most::QUERY)),
-            endpoint,
-            path,
             host: header(":authority", most::HOST).or_else(|| header("host", most::HOST)),
-            route: route
+            route: reading
+                .route
                 .filter(|name| !name.is_empty())
                 .map(|name| text::bounded(name, most::ROUTE)),
             request_id: header("x-request-id", most::ID),
             traceparent: header("traceparent", most::ID),
+            session: plan
+                .session
+                .as_ref()
+                .and_then(|source| values::session(source, headers)),
+            metadata: plan.metadata.clone(),
+            query,
+            endpoint,
+            path,
             _lease: lease,
         })
     }
-}
-
-fn user(value: &[u8]) -> Option<&str> {
-    let value = std::str::from_utf8(value).ok()?.trim();
-    (!value.is_empty() && value.len() <= MAX_USER_BYTES).then_some(value)
 }

@@ -15,7 +15,7 @@ fn after_an_update_one_root_sends_what_both_took() {
     let newer = ROOT + 1;
     let plugin = rig
         .vm
-        .configure(newer, &configuration(&json!({})), |_| None)
+        .configure(newer, &configuration(&json!({})), |_| None, None)
         .unwrap();
     rig.plugin = plugin;
     rig.exchange(b"new");
@@ -39,7 +39,7 @@ fn another_collector_gets_an_outbox_of_its_own() {
     let other = json!({"collector": {"cluster": "other"}});
     rig.plugin = rig
         .vm
-        .configure(ROOT, &configuration(&other), |_| None)
+        .configure(ROOT, &configuration(&other), |_| None, None)
         .unwrap();
     rig.exchange(b"new");
     rig.tick(SECOND);
@@ -53,7 +53,7 @@ fn a_refused_configuration_is_told_by_key_and_changes_nothing() {
     let bad = json!({"routes": [{"match": {"path": {"prefix": "/"}}, "capture": {"ttl_days": "30d"}}], "bath": {}});
     assert!(
         rig.vm
-            .configure(ROOT + 1, &configuration(&bad), |_| None)
+            .configure(ROOT + 1, &configuration(&bad), |_| None, None)
             .is_none()
     );
     {
@@ -84,10 +84,10 @@ fn the_token_comes_from_the_environment_and_is_never_logged() {
     let rig = Rig::new(&json!({}));
     let with_token = json!({"collector": {"cluster": "collector", "token": "${TOKEN}"}});
     let config = configuration(&with_token);
-    assert!(rig.vm.configure(ROOT, &config, |_| None).is_none());
+    assert!(rig.vm.configure(ROOT, &config, |_| None, None).is_none());
     assert!(rig.vm.host().lines.borrow()[0].contains("TOKEN"));
     let secret = |name: &str| (name == "TOKEN").then(|| "hunter2".to_owned());
-    assert!(rig.vm.configure(ROOT, &config, secret).is_some());
+    assert!(rig.vm.configure(ROOT, &config, secret, None).is_some());
     rig.exchange(b"hi");
     rig.tick(SECOND);
     let call = rig.calls().remove(0);

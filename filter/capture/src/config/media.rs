@@ -1,0 +1,85 @@
+//! Which content types a body must have to be kept: `application/json`, `text/*`, `*/*`.
+
+use super::reader::Node;
+
+/// A media type, or all of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MediaRange {
+    /// None: any.
+    kind: Option<String>,
+    /// None: any.
+    subtype: Option<String>,
+}
+
+const MAX_RANGES: usize = 32;
+const MAX_RANGE_BYTES: usize = 128;
+
+impl MediaRange {
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, subtype) = text.split_once('/')?;
+        let named = |part: &str| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
+            !part.is_empty() && part.bytes().all(allowed)
+        };
+        let part = |part: &str| (part != "*").then(|| part.to_ascii_lowercase());
+        let sound =
+            (kind == "*" && subtype == "*") || named(kind) && (subtype == "*" || named(subtype));
+        (sound && text.len() <= MAX_RANGE_BYTES).then(|| Self {
+            kind: part(kind),
+            subtype: part(subtype),
+        })
+    }
+
+    /// Whether a `content-type` falls into the range. Parameters do not count.
+    pub(crate) fn contains(&self, content_type: Option<&str>) -> bool {
+        let essence = content_type.unwrap_or_default().split(';').next();
+        let (kind, subtype) = essence
+            .and_then(|essence| essence.trim().split_once('/'))
+            .unwrap_or_default();
+        let fits = |wanted: &Option<String>, given: &str| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(given))
+        };
+        fits(&self.kind, kind) && fits(&self.subtype, subtype)
+    }
+}
+
+/// Reads `content_types`.
+pub(super) fn ranges(node: &Node<'_>) -> Option<Vec<MediaRange>> {
+    node.each(MAX_RANGES, "content types", |node| {
+        let range = node.value.as_str().and_then(MediaRange::parse);
+        if range.is_none() {
+            node.expected("a content type such as \"application/json\", \"text/*\" or \"*/*\"");
+        }
+        range
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn ranges_hold_types_whatever_their_case_and_parameters() {
+        let json = MediaRange::parse("application/JSON").unwrap();
+        assert!(json.contains(Some("Application/json; charset=utf-8")));
+        assert!(!json.contains(Some("application/jsonl")));
+        assert!(!json.contains(None));
+        let text = MediaRange::parse("text/*").unwrap();
+        assert!(text.contains(Some("text/event-stream")));
+        assert!(!text.contains(Some("text")));
+        let all = MediaRange::parse("*/*").unwrap();
+        assert!(all.contains(None) && all.contains(Some("nonsense")));
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for wrong in ["", "json", "*/json", "text/", "/plain", "a/b; c=d"] {
+            assert_eq!(MediaRange::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(MediaRange::parse(&format!("a/{}", "b".repeat(127))), None);
+    }
+}
