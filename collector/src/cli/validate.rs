@@ -33,7 +33,7 @@ const EXIT_UNREADABLE: u8 = 2;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  dossier validate envoy.yaml                               before Envoy is given a new configuration
+  dossier validate envoy.yaml                               before Envoy gets to see it
   kubectl get wasmplugins -A -o yaml | dossier validate -   what runs in a mesh
 
 It finds Dossier's configuration by itself: alone in a file, in an Envoy bootstrap or a part of one
