@@ -9,13 +9,14 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use dossier_collector::model::body::{Codec, unpack};
 use dossier_collector::model::entry::{
-    BodyState, Entry, Expiry, NewBatch, NewEntry, RejectedRecord,
+    Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
+    RejectedRecord,
 };
 use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
 use dossier_collector::model::key::{Role, Secret};
@@ -23,9 +24,9 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Cursor, EntryFilter, NewKey, Order, PageRequest, Start, Store, Stored, Total,
+    Cursor, EntryFilter, NewKey, Order, PageRequest, Parts, Start, Store, Stored, Total,
 };
-use dossier_wire::{Completion, Gap, GapReason, Half};
+use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
@@ -117,7 +118,10 @@ fn everything(scope: Scope) -> PageRequest {
         order: Order::Ascending,
         start: Start::Offset(0),
         limit: 100,
-        with_bodies: true,
+        parts: Parts {
+            bodies: true,
+            headers: true,
+        },
     }
 }
 
@@ -144,16 +148,27 @@ fn entry(name: &str) -> NewEntry<'static> {
         started_at: NOW,
         ended_at: NOW,
         body_size: 2,
-        body_state: BodyState::Stored,
-        codec: Codec::Identity,
-        body: Cow::Borrowed(b"hi"),
+        body: NewBody::Stored(body(b"hi")),
         body_xxh3: None,
         content_type: None,
         content_encoding: None,
+        decoded: false,
+        redactions: BTreeMap::new(),
+        headers: Headers::default(),
         truncated: false,
         completion: Completion::Complete,
+        account: Account::default(),
         request_id: None,
         traceparent: None,
+    }
+}
+
+fn body(bytes: &'static [u8]) -> PackedBody<'static> {
+    PackedBody {
+        codec: Codec::Identity,
+        data: Cow::Borrowed(bytes),
+        sha256: [7; 32],
+        expires_early: None,
     }
 }
 
@@ -170,6 +185,50 @@ fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop::option::of("[^\u{0}]{0,30}".prop_map(Cow::Owned))
 }
 
+fn pairs() -> impl Strategy<Value = Vec<Pair<'static>>> {
+    let pair = ("[a-z-]{1,9}", "[^\u{0}]{0,20}");
+    let pair = pair.prop_map(|(name, value)| (Cow::Owned(name), Cow::Owned(value)));
+    prop::collection::vec(pair, 0..5)
+}
+
+fn account() -> impl Strategy<Value = Account<'static>> {
+    (0..=i64::MAX, maybe_text(), maybe_text(), maybe_text()).prop_map(
+        |(flags, details, upstream_host, workload)| Account {
+            flags,
+            details,
+            upstream_host,
+            workload,
+        },
+    )
+}
+
+prop_compose! {
+    fn any_body()(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        missing in prop::option::of(prop::sample::select(&BodyMissing::ALL[..])),
+        compressed in any::<bool>(),
+        sha256 in any::<[u8; 32]>(),
+        expires_in_days in prop::option::of(1i64..4),
+    ) -> (NewBody<'static>, Vec<u8>) {
+        let (codec, data) = if compressed {
+            (Codec::Zstd, zstd::bulk::compress(&bytes, 1).unwrap())
+        } else {
+            (Codec::Identity, bytes.clone())
+        };
+        let body = match missing {
+            Some(reason) => NewBody::Missing(reason),
+            None if bytes.is_empty() => NewBody::Empty,
+            None => NewBody::Stored(PackedBody {
+                codec,
+                data: Cow::Owned(data),
+                sha256,
+                expires_early: expires_in_days.map(|days| NOW + time::Duration::days(days)),
+            }),
+        };
+        (body, bytes)
+    }
+}
+
 prop_compose! {
     fn any_entry()(
         name in "[^\u{0}]{1,20}",
@@ -183,28 +242,18 @@ prop_compose! {
         number in any::<i64>(),
         ttl_days in prop::option::of(1i64..4),
         micros in 0i64..3_600_000_000,
-        body in prop::collection::vec(any::<u8>(), 0..200),
+        (body, bytes) in any_body(),
         unseen in 0i64..100,
-        compressed in any::<bool>(),
         xxh3 in any::<Option<[u8; 16]>>(),
         (content_type, content_encoding) in (maybe_text(), maybe_text()),
-        (truncated, dropped) in any::<(bool, bool)>(),
+        (truncated, decoded) in any::<(bool, bool)>(),
+        redactions in prop::collection::btree_map("[^\u{0}]{1,9}".prop_map(Cow::Owned), any::<u32>(), 0..4),
+        (leading, trailing) in (pairs(), pairs()),
+        account in account(),
         completion in prop::sample::select(&Completion::ALL[..]),
         (request_id, traceparent) in (maybe_text(), maybe_text()),
     ) -> (NewEntry<'static>, Vec<u8>) {
         let at = NOW - Duration::from_micros(micros.unsigned_abs());
-        let body_state = match (dropped, body.is_empty()) {
-            (true, _) => BodyState::Dropped,
-            (_, true) => BodyState::Empty,
-            (_, false) => BodyState::Stored,
-        };
-        let (codec, stored) = if body_state != BodyState::Stored {
-            (Codec::Identity, Vec::new())
-        } else if compressed {
-            (Codec::Zstd, zstd::bulk::compress(&body, 1).unwrap())
-        } else {
-            (Codec::Identity, body.clone())
-        };
         let new = NewEntry {
             user: UserId::new(name).unwrap(),
             exchange: ExchangeId(Uuid::from_u128(exchange)),
@@ -219,14 +268,13 @@ prop_compose! {
             created_at: at,
             started_at: at,
             ended_at: at + Duration::from_micros(7),
-            body_size: i64::try_from(body.len()).unwrap() + unseen,
-            body_state,
-            codec,
-            body: Cow::Owned(stored),
+            body_size: i64::try_from(bytes.len()).unwrap() + unseen,
+            body,
             body_xxh3: xxh3,
-            content_type, content_encoding, truncated, completion, request_id, traceparent,
+            headers: Headers { leading, trailing },
+            content_type, content_encoding, decoded, redactions, truncated, completion, account, request_id, traceparent,
         };
-        (new, body)
+        (new, bytes)
     }
 }
 
@@ -244,9 +292,9 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
     assert_eq!(read.body_size, written.body_size);
     assert_eq!(
         usize::try_from(read.stored_size).unwrap(),
-        written.body.len()
+        written.body.stored().map_or(0, |body| body.data.len())
     );
-    assert_eq!(read.body_state, written.body_state);
+    assert_eq!(read.body_state, written.body.state());
     assert_eq!(
         read.content_type.as_deref(),
         written.content_type.as_deref()
@@ -256,12 +304,17 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
         written.content_encoding.as_deref()
     );
     assert_eq!(read.truncated, written.truncated);
+    assert_eq!(read.decoded, written.decoded);
+    let redacted = written.redactions.values().copied().map(u64::from);
+    assert_eq!(read.redactions, redacted.sum::<u64>());
+    assert_eq!(read.headers.as_ref(), Some(&written.headers));
     assert_eq!(read.completion, written.completion);
-    match (read.body.take(), written.body_state) {
+    assert_eq!(read.account, written.account);
+    match (read.body.take(), written.body.state()) {
         (Some(stored), BodyState::Stored) => {
             assert_eq!(unpack(stored.codec, stored.data).unwrap(), body);
         }
-        (None, BodyState::Empty | BodyState::Dropped) => {}
+        (None, BodyState::Empty | BodyState::Missing(_)) => {}
         (body, state) => panic!("{state:?} with {body:?}"),
     }
 }
@@ -446,6 +499,70 @@ fn expired_entries_are_not_seen_and_users_see_their_own() {
 }
 
 #[test]
+fn a_body_may_go_before_its_entry() {
+    let fixture = Fixture::new();
+    let in_days = |days| NOW + time::Duration::days(days);
+    let goes_at = |at| NewEntry {
+        expires: Expiry::At(in_days(30)),
+        body: NewBody::Stored(PackedBody {
+            expires_early: Some(at),
+            ..body(b"hi")
+        }),
+        ..entry("alice")
+    };
+    let entries = vec![
+        goes_at(NOW),
+        goes_at(NOW + Duration::from_micros(1)),
+        goes_at(in_days(7)),
+        NewEntry {
+            expires: Expiry::Never,
+            ..goes_at(in_days(3))
+        },
+    ];
+    fixture.store_batch(&batch(entries));
+    let found = fixture.find(&Scope::User(user("alice")), EntryFilter::default());
+    let bodies: Vec<_> = found.iter().map(|entry| entry.body.is_some()).collect();
+    assert_eq!(bodies, [false, true, true, true]);
+    for (partition, rows) in [
+        ("bodies_20260601", 2),
+        ("bodies_20260608", 1),
+        ("bodies_20260604", 1),
+        ("bodies_forever", 0),
+        ("entries_20260701", 3),
+        ("entries_forever", 1),
+    ] {
+        assert_eq!(fixture.count(partition), rows, "{partition}");
+    }
+    let hashed = "entries where body_sha256 = decode(repeat('07', 32), 'hex')";
+    assert_eq!(fixture.count(hashed), 4);
+}
+
+/// As a collector of before stores them: without any column of a later migration.
+#[test]
+fn rows_of_an_older_collector_are_read() {
+    let fixture = Fixture::new();
+    fixture.runtime.block_on(async {
+        let options = fixture.postgres.as_ref().unwrap().options();
+        let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+        let statements = "
+            insert into entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, completion,
+                body_state, truncated, exchange_id, user_id, endpoint, method, path, metadata)
+            values (1, 'infinity', now(), now(), now(), 2, 2, 'request', 'complete', 'stored', false, gen_random_uuid(),
+                'alice', '/', 'GET', '/', '{}');
+            insert into bodies (entry_id, expires_at, codec, user_id, data)
+            values (1, 'infinity', 'identity', 'alice', 'hi')";
+        sqlx::raw_sql(statements).execute(&pool).await.unwrap();
+        pool.close().await;
+    });
+    let found = fixture.find(&Scope::User(user("alice")), EntryFilter::default());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].body.as_ref().unwrap().data, b"hi");
+    assert_eq!((found[0].redactions, found[0].decoded), (0, false));
+    assert_eq!(found[0].account, Account::default());
+    assert_eq!(found[0].headers, Some(Headers::default()));
+}
+
+#[test]
 fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
     let fixture = Fixture::new();
     // Few distinct instants, so that ids must break ties.
@@ -462,7 +579,10 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
                 order,
                 start,
                 limit: 10,
-                with_bodies: false,
+                parts: Parts {
+                    bodies: false,
+                    headers: false,
+                },
                 ..everything(Scope::User(user("alice")))
             };
             fixture

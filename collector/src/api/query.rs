@@ -1,5 +1,7 @@
 //! `POST /storage/query`: pages of entries.
 
+mod answer;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -7,21 +9,19 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dossier_wire::Half;
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
+use self::answer::Page;
 use super::MAX_REQUEST_BYTES;
 use super::fields::{DayEdge, Fields};
 use crate::app::App;
 use crate::http::auth::Reader;
 use crate::http::envelope::{Severity, Success, Warning};
 use crate::http::error::ApiError;
-use crate::model::body::{Shown, show, unpack};
 use crate::model::endpoint::normalise;
-use crate::model::entry::{BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, SessionId, UserId};
-use crate::store::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Start, Total};
+use crate::store::{Cursor, EntryFilter, Order, PageRequest, Parts, Start};
 
 const KNOWN: &[&str] = &[
     "storage_type",
@@ -56,6 +56,7 @@ struct Query {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Include {
     Data,
+    Headers,
 }
 
 /// Finds the caller's entries.
@@ -107,7 +108,7 @@ impl Query {
             }
             None => Start::Offset((page - 1) * i64::from(page_size)),
         };
-        let include = fields.choices("include", &[("data", Include::Data)]);
+        let parts = read_include(&mut fields);
         fields.finish()?;
         let wanted = PageRequest {
             scope: reader.scope(user)?,
@@ -115,7 +116,7 @@ impl Query {
             order,
             start,
             limit: page_size,
-            with_bodies: include.is_none_or(|parts| parts.contains(&Include::Data)),
+            parts,
         };
         Ok(Self {
             wanted,
@@ -194,6 +195,17 @@ fn read_cursor(fields: &mut Fields) -> Option<Cursor> {
     cursor
 }
 
+fn read_include(fields: &mut Fields) -> Parts {
+    let choices = [("data", Include::Data), ("headers", Include::Headers)];
+    let included = fields
+        .choices("include", &choices)
+        .unwrap_or_else(|| vec![Include::Data]);
+    Parts {
+        bodies: included.contains(&Include::Data),
+        headers: included.contains(&Include::Headers),
+    }
+}
+
 fn encode_cursor(cursor: Cursor) -> String {
     let micros = cursor.created_at.unix_timestamp_nanos() / 1000;
     URL_SAFE_NO_PAD.encode(format!("{micros}:{}", cursor.id.0))
@@ -215,175 +227,6 @@ fn precedence(message: &str) -> Warning {
         message: message.to_owned(),
         severity: Severity::Low,
         details: None,
-    }
-}
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Item>,
-    total: i64,
-    total_exact: bool,
-    #[serde(rename = "page")]
-    number: i64,
-    #[serde(rename = "page_size")]
-    size: u8,
-    has_more: bool,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Item {
-    id: EntryId,
-    #[serde(rename = "type")]
-    half: Half,
-    endpoint: String,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    ttl: Option<OffsetDateTime>,
-    storage_info: Map<String, Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Box<RawValue>>,
-    user_id: UserId,
-    exchange_id: ExchangeId,
-    method: String,
-    path: String,
-    status: Option<i16>,
-    content: Content,
-}
-
-#[derive(Serialize)]
-struct Content {
-    #[serde(rename = "type")]
-    media_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    form: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    missing: Option<&'static str>,
-    encoding: Option<String>,
-    size: i64,
-    stored_size: i32,
-    truncated: bool,
-    completion: &'static str,
-}
-
-impl Page {
-    fn of(page: EntryPage, query: &Query) -> Result<Self, ApiError> {
-        let last = page.entries.last().map(|entry| Cursor {
-            created_at: entry.created_at,
-            id: entry.id,
-        });
-        let (total, total_exact) = match page.total {
-            Total::Exact(total) => (total, true),
-            Total::AtLeast(total) => (total, false),
-        };
-        Ok(Self {
-            items: page
-                .entries
-                .into_iter()
-                .map(|entry| Item::of(entry, query.wanted.with_bodies))
-                .collect::<Result<_, _>>()?,
-            total,
-            total_exact,
-            number: query.page_number,
-            size: query.wanted.limit,
-            has_more: page.has_more,
-            next_cursor: last.filter(|_| page.has_more).map(encode_cursor),
-        })
-    }
-}
-
-impl Item {
-    fn of(mut entry: Entry, with_data: bool) -> Result<Self, ApiError> {
-        let shown = if with_data {
-            Some(shown(&mut entry)?)
-        } else {
-            None
-        };
-        let mut storage_info = entry.metadata;
-        if let Some(session) = entry.session {
-            storage_info.insert("session_id".to_owned(), json!(session));
-        }
-        let content = Content {
-            form: shown.as_ref().map(Data::form),
-            missing: shown.as_ref().and_then(Data::missing),
-            media_type: entry.content_type,
-            encoding: entry.content_encoding,
-            size: entry.body_size,
-            stored_size: entry.stored_size,
-            truncated: entry.truncated,
-            completion: entry.completion.as_str(),
-        };
-        Ok(Self {
-            id: entry.id,
-            half: entry.half,
-            endpoint: entry.endpoint,
-            created_at: entry.created_at,
-            ttl: match entry.expires {
-                Expiry::At(at) => Some(at),
-                Expiry::Never => None,
-            },
-            storage_info,
-            data: shown.map(Data::into_json).transpose()?,
-            user_id: entry.user,
-            exchange_id: entry.exchange,
-            method: entry.method,
-            path: entry.path,
-            status: entry.status,
-            content,
-        })
-    }
-}
-
-/// What stands under `data`.
-enum Data {
-    Body(Shown),
-    Empty,
-    Missing(&'static str),
-}
-
-fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
-    Ok(match (entry.body_state, entry.body.take()) {
-        (BodyState::Empty, _) => Data::Empty,
-        (BodyState::Dropped, _) => Data::Missing("dropped"),
-        (BodyState::Stored, None) => Data::Missing("expired"),
-        (BodyState::Stored, Some(body)) => {
-            let bytes =
-                unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
-            let encoding = entry.content_encoding.as_deref();
-            Data::Body(show(
-                bytes,
-                entry.content_type.as_deref(),
-                encoding,
-                entry.truncated,
-            ))
-        }
-    })
-}
-
-impl Data {
-    const fn form(&self) -> &'static str {
-        match self {
-            Self::Body(shown) => shown.form(),
-            Self::Empty => "empty",
-            Self::Missing(_) => "missing",
-        }
-    }
-
-    const fn missing(&self) -> Option<&'static str> {
-        match self {
-            Self::Missing(reason) => Some(reason),
-            Self::Body(_) | Self::Empty => None,
-        }
-    }
-
-    fn into_json(self) -> Result<Box<RawValue>, ApiError> {
-        match self {
-            Self::Body(Shown::Json(json)) => Ok(json),
-            Self::Body(Shown::Text(text) | Shown::Binary(text)) => to_raw_value(&text),
-            Self::Empty | Self::Missing(_) => to_raw_value(&Value::Null),
-        }
-        .map_err(|error| ApiError::internal("body", error))
     }
 }
 

@@ -3,6 +3,7 @@
 mod keys;
 mod migrate;
 mod serve;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ Start here:
   dossier serve                                   a collector with a private Postgres
   dossier keys create --user alice --role user    a key for alice to read her own data
   dossier keys create --user proxy --role ingest  a key for the filter to send batches
+  dossier validate envoy.yaml                     is the filter configured as it should be?
 
 Every flag can be given as an environment variable, named behind it in brackets."
 )]
@@ -42,6 +44,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Manage API keys
     Keys(keys::Keys),
+    /// Check the filter's configuration, as the filter will
+    Validate(validate::Validate),
 }
 
 /// Why a command failed.
@@ -86,26 +90,26 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
-        Command::Migrate(_) | Command::Keys(_) => Verbosity::Command,
+        Command::Migrate(_) | Command::Keys(_) | Command::Validate(_) => Verbosity::Command,
     });
-    let outcome = Runtime::new()
-        .map_err(CliError::System)
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                match cli.command {
-                    Command::Serve(serve) => serve.run().await,
-                    Command::Migrate(migrate) => migrate.run().await,
-                    Command::Keys(keys) => keys.run().await,
-                }
-            })
-        });
+    let outcome = match cli.command {
+        Command::Serve(serve) => block_on(serve.run()),
+        Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Keys(keys) => block_on(keys.run()),
+        Command::Validate(validate) => validate.run().map_err(CliError::System),
+    };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dossier: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn block_on(command: impl Future<Output = Result<(), CliError>>) -> Result<ExitCode, CliError> {
+    Runtime::new()?.block_on(command)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A database for a command that ends by itself: the given one, or the private one, which is started

@@ -40,17 +40,18 @@ impl Codec {
 #[error("a stored body cannot be unpacked: {0}")]
 pub struct Damaged(#[from] std::io::Error);
 
-/// Packs a body as its route asks.
+/// Packs a body as its route asks. `encoding` is that of its bytes, if they are in one: compressing
+/// them again would be in vain.
 #[must_use]
 pub fn pack<'a>(
     body: &'a [u8],
     keep: KeepCompressed,
-    content_encoding: Option<&str>,
+    encoding: Option<&str>,
 ) -> (Codec, Cow<'a, [u8]>) {
     let wanted = match keep {
         KeepCompressed::Always => !body.is_empty(),
         KeepCompressed::Never => false,
-        KeepCompressed::Auto => body.len() >= SMALLEST_TO_COMPRESS && content_encoding.is_none(),
+        KeepCompressed::Auto => body.len() >= SMALLEST_TO_COMPRESS && encoding.is_none(),
     };
     // Compressing to memory fails only for lack of memory; the body is then kept as it came.
     match wanted.then(|| zstd::bulk::compress(body, ZSTD_LEVEL)) {
@@ -109,15 +110,15 @@ impl Shown {
 /// Shows a body: as JSON if it is JSON, else as text if it is text, else in base64.
 ///
 /// The content type decides what is tried; a body that is not what its type says is shown as what it
-/// is. A body in a content encoding is neither JSON nor text.
+/// is. Bytes in a content encoding, which `encoding` then names, are neither JSON nor text.
 #[must_use]
 pub fn show(
     body: Vec<u8>,
     content_type: Option<&str>,
-    content_encoding: Option<&str>,
+    encoding: Option<&str>,
     truncated: bool,
 ) -> Shown {
-    let kind = Kind::of(content_type, content_encoding);
+    let kind = Kind::of(content_type, encoding);
     if kind == Kind::Opaque {
         return Shown::Binary(STANDARD.encode(body));
     }
@@ -149,10 +150,8 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(content_type: Option<&str>, content_encoding: Option<&str>) -> Self {
-        if content_encoding
-            .is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity"))
-        {
+    fn of(content_type: Option<&str>, encoding: Option<&str>) -> Self {
+        if encoding.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
             return Self::Opaque;
         }
         let Some(content_type) = content_type else {

@@ -1,8 +1,9 @@
 //! Entries: halves of exchanges, as they are stored and as they are read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use dossier_wire::{Completion, Gap, Half};
+use dossier_wire::{BodyMissing, Completion, Gap, Half, Pair};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -19,26 +20,107 @@ pub enum Expiry {
     Never,
 }
 
-/// What became of an entry's body.
+/// What became of an entry's body when it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyState {
     /// Kept, as a whole or its beginning.
     Stored,
     /// There was none.
     Empty,
-    /// The producer gave it up because its buffer was full.
-    Dropped,
+    /// There was one, but the producer did not send it.
+    Missing(BodyMissing),
 }
 
 impl BodyState {
+    /// Every state.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let missing = BodyMissing::ALL.into_iter().map(Self::Missing);
+        [Self::Stored, Self::Empty].into_iter().chain(missing)
+    }
+
     /// The name used in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Empty => "empty",
-            Self::Dropped => "dropped",
+            Self::Missing(reason) => reason.as_str(),
         }
+    }
+}
+
+/// The proxy's own account of a response.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// Envoy's response flags, as bits.
+    pub flags: i64,
+    /// Envoy's reason for the response, when it did not come from the upstream in the usual way.
+    pub details: Option<Cow<'a, str>>,
+    /// Address of the upstream host that was called.
+    pub upstream_host: Option<Cow<'a, str>>,
+    /// The workload that the proxy stands beside.
+    pub workload: Option<Cow<'a, str>>,
+}
+
+/// Headers and trailers of one half, in order, duplicates kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers<'a> {
+    /// Those before the body.
+    pub leading: Vec<Pair<'a>>,
+    /// Those behind it.
+    pub trailing: Vec<Pair<'a>>,
+}
+
+/// The body of an entry on its way into the store.
+#[derive(Debug)]
+pub enum NewBody<'a> {
+    /// To be kept.
+    Stored(PackedBody<'a>),
+    /// There was none.
+    Empty,
+    /// There was one, but the producer did not send it.
+    Missing(BodyMissing),
+}
+
+/// A body as it will lie in the store.
+#[derive(Debug)]
+pub struct PackedBody<'a> {
+    /// How it is packed.
+    pub codec: Codec,
+    /// Its bytes, packed.
+    pub data: Cow<'a, [u8]>,
+    /// SHA-256 of its bytes as they came.
+    pub sha256: [u8; 32],
+    /// When it goes, if that is before its entry.
+    pub expires_early: Option<OffsetDateTime>,
+}
+
+impl NewBody<'_> {
+    /// What became of it, for the entry.
+    #[must_use]
+    pub const fn state(&self) -> BodyState {
+        match self {
+            Self::Stored(_) => BodyState::Stored,
+            Self::Empty => BodyState::Empty,
+            Self::Missing(reason) => BodyState::Missing(*reason),
+        }
+    }
+
+    /// What is kept of it, if anything.
+    #[must_use]
+    pub const fn stored(&self) -> Option<&PackedBody<'_>> {
+        match self {
+            Self::Stored(packed) => Some(packed),
+            Self::Empty | Self::Missing(_) => None,
+        }
+    }
+}
+
+impl PackedBody<'_> {
+    /// When it goes, given when its entry does.
+    #[must_use]
+    pub fn expires(&self, entry: Expiry) -> Expiry {
+        self.expires_early.map_or(entry, Expiry::At)
     }
 }
 
@@ -79,22 +161,26 @@ pub struct NewEntry<'a> {
     pub ended_at: OffsetDateTime,
     /// True size of the body in bytes.
     pub body_size: i64,
-    /// What became of the body.
-    pub body_state: BodyState,
-    /// How the body is packed.
-    pub codec: Codec,
-    /// The body as it will lie in the store.
-    pub body: Cow<'a, [u8]>,
+    /// The body itself.
+    pub body: NewBody<'a>,
     /// XXH3-128 of the whole body.
     pub body_xxh3: Option<[u8; 16]>,
     /// `content-type`.
     pub content_type: Option<Cow<'a, str>>,
-    /// `content-encoding`.
+    /// `content-encoding` as sent.
     pub content_encoding: Option<Cow<'a, str>>,
+    /// The producer undid the content encoding: the body's bytes are plain.
+    pub decoded: bool,
+    /// How many values each redaction rule replaced, by the rule's name.
+    pub redactions: BTreeMap<Cow<'a, str>, u32>,
+    /// As configured.
+    pub headers: Headers<'a>,
     /// Only the beginning was kept.
     pub truncated: bool,
     /// How the exchange ended.
     pub completion: Completion,
+    /// What the proxy says of it.
+    pub account: Account<'a>,
     /// `x-request-id`.
     pub request_id: Option<Cow<'a, str>>,
     /// `traceparent`.
@@ -162,12 +248,20 @@ pub struct Entry {
     pub body_state: BodyState,
     /// `content-type`.
     pub content_type: Option<String>,
-    /// `content-encoding`.
+    /// `content-encoding` as sent.
     pub content_encoding: Option<String>,
+    /// The producer undid the content encoding: the body's bytes are plain.
+    pub decoded: bool,
     /// Only the beginning was kept.
     pub truncated: bool,
+    /// How many values were replaced in this half.
+    pub redactions: u64,
     /// How the exchange ended.
     pub completion: Completion,
+    /// What the proxy says of it.
+    pub account: Account<'static>,
+    /// Headers and trailers, if they were asked for.
+    pub headers: Option<Headers<'static>>,
     /// The body, if it was asked for and is there.
     pub body: Option<StoredBody>,
 }

@@ -1,5 +1,7 @@
 //! The write path: a batch is stored whole, once, in one transaction.
 
+use dossier_wire::Pair;
+use serde::Serialize;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 
@@ -7,13 +9,15 @@ use super::copy::Rows;
 use super::sessions::{self, Placed};
 use super::{Store, StoreError};
 use crate::model::clock::from_micros;
-use crate::model::entry::{BodyState, NewBatch, NewEntry};
+use crate::model::entry::{Expiry, NewBatch, NewEntry};
 use crate::model::ids::BatchId;
 
 const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
-     route, content_type, content_encoding, request_id, traceparent, body_xxh3, metadata) from stdin (format binary)";
-const ENTRY_FIELDS: i16 = 27;
+     route, content_type, content_encoding, request_id, traceparent, body_xxh3, metadata, body_expires_at, body_sha256, \
+     body_decoded, redactions, headers, trailers, response_flags, response_details, upstream_host, workload) \
+     from stdin (format binary)";
+const ENTRY_FIELDS: i16 = 37;
 const COPY_BODIES: &str =
     "copy bodies (entry_id, expires_at, codec, user_id, data) from stdin (format binary)";
 const BODY_FIELDS: i16 = 5;
@@ -38,7 +42,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Stored, StoreError> {
         self.partitions
-            .ensure(&self.pool, batch.entries.iter().map(|entry| entry.expires))
+            .ensure(&self.pool, batch.entries.iter().flat_map(expiries))
             .await?;
         let stored = self.store_in_transaction(batch, now).await;
         if let Err(StoreError::Database(_)) = &stored {
@@ -65,6 +69,12 @@ impl Store {
         transaction.commit().await?;
         Ok(Stored::Now)
     }
+}
+
+/// When an entry goes, and when its body does.
+fn expiries(entry: &NewEntry<'_>) -> impl Iterator<Item = Expiry> {
+    let of_body = entry.body.stored().map(|body| body.expires(entry.expires));
+    [entry.expires].into_iter().chain(of_body)
 }
 
 /// Returns false if the batch is in the ledger already. Waits for another transaction that is just
@@ -101,15 +111,15 @@ async fn copy_entries(
     let mut any_body = false;
     for (entry, id) in entries.iter().zip(ids) {
         write_entry(&mut rows, entry, id, placed);
-        if entry.body_state == BodyState::Stored {
+        if let Some(body) = entry.body.stored() {
             any_body = true;
             bodies
                 .row(BODY_FIELDS)
                 .int8(id)
-                .expiry(entry.expires)
-                .text(entry.codec.as_str())
+                .expiry(body.expires(entry.expires))
+                .text(body.codec.as_str())
                 .text(entry.user.as_str())
-                .bytes(&entry.body);
+                .bytes(&body.data);
         }
     }
     copy(connection, COPY_ENTRIES, rows).await?;
@@ -138,8 +148,9 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) 
     let session = placed
         .get(&(entry.user.clone(), entry.exchange))
         .filter(|_| entry.session.is_some());
-    // A map with text keys always has a JSON form.
-    let metadata = serde_json::to_string(&entry.metadata).unwrap_or_default();
+    let body = entry.body.stored();
+    let stored_size = body.map_or(0, |body| body.data.len());
+    let redactions = (!entry.redactions.is_empty()).then(|| json(&entry.redactions));
     rows.row(ENTRY_FIELDS)
         .int8(id)
         .expiry(entry.expires)
@@ -147,10 +158,10 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) 
         .timestamp(entry.started_at)
         .timestamp(entry.ended_at)
         .int8(entry.body_size)
-        .int4(i32::try_from(entry.body.len()).unwrap_or(i32::MAX))
+        .int4(i32::try_from(stored_size).unwrap_or(i32::MAX))
         .text(entry.half.as_str())
         .text(entry.completion.as_str())
-        .text(entry.body_state.as_str())
+        .text(entry.body.state().as_str())
         .int2(entry.status)
         .bool(entry.truncated)
         .uuid(entry.exchange.0)
@@ -167,7 +178,26 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) 
         .maybe_text(entry.request_id.as_deref())
         .maybe_text(entry.traceparent.as_deref())
         .maybe_bytes(entry.body_xxh3.as_ref().map(<[u8; 16]>::as_slice))
-        .jsonb(&metadata);
+        .jsonb(&json(&entry.metadata))
+        .maybe_timestamp(body.and_then(|body| body.expires_early))
+        .maybe_bytes(body.map(|body| body.sha256.as_slice()))
+        .bool(entry.decoded)
+        .maybe_jsonb(redactions.as_deref())
+        .maybe_jsonb(pairs(&entry.headers.leading).as_deref())
+        .maybe_jsonb(pairs(&entry.headers.trailing).as_deref())
+        .int8(entry.account.flags)
+        .maybe_text(entry.account.details.as_deref())
+        .maybe_text(entry.account.upstream_host.as_deref())
+        .maybe_text(entry.account.workload.as_deref());
+}
+
+fn pairs(pairs: &[Pair<'_>]) -> Option<String> {
+    (!pairs.is_empty()).then(|| json(pairs))
+}
+
+/// Texts, and maps with text keys, always have a JSON form.
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 async fn copy(

@@ -105,6 +105,14 @@ impl Rows {
         self.field(&i64::try_from(micros).unwrap_or(i64::MAX).to_be_bytes())
     }
 
+    /// `timestamptz` that may be null.
+    pub fn maybe_timestamp(&mut self, value: Option<OffsetDateTime>) -> &mut Self {
+        match value {
+            Some(value) => self.timestamp(value),
+            None => self.null(),
+        }
+    }
+
     /// `timestamptz`, with `infinity` for "never".
     pub fn expiry(&mut self, value: Expiry) -> &mut Self {
         match value {
@@ -119,6 +127,14 @@ impl Rows {
         self.buffer.push(JSONB_VERSION);
         self.buffer.extend_from_slice(json.as_bytes());
         self
+    }
+
+    /// `jsonb` from JSON text, which may be null.
+    pub fn maybe_jsonb(&mut self, json: Option<&str>) -> &mut Self {
+        match json {
+            Some(json) => self.jsonb(json),
+            None => self.null(),
+        }
     }
 
     /// Ends the rows.

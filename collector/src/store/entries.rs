@@ -1,17 +1,13 @@
 //! The read path: pages of entries. Every read takes a [`Scope`], and sees no expired entry.
 
-use dossier_wire::{Completion, Half};
-use serde_json::{Map, Value};
-use sqlx::postgres::PgRow;
-use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder, Row};
-use time::OffsetDateTime;
-use uuid::Uuid;
+mod row;
 
-use super::sessions::user_id;
+use dossier_wire::Half;
+use sqlx::{Postgres, QueryBuilder};
+use time::OffsetDateTime;
+
 use super::{Store, StoreError};
-use crate::model::body::Codec;
-use crate::model::entry::{BodyState, Entry, Expiry, StoredBody};
+use crate::model::entry::Entry;
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::model::scope::Scope;
 
@@ -80,8 +76,17 @@ pub struct PageRequest {
     pub start: Start,
     /// At most so many.
     pub limit: u8,
-    /// Their bodies too.
-    pub with_bodies: bool,
+    /// What is wanted of each beside its metadata.
+    pub parts: Parts,
+}
+
+/// Parts of entries that cost extra to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Bodies.
+    pub bodies: bool,
+    /// Headers and trailers.
+    pub headers: bool,
 }
 
 /// How many entries there are in all.
@@ -122,7 +127,7 @@ impl Store {
         let entries = rows
             .iter()
             .take(limit)
-            .map(|row| read(row, request.with_bodies))
+            .map(|row| row::read(row, request.parts))
             .collect::<Result<Vec<_>, _>>()?;
         let total = self.count(&request.scope, &request.filter, now).await?;
         Ok(EntryPage {
@@ -154,22 +159,26 @@ impl Store {
 }
 
 fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let with_bodies = request.with_bodies;
     let (direction, beyond) = match request.order {
         Order::Descending => (" desc", "<"),
         Order::Ascending => (" asc", ">"),
     };
     // The page is cut before bodies are joined, so that only its own bodies are read.
     let mut query = QueryBuilder::new("select p.*");
-    if with_bodies {
+    if request.parts.bodies {
         query.push(", b.codec::text as codec, b.data");
     }
     query.push(
         " from (select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
          created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
-         body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion \
-         from entries e",
+         body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
+         coalesce(body_expires_at, expires_at) as body_expires_at, body_decoded, redactions, response_flags, \
+         response_details, upstream_host, workload",
     );
+    if request.parts.headers {
+        query.push(", headers, trailers");
+    }
+    query.push(" from entries e");
     push_where(&mut query, &request.scope, &request.filter, now);
     if let Start::After(cursor) = request.start {
         query
@@ -191,8 +200,11 @@ fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgr
         query.push(" offset ").push_bind(offset);
     }
     query.push(") p");
-    if with_bodies {
-        query.push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.expires_at");
+    if request.parts.bodies {
+        // A body may go before its entry, and its partition may outlive it for a while.
+        query
+            .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
+            .push_bind(now);
     }
     query
         .push(" order by p.created_at")
@@ -241,74 +253,4 @@ fn push_where(
     if let Some(method) = &filter.method {
         query.push(" and e.method = ").push_bind(method.clone());
     }
-}
-
-fn read(row: &PgRow, with_bodies: bool) -> Result<Entry, StoreError> {
-    let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
-    let ttl: Option<OffsetDateTime> = row.try_get("ttl")?;
-    let session: Option<Uuid> = row.try_get("session_id")?;
-    Ok(Entry {
-        id: EntryId(row.try_get("id")?),
-        user: user_id(row.try_get("user_id")?)?,
-        exchange: ExchangeId(row.try_get("exchange_id")?),
-        session: session.map(SessionId),
-        half: half(row.try_get("half")?)?,
-        endpoint: row.try_get("endpoint")?,
-        method: row.try_get("method")?,
-        path: row.try_get("path")?,
-        status: row.try_get("status")?,
-        metadata,
-        created_at: row.try_get("created_at")?,
-        expires: ttl.map_or(Expiry::Never, Expiry::At),
-        body_size: row.try_get("body_size")?,
-        stored_size: row.try_get("stored_size")?,
-        body_state: body_state(row.try_get("body_state")?)?,
-        content_type: row.try_get("content_type")?,
-        content_encoding: row.try_get("content_encoding")?,
-        truncated: row.try_get("truncated")?,
-        completion: completion(row.try_get("completion")?)?,
-        body: if with_bodies { stored_body(row)? } else { None },
-    })
-}
-
-fn stored_body(row: &PgRow) -> Result<Option<StoredBody>, StoreError> {
-    let (codec, data): (Option<&str>, Option<Vec<u8>>) =
-        (row.try_get("codec")?, row.try_get("data")?);
-    let (Some(codec), Some(data)) = (codec, data) else {
-        return Ok(None);
-    };
-    let codec = [Codec::Identity, Codec::Zstd]
-        .into_iter()
-        .find(|known| known.as_str() == codec)
-        .ok_or(StoreError::Unknown {
-            column: "bodies.codec",
-        })?;
-    Ok(Some(StoredBody { codec, data }))
-}
-
-fn half(label: &str) -> Result<Half, StoreError> {
-    [Half::Request, Half::Response]
-        .into_iter()
-        .find(|half| half.as_str() == label)
-        .ok_or(StoreError::Unknown {
-            column: "entries.half",
-        })
-}
-
-fn body_state(label: &str) -> Result<BodyState, StoreError> {
-    [BodyState::Stored, BodyState::Empty, BodyState::Dropped]
-        .into_iter()
-        .find(|state| state.as_str() == label)
-        .ok_or(StoreError::Unknown {
-            column: "entries.body_state",
-        })
-}
-
-fn completion(label: &str) -> Result<Completion, StoreError> {
-    Completion::ALL
-        .into_iter()
-        .find(|completion| completion.as_str() == label)
-        .ok_or(StoreError::Unknown {
-            column: "entries.completion",
-        })
 }

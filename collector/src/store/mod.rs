@@ -20,7 +20,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use batches::Stored;
-pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Start, Total};
+pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
 pub use keys::NewKey;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

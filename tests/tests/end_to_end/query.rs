@@ -1,10 +1,12 @@
 //! `POST /storage/query`: filters, order, pages, and how wrong questions are answered.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use dossier_tests::clock::{minutes_ago, rfc3339};
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
+use dossier_wire::BodyMissing;
 use serde_json::{Value, json};
 
 use crate::support::store;
@@ -257,7 +259,7 @@ async fn an_entry_is_shown_with_what_was_recorded() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample =
         Sample::request("alice", "/api/x", minutes_ago(1), " {\"n\": 1}").within_minutes(5);
-    sample.record.ttl_days = std::num::NonZeroU32::new(30);
+    sample.record.ttl_days = NonZeroU32::new(30);
     sample.record.metadata = json!({"model": "gpt-4"}).as_object().unwrap().clone();
     store(&backend, &[sample.clone()]).await;
     let entry = &ask(&backend, &json!({})).await[0];
@@ -286,6 +288,122 @@ async fn an_entry_is_shown_with_what_was_recorded() {
         assert!(
             entry[field].as_str().unwrap().ends_with('Z'),
             "{field} of {entry}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_and_the_account_of_an_exchange_are_shown() {
+    let backend = TestBackend::start().await.unwrap();
+    let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}");
+    let pair = |name, value| (Cow::Borrowed(name), Cow::Borrowed(value));
+    sample.record.headers = vec![pair("b", "1"), pair("a", "2"), pair("b", "3")];
+    sample.record.trailers = vec![pair("grpc-status", "0")];
+    sample.record.redactions = [("email", 2), ("$.password", 1)]
+        .map(|(rule, count)| (Cow::Borrowed(rule), count))
+        .into();
+    sample.record.response_flags = 1 << 40;
+    sample.record.response_details = Some(Cow::Borrowed("route_not_found"));
+    sample.record.upstream_host = Some(Cow::Borrowed("127.0.0.1:8081"));
+    sample.record.workload = Some(Cow::Borrowed("shop"));
+    let plain = Sample::request("alice", "/api/plain", minutes_ago(2), "{}");
+    store(&backend, &[sample, plain]).await;
+
+    let entries = ask(&backend, &json!({"include": ["headers", "data"]})).await;
+    let headers = json!([["b", "1"], ["a", "2"], ["b", "3"]]);
+    assert_eq!(entries[0]["headers"], headers);
+    assert_eq!(entries[0]["trailers"], json!([["grpc-status", "0"]]));
+    assert_eq!(entries[0]["data"], json!({"n": 1}));
+    assert_eq!(entries[0]["content"]["redactions"], 3);
+    let account = json!({
+        "response_flags": 1_u64 << 40, "response_details": "route_not_found",
+        "upstream_host": "127.0.0.1:8081", "workload": "shop",
+    });
+    assert_eq!(entries[0]["proxy"], account);
+    assert_eq!(entries[1]["headers"], json!([]));
+    assert_eq!(entries[1]["trailers"], json!([]));
+    assert_eq!(entries[1]["content"]["redactions"], 0);
+    assert!(entries[1].get("proxy").is_none(), "{}", entries[1]);
+
+    let headers_alone = &ask(&backend, &json!({"include": ["headers"]})).await[0];
+    assert_eq!(headers_alone["headers"], headers);
+    assert!(headers_alone.get("data").is_none(), "{headers_alone}");
+    for filters in [json!({}), json!({"include": ["data"]})] {
+        let entry = &ask(&backend, &filters).await[0];
+        assert_eq!(entry["data"], json!({"n": 1}));
+        assert!(entry.get("headers").is_none() && entry.get("trailers").is_none());
+    }
+    let wrong = json!({"include": ["header"]});
+    let answer = backend
+        .client
+        .query(&backend.keys.people.alice, &wrong)
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status, answer.error_fields()),
+        (422, vec!["include"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_not_there_says_why() {
+    const DAY: u64 = 24 * 60;
+    let backend = TestBackend::start().await.unwrap();
+    let mut samples: Vec<_> = BodyMissing::ALL
+        .into_iter()
+        .map(|reason| {
+            let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "");
+            sample.record.body_missing = Some(reason);
+            sample.record.body_size = 7;
+            sample
+        })
+        .collect();
+    // The body lived a day, the entry lives on.
+    for (age, body_ttl_days) in [(2 * DAY, 1), (2 * DAY, 3)] {
+        let mut sample = Sample::request("alice", "/api/x", minutes_ago(age), "{}");
+        sample.record.ttl_days = NonZeroU32::new(30);
+        sample.record.body_ttl_days = NonZeroU32::new(body_ttl_days);
+        samples.push(sample);
+    }
+    store(&backend, &samples).await;
+    for (sample, missing) in samples.iter().zip([
+        json!("dropped"),
+        json!("not_captured"),
+        json!("unreadable"),
+        json!("expired"),
+        Value::Null,
+    ]) {
+        let entry = &ask(&backend, &json!({"exchange_id": sample.record.exchange_id})).await[0];
+        assert_eq!(entry["content"]["missing"], missing, "{entry}");
+        assert_eq!(entry["content"]["size"], sample.record.body_size);
+        let is_there = missing.is_null();
+        assert_eq!(entry["data"].is_null(), !is_there, "{entry}");
+        let form = if is_there { "json" } else { "missing" };
+        assert_eq!(entry["content"]["form"], form, "{entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decoded_body_is_shown_plain_and_an_encoded_one_as_it_is() {
+    let backend = TestBackend::start().await.unwrap();
+    let mut decoded = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}");
+    decoded.record.content_encoding = Some(Cow::Borrowed("gzip"));
+    // As sent it was shorter.
+    decoded.record.body_size = 5;
+    decoded.record.body_decoded = true;
+    let mut encoded = Sample::request("alice", "/api/x", minutes_ago(2), "{\"n\":1}");
+    encoded.record.content_encoding = Some(Cow::Borrowed("br"));
+    store(&backend, &[decoded, encoded]).await;
+    let entries = ask(&backend, &json!({})).await;
+    for (entry, data, form, encoding, decoded) in [
+        (&entries[0], json!({"n": 1}), "json", "gzip", true),
+        (&entries[1], json!("eyJuIjoxfQ=="), "binary", "br", false),
+    ] {
+        assert_eq!(entry["data"], data);
+        let content = &entry["content"];
+        assert_eq!(
+            (&content["form"], &content["encoding"], &content["decoded"]),
+            (&json!(form), &json!(encoding), &json!(decoded))
         );
     }
 }

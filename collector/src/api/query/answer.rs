@@ -1,0 +1,224 @@
+//! What a query is answered: a page of entries, their bodies in the form in which they are readable.
+
+use std::borrow::Cow;
+
+use dossier_wire::{Half, Pair};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::{Query, encode_cursor};
+use crate::http::error::ApiError;
+use crate::model::body::{Shown, show, unpack};
+use crate::model::entry::{Account, BodyState, Entry, Expiry};
+use crate::model::ids::{EntryId, ExchangeId, UserId};
+use crate::store::{Cursor, EntryPage, Parts, Total};
+
+/// A page of entries.
+#[derive(Serialize)]
+pub(super) struct Page {
+    items: Vec<Item>,
+    total: i64,
+    total_exact: bool,
+    #[serde(rename = "page")]
+    number: i64,
+    #[serde(rename = "page_size")]
+    size: u8,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    id: EntryId,
+    #[serde(rename = "type")]
+    half: Half,
+    endpoint: String,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    ttl: Option<OffsetDateTime>,
+    storage_info: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Vec<Pair<'static>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trailers: Option<Vec<Pair<'static>>>,
+    user_id: UserId,
+    exchange_id: ExchangeId,
+    method: String,
+    path: String,
+    status: Option<i16>,
+    content: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<Proxy>,
+}
+
+/// What the proxy says of the exchange; it is left out when it says nothing.
+#[derive(Serialize)]
+struct Proxy {
+    response_flags: i64,
+    response_details: Option<Cow<'static, str>>,
+    upstream_host: Option<Cow<'static, str>>,
+    workload: Option<Cow<'static, str>>,
+}
+
+#[derive(Serialize)]
+struct Content {
+    #[serde(rename = "type")]
+    media_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'static str>,
+    encoding: Option<String>,
+    decoded: bool,
+    size: i64,
+    stored_size: i32,
+    truncated: bool,
+    completion: &'static str,
+    redactions: u64,
+}
+
+impl Page {
+    /// Shows what was found for a query.
+    pub(super) fn of(page: EntryPage, query: &Query) -> Result<Self, ApiError> {
+        let last = page.entries.last().map(|entry| Cursor {
+            created_at: entry.created_at,
+            id: entry.id,
+        });
+        let (total, total_exact) = match page.total {
+            Total::Exact(total) => (total, true),
+            Total::AtLeast(total) => (total, false),
+        };
+        Ok(Self {
+            items: page
+                .entries
+                .into_iter()
+                .map(|entry| Item::of(entry, query.wanted.parts))
+                .collect::<Result<_, _>>()?,
+            total,
+            total_exact,
+            number: query.page_number,
+            size: query.wanted.limit,
+            has_more: page.has_more,
+            next_cursor: last.filter(|_| page.has_more).map(encode_cursor),
+        })
+    }
+}
+
+impl Item {
+    fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
+        let shown = if parts.bodies {
+            Some(shown(&mut entry)?)
+        } else {
+            None
+        };
+        let mut storage_info = entry.metadata;
+        if let Some(session) = entry.session {
+            storage_info.insert("session_id".to_owned(), json!(session));
+        }
+        let content = Content {
+            form: shown.as_ref().map(Data::form),
+            missing: shown.as_ref().and_then(Data::missing),
+            media_type: entry.content_type,
+            encoding: entry.content_encoding,
+            decoded: entry.decoded,
+            size: entry.body_size,
+            stored_size: entry.stored_size,
+            truncated: entry.truncated,
+            completion: entry.completion.as_str(),
+            redactions: entry.redactions,
+        };
+        let (headers, trailers) = entry
+            .headers
+            .map(|headers| (headers.leading, headers.trailing))
+            .unzip();
+        Ok(Self {
+            id: entry.id,
+            half: entry.half,
+            endpoint: entry.endpoint,
+            created_at: entry.created_at,
+            ttl: match entry.expires {
+                Expiry::At(at) => Some(at),
+                Expiry::Never => None,
+            },
+            storage_info,
+            data: shown.map(Data::into_json).transpose()?,
+            headers,
+            trailers,
+            user_id: entry.user,
+            exchange_id: entry.exchange,
+            method: entry.method,
+            path: entry.path,
+            status: entry.status,
+            content,
+            proxy: Proxy::of(entry.account),
+        })
+    }
+}
+
+impl Proxy {
+    fn of(account: Account<'static>) -> Option<Self> {
+        (account != Account::default()).then_some(Self {
+            response_flags: account.flags,
+            response_details: account.details,
+            upstream_host: account.upstream_host,
+            workload: account.workload,
+        })
+    }
+}
+
+/// What stands under `data`.
+enum Data {
+    Body(Shown),
+    Empty,
+    Missing(&'static str),
+}
+
+fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
+    Ok(match (entry.body_state, entry.body.take()) {
+        (BodyState::Empty, _) => Data::Empty,
+        (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
+        (BodyState::Stored, None) => Data::Missing("expired"),
+        (BodyState::Stored, Some(body)) => {
+            let bytes =
+                unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
+            let encoding = entry.content_encoding.as_deref().filter(|_| !entry.decoded);
+            Data::Body(show(
+                bytes,
+                entry.content_type.as_deref(),
+                encoding,
+                entry.truncated,
+            ))
+        }
+    })
+}
+
+impl Data {
+    const fn form(&self) -> &'static str {
+        match self {
+            Self::Body(shown) => shown.form(),
+            Self::Empty => "empty",
+            Self::Missing(_) => "missing",
+        }
+    }
+
+    const fn missing(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(reason) => Some(reason),
+            Self::Body(_) | Self::Empty => None,
+        }
+    }
+
+    fn into_json(self) -> Result<Box<RawValue>, ApiError> {
+        match self {
+            Self::Body(Shown::Json(json)) => Ok(json),
+            Self::Body(Shown::Text(text) | Shown::Binary(text)) => to_raw_value(&text),
+            Self::Empty | Self::Missing(_) => to_raw_value(&Value::Null),
+        }
+        .map_err(|error| ApiError::internal("body", error))
+    }
+}

@@ -1,0 +1,115 @@
+//! What can be wrong with a configuration. Tokens are never shown.
+
+/// Whether a finding fails the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// It does.
+    Error,
+    /// It does not.
+    Warning,
+}
+
+/// One thing that is wrong. `path` is the way to it in its document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Finding {
+    /// By the filter's own checker, whose line begins with the path.
+    #[error("{0}")]
+    Refused(String),
+    /// A file without a configuration of ours.
+    #[error(
+        "expected a configuration of Dossier, got none: if Envoy discovers it elsewhere, check the file that holds it"
+    )]
+    NothingOfOurs,
+    /// A plugin of ours without a configuration that the filter can read.
+    #[error("{path}: expected {expected}, got {found}")]
+    NoConfiguration {
+        path: String,
+        expected: &'static str,
+        found: &'static str,
+    },
+    /// A configuration as text that is not JSON.
+    #[error(
+        "{path}: expected JSON, got other text at its line {line}, column {column}: YAML can stand in a google.protobuf.Struct"
+    )]
+    NotJson {
+        path: String,
+        line: usize,
+        column: usize,
+    },
+    /// Metadata of ours where no filter sees it.
+    #[error("{path}: Envoy shows filters the metadata of routes only: move it to the routes")]
+    NotOnARoute { path: String },
+    /// A cluster that the bootstrap does not have.
+    #[error("{path}: expected one of static_resources.clusters, got {cluster:?}")]
+    UnknownCluster { path: String, cluster: String },
+    /// A cluster that the bootstrap does not have, but may get.
+    #[error(
+        "{path}: {cluster:?} is not one of static_resources.clusters: cds_config must bring it"
+    )]
+    DiscoveredCluster { path: String, cluster: String },
+    /// A variable that Envoy does not pass on to the filter.
+    #[error(
+        "{path}: expected {name}, which collector.token names, got nothing of that name: the filter sees no other variables"
+    )]
+    HiddenVariable { path: String, name: String },
+    /// A filter that would take the traffic with it.
+    #[error(
+        "{path}: expected {expected}, got nothing of the kind: should the filter ever crash, requests are answered 503"
+    )]
+    FailsClosed {
+        path: String,
+        expected: &'static str,
+    },
+}
+
+impl Finding {
+    /// Whether it fails the check.
+    pub(super) const fn severity(&self) -> Severity {
+        match self {
+            Self::DiscoveredCluster { .. } | Self::FailsClosed { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+}
+
+/// What was found in one file.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    document: Option<usize>,
+    configurations: usize,
+    all: Vec<(Option<usize>, Finding)>,
+}
+
+impl Findings {
+    /// What follows is about this document, counted from 1.
+    pub(super) const fn begin_document(&mut self, number: usize) {
+        self.document = Some(number);
+    }
+
+    /// Counts a configuration of ours.
+    pub(super) const fn count_configuration(&mut self) {
+        self.configurations += 1;
+    }
+
+    /// Notes what is wrong.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.all.push((self.document, finding));
+    }
+
+    /// Ends the file, which should have held something of ours.
+    pub(super) fn end(&mut self) {
+        if self.configurations == 0 && self.all.is_empty() {
+            self.all.push((None, Finding::NothingOfOurs));
+        }
+    }
+
+    /// How many configurations of ours there are.
+    pub(super) const fn configurations(&self) -> usize {
+        self.configurations
+    }
+
+    /// All that is wrong, with the number of its document if there are several.
+    pub(super) fn all(&self) -> &[(Option<usize>, Finding)] {
+        &self.all
+    }
+}

@@ -1,0 +1,336 @@
+//! Configurations of ours are found wherever they stand, and nothing else is taken for one.
+
+use serde_json::{Value, json};
+
+use super::finding::{Finding, Findings, Severity};
+use super::{document, kinds};
+
+fn found(text: &str) -> Findings {
+    let mut found = Findings::default();
+    for document in document::parse(text).unwrap() {
+        kinds::check(&document, &mut found);
+    }
+    found.end();
+    found
+}
+
+fn found_in(value: &Value) -> Findings {
+    found(&value.to_string())
+}
+
+fn findings(found: &Findings) -> Vec<&Finding> {
+    found.all().iter().map(|(_, finding)| finding).collect()
+}
+
+fn lines(found: &Findings) -> Vec<String> {
+    findings(found).iter().map(ToString::to_string).collect()
+}
+
+/// One fault, at `collector.path`.
+fn faulty() -> Value {
+    json!({"collector": {"cluster": "c", "path": "no-slash"}, "routes": []})
+}
+
+fn plugin(configuration: &Value) -> Value {
+    json!({"name": "x", "failure_policy": "FAIL_RELOAD", "configuration": configuration})
+}
+
+fn wasm_filter(plugin: &Value) -> Value {
+    json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": plugin})
+}
+
+fn as_struct(configuration: &Value) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration})
+}
+
+fn as_text(text: &str) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text})
+}
+
+/// Asserts that there is one configuration with the one fault of [`faulty`], at this path.
+fn assert_found_at(path: &str, found: &Findings) {
+    let lines = lines(found);
+    assert_eq!(found.configurations(), 1, "{path}: {lines:?}");
+    assert_eq!(lines.len(), 1, "{path}: {lines:?}");
+    let begins = format!("{path}collector.path: expected ");
+    assert!(lines[0].starts_with(&begins), "{path}: {lines:?}");
+}
+
+#[test]
+fn a_configuration_is_found_wherever_it_can_stand() {
+    let filter = wasm_filter(&plugin(&as_struct(&faulty())));
+    let filters =
+        json!([{"name": "other", "typed_config": {"@type": "x"}}, {"typed_config": filter}]);
+    let typed_struct = |name: &str| {
+        let plugin = plugin(&as_struct(&faulty()));
+        json!({"typed_config": {
+            "@type": format!("type.googleapis.com/{name}"),
+            "type_url": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "value": {"config": plugin},
+        }})
+    };
+    let istio = |kind: &str, spec: Value| json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": kind, "metadata": {"name": "x"}, "spec": spec});
+    let wasm = json!({"url": "oci://x", "failStrategy": "FAIL_RELOAD", "pluginConfig": faulty()});
+    let wasm_plugin = istio("WasmPlugin", wasm.clone());
+    for (path, document) in [
+        ("", faulty()),
+        (
+            "http_filters[1].typed_config.config.configuration.value.",
+            json!({"http_filters": filters}),
+        ),
+        (
+            "resources[0].config.configuration.value.",
+            json!({"resources": [wasm_filter(&plugin(&as_struct(&faulty())))]}),
+        ),
+        (
+            "config.configuration.value.",
+            wasm_filter(&plugin(&as_text(&faulty().to_string()))),
+        ),
+        (
+            "typed_config.value.config.configuration.value.",
+            typed_struct("udpa.type.v1.TypedStruct"),
+        ),
+        (
+            "typed_config.value.config.configuration.value.",
+            typed_struct("xds.type.v3.TypedStruct"),
+        ),
+        ("spec.pluginConfig.", wasm_plugin.clone()),
+        (
+            "spec.wasm.pluginConfig.",
+            istio("TrafficExtension", json!({"wasm": wasm})),
+        ),
+        (
+            "items[1].spec.pluginConfig.",
+            json!({"apiVersion": "v1", "kind": "List", "items": [istio("WasmPlugin", json!({})), wasm_plugin]}),
+        ),
+        (
+            "spec.configPatches[0].patch.value.typed_config.config.configuration.value.",
+            istio(
+                "EnvoyFilter",
+                json!({"configPatches": [{
+                    "applyTo": "HTTP_FILTER",
+                    "patch": {"operation": "INSERT_BEFORE", "value": {"name": "dossier", "typed_config": filter}},
+                }]}),
+            ),
+        ),
+    ] {
+        assert_found_at(path, &found_in(&document));
+    }
+}
+
+#[test]
+fn a_plugin_is_ours_by_its_name_or_its_configuration() {
+    let empty = as_struct(&json!({}));
+    for key in ["name", "root_id", "rootId"] {
+        let plugin = json!({key: "dossier", "fail_open": true, "configuration": empty});
+        let found = found_in(&wasm_filter(&plugin));
+        assert_eq!(found.configurations(), 1, "{key}");
+        assert_eq!(
+            lines(&found),
+            ["config.configuration.value.collector: expected an object with cluster, got nothing"]
+        );
+    }
+    let by_vm = json!({"vmConfig": {"vmId": "dossier"}, "failOpen": true});
+    let found = found_in(&wasm_filter(&by_vm));
+    assert!(
+        lines(&found)[0].starts_with("config.configuration: expected a google.protobuf.Struct"),
+        "{:?}",
+        lines(&found)
+    );
+    for (ours, name, url) in [
+        (true, "dossier", "oci://x/y"),
+        (true, "x", "oci://ghcr.io/example/dossier-filter:1.0"),
+        (false, "x", "oci://ghcr.io/dossier-team/other"),
+    ] {
+        let manifest = json!({
+            "apiVersion": "x", "kind": "WasmPlugin", "metadata": {"name": name},
+            "spec": {"url": url, "failStrategy": "FAIL_OPEN"},
+        });
+        let found = found_in(&manifest);
+        assert_eq!(found.configurations(), usize::from(ours), "{name} {url}");
+        let expected = if ours {
+            "spec.pluginConfig: expected an object with collector and routes, got nothing"
+        } else {
+            "expected a configuration of Dossier, got none"
+        };
+        assert!(
+            lines(&found)[0].starts_with(expected),
+            "{:?}",
+            lines(&found)
+        );
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_not_taken_for_it() {
+    let others = wasm_filter(&plugin(&as_struct(&json!({"rules": []}))));
+    let config_map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "data": {"envoy": wasm_filter(&plugin(&as_struct(&faulty())))},
+    });
+    let virtual_host =
+        json!({"name": "x", "domains": ["*"], "routes": [{"match": {"prefix": "/"}}]});
+    for document in [
+        json!({}),
+        json!([]),
+        json!(7),
+        others,
+        config_map,
+        virtual_host,
+    ] {
+        let found = found_in(&document);
+        assert_eq!(findings(&found), [&Finding::NothingOfOurs], "{document}");
+    }
+    assert_eq!(findings(&found("")), [&Finding::NothingOfOurs]);
+}
+
+#[test]
+fn text_must_be_json_because_the_filter_reads_nothing_else() {
+    let mut plugin = plugin(&as_text("{}\ncollector: hunter2"));
+    plugin["name"] = json!("dossier");
+    let found = found_in(&wasm_filter(&plugin));
+    let told = lines(&found);
+    assert!(
+        told[0]
+            .starts_with("config.configuration.value: expected JSON, got other text at its line 2"),
+        "{told:?}"
+    );
+    assert!(!told[0].contains("hunter2"));
+}
+
+#[test]
+fn keys_of_routes_are_checked_and_refused_elsewhere() {
+    let keys = json!({"filter_metadata": {"dossier": {"ttl_days": 0}}});
+    let routes = json!({"route_config": {
+        "metadata": keys,
+        "virtualHosts": [{
+            "domains": ["*"],
+            "metadata": {"filterMetadata": {"dossier": {"ttl_days": 7}}},
+            "routes": [{"match": {"prefix": "/"}, "metadata": keys}],
+        }],
+    }});
+    let found = found_in(&routes);
+    assert_eq!(found.configurations(), 3);
+    let told = lines(&found);
+    assert_eq!(told.len(), 3, "{told:?}");
+    let elsewhere = "Envoy shows filters the metadata of routes only: move it to the routes";
+    assert_eq!(
+        told[0],
+        format!("route_config.metadata.filter_metadata.dossier: {elsewhere}")
+    );
+    assert_eq!(
+        told[1],
+        format!("route_config.virtualHosts[0].metadata.filterMetadata.dossier: {elsewhere}")
+    );
+    let at_route =
+        "route_config.virtualHosts[0].routes[0].metadata.filter_metadata.dossier.ttl_days: ";
+    assert!(told[2].starts_with(at_route), "{told:?}");
+    // A patch of a route need not say what it matches.
+    let patch = |apply_to: &str| {
+        found_in(
+            &json!({"apiVersion": "x", "kind": "EnvoyFilter", "spec": {"configPatches": [
+                {"applyTo": apply_to, "patch": {"value": {"metadata": keys}}},
+            ]}}),
+        )
+    };
+    let of_route = lines(&patch("HTTP_ROUTE"));
+    assert!(of_route[0].contains("dossier.ttl_days: "), "{of_route:?}");
+    assert!(lines(&patch("VIRTUAL_HOST"))[0].ends_with(elsewhere));
+}
+
+#[test]
+fn what_stands_around_a_configuration_must_fit_it() {
+    let configuration = json!({"collector": {"cluster": "c", "token": "${TOKEN}"}});
+    let bootstrap = |dynamic: Value, cluster: &str, environment: Value| {
+        let mut plugin = plugin(&as_struct(&configuration));
+        plugin["vm_config"] = json!({"environment_variables": environment});
+        found_in(&json!({
+            "dynamic_resources": dynamic,
+            "static_resources": {
+                "clusters": [{"name": cluster}],
+                "listeners": [{"typed_config": wasm_filter(&plugin)}],
+            },
+        }))
+    };
+    let named = json!({"host_env_keys": ["TOKEN"]});
+    for environment in [named.clone(), json!({"keyValues": {"TOKEN": "x"}})] {
+        assert!(findings(&bootstrap(json!({}), "c", environment)).is_empty());
+    }
+    let at = "static_resources.listeners[0].typed_config.config.".to_owned();
+    let cluster = (
+        at.clone() + "configuration.value.collector.cluster",
+        "c".to_owned(),
+    );
+    assert_eq!(
+        findings(&bootstrap(json!({}), "other", named.clone())),
+        [&Finding::UnknownCluster {
+            path: cluster.0.clone(),
+            cluster: cluster.1.clone(),
+        }]
+    );
+    let discovered = bootstrap(json!({"cds_config": {}}), "other", named);
+    assert_eq!(
+        findings(&discovered),
+        [&Finding::DiscoveredCluster {
+            path: cluster.0,
+            cluster: cluster.1,
+        }]
+    );
+    assert_eq!(findings(&discovered)[0].severity(), Severity::Warning);
+    let hidden = bootstrap(json!({}), "c", json!({"host_env_keys": ["OTHER"]}));
+    assert_eq!(
+        findings(&hidden),
+        [&Finding::HiddenVariable {
+            path: at + "vm_config.environment_variables",
+            name: "TOKEN".to_owned(),
+        }]
+    );
+    assert_eq!(findings(&hidden)[0].severity(), Severity::Error);
+}
+
+#[test]
+fn a_mesh_plugin_names_its_variables_too() {
+    let manifest = |environment: Value| {
+        found_in(&json!({"apiVersion": "x", "kind": "WasmPlugin", "spec": {
+            "failStrategy": "FAIL_RELOAD",
+            "vmConfig": {"env": environment},
+            "pluginConfig": {"collector": {"cluster": "outbound|8686||dossier", "token": "${TOKEN}"}},
+        }}))
+    };
+    assert!(findings(&manifest(json!([{"name": "TOKEN", "valueFrom": "HOST"}]))).is_empty());
+    assert_eq!(
+        findings(&manifest(json!([]))),
+        [&Finding::HiddenVariable {
+            path: "spec.vmConfig.env".to_owned(),
+            name: "TOKEN".to_owned(),
+        }]
+    );
+}
+
+#[test]
+fn a_filter_that_fails_closed_is_warned_of() {
+    let configuration = as_struct(&json!({"collector": {"cluster": "c"}}));
+    for (policy, warned) in [
+        (json!({}), true),
+        (json!({"failure_policy": "FAIL_CLOSED"}), true),
+        (json!({"fail_open": false}), true),
+        (json!({"fail_open": true}), false),
+        (json!({"failurePolicy": "FAIL_OPEN"}), false),
+        (json!({"failure_policy": "FAIL_RELOAD"}), false),
+    ] {
+        let mut plugin = policy.clone();
+        plugin["configuration"] = configuration.clone();
+        let found = found_in(&wasm_filter(&plugin));
+        let severities: Vec<_> = findings(&found).iter().map(|it| it.severity()).collect();
+        let expected = if warned {
+            vec![Severity::Warning]
+        } else {
+            vec![]
+        };
+        assert_eq!(severities, expected, "{policy}");
+    }
+    let manifest = json!({"apiVersion": "x", "kind": "WasmPlugin",
+        "spec": {"pluginConfig": {"collector": {"cluster": "c"}}}});
+    let told = lines(&found_in(&manifest));
+    assert!(told[0].starts_with("spec.failStrategy: "), "{told:?}");
+}

@@ -1,0 +1,192 @@
+//! Records good and bad.
+
+use dossier_wire::Encoder;
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+use crate::model::body::Codec;
+use crate::model::entry::BodyState;
+
+const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+const NOW_MICROS: u64 = 1_780_315_200_000_000;
+
+fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'static>, String> {
+    let mut header = json!({
+        "exchange_id": "01890000-0000-7000-8000-000000000000", "type": "response", "user_id": "alice",
+        "endpoint": "/api/x", "method": "POST", "path": "/api/x", "started_at": NOW_MICROS,
+        "first_byte_at": NOW_MICROS + 5, "ended_at": NOW_MICROS + 9, "body_size": body.len(),
+        "completion": "complete",
+    });
+    change(&mut header);
+    let header: &'static str = header.to_string().leak();
+    let record: Record<'static> = serde_json::from_str(header).unwrap();
+    entry(record, body.to_vec().leak(), NOW).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_record_becomes_an_entry() {
+    let entry = validated(|header| header["ttl_days"] = json!(30), b"hi").unwrap();
+    assert_eq!(entry.expires, Expiry::At(NOW + time::Duration::days(30)));
+    assert_eq!(entry.created_at, NOW + std::time::Duration::from_micros(5));
+    assert_eq!(entry.body.state(), BodyState::Stored);
+    let empty = validated(|_| {}, b"").unwrap();
+    assert_eq!(empty.body.state(), BodyState::Empty);
+    assert_eq!(validated(|_| {}, b"").unwrap().expires, Expiry::Never);
+}
+
+#[test]
+fn what_cannot_be_stored_is_named_without_its_value() {
+    let pair = |name: &str, value: &str| json!([[name, value]]);
+    let cases: [(&str, Value, &str); 21] = [
+        ("user_id", json!(""), "user_id"),
+        ("user_id", json!("hunter2".repeat(100)), "user_id"),
+        ("path", json!("/hunter2\u{0}"), "path"),
+        ("query", json!("hunter2".repeat(10_000)), "query"),
+        ("metadata", json!({"a": [{"hunter2": "\u{0}"}]}), "metadata"),
+        (
+            "started_at",
+            json!(NOW_MICROS + 2 * 86_400_000_000),
+            "started_at",
+        ),
+        ("ended_at", json!(u64::MAX), "ended_at"),
+        ("ttl_days", json!(3651), "ttl_days"),
+        (
+            "body_xxh3",
+            json!("+hunter2000000000000000000000000"),
+            "body_xxh3",
+        ),
+        ("body_ttl_days", json!(3651), "body_ttl_days"),
+        ("headers", pair("hunter2", "\u{0}"), "headers"),
+        ("headers", pair("hunter2\u{0}", ""), "headers"),
+        ("headers", pair(&"hunter2".repeat(37), ""), "headers"),
+        ("trailers", pair("x", &"hunter2".repeat(2341)), "trailers"),
+        ("headers", json!(vec![["hunter2", ""]; 129]), "headers"),
+        ("redactions", json!({"hunter2\u{0}": 1}), "redactions"),
+        ("redactions", json!({"hunter2".repeat(37): 1}), "redactions"),
+        ("redactions", many_rules(257), "redactions"),
+        ("response_flags", json!(u64::MAX), "response_flags"),
+        ("workload", json!("hunter2\u{0}"), "workload"),
+        ("response_details", json!("\u{0}"), "response_details"),
+    ];
+    for (field, value, named) in cases {
+        let error = validated(|header| header[field] = value, b"").unwrap_err();
+        assert!(
+            error.starts_with(named) && !error.contains("hunter2"),
+            "{field}: {error}"
+        );
+    }
+}
+
+fn many_rules(count: usize) -> Value {
+    (0..count)
+        .map(|number| (format!("hunter2-{number}"), json!(1)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+#[test]
+fn what_just_fits_is_stored() {
+    let pairs = json!(vec![["n".repeat(256), "v".repeat(16 * 1024)]; 4]);
+    let entry = validated(
+        |header| {
+            header["headers"] = json!(vec![["x", "y"]; 128]);
+            header["trailers"] = pairs;
+            header["redactions"] = many_rules(256);
+            header["response_flags"] = json!(i64::MAX);
+            header["body_ttl_days"] = json!(3650);
+        },
+        b"hi",
+    )
+    .unwrap();
+    assert_eq!(entry.headers.leading.len(), 128);
+    assert_eq!(entry.headers.trailing.len(), 4);
+    assert_eq!(entry.redactions.len(), 256);
+    assert_eq!(entry.account.flags, i64::MAX);
+}
+
+#[test]
+fn a_body_goes_with_its_entry_or_before_it() {
+    let lives = |body: Option<u32>, entry: Option<u32>| {
+        validated(
+            |header| {
+                header["body_ttl_days"] = json!(body);
+                header["ttl_days"] = json!(entry);
+            },
+            b"hi",
+        )
+        .map(|entry| entry.body.stored().unwrap().expires(entry.expires))
+    };
+    let after = |days| Expiry::At(NOW + time::Duration::days(days));
+    assert_eq!(lives(None, None).unwrap(), Expiry::Never);
+    assert_eq!(lives(None, Some(30)).unwrap(), after(30));
+    assert_eq!(lives(Some(7), Some(30)).unwrap(), after(7));
+    assert_eq!(lives(Some(30), Some(30)).unwrap(), after(30));
+    assert_eq!(lives(Some(7), None).unwrap(), after(7));
+    let error = lives(Some(31), Some(30)).unwrap_err();
+    assert!(
+        error.starts_with("body_ttl_days: more than ttl_days"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_body_keeps_its_reason() {
+    for reason in dossier_wire::BodyMissing::ALL {
+        let missing = |header: &mut Value| header["body_missing"] = json!(reason);
+        let entry = validated(missing, b"").unwrap();
+        assert_eq!(entry.body.state(), BodyState::Missing(reason));
+        let error = validated(missing, b"but there it is").unwrap_err();
+        assert!(error.starts_with("body_missing"), "{error}");
+    }
+}
+
+#[test]
+fn a_decoded_body_is_packed_as_the_plain_one_that_it_is() {
+    let body = [b'a'; 1000];
+    let packed = |decoded: bool| {
+        let entry = validated(
+            |header| {
+                header["content_encoding"] = json!("gzip");
+                header["body_decoded"] = json!(decoded);
+            },
+            &body,
+        )
+        .unwrap();
+        let stored = entry.body.stored().unwrap();
+        (stored.codec, stored.sha256)
+    };
+    let sha256: [u8; 32] = Sha256::digest(body).into();
+    assert_eq!(packed(true), (Codec::Zstd, sha256));
+    assert_eq!(packed(false), (Codec::Identity, sha256));
+}
+
+#[test]
+fn bad_records_do_not_keep_good_ones_out() {
+    let mut encoder = Encoder::new();
+    for user in ["alice", "\u{0}", "bob"] {
+        let header = json!({
+            "exchange_id": "01890000-0000-7000-8000-000000000000", "type": "request", "user_id": user,
+            "endpoint": "/", "method": "GET", "path": "/", "started_at": NOW_MICROS,
+            "first_byte_at": NOW_MICROS, "ended_at": NOW_MICROS, "body_size": 0, "completion": "complete",
+        })
+        .to_string();
+        encoder
+            .push_record(&serde_json::from_str(&header).unwrap(), b"")
+            .unwrap();
+    }
+    let bytes = encoder.finish();
+    let new = batch(
+        BatchId(uuid::Uuid::nil()),
+        &Batch::parse(&bytes).unwrap(),
+        NOW,
+    );
+    let users: Vec<_> = new
+        .entries
+        .iter()
+        .map(|entry| entry.user.as_str())
+        .collect();
+    assert_eq!(users, ["alice", "bob"]);
+    assert_eq!(new.rejected.len(), 1);
+    assert_eq!(new.rejected[0].position, 1);
+}

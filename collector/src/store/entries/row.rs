@@ -1,0 +1,128 @@
+//! Turns a row into an entry.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use dossier_wire::{Completion, Half, Pair};
+use serde_json::{Map, Value};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Parts;
+use crate::model::body::Codec;
+use crate::model::entry::{Account, BodyState, Entry, Expiry, Headers, StoredBody};
+use crate::model::ids::{EntryId, ExchangeId, SessionId};
+use crate::store::StoreError;
+use crate::store::sessions::user_id;
+
+/// Reads a row that was selected with these parts.
+pub(super) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
+    let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
+    let ttl: Option<OffsetDateTime> = row.try_get("ttl")?;
+    let session: Option<Uuid> = row.try_get("session_id")?;
+    Ok(Entry {
+        id: EntryId(row.try_get("id")?),
+        user: user_id(row.try_get("user_id")?)?,
+        exchange: ExchangeId(row.try_get("exchange_id")?),
+        session: session.map(SessionId),
+        half: half(row.try_get("half")?)?,
+        endpoint: row.try_get("endpoint")?,
+        method: row.try_get("method")?,
+        path: row.try_get("path")?,
+        status: row.try_get("status")?,
+        metadata,
+        created_at: row.try_get("created_at")?,
+        expires: ttl.map_or(Expiry::Never, Expiry::At),
+        body_size: row.try_get("body_size")?,
+        stored_size: row.try_get("stored_size")?,
+        body_state: body_state(row.try_get("body_state")?)?,
+        content_type: row.try_get("content_type")?,
+        content_encoding: row.try_get("content_encoding")?,
+        decoded: row.try_get("body_decoded")?,
+        truncated: row.try_get("truncated")?,
+        redactions: redactions(row)?,
+        completion: completion(row.try_get("completion")?)?,
+        account: account(row)?,
+        headers: parts.headers.then(|| headers(row)).transpose()?,
+        body: if parts.bodies {
+            stored_body(row)?
+        } else {
+            None
+        },
+    })
+}
+
+/// How many values were replaced, by whatever rule.
+fn redactions(row: &PgRow) -> Result<u64, StoreError> {
+    let by_rule: Option<Json<BTreeMap<String, u32>>> = row.try_get("redactions")?;
+    let by_rule = by_rule.map_or_else(BTreeMap::new, |Json(by_rule)| by_rule);
+    Ok(by_rule.into_values().map(u64::from).sum())
+}
+
+fn account(row: &PgRow) -> Result<Account<'static>, StoreError> {
+    let text = |column| -> Result<Option<Cow<'static, str>>, StoreError> {
+        let text: Option<String> = row.try_get(column)?;
+        Ok(text.map(Cow::Owned))
+    };
+    Ok(Account {
+        flags: row.try_get("response_flags")?,
+        details: text("response_details")?,
+        upstream_host: text("upstream_host")?,
+        workload: text("workload")?,
+    })
+}
+
+fn headers(row: &PgRow) -> Result<Headers<'static>, StoreError> {
+    let pairs = |column| -> Result<Vec<Pair<'static>>, StoreError> {
+        let pairs: Option<Json<Vec<Pair<'static>>>> = row.try_get(column)?;
+        Ok(pairs.map_or_else(Vec::new, |Json(pairs)| pairs))
+    };
+    Ok(Headers {
+        leading: pairs("headers")?,
+        trailing: pairs("trailers")?,
+    })
+}
+
+fn stored_body(row: &PgRow) -> Result<Option<StoredBody>, StoreError> {
+    let (codec, data): (Option<&str>, Option<Vec<u8>>) =
+        (row.try_get("codec")?, row.try_get("data")?);
+    let (Some(codec), Some(data)) = (codec, data) else {
+        return Ok(None);
+    };
+    let codec = [Codec::Identity, Codec::Zstd]
+        .into_iter()
+        .find(|known| known.as_str() == codec)
+        .ok_or(StoreError::Unknown {
+            column: "bodies.codec",
+        })?;
+    Ok(Some(StoredBody { codec, data }))
+}
+
+fn half(label: &str) -> Result<Half, StoreError> {
+    [Half::Request, Half::Response]
+        .into_iter()
+        .find(|half| half.as_str() == label)
+        .ok_or(StoreError::Unknown {
+            column: "entries.half",
+        })
+}
+
+fn body_state(label: &str) -> Result<BodyState, StoreError> {
+    BodyState::all()
+        .find(|state| state.as_str() == label)
+        .ok_or(StoreError::Unknown {
+            column: "entries.body_state",
+        })
+}
+
+fn completion(label: &str) -> Result<Completion, StoreError> {
+    Completion::ALL
+        .into_iter()
+        .find(|completion| completion.as_str() == label)
+        .ok_or(StoreError::Unknown {
+            column: "entries.completion",
+        })
+}
