@@ -3,6 +3,7 @@
 //!
 //! - [`config`]: the plugin configuration, checked and compiled into a table of rules.
 //! - [`exchange`]: one request and its response, fed by the proxy's callbacks.
+//! - [`json`]: JSON scanned in place, and paths followed through it.
 //! - [`outbox`]: batches that wait for the collector, within a bound of memory.
 //! - [`vm`]: what all streams and configurations of one VM share.
 //! - [`host`]: the seam to the proxy.
@@ -11,6 +12,7 @@ pub mod config;
 pub mod exchange;
 pub mod headers;
 pub mod host;
+pub mod json;
 pub mod outbox;
 pub mod vm;
 

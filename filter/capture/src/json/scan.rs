@@ -1,0 +1,382 @@
+//! Cuts JSON into tokens, one at a time.
+//!
+//! It is as lenient as the laxest parser that might read the same bytes wherever that costs nothing
+//! (control characters in strings, odd numbers, several documents in a row), so that nothing which
+//! another parser would find is passed over here.
+
+use memchr::memchr2;
+
+/// Deepest nesting that is read.
+pub const MAX_DEPTH: usize = 128;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `{`
+    OpenObject,
+    /// `[`
+    OpenArray,
+    /// `}` or `]`
+    Close,
+    /// A string that names a member.
+    Key,
+    /// A string that is a value.
+    Text,
+    /// A number.
+    Number,
+    /// `true`, `false` or `null`.
+    Word,
+}
+
+/// A piece of the bytes that means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it begins; a string with its quote.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
+    /// It reaches the end of the bytes without being closed, so that it may be only a beginning. A
+    /// number is closed by what follows it.
+    pub cut: bool,
+}
+
+/// How the bytes ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With a whole document, or with none.
+    Whole,
+    /// Inside a document.
+    Cut,
+    /// From here on they are not JSON.
+    Malformed(usize),
+    /// Here a value is nested deeper than [`MAX_DEPTH`].
+    TooDeep(usize),
+}
+
+/// Reads tokens one by one. Each byte is looked at once.
+#[derive(Debug)]
+pub struct Scanner<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    depth: usize,
+    /// Which of the open containers are objects: a bit each, the innermost lowest.
+    objects: u128,
+    next: Next,
+    end: Option<End>,
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Value,
+    ValueOrClose,
+    Key,
+    KeyOrClose,
+    Colon,
+    CommaOrClose,
+}
+
+impl Token {
+    /// Where a string's content lies, without its quotes; for other tokens, the token.
+    #[must_use]
+    pub const fn content(&self) -> std::ops::Range<usize> {
+        match self.kind {
+            Kind::Key | Kind::Text if self.cut => self.start + 1..self.end,
+            Kind::Key | Kind::Text => self.start + 1..self.end - 1,
+            _ => self.start..self.end,
+        }
+    }
+}
+
+impl<'b> Scanner<'b> {
+    /// Begins to read. Documents may follow each other, as in newline-delimited JSON.
+    #[must_use]
+    pub fn new(bytes: &'b [u8]) -> Self {
+        let at = if bytes.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        };
+        Self {
+            bytes,
+            at,
+            depth: 0,
+            objects: 0,
+            next: Next::Value,
+            end: None,
+        }
+    }
+
+    /// How the bytes ended; none as long as there are tokens.
+    #[must_use]
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// How many containers are open.
+    #[must_use]
+    pub const fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// How far the bytes are read.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next token; none at the [`Self::end`].
+    pub fn next_token(&mut self) -> Option<Token> {
+        while self.end.is_none() {
+            self.skip_space();
+            let Some(byte) = self.bytes.get(self.at).copied() else {
+                let between = self.depth == 0;
+                self.end = Some(if between { End::Whole } else { End::Cut });
+                return None;
+            };
+            let object = self.in_object();
+            match (self.next, byte) {
+                (Next::Colon, b':') => self.step(Next::Value),
+                (Next::CommaOrClose, b',') if object => self.step(Next::Key),
+                (Next::CommaOrClose, b',') => self.step(Next::Value),
+                (Next::CommaOrClose | Next::KeyOrClose, b'}') if object => {
+                    return Some(self.close());
+                }
+                (Next::CommaOrClose | Next::ValueOrClose, b']') if !object => {
+                    return Some(self.close());
+                }
+                (Next::Key | Next::KeyOrClose, b'"') => return Some(self.string(Kind::Key)),
+                (Next::Value | Next::ValueOrClose, _) => return self.value(byte),
+                _ => self.end = Some(End::Malformed(self.at)),
+            }
+        }
+        None
+    }
+
+    fn rest(&self) -> &'b [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_space(&mut self) {
+        let space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.at += self.rest().iter().take_while(space).count();
+    }
+
+    fn step(&mut self, next: Next) {
+        self.at += 1;
+        self.next = next;
+    }
+
+    const fn in_object(&self) -> bool {
+        self.depth > 0 && self.objects & 1 == 1
+    }
+
+    fn value(&mut self, first: u8) -> Option<Token> {
+        match first {
+            b'{' => self.open(Kind::OpenObject),
+            b'[' => self.open(Kind::OpenArray),
+            b'"' => Some(self.string(Kind::Text)),
+            b'-' | b'0'..=b'9' => Some(self.number()),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            _ => self.stop(End::Malformed(self.at)),
+        }
+    }
+
+    fn stop(&mut self, end: End) -> Option<Token> {
+        self.end = Some(end);
+        None
+    }
+
+    fn open(&mut self, kind: Kind) -> Option<Token> {
+        if self.depth == MAX_DEPTH {
+            return self.stop(End::TooDeep(self.at));
+        }
+        let object = kind == Kind::OpenObject;
+        self.depth += 1;
+        self.objects = self.objects << 1 | u128::from(object);
+        self.next = if object {
+            Next::KeyOrClose
+        } else {
+            Next::ValueOrClose
+        };
+        Some(self.token(kind, 1, false))
+    }
+
+    fn close(&mut self) -> Token {
+        self.depth -= 1;
+        self.objects >>= 1;
+        self.next = self.behind_value();
+        self.token(Kind::Close, 1, false)
+    }
+
+    const fn behind_value(&self) -> Next {
+        if self.depth == 0 {
+            Next::Value
+        } else {
+            Next::CommaOrClose
+        }
+    }
+
+    fn token(&mut self, kind: Kind, length: usize, cut: bool) -> Token {
+        let start = self.at;
+        self.at += length;
+        Token {
+            kind,
+            start,
+            end: self.at,
+            cut,
+        }
+    }
+
+    fn string(&mut self, kind: Kind) -> Token {
+        let rest = self.rest();
+        let mut length = 1;
+        let closed = loop {
+            let tail = rest.get(length..).unwrap_or_default();
+            match memchr2(b'"', b'\\', tail).map(|at| (at, tail.get(at))) {
+                Some((at, Some(b'"'))) => {
+                    length += at + 1;
+                    break true;
+                }
+                Some((at, _)) => length += at + 2,
+                None => break false,
+            }
+        };
+        if !closed {
+            self.end = Some(End::Cut);
+            return self.token(kind, rest.len(), true);
+        }
+        self.next = if kind == Kind::Key {
+            Next::Colon
+        } else {
+            self.behind_value()
+        };
+        self.token(kind, length, false)
+    }
+
+    fn number(&mut self) -> Token {
+        let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        let rest = self.rest();
+        let length = rest.iter().take_while(part).count();
+        self.next = self.behind_value();
+        self.token(Kind::Number, length, length == rest.len())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<Token> {
+        let rest = self.rest();
+        if rest.starts_with(word) {
+            self.next = self.behind_value();
+            return Some(self.token(Kind::Word, word.len(), false));
+        }
+        if word.starts_with(rest) {
+            self.end = Some(End::Cut);
+            return Some(self.token(Kind::Word, rest.len(), true));
+        }
+        self.stop(End::Malformed(self.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn tokens(bytes: &[u8]) -> (Vec<(Kind, Vec<u8>, bool)>, End) {
+        let mut scanner = Scanner::new(bytes);
+        let mut tokens = Vec::new();
+        while let Some(token) = scanner.next_token() {
+            tokens.push((token.kind, bytes[token.content()].to_vec(), token.cut));
+        }
+        (tokens, scanner.end().unwrap())
+    }
+
+    fn end(bytes: &[u8]) -> End {
+        tokens(bytes).1
+    }
+
+    #[test]
+    fn a_document_is_cut_into_tokens() {
+        let (found, end) =
+            tokens(b" {\"a\\\"\": [1, -2.5e3, true],\n\"b\": null, \"c\": \"\xff\"} ");
+        let shown: Vec<_> = found
+            .iter()
+            .map(|(kind, bytes, cut)| (*kind, &bytes[..], *cut))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (Kind::OpenObject, &b"{"[..], false),
+                (Kind::Key, b"a\\\"", false),
+                (Kind::OpenArray, b"[", false),
+                (Kind::Number, b"1", false),
+                (Kind::Number, b"-2.5e3", false),
+                (Kind::Word, b"true", false),
+                (Kind::Close, b"]", false),
+                (Kind::Key, b"b", false),
+                (Kind::Word, b"null", false),
+                (Kind::Key, b"c", false),
+                (Kind::Text, b"\xff", false),
+                (Kind::Close, b"}", false),
+            ]
+        );
+        assert_eq!(end, End::Whole);
+    }
+
+    #[test]
+    fn a_document_cut_anywhere_is_read_up_to_the_cut() {
+        let whole = br#"{"a": ["x\u00e9", {"b": false}, 12], "c": {}}"#;
+        let (all, _) = tokens(whole);
+        for cut in 1..whole.len() {
+            let (found, end) = tokens(&whole[..cut]);
+            assert_eq!(end, End::Cut, "at {cut}");
+            let sure = found.iter().filter(|token| !token.2).count();
+            assert_eq!(found[..sure], all[..sure], "at {cut}");
+            assert!(found.len() - sure <= 1, "at {cut}");
+        }
+    }
+
+    #[test]
+    fn several_documents_may_follow_each_other() {
+        assert_eq!(tokens(b"\xef\xbb\xbf{}\n[]\n1 \"a\"").0.len(), 6);
+        assert_eq!(end(b"{}\n{}"), End::Whole);
+        assert_eq!(end(b""), End::Whole);
+        assert_eq!(end(b"12"), End::Whole);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_by_its_place() {
+        for (bytes, at) in [
+            (&b"hello"[..], 0),
+            (b"{a: 1}", 1),
+            (b"{'a': 1}", 1),
+            (b"{\"a\" 1}", 5),
+            (b"{\"a\": 1,}", 8),
+            (b"[1 2]", 3),
+            (b"[1}", 2),
+            (b"{]", 1),
+            (b"{\"a\"]", 4),
+            (b"[tru]", 1),
+            (b"{} ]", 3),
+            (b"[,]", 1),
+            (b"{\"a\": /* */ 1}", 6),
+        ] {
+            assert_eq!(end(bytes), End::Malformed(at), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
+        assert_eq!(end(&deep(MAX_DEPTH)), End::Whole);
+        assert_eq!(end(&deep(MAX_DEPTH + 1)), End::TooDeep(MAX_DEPTH));
+        let objects = [b"{\"a\":".repeat(MAX_DEPTH), b"1".to_vec()].concat();
+        assert_eq!(end(&objects), End::Cut);
+    }
+}
