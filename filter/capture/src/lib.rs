@@ -5,6 +5,7 @@
 //! - [`exchange`]: one request and its response, fed by the proxy's callbacks.
 //! - [`json`]: JSON scanned in place, and paths followed through it.
 //! - [`outbox`]: batches that wait for the collector, within a bound of memory.
+//! - [`redact`]: secrets taken out of bodies, queries, headers and paths.
 //! - [`vm`]: what all streams and configurations of one VM share.
 //! - [`host`]: the seam to the proxy.
 
@@ -14,6 +15,7 @@ pub mod headers;
 pub mod host;
 pub mod json;
 pub mod outbox;
+pub mod redact;
 pub mod vm;
 
 mod budget;

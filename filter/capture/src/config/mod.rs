@@ -4,6 +4,7 @@
 
 mod capture;
 mod reader;
+pub mod redact;
 mod route_metadata;
 mod rules;
 mod settings;

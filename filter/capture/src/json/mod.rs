@@ -12,5 +12,6 @@ pub use scan::{End, Kind, MAX_DEPTH, Scanner, Token};
 pub use values::MAX_VALUE_BYTES;
 pub use walk::Paths;
 
-pub(crate) use text::pieces;
+pub(crate) use scan::BYTE_ORDER_MARK;
+pub(crate) use text::{Piece, pieces};
 pub(crate) use walk::Walk;

@@ -9,7 +9,8 @@ use memchr::memchr2;
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What may stand before a document in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +141,8 @@ impl<'b> Scanner<'b> {
             };
             let object = self.in_object();
             match (self.next, byte) {
-                (Next::Colon, b':') => self.step(Next::Value),
                 (Next::CommaOrClose, b',') if object => self.step(Next::Key),
-                (Next::CommaOrClose, b',') => self.step(Next::Value),
+                (Next::Colon, b':') | (Next::CommaOrClose, b',') => self.step(Next::Value),
                 (Next::CommaOrClose | Next::KeyOrClose, b'}') if object => {
                     return Some(self.close());
                 }

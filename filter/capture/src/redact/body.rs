@@ -1,0 +1,148 @@
+//! Redacts a body, once it has come as far as it is kept.
+
+use dossier_wire::BodyMissing;
+
+use super::coding::Coding;
+use super::edit::Edit;
+use super::grpc;
+use super::inflate::{Inflated, inflate};
+use super::media::{Layer, Media};
+use super::search::Search;
+use super::{Counts, HashKey, Redaction, Unreadable};
+
+/// How much longer than its bound replacements may make a body.
+const GROWTH_BYTES: usize = 64 << 10;
+
+/// A body as it was kept.
+#[derive(Debug)]
+pub struct Body<'a> {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// `content-type` as sent.
+    pub content_type: Option<&'a str>,
+    /// `content-encoding` as sent.
+    pub content_encoding: Option<&'a str>,
+    /// The bytes are only the beginning of what was sent.
+    pub truncated: bool,
+    /// Most bytes that decoding may give.
+    pub most: usize,
+}
+
+/// A body that can be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    /// Its bytes, without what was redacted.
+    pub bytes: Vec<u8>,
+    /// Its content encoding was undone.
+    pub decoded: bool,
+    /// Something is missing at its end or, where it was not to be trusted, inside.
+    pub truncated: bool,
+    /// Why there are no bytes.
+    pub missing: Option<BodyMissing>,
+}
+
+impl Redaction {
+    /// Redacts a body. Without a key, values are replaced by `[REDACTED]` where hashes are wanted.
+    #[must_use]
+    pub fn body(&self, body: Body<'_>, key: Option<&HashKey>, counts: &mut Counts) -> Searched {
+        let media = Media::of(body.content_type);
+        if body.bytes.is_empty() || !self.concerns(&media) {
+            return body.unsearched();
+        }
+        let (plain, decoded) = match Layer::of(body.content_encoding) {
+            Layer::None => (None, false),
+            Layer::Opaque => return self.unreadable(body),
+            Layer::Encoded(encoding) => match inflate(encoding, &body.bytes, body.most) {
+                Some(plain) => (Some(plain), true),
+                None => return self.unreadable(body),
+            },
+        };
+        let bytes = plain.as_ref().map_or(&body.bytes, |plain| &plain.bytes);
+        if is_opaque(&media, bytes) {
+            return self.unreadable(body);
+        }
+        let most = body.most.max(body.bytes.len()).saturating_add(GROWTH_BYTES);
+        let (bytes, truncated) = match plain {
+            Some(Inflated { bytes, cut }) => (bytes, cut || body.truncated),
+            None => (body.bytes, body.truncated),
+        };
+        let mut search = Search::new(self, key, counts, Edit::new(&bytes, most));
+        search.open_end = truncated;
+        search.media(&media);
+        let truncated = truncated || search.cut || search.edit.is_full();
+        let bytes = search.edit.finish().unwrap_or(bytes);
+        Searched {
+            bytes,
+            decoded,
+            truncated,
+            missing: None,
+        }
+    }
+
+    /// Whether anything is looked for in such a body.
+    fn concerns(&self, media: &Media) -> bool {
+        let by_name = match media {
+            Media::Form => !self.query.is_empty(),
+            Media::Multipart(_) | Media::Opaque => !self.query.is_empty() || !self.paths.is_empty(),
+            Media::Grpc => false,
+            _ => !self.paths.is_empty(),
+        };
+        by_name || !self.patterns.is_empty()
+    }
+
+    fn unreadable(&self, body: Body<'_>) -> Searched {
+        match self.unreadable {
+            Unreadable::Keep => body.unsearched(),
+            Unreadable::DropBody => Searched {
+                bytes: Vec::new(),
+                decoded: false,
+                truncated: body.truncated,
+                missing: Some(BodyMissing::Unreadable),
+            },
+        }
+    }
+}
+
+/// Whether text in these plain bytes would not be found.
+fn is_opaque(media: &Media, bytes: &[u8]) -> bool {
+    match media {
+        Media::Opaque => true,
+        Media::Grpc => grpc::is_compressed(bytes),
+        // UTF-16 and UTF-32 begin with their mark, or have a zero in the first character.
+        Media::Unknown => matches!(
+            bytes,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[', 0, ..]
+        ),
+        _ => matches!(
+            bytes,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
+        ),
+    }
+}
+
+impl Body<'_> {
+    fn unsearched(self) -> Searched {
+        Searched {
+            bytes: self.bytes,
+            decoded: false,
+            truncated: self.truncated,
+            missing: None,
+        }
+    }
+}
+
+impl Search<'_, '_> {
+    fn media(&mut self, media: &Media) {
+        let whole = 0..self.edit.input().len();
+        match media {
+            Media::Json => self.json(whole),
+            Media::JsonLines => self.json_lines(whole),
+            Media::Events => self.events(),
+            Media::Form => self.pairs(),
+            Media::Multipart(boundary) => self.parts(boundary),
+            Media::Grpc => self.messages(),
+            Media::Unknown => self.unknown(whole),
+            Media::Opaque => self.text(whole, Coding::Plain),
+        }
+    }
+}

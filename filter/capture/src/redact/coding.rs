@@ -1,0 +1,205 @@
+//! Secrets may be written with escapes: `alice\u0040example.com`, `alice%40example.com`. So text is
+//! searched with its escapes undone, and what is found is traced back to the bytes as they stand.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::json::{Piece, pieces};
+
+/// How some bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// As they are.
+    Plain,
+    /// With JSON's escapes.
+    Json,
+    /// With percent signs, as in a path.
+    Percent,
+    /// With percent signs, and a plus for a space, as in a query or a form.
+    Form,
+}
+
+/// Bytes with their escapes undone.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    text: Vec<u8>,
+    /// Where decoded and written bytes run in parallel, in order.
+    spans: Vec<Span>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// Where it begins in the decoded text.
+    at: usize,
+    /// Where it begins as written.
+    written: usize,
+    /// An escape stands or falls as a whole.
+    escape: bool,
+}
+
+impl Coding {
+    /// Whether the bytes are written otherwise than they read.
+    pub(super) fn is_needed(self, written: &[u8]) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Json => written.contains(&b'\\'),
+            Self::Percent => written.contains(&b'%'),
+            Self::Form => written.iter().any(|byte| matches!(byte, b'%' | b'+')),
+        }
+    }
+
+    /// The bytes as they read.
+    pub(super) fn decode(self, written: &[u8]) -> Cow<'_, [u8]> {
+        if self.is_needed(written) {
+            Cow::Owned(Decoded::new(self, written).text)
+        } else {
+            Cow::Borrowed(written)
+        }
+    }
+}
+
+impl Decoded {
+    pub(super) fn new(coding: Coding, written: &[u8]) -> Self {
+        let mut decoded = Self {
+            text: Vec::with_capacity(written.len()),
+            spans: Vec::new(),
+        };
+        match coding {
+            Coding::Plain => decoded.plain(0, written),
+            Coding::Json => decoded.json(written),
+            Coding::Percent => decoded.percent(written, false),
+            Coding::Form => decoded.percent(written, true),
+        }
+        decoded
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The written bytes that the decoded ones come from.
+    pub(super) fn written(&self, range: Range<usize>, length: usize) -> Range<usize> {
+        let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
+            let at = self.place(range.start, length).start;
+            return at..at;
+        };
+        self.place(range.start, length).start..self.place(last, length).end
+    }
+
+    /// The written bytes of one decoded byte. Behind the last one stands the end.
+    fn place(&self, at: usize, length: usize) -> Range<usize> {
+        if at >= self.text.len() {
+            return length..length;
+        }
+        let next = self.spans.partition_point(|span| span.at <= at);
+        let Some(span) = next.checked_sub(1).and_then(|index| self.spans.get(index)) else {
+            return at..at + 1;
+        };
+        if span.escape {
+            let end = self.spans.get(next).map_or(length, |span| span.written);
+            return span.written..end;
+        }
+        let start = span.written + (at - span.at);
+        start..start + 1
+    }
+
+    fn plain(&mut self, start: usize, bytes: &[u8]) {
+        self.span(start, false);
+        self.text.extend_from_slice(bytes);
+    }
+
+    fn escape(&mut self, start: usize, bytes: &[u8]) {
+        self.span(start, true);
+        self.text.extend_from_slice(bytes);
+    }
+
+    fn span(&mut self, written: usize, escape: bool) {
+        self.spans.push(Span {
+            at: self.text.len(),
+            written,
+            escape,
+        });
+    }
+
+    fn json(&mut self, written: &[u8]) {
+        for piece in pieces(written) {
+            match piece {
+                Piece::Plain(range) => {
+                    self.plain(range.start, written.get(range).unwrap_or_default());
+                }
+                Piece::Escape(range, character) => {
+                    self.escape(range.start, character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+            }
+        }
+    }
+
+    fn percent(&mut self, written: &[u8], plus: bool) {
+        let mut at = 0;
+        while let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) {
+            let special = |byte: &u8| *byte == b'%' || (plus && *byte == b'+');
+            let plain = rest.iter().position(special).unwrap_or(rest.len());
+            if plain > 0 {
+                self.plain(at, rest.get(..plain).unwrap_or_default());
+                at += plain;
+            } else if let Some(byte) = percent_escape(rest) {
+                self.escape(at, &[byte]);
+                at += 3;
+            } else {
+                let plus = rest.first() == Some(&b'+');
+                self.plain(at, if plus { b" " } else { b"%" });
+                at += 1;
+            }
+        }
+    }
+}
+
+/// The byte of a percent sign and two hex digits.
+fn percent_escape(rest: &[u8]) -> Option<u8> {
+    let digits = rest.strip_prefix(b"%")?.first_chunk::<2>()?;
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? << 4 | low?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn escapes_are_undone() {
+        for (coding, written, text) in [
+            (Coding::Plain, r"a\u0062%63+", r"a\u0062%63+"),
+            (Coding::Json, r"a\u0062%63+", "ab%63+"),
+            (Coding::Percent, r"a\u0062%63+", r"a\u0062c+"),
+            (Coding::Form, r"a%62+%2B%c3%A9", "ab +é"),
+            (Coding::Form, "100%+%zz%4", "100% %zz%4"),
+        ] {
+            assert_eq!(&*coding.decode(written.as_bytes()), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_traced_back_to_whole_escapes() {
+        let written = br"x\u0040y\ud83d\ude00z";
+        let decoded = Decoded::new(Coding::Json, written);
+        assert_eq!(decoded.text(), "x@y😀z".as_bytes());
+        for (range, expected) in [
+            (0..1, &br"x"[..]),
+            (0..2, br"x\u0040"),
+            (1..3, br"\u0040y"),
+            (4..5, br"\ud83d\ude00"),
+            (2..8, br"y\ud83d\ude00z"),
+            (7..8, br"z"),
+        ] {
+            let back = decoded.written(range.clone(), written.len());
+            assert_eq!(&written[back], expected, "{range:?}");
+        }
+        let end = written.len();
+        assert_eq!(decoded.written(8..8, end), end..end);
+        assert_eq!(decoded.written(7..7, end), end - 1..end - 1);
+        let decoded = Decoded::new(Coding::Form, b"%41+%42");
+        assert_eq!(decoded.written(1..3, 7), 3..7);
+    }
+}

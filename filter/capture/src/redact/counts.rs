@@ -1,0 +1,33 @@
+//! How many values each rule replaced. Never the values.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// The counts of one half of an exchange, by the rules' names: `$.password`, `header:x-api-key`,
+/// `query:token`, `email`; `unreadable` counts events that were replaced as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<Rc<str>, u32>);
+
+impl Counts {
+    pub(super) fn add(&mut self, rule: &Rc<str>) {
+        let count = self.0.entry(Rc::clone(rule)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// The rules that replaced something, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().map(|(rule, count)| (&**rule, *count))
+    }
+
+    /// Whether nothing was replaced.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many values were replaced.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().map(|count| u64::from(*count)).sum()
+    }
+}

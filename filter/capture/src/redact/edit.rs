@@ -1,0 +1,101 @@
+//! Replaces spans of some bytes and leaves the others as they are. Nothing is copied as long as
+//! nothing is replaced.
+
+use std::ops::Range;
+
+/// The bytes and what was replaced so far.
+#[derive(Debug)]
+pub(super) struct Edit<'b> {
+    input: &'b [u8],
+    output: Vec<u8>,
+    /// How much of the input the output stands for.
+    done: usize,
+    most: usize,
+    full: bool,
+}
+
+impl<'b> Edit<'b> {
+    /// The output will have `most` bytes at most.
+    pub(super) const fn new(input: &'b [u8], most: usize) -> Self {
+        Self {
+            input,
+            output: Vec::new(),
+            done: 0,
+            most,
+            full: false,
+        }
+    }
+
+    pub(super) const fn input(&self) -> &'b [u8] {
+        self.input
+    }
+
+    pub(super) fn slice(&self, range: Range<usize>) -> &'b [u8] {
+        self.input.get(range).unwrap_or_default()
+    }
+
+    /// How far the input is done with.
+    pub(super) const fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Whether the output has reached its bound: what follows is lost.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Replaces a span. Spans come in order and do not overlap.
+    pub(super) fn replace(&mut self, range: Range<usize>, with: &[u8]) {
+        if self.done == 0 && self.output.is_empty() {
+            self.output
+                .reserve(self.most.min(self.input.len() + with.len()));
+        }
+        self.push(self.slice(self.done..range.start));
+        self.push(with);
+        self.done = range.end;
+    }
+
+    /// The result; none if nothing was replaced.
+    pub(super) fn finish(mut self) -> Option<Vec<u8>> {
+        if self.done == 0 && self.output.is_empty() {
+            return None;
+        }
+        self.push(self.slice(self.done..self.input.len()));
+        Some(self.output)
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let room = self.most.saturating_sub(self.output.len());
+        self.full |= bytes.len() > room;
+        if !self.full {
+            self.output.extend_from_slice(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn only_the_spans_change() {
+        let mut edit = Edit::new(b"one two three", 100);
+        edit.replace(4..7, b"2");
+        edit.replace(8..8, b"(");
+        edit.replace(12..13, b"");
+        assert_eq!(edit.finish().unwrap(), b"one 2 (thre");
+        assert_eq!(Edit::new(b"same", 100).finish(), None);
+    }
+
+    #[test]
+    fn the_output_ends_at_its_bound_with_a_whole_replacement() {
+        let mut edit = Edit::new(b"abc", 6);
+        edit.replace(0..1, b"long");
+        assert!(!edit.is_full());
+        edit.replace(1..2, b"long");
+        assert!(edit.is_full());
+        assert_eq!(edit.finish().unwrap(), b"long");
+    }
+}

@@ -1,0 +1,157 @@
+//! What a body is, by its headers, as far as that decides how it is searched.
+
+use super::inflate::Encoding;
+
+/// The form of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    /// A document on each line.
+    JsonLines,
+    Events,
+    Form,
+    /// With the boundary between its parts.
+    Multipart(String),
+    Grpc,
+    /// JSON if it looks like it, else text or something binary.
+    Unknown,
+    /// In a form that hides text.
+    Opaque,
+}
+
+/// What was done to a body on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    None,
+    Encoded(Encoding),
+    /// In an encoding that cannot be undone here.
+    Opaque,
+}
+
+const JSON_LINES: [&str; 6] = [
+    "x-ndjson",
+    "ndjson",
+    "jsonl",
+    "x-jsonlines",
+    "jsonlines",
+    "json-seq",
+];
+/// Beginnings of the names of charsets in which ASCII is not written as ASCII.
+const OPAQUE_CHARSETS: [&str; 7] = [
+    "utf-16",
+    "utf16",
+    "utf-32",
+    "utf32",
+    "utf-7",
+    "ucs-",
+    "iso-10646",
+];
+
+impl Media {
+    pub(super) fn of(content_type: Option<&str>) -> Self {
+        let content_type = content_type.unwrap_or_default();
+        let charset = parameter(content_type, "charset").unwrap_or_default();
+        let charset = charset.to_ascii_lowercase();
+        if OPAQUE_CHARSETS.iter().any(|name| charset.starts_with(name)) {
+            return Self::Opaque;
+        }
+        let essence = content_type.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        match essence.split_once('/') {
+            Some(("application", "x-www-form-urlencoded")) => Self::Form,
+            Some(("multipart", _)) => match parameter(content_type, "boundary") {
+                Some(boundary) if !boundary.is_empty() => Self::Multipart(boundary),
+                _ => Self::Opaque,
+            },
+            Some(("text", "event-stream")) => Self::Events,
+            Some(("application", grpc)) if grpc.starts_with("grpc-web-text") => Self::Opaque,
+            Some(("application", "grpc+json" | "grpc-web+json")) => Self::Opaque,
+            Some(("application", grpc)) if grpc.starts_with("grpc") => Self::Grpc,
+            Some((_, lines)) if JSON_LINES.contains(&lines) => Self::JsonLines,
+            Some((_, json)) if json.split(['+', '-', '.']).next_back() == Some("json") => {
+                Self::Json
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Layer {
+    /// Reads `content-encoding`. A list is more than one layer, which is not undone.
+    pub(super) fn of(content_encoding: Option<&str>) -> Self {
+        let name = content_encoding.unwrap_or_default().trim();
+        match name.to_ascii_lowercase().as_str() {
+            "" | "identity" => Self::None,
+            "gzip" | "x-gzip" => Self::Encoded(Encoding::Gzip),
+            "deflate" => Self::Encoded(Encoding::Deflate),
+            _ => Self::Opaque,
+        }
+    }
+}
+
+/// A parameter of a content type, without its quotes.
+fn parameter(content_type: &str, name: &str) -> Option<String> {
+    let value = content_type.split(';').skip(1).find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then_some(value)
+    })?;
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_content_type_gives_the_form() {
+        for (content_type, media) in [
+            ("application/json", Media::Json),
+            ("Application/JSON; charset=UTF-8", Media::Json),
+            ("application/problem+json", Media::Json),
+            ("text/json", Media::Json),
+            ("application/x-json", Media::Json),
+            ("application/x-amz-json-1.1", Media::Unknown),
+            ("application/json; charset=\"UTF-16LE\"", Media::Opaque),
+            ("text/plain; charset=utf-32", Media::Opaque),
+            ("application/x-ndjson", Media::JsonLines),
+            ("application/json-seq", Media::JsonLines),
+            ("text/event-stream;charset=utf-8", Media::Events),
+            ("application/x-www-form-urlencoded", Media::Form),
+            (
+                "multipart/form-data; Boundary=\"a b\"",
+                Media::Multipart("a b".into()),
+            ),
+            ("multipart/form-data", Media::Opaque),
+            ("application/grpc", Media::Grpc),
+            ("application/grpc+proto", Media::Grpc),
+            ("application/grpc-web", Media::Grpc),
+            ("application/grpc-web-text", Media::Opaque),
+            ("application/grpc+json", Media::Opaque),
+            ("text/html", Media::Unknown),
+            ("image/png", Media::Unknown),
+            ("", Media::Unknown),
+        ] {
+            assert_eq!(Media::of(Some(content_type)), media, "{content_type}");
+        }
+        assert_eq!(Media::of(None), Media::Unknown);
+    }
+
+    #[test]
+    fn the_content_encoding_gives_the_layer() {
+        for (encoding, layer) in [
+            ("", Layer::None),
+            ("Identity", Layer::None),
+            ("gzip", Layer::Encoded(Encoding::Gzip)),
+            (" X-GZIP ", Layer::Encoded(Encoding::Gzip)),
+            ("deflate", Layer::Encoded(Encoding::Deflate)),
+            ("br", Layer::Opaque),
+            ("zstd", Layer::Opaque),
+            ("gzip, br", Layer::Opaque),
+            ("whatever", Layer::Opaque),
+        ] {
+            assert_eq!(Layer::of(Some(encoding)), layer, "{encoding}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Where a text that is cut off may hold the beginning of a secret whose rest is missing. Nobody can
+//! tell whether `4111 1111 11` or `alice@exa` would have matched, so what may have is left out.
+
+use memchr::memmem;
+
+use super::{Pattern, iban, phone, slice, token};
+
+/// Most bytes of an unbroken word that are left out.
+const MAX_WORD_BYTES: usize = 4096;
+/// Longest written form of a number: 34 characters and the spaces between them, and some more.
+const MAX_NUMBER_BYTES: usize = 80;
+
+/// Where the doubtful end of the text begins.
+pub(in crate::redact) fn tail<'p>(
+    patterns: impl Iterator<Item = &'p Pattern>,
+    text: &[u8],
+) -> usize {
+    let length = text.len();
+    let start = word(text)
+        .min(web_token(text))
+        .min(digits(text))
+        .min(account(text));
+    patterns
+        .filter_map(Pattern::longest)
+        .filter(|longest| *longest <= MAX_WORD_BYTES)
+        .map(|longest| length.saturating_sub(longest - 1))
+        .fold(start, usize::min)
+}
+
+/// The last word, up to its bound.
+fn word(text: &[u8]) -> usize {
+    let space = |byte: &u8| byte.is_ascii_whitespace();
+    let start = text.iter().rposition(space).map_or(0, |space| space + 1);
+    start.max(text.len().saturating_sub(MAX_WORD_BYTES))
+}
+
+/// The beginning of a JSON web token, however long.
+fn web_token(text: &[u8]) -> usize {
+    let part = |byte: &&u8| token::is_base64url(**byte) || **byte == b'.';
+    let run = text.iter().rev().take_while(part).count();
+    let start = text.len() - run;
+    memmem::find(slice(text, start..text.len()), token::JWT_START)
+        .map_or(text.len(), |found| start + found)
+}
+
+/// Digits in groups: a card or a telephone number.
+fn digits(text: &[u8]) -> usize {
+    let part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'+' || phone::is_mark(**byte);
+    let run = text.iter().rev().take_while(part).count();
+    text.len() - run.min(MAX_NUMBER_BYTES)
+}
+
+/// Groups of letters and digits of which the first is a country and two check digits.
+fn account(text: &[u8]) -> usize {
+    let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b' ' | b'-');
+    let run = text.iter().rev().take_while(part).count();
+    let start = text.len() - run.min(MAX_NUMBER_BYTES);
+    (start..text.len())
+        .find(|start| iban::begins(text, *start))
+        .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::pattern::Own;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn kept(text: &str) -> &str {
+        &text[..tail(std::iter::empty(), text.as_bytes())]
+    }
+
+    #[test]
+    fn what_may_be_a_beginning_is_left_out() {
+        for (text, expected) in [
+            ("write to alice@exa", "write to "),
+            ("the card 4111 1111 11", "the card"),
+            ("the card 4111-1111 ", "the card"),
+            ("call +49 (170) 12", "call"),
+            ("pay DE89 3704 0044 0", "pay "),
+            ("pay GB29 NWBK 60", "pay "),
+            ("Bearer abc", "Bearer "),
+            ("some words ", "some words"),
+            ("some words", "some "),
+            ("", ""),
+        ] {
+            assert_eq!(kept(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_left_out_up_to_its_bound_unless_it_is_a_token() {
+        let long = "x".repeat(MAX_WORD_BYTES + 10);
+        assert_eq!(kept(&long).len(), 10);
+        let token = format!("a eyJ{long}.b{long}");
+        assert_eq!(kept(&token), "a ");
+        let digits = "1 ".repeat(500);
+        assert_eq!(kept(&digits).len(), digits.len() - MAX_NUMBER_BYTES);
+    }
+
+    #[test]
+    fn a_regular_expression_with_spaces_counts_with_its_length() {
+        let own = Pattern::own("order", Own::compile("ORD [0-9]{8}").unwrap());
+        let text = b"my order ORD 1234567";
+        assert!(tail([&own].into_iter(), text) <= 9);
+    }
+}

@@ -1,0 +1,208 @@
+//! One search through some bytes: what it looks for, what it has replaced, what it counted.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::coding::{Coding, Decoded};
+use super::edit::Edit;
+use super::pattern::tail;
+use super::{Counts, HashKey, Redaction, With};
+
+/// What stands for a value if hashes are wanted and there is no key.
+const WITHOUT_KEY: &str = "[REDACTED]";
+
+/// A search under way.
+#[derive(Debug)]
+pub(super) struct Search<'r, 'b> {
+    pub(super) redaction: &'r Redaction,
+    key: Option<&'r HashKey>,
+    counts: &'r mut Counts,
+    pub(super) edit: Edit<'b>,
+    /// The bytes are only the beginning of what was sent.
+    pub(super) open_end: bool,
+    /// Something was left out without a replacement.
+    pub(super) cut: bool,
+    found: Vec<Found>,
+}
+
+/// A match, by the number of its pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    range: Range<usize>,
+    pattern: usize,
+}
+
+impl<'r, 'b> Search<'r, 'b> {
+    pub(super) const fn new(
+        redaction: &'r Redaction,
+        key: Option<&'r HashKey>,
+        counts: &'r mut Counts,
+        edit: Edit<'b>,
+    ) -> Self {
+        Self {
+            redaction,
+            key,
+            counts,
+            edit,
+            open_end: false,
+            cut: false,
+            found: Vec::new(),
+        }
+    }
+
+    /// Whether what is at the end of this range may go on behind the end of the bytes.
+    pub(super) const fn may_go_on(&self, end: usize) -> bool {
+        self.open_end && end == self.edit.input().len()
+    }
+
+    /// Searches text by the patterns, and leaves out what may be the beginning of a match.
+    pub(super) fn text(&mut self, range: Range<usize>, coding: Coding) {
+        if self.redaction.patterns.is_empty() || range.is_empty() {
+            return;
+        }
+        let written = self.edit.slice(range.clone());
+        self.find(written, coding);
+        let tail = if self.may_go_on(range.end) {
+            range.start + self.tail(written, coding)
+        } else {
+            range.end
+        };
+        let mut done = range.start;
+        for found in std::mem::take(&mut self.found) {
+            let start = range.start + found.range.start;
+            let end = range.start + found.range.end;
+            if start >= tail {
+                break;
+            }
+            let value = coding.decode(self.edit.slice(start..end));
+            let with = self.replacement(&value);
+            self.edit.replace(start..end, with.as_bytes());
+            self.count_pattern(found.pattern);
+            done = end;
+        }
+        if tail < range.end {
+            self.leave_out(tail.max(done)..range.end);
+        }
+    }
+
+    /// The first pattern that matches somewhere in plain text.
+    pub(super) fn first_match(&mut self, written: &[u8]) -> Option<usize> {
+        self.find(written, Coding::Plain);
+        let first = self.found.first().map(|found| found.pattern);
+        self.found.clear();
+        first
+    }
+
+    /// Where the patterns match in plain text, in order and apart from each other.
+    pub(super) fn matches(&mut self, written: &[u8]) -> Vec<(Range<usize>, usize)> {
+        self.find(written, Coding::Plain);
+        let apart = |found: Found| (found.range, found.pattern);
+        self.found.drain(..).map(apart).collect()
+    }
+
+    /// Replaces a value as a whole.
+    pub(super) fn value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
+        let with = self.replacement(value);
+        self.edit.replace(range, with.as_bytes());
+        self.counts.add(rule);
+    }
+
+    /// Replaces a value of a JSON document as a whole: by a string.
+    pub(super) fn json_value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
+        let with = format!("\"{}\"", self.replacement(value));
+        self.edit.replace(range, with.as_bytes());
+        self.counts.add(rule);
+    }
+
+    /// Leaves something out for good.
+    pub(super) fn leave_out(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.edit.replace(range, b"");
+            self.cut = true;
+        }
+    }
+
+    pub(super) fn count_pattern(&mut self, number: usize) {
+        if let Some(pattern) = self.redaction.patterns.get(number) {
+            self.counts.add(&pattern.name);
+        }
+    }
+
+    fn replacement(&self, value: &[u8]) -> String {
+        match (&self.redaction.with, self.key) {
+            (With::Text(text), _) => text.as_ref().to_owned(),
+            (With::Hash, Some(key)) => key.replacement(value),
+            (With::Hash, None) => WITHOUT_KEY.to_owned(),
+        }
+    }
+
+    /// Finds all matches, sorts them and joins those that overlap.
+    fn find(&mut self, written: &[u8], coding: Coding) {
+        self.found.clear();
+        if coding.is_needed(written) {
+            self.find_decoded(written, coding);
+            if coding == Coding::Form && written.contains(&b'+') {
+                // A plus may also have been meant as one, as in +49 170 or in a+b@example.com.
+                self.find_decoded(written, Coding::Percent);
+            }
+        } else {
+            let found = &mut self.found;
+            for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
+                shape.find(written, &mut |range| {
+                    let range = whole_characters(written, range);
+                    found.push(Found { range, pattern });
+                });
+            }
+        }
+        join(&mut self.found);
+    }
+
+    fn find_decoded(&mut self, written: &[u8], coding: Coding) {
+        let decoded = Decoded::new(coding, written);
+        let found = &mut self.found;
+        for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
+            shape.find(decoded.text(), &mut |range| {
+                let range = whole_characters(decoded.text(), range);
+                let range = decoded.written(range, written.len());
+                found.push(Found { range, pattern });
+            });
+        }
+    }
+
+    fn tail(&self, written: &[u8], coding: Coding) -> usize {
+        let patterns = self.redaction.patterns.iter();
+        if !coding.is_needed(written) {
+            return tail(patterns, written);
+        }
+        let decoded = Decoded::new(coding, written);
+        let tail = tail(patterns, decoded.text());
+        decoded.written(tail..tail, written.len()).start
+    }
+}
+
+/// Joins matches that overlap: the first gives its name to all of it.
+fn join(found: &mut Vec<Found>) {
+    found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
+    found.dedup_by(|next, kept| {
+        let overlap = next.range.start < kept.range.end;
+        if overlap {
+            kept.range.end = kept.range.end.max(next.range.end);
+        }
+        overlap
+    });
+}
+
+/// The range grown so that it splits no character, if the text is UTF-8.
+fn whole_characters(text: &[u8], range: Range<usize>) -> Range<usize> {
+    const MOST_CONTINUATIONS: usize = 3;
+    let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let mut start = range.start;
+    let mut end = range.end;
+    while inside(start) && start > range.start.saturating_sub(MOST_CONTINUATIONS) {
+        start -= 1;
+    }
+    while inside(end) && end < range.end + MOST_CONTINUATIONS {
+        end += 1;
+    }
+    start..end
+}
