@@ -1,6 +1,11 @@
 //! Mutated bodies thrown at the JSON scanner and at the redactor for `DOSSIER_FUZZ_SECONDS` (2 if
 //! absent): no panic, no more output than the bound, no more work than a token for each byte.
 #![cfg(not(target_arch = "wasm32"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests may fail"
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

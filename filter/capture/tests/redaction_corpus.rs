@@ -1,6 +1,7 @@
 //! Bodies with planted secrets, in every form that a body comes in: none of the secrets may be left,
 //! and nothing else may change. Then the same as properties.
 #![cfg(not(target_arch = "wasm32"))]
+#![expect(clippy::unwrap_used, reason = "tests may fail")]
 
 use dossier_capture::config::redact::parse;
 use dossier_capture::redact::{Body, Counts, Redaction, Searched};
@@ -86,14 +87,14 @@ fn search(redaction: &Redaction, kind: &str, encoding: &str, bytes: &[u8], cut: 
 
 /// Every character as `\u0000`, beyond the first plane as a pair.
 fn escaped(text: &str) -> String {
-    text.encode_utf16()
-        .map(|unit| format!("\\u{unit:04X}"))
-        .collect()
+    let unit = |unit| format!("\\u{unit:04X}");
+    text.encode_utf16().map(unit).collect::<Vec<_>>().concat()
 }
 
 /// Every byte as `%00`.
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    let byte = |byte| format!("%{byte:02x}");
+    text.bytes().map(byte).collect::<Vec<_>>().concat()
 }
 
 /// What readers with other eyes may see.
