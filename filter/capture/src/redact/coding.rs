@@ -4,7 +4,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memrchr;
+
 use crate::json::{Piece, pieces};
+
+/// Length of `\u0040`, the longest of JSON's.
+const JSON_ESCAPE_BYTES: usize = 6;
+/// Length of `%40`.
+const PERCENT_ESCAPE_BYTES: usize = 3;
 
 /// How some bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,20 @@ impl Coding {
             Self::Json => written.contains(&b'\\'),
             Self::Percent => written.contains(&b'%'),
             Self::Form => written.iter().any(|byte| matches!(byte, b'%' | b'+')),
+        }
+    }
+
+    /// Bytes that are cut off, without the part of an escape at their end: it would read as letters
+    /// and digits of its own.
+    pub(super) fn without_cut_escape(self, written: &[u8]) -> &[u8] {
+        let (mark, length) = match self {
+            Self::Plain => return written,
+            Self::Json => (b'\\', JSON_ESCAPE_BYTES),
+            Self::Percent | Self::Form => (b'%', PERCENT_ESCAPE_BYTES),
+        };
+        match memrchr(mark, written) {
+            Some(at) if written.len() - at < length => written.get(..at).unwrap_or(written),
+            _ => written,
         }
     }
 
@@ -144,7 +165,7 @@ impl Decoded {
                 at += plain;
             } else if let Some(byte) = percent_escape(rest) {
                 self.escape(at, &[byte]);
-                at += 3;
+                at += PERCENT_ESCAPE_BYTES;
             } else {
                 let plus = rest.first() == Some(&b'+');
                 self.plain(at, if plus { b" " } else { b"%" });
@@ -177,6 +198,22 @@ mod tests {
             (Coding::Form, "100%+%zz%4", "100% %zz%4"),
         ] {
             assert_eq!(&*coding.decode(written.as_bytes()), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn part_of_an_escape_at_a_cut_is_no_text() {
+        for (coding, written, whole) in [
+            (Coding::Json, r"4111 \u00", "4111 "),
+            (Coding::Json, "4111\\", "4111"),
+            (Coding::Json, r"\u00411234", r"\u00411234"),
+            (Coding::Form, "41+%2", "41+"),
+            (Coding::Percent, "41%", "41"),
+            (Coding::Percent, "41%20", "41%20"),
+            (Coding::Plain, r"\u00", r"\u00"),
+        ] {
+            let left = coding.without_cut_escape(written.as_bytes());
+            assert_eq!(left, whole.as_bytes(), "{written}");
         }
     }
 

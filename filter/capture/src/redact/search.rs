@@ -171,6 +171,7 @@ impl<'r, 'b> Search<'r, 'b> {
 
     fn tail(&self, written: &[u8], coding: Coding) -> usize {
         let patterns = self.redaction.patterns.iter();
+        let written = coding.without_cut_escape(written);
         if !coding.is_needed(written) {
             return tail(patterns, written);
         }

@@ -1,0 +1,434 @@
+//! Bodies with planted secrets, in every form that a body comes in: none of the secrets may be left,
+//! and nothing else may change. Then the same as properties.
+#![cfg(not(target_arch = "wasm32"))]
+#![expect(clippy::unwrap_used, reason = "tests may fail")]
+
+use dossier_capture::config::redact::parse;
+use dossier_capture::redact::{Body, Counts, Redaction, Searched};
+use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const GONE: &str = "[GONE]";
+/// A planted value that only its place gives away.
+const PASSWORD: &str = "Zq9~hunter2~Zq9";
+/// Planted values that a pattern gives away. Behind a `Bearer`, only the token is one.
+const PATTERNED: [(&str, &str); 8] = [
+    ("", "alice.q@example.com"),
+    ("", "4111 1111 1111 1111"),
+    ("", "5555555555554444"),
+    ("Bearer ", "mF_9.B5f-4.1JqM"),
+    ("", "AKIAIOSFODNN7EXAMPLE"),
+    ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI5OSJ9.dozjgNryP4J3jVmN"),
+    ("", "GB29 NWBK 6016 1331 9268 19"),
+    ("", "+49 170 555 7788"),
+];
+/// No so long piece of a planted value may be left of a body that is cut off.
+const PIECE_BYTES: usize = 6;
+const MOST: usize = 1 << 20;
+
+/// A body, what must be left of it, and what must not.
+#[derive(Debug, Clone, Default)]
+struct Planted {
+    kind: &'static str,
+    text: String,
+    left: String,
+    secrets: Vec<String>,
+}
+
+impl Planted {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            ..Self::default()
+        }
+    }
+
+    fn keep(mut self, text: &str) -> Self {
+        self.text += text;
+        self.left += text;
+        self
+    }
+
+    fn gone(mut self, written: &str, left: &str, secret: &str) -> Self {
+        self.text += written;
+        self.left += left;
+        self.secrets.push(secret.to_owned());
+        self
+    }
+
+    fn around(mut self, before: &str, behind: &str) -> Self {
+        self.text = format!("{before}{}{behind}", self.text);
+        self.left = format!("{before}{}{behind}", self.left);
+        self
+    }
+}
+
+fn redaction() -> Redaction {
+    let keys = json!({
+        "json": ["$..password"],
+        "query": ["token"],
+        "patterns": ["email", "credit_card", "bearer_token", "aws_key", "jwt", "iban", "phone"],
+        "with": GONE,
+    });
+    parse(&keys, "redact").unwrap().unwrap()
+}
+
+fn search(redaction: &Redaction, kind: &str, encoding: &str, bytes: &[u8], cut: bool) -> Searched {
+    let body = Body {
+        bytes: bytes.to_vec(),
+        content_type: Some(kind),
+        content_encoding: Some(encoding),
+        truncated: cut,
+        most: MOST,
+    };
+    redaction.body(body, None, &mut Counts::default())
+}
+
+/// Every character as `\u0000`, beyond the first plane as a pair.
+fn escaped(text: &str) -> String {
+    let unit = |unit| format!("\\u{unit:04X}");
+    text.encode_utf16().map(unit).collect::<Vec<_>>().concat()
+}
+
+/// Every byte as `%00`.
+fn percent(text: &str) -> String {
+    let byte = |byte| format!("%{byte:02x}");
+    text.bytes().map(byte).collect::<Vec<_>>().concat()
+}
+
+/// What readers with other eyes may see.
+fn readings(bytes: &[u8]) -> [String; 3] {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let mut unescaped = String::new();
+    let mut rest = &text[..];
+    while let Some(at) = rest.find("\\u") {
+        unescaped += &rest[..at];
+        let unit = rest.get(at + 2..at + 6);
+        let unit = unit.and_then(|unit| u32::from_str_radix(unit, 16).ok());
+        match unit.and_then(char::from_u32) {
+            Some(character) => {
+                unescaped.push(character);
+                rest = &rest[at + 6..];
+            }
+            None => rest = &rest[at + 2..],
+        }
+    }
+    unescaped += rest;
+    let mut decoded = String::new();
+    let mut rest = &text[..];
+    while let Some(at) = rest.find('%') {
+        decoded += &rest[..at];
+        let byte = rest.get(at + 1..at + 3);
+        match byte.and_then(|byte| u8::from_str_radix(byte, 16).ok()) {
+            Some(byte) => {
+                decoded.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None => rest = &rest[at + 1..],
+        }
+    }
+    decoded += rest;
+    [text, unescaped, decoded]
+}
+
+/// Ways to nest an object's members.
+fn nestings() -> Vec<(String, String)> {
+    let mut nestings: Vec<(String, String)> = [
+        ("{", "}"),
+        ("{\"a\": 1, ", ", \"z\": [true, null]}"),
+        ("{\"a\":{\"b\":{", "}}}"),
+        ("[[{", "}]]"),
+        ("{\"list\":[1,{\"x\":null},{", "},\"y\"],\"n\":-2.5e3}"),
+        ("{\n\t\"o\" : {\r\n ", "\n} }\n"),
+        ("\u{feff}{\"größe\":\"\\\"\\\\\",", "}"),
+    ]
+    .map(|(before, behind)| (before.to_owned(), behind.to_owned()))
+    .into();
+    nestings.push((
+        "{\"d\":[".repeat(30) + "{",
+        "}".to_owned() + &"]}".repeat(30),
+    ));
+    nestings
+}
+
+/// Members whose value goes because of its key.
+fn named_members() -> Vec<Planted> {
+    let json = || Planted::new("application/json");
+    let gone = &format!("\"{GONE}\"");
+    let mut members = Vec::new();
+    for key in ["password", "\\u0070assword", &escaped("password")] {
+        let quoted = format!("\"{key}\": ");
+        for value in [
+            format!("\"{PASSWORD}\""),
+            format!("\"{}\"", escaped(PASSWORD)),
+            format!("[1, \"{PASSWORD}\", {{}}]"),
+            format!("{{\"x\": {{\"password\": \"{PASSWORD}\"}}}}"),
+        ] {
+            members.push(json().keep(&quoted).gone(&value, gone, PASSWORD));
+        }
+        members.push(json().keep(&quoted).gone("90817263", gone, "90817263"));
+        members.push(
+            json()
+                .keep(&quoted)
+                .gone("\"first~secret\"", gone, "first~secret")
+                .keep(", \"b\": 1, \"password\":")
+                .gone(&format!("\"{PASSWORD}\""), gone, PASSWORD),
+        );
+    }
+    members
+}
+
+/// Members whose value goes because of what it looks like.
+fn patterned_members() -> Vec<Planted> {
+    let json = || Planted::new("application/json");
+    let mut members = Vec::new();
+    for (before, secret) in PATTERNED {
+        let before = format!("\"note\": \"see: {before}");
+        members.push(json().keep(&before).gone(secret, GONE, secret).keep(" .\""));
+        members.push(
+            json()
+                .keep(&before)
+                .gone(&escaped(secret), GONE, secret)
+                .keep("\\n\""),
+        );
+    }
+    members.push(
+        json()
+            .keep("\"")
+            .gone("bob.q@example.org", GONE, "bob.q@example.org")
+            .keep("\": 1"),
+    );
+    members.push(json().keep("\"card\": ").gone(
+        "5555555555554444",
+        &format!("\"{GONE}\""),
+        "5555555555554444",
+    ));
+    members
+}
+
+fn json_bodies() -> Vec<Planted> {
+    let members = [named_members(), patterned_members()].concat();
+    let nested = |(before, behind): (String, String)| {
+        let around = move |member: &Planted| member.clone().around(&before, &behind);
+        members.iter().map(around).collect::<Vec<_>>()
+    };
+    nestings().into_iter().flat_map(nested).collect()
+}
+
+/// Bodies that are not JSON, or JSON in pieces.
+fn other_bodies() -> Vec<Planted> {
+    let mut bodies = Vec::new();
+    for (before, secret) in PATTERNED {
+        for kind in ["text/plain", "text/html; charset=utf-8", "application/xml"] {
+            let text = Planted::new(kind).keep(&format!("<p>Dear x, {before}"));
+            bodies.push(text.gone(secret, GONE, secret).keep(" .</p>\nend"));
+        }
+        let form = Planted::new("application/x-www-form-urlencoded").keep("a=1&b=");
+        let form = form
+            .keep(&percent(before))
+            .gone(&percent(secret), GONE, secret);
+        bodies.push(form.keep("&c=%41+d"));
+        let events = Planted::new("text/event-stream").keep(": hello\nevent: x\ndata: ");
+        let events = events.keep(before).gone(secret, GONE, secret);
+        bodies.push(events.keep("\n\ndata: [DONE]\n\n"));
+        let part = "--B\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\n";
+        let parts = Planted::new("multipart/form-data; boundary=B").keep(part);
+        let parts = parts.keep(before).gone(secret, GONE, secret);
+        bodies.push(parts.keep("\r\n--B--\r\n"));
+    }
+    for member in [named_members(), patterned_members()].concat() {
+        let line = member.around("{", "}");
+        let mut lines = line.clone().around("{\"a\":1}\n", "\n{\"b\":2}\n");
+        lines.kind = "application/x-ndjson";
+        bodies.push(lines);
+        let mut events = line.around("data: {\"a\":1}\n\nid: 7\ndata: ", "\n\ndata: [DONE]\n\n");
+        events.kind = "text/event-stream";
+        bodies.push(events);
+    }
+    for name in ["token", "TOKEN", &percent("token")] {
+        let form = Planted::new("application/x-www-form-urlencoded").keep(&format!("a=1&{name}="));
+        bodies.push(form.clone().gone(PASSWORD, GONE, PASSWORD).keep("&b=2"));
+        bodies.push(form.gone(&percent(PASSWORD), GONE, PASSWORD).keep("&b=2"));
+    }
+    let part = "--B\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n";
+    let parts = Planted::new("multipart/form-data; boundary=\"B\"").keep(part);
+    bodies.push(parts.gone(PASSWORD, GONE, PASSWORD).keep("\r\n--B--\r\n"));
+    bodies
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut member = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    member.extend(compress_to_vec(plain, 6));
+    member.extend([0; 8]);
+    member
+}
+
+#[test]
+fn no_secret_is_left_and_nothing_else_changes() {
+    let redaction = redaction();
+    let bodies = [json_bodies(), other_bodies()].concat();
+    assert!(bodies.len() >= 200, "{}", bodies.len());
+    for body in &bodies {
+        let plain = body.text.as_bytes();
+        for (encoding, bytes) in [
+            ("", plain.to_vec()),
+            ("gzip", gzip(plain)),
+            ("deflate", compress_to_vec_zlib(plain, 6)),
+            ("deflate", compress_to_vec(plain, 6)),
+        ] {
+            let searched = search(&redaction, body.kind, encoding, &bytes, false);
+            let left = String::from_utf8(searched.bytes).unwrap();
+            assert_eq!(left, body.left, "{encoding} {}", body.text);
+            assert!(!searched.truncated && searched.missing.is_none());
+            assert_eq!(searched.decoded, !encoding.is_empty());
+        }
+        for secret in &body.secrets {
+            assert!(!body.left.contains(secret), "the corpus is wrong: {body:?}");
+        }
+    }
+}
+
+/// Asserts that no piece of a planted value is left, however it may be read.
+fn assert_no_piece(body: &Planted, left: &[u8], cut: usize) {
+    for reading in readings(left) {
+        for secret in &body.secrets {
+            let pieces = secret.as_bytes().windows(PIECE_BYTES.min(secret.len()));
+            for piece in pieces {
+                let piece = std::str::from_utf8(piece).unwrap();
+                assert!(
+                    !reading.contains(piece),
+                    "{piece} is left of {} cut at {cut}: {reading}",
+                    body.text
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_piece_of_a_secret_is_left_wherever_the_body_is_cut() {
+    let redaction = redaction();
+    for body in [json_bodies(), other_bodies()].concat() {
+        for cut in 1..body.text.len() {
+            let begun = &body.text.as_bytes()[..cut];
+            let searched = search(&redaction, body.kind, "", begun, true);
+            assert!(searched.truncated);
+            assert_no_piece(&body, &searched.bytes, cut);
+            // As far as something is left, it is what the whole body leaves.
+            let ends = [&b"\""[..], b""];
+            let same = ends.iter().any(|end| {
+                let left = searched.bytes.strip_suffix(*end);
+                left.is_some_and(|left| body.left.as_bytes().starts_with(left))
+            });
+            let event = body.kind == "text/event-stream";
+            assert!(same || event, "{} cut at {cut}", body.text);
+        }
+    }
+}
+
+#[test]
+fn no_piece_of_a_secret_is_left_wherever_the_encoded_body_is_cut() {
+    let redaction = redaction();
+    for body in json_bodies().into_iter().step_by(7) {
+        let encoded = gzip(body.text.as_bytes());
+        for cut in 1..encoded.len() - 8 {
+            let searched = search(&redaction, body.kind, "gzip", &encoded[..cut], true);
+            assert!(searched.truncated && searched.decoded);
+            assert_no_piece(&body, &searched.bytes, cut);
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        "[a-z]{1,3}@[a-z]{1,3}\\.[a-z]{2}",
+        "\\+[1-9][0-9]{6,16}",
+        "[0-9]{3} [0-9 -]{8,16}",
+        "ORD-[0-9]{6,9}é?",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 6, |inner| {
+        let key = prop_oneof!["[a-c]", any::<String>(), "[a-z]{2}@[a-z]{2}\\.[a-z]{2}"];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_redaction() -> impl Strategy<Value = Redaction> {
+    let step = prop_oneof![
+        Just(".a"),
+        Just("..b"),
+        Just("['c']"),
+        Just("[0]"),
+        Just("[*]"),
+        Just(".*"),
+        Just("..[1]"),
+    ];
+    let path = prop::collection::vec(step, 1..4).prop_map(|steps| format!("${}", steps.concat()));
+    let pattern = prop_oneof![
+        Just(json!("email")),
+        Just(json!("phone")),
+        Just(json!("credit_card")),
+        Just(json!({"name": "order", "regex": "ORD-[0-9]{8}."})),
+        Just(json!({"name": "digits", "regex": "[0-9]+"})),
+    ];
+    let paths = prop::collection::vec(path, 0..4);
+    let patterns = prop::collection::vec(pattern, 0..4);
+    (paths, patterns).prop_filter_map("something to redact", |(json, patterns)| {
+        parse(&json!({"json": json, "patterns": patterns}), "redact").unwrap()
+    })
+}
+
+proptest! {
+    #[test]
+    fn valid_json_stays_valid(value in any_json(), redaction in any_redaction(), pretty: bool) {
+        let text = if pretty { format!("{value:#}") } else { value.to_string() };
+        let searched = search(&redaction, "application/json", "", text.as_bytes(), false);
+        prop_assert!(!searched.truncated);
+        prop_assert!(serde_json::from_slice::<Value>(&searched.bytes).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_match_is_the_same(value in any_json(), pretty: bool) {
+        let text = if pretty { format!("{value:#}") } else { value.to_string() };
+        let keys = json!({
+            "json": ["$..nowhere", "$['no where']"],
+            "patterns": ["aws_key", {"name": "none", "regex": "NOWHERE[0-9]+"}],
+        });
+        let redaction = parse(&keys, "redact").unwrap().unwrap();
+        let searched = search(&redaction, "application/json", "", text.as_bytes(), false);
+        prop_assert_eq!(String::from_utf8(searched.bytes).unwrap(), text);
+        prop_assert!(!searched.truncated);
+    }
+
+    #[test]
+    fn any_bytes_are_survived_within_the_bound(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\":,\\u0@.\n&=%+d1"[..])], 0..400),
+        kind in prop::sample::select(vec![
+            "application/json", "application/x-ndjson", "text/event-stream", "text/plain", "",
+            "application/x-www-form-urlencoded", "multipart/form-data; boundary=\"", "application/grpc",
+        ]),
+        encoding in prop::sample::select(vec!["", "gzip", "deflate"]),
+        redaction in any_redaction(),
+        cut: bool,
+    ) {
+        let searched = search(&redaction, kind, encoding, &bytes, cut);
+        prop_assert!(searched.bytes.len() <= MOST.max(bytes.len()) + (64 << 10));
+        let text = String::from_utf8_lossy(&bytes);
+        let mut counts = Counts::default();
+        let bound = text.len() + (8 << 10);
+        prop_assert!(redaction.query(&text, None, &mut counts).len() <= bound);
+        prop_assert!(redaction.text(&text, None, &mut counts).len() <= bound);
+    }
+}
