@@ -19,14 +19,20 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 /// The filter sets its gauges every fifth of a second, so what it just took shows only then.
 const GAUGE_LAG: Duration = Duration::from_millis(600);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// As many filter VMs as this: enough that they must work side by side.
-const WORKERS: &str = "2";
+/// As many filter VMs as this, unless said otherwise: enough that they must work side by side.
+pub const WORKERS: u16 = 2;
+/// How long Envoy lets old connections live after a change, unless said otherwise: its own default.
+pub const DRAIN_TIME: Duration = Duration::from_mins(10);
 
 /// What an Envoy is started with.
 #[derive(Debug)]
 pub struct EnvoyPlan {
     /// The configuration, complete.
     pub bootstrap: Bootstrap,
+    /// Worker threads, each with a filter VM.
+    pub workers: u16,
+    /// How long connections of a listener that has changed may live on.
+    pub drain_time: Duration,
     /// Where the configuration and other small files are written to.
     pub folder: PathBuf,
     /// Where the log goes.
@@ -147,7 +153,8 @@ fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessErr
         .arg(configuration)
         .arg("--admin-address-path")
         .arg(admin_file)
-        .args(["--concurrency", WORKERS])
+        .args(["--concurrency", &plan.workers.to_string()])
+        .args(["--drain-time-s", &plan.drain_time.as_secs().to_string()])
         // Hot restart would make Envoys on one machine fight over shared memory.
         .arg("--disable-hot-restart")
         .args(["--log-level", "info"])

@@ -20,5 +20,6 @@ mod ingest;
 mod isolation;
 mod query;
 mod sessions;
+mod streams;
 mod support;
 mod what_is_recorded;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use dossier_tests::envoy::Envoy;
 use dossier_tests::producer::{Sample, batch};
-use dossier_tests::stack::{Backend, Stack};
+use dossier_tests::stack::Backend;
 use dossier_tests::{HarnessError, wait};
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,9 +13,9 @@ use uuid::Uuid;
 pub const SOON: Duration = Duration::from_mins(1);
 
 /// Waits until the filter has recorded exactly so many halves and all of them are acknowledged.
-pub async fn wait_for_records(stack: &Stack, records: u64) {
+pub async fn wait_for_records(envoy: &Envoy, records: u64) {
     let waited = wait::until("the filter to record all it should", SOON, async || {
-        let recorded = stack.envoy.stat("dossier.records_captured").await;
+        let recorded = envoy.stat("dossier.records_captured").await;
         let recorded = recorded.map_err(|error| error.to_string())?;
         if recorded >= records {
             Ok(())
@@ -23,8 +24,8 @@ pub async fn wait_for_records(stack: &Stack, records: u64) {
         }
     });
     waited.await.unwrap();
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
-    let recorded = stack.envoy.stat("dossier.records_captured").await.unwrap();
+    envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    let recorded = envoy.stat("dossier.records_captured").await.unwrap();
     assert_eq!(recorded, records, "more was recorded than should be");
 }
 
