@@ -18,6 +18,7 @@ use crate::wait;
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// The filter sets its gauges every fifth of a second, so what it just took shows only then.
 const GAUGE_LAG: Duration = Duration::from_millis(600);
+const ADMIN_LIMIT: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// As many filter VMs as this, unless said otherwise: enough that they must work side by side.
 pub const WORKERS: u16 = 2;
@@ -86,6 +87,39 @@ impl Envoy {
             .post(format!("http://{}/drain_listeners", self.admin));
         let _ = drain.timeout(limit).send().await;
         let _ = self.wait_for_empty_outbox(limit).await;
+    }
+
+    /// Has Envoy ask its clients to leave, and close its listeners at the end of the drain time.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if the admin page does not answer.
+    pub async fn drain(&self) -> Result<(), HarnessError> {
+        let url = format!("http://{}/drain_listeners?graceful", self.admin);
+        let drain = self.http.post(&url).timeout(ADMIN_LIMIT).send().await;
+        drain
+            .and_then(reqwest::Response::error_for_status)
+            .map(|_| ())
+            .map_err(HarnessError::http(format!("post to {url}")))
+    }
+
+    /// Memory of the process in RAM, in bytes.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if the system does not tell.
+    pub fn resident_bytes(&self) -> Result<u64, HarnessError> {
+        let file = format!("/proc/{}/status", self.process.id());
+        let text =
+            std::fs::read_to_string(&file).map_err(HarnessError::io(format!("read {file}")))?;
+        let kibibytes = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes
+            .map(|kibibytes| kibibytes * 1024)
+            .ok_or_else(|| HarnessError::Unexpected {
+                doing: format!("read VmRSS in {file}"),
+                answer: text,
+            })
     }
 
     /// Waits until the filter holds nothing: everything it recorded is acknowledged.
@@ -225,7 +259,7 @@ async fn text_of(http: &reqwest::Client, url: &str) -> Result<String, HarnessErr
     let doing = || format!("read {url}");
     let answer = http
         .get(url)
-        .timeout(Duration::from_secs(10))
+        .timeout(ADMIN_LIMIT)
         .send()
         .await
         .map_err(HarnessError::http(doing()))?;

@@ -7,6 +7,7 @@
 //! - [`upstream`], [`collector`], [`envoy`]: one part each.
 //! - [`bootstrap`]: the shipped Envoy configuration, bent to other addresses.
 //! - [`live`]: the filter's configuration, changed while Envoy runs.
+//! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
 //! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`grpc`],
 //!   [`inbox`].
@@ -26,6 +27,7 @@ pub mod grpc;
 pub mod inbox;
 pub mod keys;
 pub mod live;
+pub mod load;
 pub mod log;
 pub mod place;
 pub mod postgres;
