@@ -26,15 +26,9 @@ impl Bootstrap {
     /// # Errors
     /// [`HarnessError`] if it cannot be read or is no YAML.
     pub fn read(file: &Path) -> Result<Self, HarnessError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(HarnessError::io(format!("read {}", file.display())))?;
-        let tree = serde_saphyr::from_str(&text).map_err(|error| HarnessError::Bootstrap {
-            file: file.to_owned(),
-            problem: error.to_string(),
-        })?;
         Ok(Self {
             file: file.to_owned(),
-            tree,
+            tree: read_yaml(file)?,
         })
     }
 
@@ -228,6 +222,19 @@ impl Bootstrap {
                 problem: format!("nothing at {pointer}"),
             })
     }
+}
+
+/// Reads a YAML file.
+///
+/// # Errors
+/// [`HarnessError`] if it cannot be read or is no YAML.
+pub fn read_yaml(file: &Path) -> Result<Value, HarnessError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(HarnessError::io(format!("read {}", file.display())))?;
+    serde_saphyr::from_str(&text).map_err(|error| HarnessError::Bootstrap {
+        file: file.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// The file in which `envoy/ecds.yaml` finds the filter.

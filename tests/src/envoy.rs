@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,40 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub const WORKERS: u16 = 2;
 /// How long Envoy lets old connections live after a change, unless said otherwise: its own default.
 pub const DRAIN_TIME: Duration = Duration::from_mins(10);
+
+/// Has Envoy check a configuration file, which may name other files by paths that begin in `folder`.
+/// It loads the filter and configures it too.
+///
+/// # Errors
+/// [`HarnessError::CommandFailed`] with everything that Envoy said.
+pub async fn validate(file: &Path, folder: &Path) -> Result<(), HarnessError> {
+    let mut command = Command::new(place::envoy()?);
+    command
+        .args(["--mode", "validate", "--disable-hot-restart"])
+        .args(["--log-level", "warning", "--config-path"])
+        .arg(file)
+        .env("DOSSIER_INGEST_TOKEN", "dsk_none")
+        .current_dir(folder);
+    let text = format!("{command:?}");
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(START_LIMIT, command.output())
+        .await
+        .map_err(|_| HarnessError::TimedOut {
+            what: text.clone(),
+            limit: START_LIMIT,
+            last: "still running".to_owned(),
+        })?
+        .map_err(HarnessError::io(format!("run {text}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(HarnessError::CommandFailed {
+        command: text,
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
 
 /// What an Envoy is started with.
 #[derive(Debug)]

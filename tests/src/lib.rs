@@ -11,6 +11,7 @@
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
 //! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`grpc`],
 //!   [`inbox`].
+//! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
@@ -24,6 +25,7 @@ pub mod collector;
 pub mod envoy;
 pub mod error;
 pub mod grpc;
+pub mod identity;
 pub mod inbox;
 pub mod keys;
 pub mod live;

@@ -22,6 +22,7 @@ mod live_updates;
 mod memory_budget;
 mod query;
 mod sessions;
+mod shipped_configurations;
 mod stops;
 mod streams;
 mod support;
