@@ -20,6 +20,7 @@ mod ingest;
 mod isolation;
 mod live_updates;
 mod memory_budget;
+mod metrics;
 mod query;
 mod sessions;
 mod shipped_configurations;
