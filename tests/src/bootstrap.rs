@@ -274,6 +274,16 @@ impl FilterFile {
     pub fn plugin(&mut self) -> Result<&mut Value, HarnessError> {
         self.0.at(&format!("/resources/0{PLUGIN}"))
     }
+
+    /// Gives the filter's VM an environment variable, which makes it another VM.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file holds no filter with variables.
+    pub fn set_variable(&mut self, name: &str, value: &str) -> Result<(), HarnessError> {
+        let variables = self.0.at(&format!("/resources/0{VARIABLES}"))?;
+        set(variables, "key_values", json!({name: value}));
+        Ok(())
+    }
 }
 
 const FILTER: &str = "dossier";
@@ -281,6 +291,8 @@ const CONNECTION_MANAGER: &str =
     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 /// Within a filter: its compiled code.
 const CODE: &str = "/typed_config/config/vm_config/code/local/filename";
+/// Within a filter: the environment variables of its VM.
+const VARIABLES: &str = "/typed_config/config/vm_config/environment_variables";
 /// Within a filter: its own configuration.
 const PLUGIN: &str = "/typed_config/config/configuration/value";
 

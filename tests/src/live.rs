@@ -82,4 +82,21 @@ impl Live {
             }
         }
     }
+
+    /// Has Envoy put new VMs in the place of the old.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if the file cannot be written, or holds more than the filter.
+    pub fn replace_vm(&mut self, generation: u32) -> Result<(), HarnessError> {
+        match &mut self.content {
+            Content::Filter(filter) => {
+                filter.set_variable("GENERATION", &generation.to_string())?;
+                filter.write(&self.file)
+            }
+            Content::Listeners(_) => Err(HarnessError::Unexpected {
+                doing: "replace the filter's VM".to_owned(),
+                answer: "its configuration comes with the listener".to_owned(),
+            }),
+        }
+    }
 }

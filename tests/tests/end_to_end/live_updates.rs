@@ -12,7 +12,7 @@ use dossier_tests::testing::TestStack;
 use dossier_tests::{HarnessError, place, wait};
 use serde_json::{Value, json};
 
-use crate::support::{SOON, text, wait_for_records};
+use crate::support::{SOON, expect_stored, text, unsent_records, wait_for_records};
 
 const CLIENTS: usize = 16;
 /// Configurations after the first.
@@ -22,26 +22,12 @@ const REQUESTS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_extension_discovery() {
-    let stats = Stats {
-        accepted: "extension_config_discovery.http_filter.dossier.update_success",
-        rejected: "extension_config_discovery.http_filter.dossier.update_rejected",
-    };
-    change_under_load(&stats, |plan| {
-        plan.bootstrap = Bootstrap::read(&place::envoy_file("ecds.yaml"))?;
-        let filter = FilterFile::read(&place::envoy_file("ecds/dossier.yaml"))?;
-        plan.delivery = Delivery::ByItself(filter);
-        Ok(())
-    })
-    .await;
+    change_under_load(&ECDS, discover_filter).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_listener_discovery() {
-    let stats = Stats {
-        accepted: "listener_manager.lds.update_success",
-        rejected: "listener_manager.lds.update_rejected",
-    };
-    change_under_load(&stats, |plan| {
+    change_under_load(&LDS, |plan| {
         plan.delivery = Delivery::WithListener;
         // Connections keep the configuration that they began with until they are drained.
         plan.drain_time = Duration::from_secs(2);
@@ -50,10 +36,46 @@ async fn by_listener_discovery() {
     .await;
 }
 
+/// Another `vm_config` is another VM, which knows nothing of what the old one holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_vm_fails_no_request_and_the_old_one_tells_what_it_takes_along() {
+    let mut stack = TestStack::start_with(discover_filter).await.unwrap();
+    let mut live = stack.live.take().unwrap();
+    let load = Load::start(&stack.traffic, CLIENTS);
+    for generation in 1..=3 {
+        load.go_on_for(REQUESTS, SOON).await.unwrap();
+        live.replace_vm(generation).unwrap();
+        wait_for_count(&stack, ECDS.accepted, 1 + u64::from(generation)).await;
+    }
+    load.go_on_for(REQUESTS, SOON).await.unwrap();
+    let outcome = load.stop().await;
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    wait_for_records(&stack.envoy, 2 * outcome.answered.len() as u64).await;
+    let unsent = unsent_records(&stack.envoy.process.log().text());
+    expect_stored(&stack, &outcome.answered, unsent).await;
+}
+
 /// Where Envoy counts the configurations that it has read.
 struct Stats {
     accepted: &'static str,
     rejected: &'static str,
+}
+
+const ECDS: Stats = Stats {
+    accepted: "extension_config_discovery.http_filter.dossier.update_success",
+    rejected: "extension_config_discovery.http_filter.dossier.update_rejected",
+};
+const LDS: Stats = Stats {
+    accepted: "listener_manager.lds.update_success",
+    rejected: "listener_manager.lds.update_rejected",
+};
+
+/// The shipped files.
+fn discover_filter(plan: &mut StackPlan) -> Result<(), HarnessError> {
+    plan.bootstrap = Bootstrap::read(&place::envoy_file("ecds.yaml"))?;
+    let filter = FilterFile::read(&place::envoy_file("ecds/dossier.yaml"))?;
+    plan.delivery = Delivery::ByItself(filter);
+    Ok(())
 }
 
 async fn change_under_load(

@@ -1,14 +1,12 @@
 //! Envoy stops under load. Drained first, nothing is lost; just ended, at most what was not sent yet.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dossier_tests::load::Load;
-use dossier_tests::stack::Stack;
 use dossier_tests::testing::TestStack;
 use serde_json::json;
 
-use crate::support::{SOON, text, wait_for_records};
+use crate::support::{SOON, UNSENT, expect_stored, unsent_records, wait_for_records};
 
 const CLIENTS: usize = 16;
 
@@ -49,36 +47,4 @@ async fn a_stop_without_drain_loses_at_most_what_was_not_sent() {
     assert!(unsent > 0, "under load there is always something unsent");
     // Each client may have had its answer while Envoy had not yet told the filter of its end.
     expect_stored(&stack, &outcome.answered, unsent + 2 * CLIENTS).await;
-}
-
-/// What the filter says when it ends too early, between the words before and after the number.
-const UNSENT: &str = "dossier: the VM ends with ";
-
-/// The sum over all VMs.
-fn unsent_records(log: &str) -> usize {
-    let numbers = log.split(UNSENT).skip(1);
-    numbers
-        .map(|rest| rest.split(' ').next().unwrap().parse::<usize>().unwrap())
-        .sum()
-}
-
-/// Both halves of every exchange are there, but for so many.
-async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usize) {
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
-    let entries = client.query_all(alice, &json!({})).await.unwrap();
-    let halves: BTreeSet<_> = entries
-        .iter()
-        .map(|entry| (text(entry, "path"), text(entry, "type")))
-        .collect();
-    assert_eq!(halves.len(), entries.len(), "each half once");
-    let missing = answered
-        .iter()
-        .flat_map(|path| [(path.as_str(), "request"), (path.as_str(), "response")])
-        .filter(|half| !halves.contains(half))
-        .count();
-    let sent = 2 * answered.len();
-    assert!(
-        missing <= lost_at_most,
-        "{missing} of {sent} are missing, at most {lost_at_most} may be"
-    );
 }

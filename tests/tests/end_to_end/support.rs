@@ -1,12 +1,13 @@
 //! What several subjects need.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dossier_tests::envoy::Envoy;
 use dossier_tests::producer::{Sample, batch};
-use dossier_tests::stack::Backend;
+use dossier_tests::stack::{Backend, Stack};
 use dossier_tests::{HarnessError, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// For anything that should come about on a loaded machine too.
@@ -59,4 +60,36 @@ pub fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
     entry[field]
         .as_str()
         .unwrap_or_else(|| panic!("no text {field} in {entry}"))
+}
+
+/// What the filter says when it ends too early, between the words before and after the number.
+pub const UNSENT: &str = "dossier: the VM ends with ";
+
+/// The records that the filter says it held when it ended, of all VMs.
+pub fn unsent_records(log: &str) -> usize {
+    let numbers = log.split(UNSENT).skip(1);
+    numbers
+        .map(|rest| rest.split(' ').next().unwrap().parse::<usize>().unwrap())
+        .sum()
+}
+
+/// Checks that both halves of all but so many exchanges of alice's are there, and none twice.
+pub async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usize) {
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let entries = client.query_all(alice, &json!({})).await.unwrap();
+    let halves: BTreeSet<_> = entries
+        .iter()
+        .map(|entry| (text(entry, "path"), text(entry, "type")))
+        .collect();
+    assert_eq!(halves.len(), entries.len(), "each half once");
+    let missing = answered
+        .iter()
+        .flat_map(|path| [(path.as_str(), "request"), (path.as_str(), "response")])
+        .filter(|half| !halves.contains(half))
+        .count();
+    let sent = 2 * answered.len();
+    assert!(
+        missing <= lost_at_most,
+        "{missing} of {sent} are missing, at most {lost_at_most} may be"
+    );
 }
