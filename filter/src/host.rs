@@ -91,6 +91,11 @@ struct Metrics {
 }
 
 impl Envoy {
+    /// Makes all metrics known, so that they can be watched before anything is counted.
+    pub(crate) fn define_metrics(&self) {
+        self.metrics();
+    }
+
     fn metrics(&self) -> &Metrics {
         self.metrics.get_or_init(|| Metrics {
             counters: Counter::ALL.map(|counter| define(metric::COUNTER, counter.name())),

@@ -67,6 +67,7 @@ impl RootContext for Root {
             plugin.routes(),
         );
         self.vm.host().log(Level::Info, &line);
+        self.vm.host().define_metrics();
         self.plugin = Some(plugin);
         true
     }

@@ -1,5 +1,5 @@
-//! The shipped Envoy configuration with other addresses in it: what is tested is the file that users
-//! get, not a copy.
+//! The shipped Envoy configurations with other addresses in them: what is tested is the file that
+//! users get, not a copy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,15 +26,9 @@ impl Bootstrap {
     /// # Errors
     /// [`HarnessError`] if it cannot be read or is no YAML.
     pub fn read(file: &Path) -> Result<Self, HarnessError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(HarnessError::io(format!("read {}", file.display())))?;
-        let tree = serde_saphyr::from_str(&text).map_err(|error| HarnessError::Bootstrap {
-            file: file.to_owned(),
-            problem: error.to_string(),
-        })?;
         Ok(Self {
             file: file.to_owned(),
-            tree,
+            tree: read_yaml(file)?,
         })
     }
 
@@ -56,13 +50,9 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Where the admin page is.
-    ///
-    /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file has none.
-    pub fn set_admin(&mut self, address: SocketAddr) -> Result<(), HarnessError> {
-        set_address(self.at("/admin/address")?, address);
-        Ok(())
+    /// Where the admin page is, also if the file has none.
+    pub fn set_admin(&mut self, address: SocketAddr) {
+        set(&mut self.tree, "admin", json!({"address": socket(address)}));
     }
 
     /// Where a cluster's only host is.
@@ -86,18 +76,54 @@ impl Bootstrap {
     /// [`HarnessError::Bootstrap`] if the file has no such cluster.
     pub fn cluster(&mut self, name: &str) -> Result<&mut Value, HarnessError> {
         let file = self.file.clone();
-        named(self.at("/static_resources/clusters")?, name).ok_or_else(|| HarnessError::Bootstrap {
-            file,
-            problem: format!("no cluster {name}"),
+        named(self.list("/static_resources/clusters")?, name).ok_or_else(|| {
+            HarnessError::Bootstrap {
+                file,
+                problem: format!("no cluster {name}"),
+            }
         })
+    }
+
+    /// One more cluster like the one of the recorded service, to be changed.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has no cluster to take after.
+    pub fn add_cluster(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+    ) -> Result<&mut Value, HarnessError> {
+        let mut cluster = self.cluster(UPSTREAM_CLUSTER)?.clone();
+        set(&mut cluster, "name", json!(name));
+        self.list("/static_resources/clusters")?.push(cluster);
+        self.set_cluster(name, address)?;
+        self.cluster(name)
+    }
+
+    /// What handles HTTP on the first listener, to be changed.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has no listener.
+    pub fn connection_manager(&mut self) -> Result<&mut Value, HarnessError> {
+        self.at(CONNECTION_MANAGER)
     }
 
     /// The routes, to be changed.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has none.
-    pub fn routes(&mut self) -> Result<&mut Value, HarnessError> {
-        self.at("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes")
+    pub fn routes(&mut self) -> Result<&mut Vec<Value>, HarnessError> {
+        self.list(&format!(
+            "{CONNECTION_MANAGER}/route_config/virtual_hosts/0/routes"
+        ))
+    }
+
+    /// The HTTP filters, to be changed.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has none.
+    pub fn http_filters(&mut self) -> Result<&mut Vec<Value>, HarnessError> {
+        self.list(&format!("{CONNECTION_MANAGER}/http_filters"))
     }
 
     /// The filter's compiled code.
@@ -105,7 +131,7 @@ impl Bootstrap {
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier`.
     pub fn set_wasm(&mut self, code: &Path) -> Result<(), HarnessError> {
-        *self.in_filter("/typed_config/config/vm_config/code/local/filename")? = json!(code);
+        *self.in_filter(CODE)? = json!(code);
         Ok(())
     }
 
@@ -114,7 +140,51 @@ impl Bootstrap {
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier`.
     pub fn plugin(&mut self) -> Result<&mut Value, HarnessError> {
-        self.in_filter("/typed_config/config/configuration/value")
+        self.in_filter(PLUGIN)
+    }
+
+    /// Where Envoy finds the filter, for a file that leaves it to discovery.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if this file does not.
+    pub fn discover_filter(&mut self, file: &Path) -> Result<(), HarnessError> {
+        *self.in_filter("/config_discovery/config_source/path_config_source")? = watched(file);
+        Ok(())
+    }
+
+    /// The same without listeners: Envoy finds them in a file, which [`Self::write_listeners`] makes.
+    #[must_use]
+    pub fn discover_listeners(&self, file: &Path) -> Self {
+        let mut discovering = self.clone();
+        if let Some(resources) = discovering
+            .tree
+            .get_mut("static_resources")
+            .and_then(Value::as_object_mut)
+        {
+            resources.remove("listeners");
+        }
+        let source = json!({"resource_api_version": "V3", "path_config_source": watched(file)});
+        let node = json!({"id": "example", "cluster": "example"});
+        set(&mut discovering.tree, "node", node);
+        set(
+            &mut discovering.tree,
+            "dynamic_resources",
+            json!({"lds_config": source}),
+        );
+        discovering
+    }
+
+    /// Puts the listeners into a file for discovery, in one step.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if there are none, or the file cannot be written.
+    pub fn write_listeners(&mut self, to: &Path) -> Result<(), HarnessError> {
+        let mut listeners = self.list("/static_resources/listeners")?.clone();
+        for listener in &mut listeners {
+            let kind = "type.googleapis.com/envoy.config.listener.v3.Listener";
+            set(listener, "@type", json!(kind));
+        }
+        replace(to, &json!({"resources": listeners}))
     }
 
     /// Takes the filter out: Envoy as it is without Dossier, to compare with.
@@ -122,17 +192,24 @@ impl Bootstrap {
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no HTTP filters.
     pub fn remove_filter(&mut self) -> Result<(), HarnessError> {
-        if let Some(filters) = self.at(HTTP_FILTERS)?.as_array_mut() {
-            filters.retain(|filter| filter.get("name") != Some(&json!("dossier")));
-        }
+        let filters = self.http_filters()?;
+        filters.retain(|filter| filter.get("name") != Some(&json!(FILTER)));
         Ok(())
     }
 
     fn in_filter(&mut self, pointer: &str) -> Result<&mut Value, HarnessError> {
         let file = self.file.clone();
-        let problem = format!("no HTTP filter dossier with {pointer}");
-        named(self.at(HTTP_FILTERS)?, "dossier")
+        let problem = format!("no HTTP filter {FILTER} with {pointer}");
+        named(self.http_filters()?, FILTER)
             .and_then(|filter| filter.pointer_mut(pointer))
+            .ok_or(HarnessError::Bootstrap { file, problem })
+    }
+
+    fn list(&mut self, pointer: &str) -> Result<&mut Vec<Value>, HarnessError> {
+        let file = self.file.clone();
+        let problem = format!("no list at {pointer}");
+        self.at(pointer)?
+            .as_array_mut()
             .ok_or(HarnessError::Bootstrap { file, problem })
     }
 
@@ -147,17 +224,109 @@ impl Bootstrap {
     }
 }
 
-const HTTP_FILTERS: &str =
-    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+/// Reads a YAML file.
+///
+/// # Errors
+/// [`HarnessError`] if it cannot be read or is no YAML.
+pub fn read_yaml(file: &Path) -> Result<Value, HarnessError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(HarnessError::io(format!("read {}", file.display())))?;
+    serde_saphyr::from_str(&text).map_err(|error| HarnessError::Bootstrap {
+        file: file.to_owned(),
+        problem: error.to_string(),
+    })
+}
 
-fn named<'a>(list: &'a mut Value, name: &str) -> Option<&'a mut Value> {
-    list.as_array_mut()?
-        .iter_mut()
+/// The file in which `envoy/ecds.yaml` finds the filter.
+#[derive(Debug, Clone)]
+pub struct FilterFile(Bootstrap);
+
+impl FilterFile {
+    /// Reads a YAML file.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if it cannot be read or is no YAML.
+    pub fn read(file: &Path) -> Result<Self, HarnessError> {
+        Bootstrap::read(file).map(Self)
+    }
+
+    /// Writes it as JSON, in one step.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] if the file cannot be written.
+    pub fn write(&self, to: &Path) -> Result<(), HarnessError> {
+        replace(to, &self.0.tree)
+    }
+
+    /// The filter's compiled code.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file holds no filter.
+    pub fn set_wasm(&mut self, code: &Path) -> Result<(), HarnessError> {
+        *self.0.at(&format!("/resources/0{CODE}"))? = json!(code);
+        Ok(())
+    }
+
+    /// The filter's own configuration, to be changed.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file holds no filter.
+    pub fn plugin(&mut self) -> Result<&mut Value, HarnessError> {
+        self.0.at(&format!("/resources/0{PLUGIN}"))
+    }
+
+    /// Gives the filter's VM an environment variable, which makes it another VM.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file holds no filter with variables.
+    pub fn set_variable(&mut self, name: &str, value: &str) -> Result<(), HarnessError> {
+        let variables = self.0.at(&format!("/resources/0{VARIABLES}"))?;
+        set(variables, "key_values", json!({name: value}));
+        Ok(())
+    }
+}
+
+const FILTER: &str = "dossier";
+const CONNECTION_MANAGER: &str =
+    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+/// Within a filter: its compiled code.
+const CODE: &str = "/typed_config/config/vm_config/code/local/filename";
+/// Within a filter: the environment variables of its VM.
+const VARIABLES: &str = "/typed_config/config/vm_config/environment_variables";
+/// Within a filter: its own configuration.
+const PLUGIN: &str = "/typed_config/config/configuration/value";
+
+fn named<'a>(list: &'a mut [Value], name: &str) -> Option<&'a mut Value> {
+    list.iter_mut()
         .find(|entry| entry.get("name").is_some_and(|it| it == name))
 }
 
+/// Sets a key of an object.
+pub fn set(node: &mut Value, key: &str, value: Value) {
+    if let Some(node) = node.as_object_mut() {
+        node.insert(key.to_owned(), value);
+    }
+}
+
 fn set_address(node: &mut Value, address: SocketAddr) {
-    *node = json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
+    *node = socket(address);
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
+
+/// A source that Envoy reads again when something is renamed in the file's folder.
+fn watched(file: &Path) -> Value {
+    json!({"path": file, "watched_directory": {"path": file.parent()}})
+}
+
+/// Writes a file so that whoever reads it sees the old or the new, never a part.
+fn replace(file: &Path, tree: &Value) -> Result<(), HarnessError> {
+    let next = file.with_extension("next");
+    std::fs::write(&next, format!("{tree:#}"))
+        .and_then(|()| std::fs::rename(&next, file))
+        .map_err(HarnessError::io(format!("write {}", file.display())))
 }
 
 #[cfg(test)]
@@ -170,7 +339,7 @@ mod tests {
         let mut bootstrap = Bootstrap::read(&place::example_bootstrap()).unwrap();
         let address = "127.0.0.1:4242".parse().unwrap();
         bootstrap.set_listener(address).unwrap();
-        bootstrap.set_admin(address).unwrap();
+        bootstrap.set_admin(address);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, address).unwrap();
         bootstrap.set_cluster(COLLECTOR_CLUSTER, address).unwrap();
         bootstrap.set_wasm(Path::new("/there.wasm")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,56 @@ use crate::wait;
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// The filter sets its gauges every fifth of a second, so what it just took shows only then.
 const GAUGE_LAG: Duration = Duration::from_millis(600);
+const ADMIN_LIMIT: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// As many filter VMs as this: enough that they must work side by side.
-const WORKERS: &str = "2";
+/// As many filter VMs as this, unless said otherwise: enough that they must work side by side.
+pub const WORKERS: u16 = 2;
+/// How long Envoy lets old connections live after a change, unless said otherwise: its own default.
+pub const DRAIN_TIME: Duration = Duration::from_mins(10);
+
+/// Has Envoy check a configuration file, which may name other files by paths that begin in `folder`.
+/// It loads the filter and configures it too.
+///
+/// # Errors
+/// [`HarnessError::CommandFailed`] with everything that Envoy said.
+pub async fn validate(file: &Path, folder: &Path) -> Result<(), HarnessError> {
+    let mut command = Command::new(place::envoy()?);
+    command
+        .args(["--mode", "validate", "--disable-hot-restart"])
+        .args(["--log-level", "warning", "--config-path"])
+        .arg(file)
+        .env("DOSSIER_INGEST_TOKEN", "dsk_none")
+        .current_dir(folder);
+    let text = format!("{command:?}");
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(START_LIMIT, command.output())
+        .await
+        .map_err(|_| HarnessError::TimedOut {
+            what: text.clone(),
+            limit: START_LIMIT,
+            last: "still running".to_owned(),
+        })?
+        .map_err(HarnessError::io(format!("run {text}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(HarnessError::CommandFailed {
+        command: text,
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
 
 /// What an Envoy is started with.
 #[derive(Debug)]
 pub struct EnvoyPlan {
     /// The configuration, complete.
     pub bootstrap: Bootstrap,
+    /// Worker threads, each with a filter VM.
+    pub workers: u16,
+    /// How long connections of a listener that has changed may live on.
+    pub drain_time: Duration,
     /// Where the configuration and other small files are written to.
     pub folder: PathBuf,
     /// Where the log goes.
@@ -80,6 +121,39 @@ impl Envoy {
             .post(format!("http://{}/drain_listeners", self.admin));
         let _ = drain.timeout(limit).send().await;
         let _ = self.wait_for_empty_outbox(limit).await;
+    }
+
+    /// Has Envoy ask its clients to leave, and close its listeners at the end of the drain time.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if the admin page does not answer.
+    pub async fn drain(&self) -> Result<(), HarnessError> {
+        let url = format!("http://{}/drain_listeners?graceful", self.admin);
+        let drain = self.http.post(&url).timeout(ADMIN_LIMIT).send().await;
+        drain
+            .and_then(reqwest::Response::error_for_status)
+            .map(|_| ())
+            .map_err(HarnessError::http(format!("post to {url}")))
+    }
+
+    /// Memory of the process in RAM, in bytes.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if the system does not tell.
+    pub fn resident_bytes(&self) -> Result<u64, HarnessError> {
+        let file = format!("/proc/{}/status", self.process.id());
+        let text =
+            std::fs::read_to_string(&file).map_err(HarnessError::io(format!("read {file}")))?;
+        let kibibytes = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes
+            .map(|kibibytes| kibibytes * 1024)
+            .ok_or_else(|| HarnessError::Unexpected {
+                doing: format!("read VmRSS in {file}"),
+                answer: text,
+            })
     }
 
     /// Waits until the filter holds nothing: everything it recorded is acknowledged.
@@ -147,7 +221,8 @@ fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessErr
         .arg(configuration)
         .arg("--admin-address-path")
         .arg(admin_file)
-        .args(["--concurrency", WORKERS])
+        .args(["--concurrency", &plan.workers.to_string()])
+        .args(["--drain-time-s", &plan.drain_time.as_secs().to_string()])
         // Hot restart would make Envoys on one machine fight over shared memory.
         .arg("--disable-hot-restart")
         .args(["--log-level", "info"])
@@ -218,7 +293,7 @@ async fn text_of(http: &reqwest::Client, url: &str) -> Result<String, HarnessErr
     let doing = || format!("read {url}");
     let answer = http
         .get(url)
-        .timeout(Duration::from_secs(10))
+        .timeout(ADMIN_LIMIT)
         .send()
         .await
         .map_err(HarnessError::http(doing()))?;

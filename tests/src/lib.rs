@@ -6,7 +6,12 @@
 //! - [`stack`]: everything at once; the place to begin reading.
 //! - [`upstream`], [`collector`], [`envoy`]: one part each.
 //! - [`bootstrap`]: the shipped Envoy configuration, bent to other addresses.
+//! - [`live`]: the filter's configuration, changed while Envoy runs.
+//! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
+//! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`grpc`],
+//!   [`inbox`].
+//! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
@@ -19,12 +24,20 @@ pub mod clock;
 pub mod collector;
 pub mod envoy;
 pub mod error;
+pub mod grpc;
+pub mod identity;
+pub mod inbox;
 pub mod keys;
+pub mod live;
+pub mod load;
 pub mod log;
 pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod producer;
+pub mod raw_client;
+pub mod rig;
+pub mod scripted;
 pub mod stack;
 pub mod testing;
 pub mod traffic;

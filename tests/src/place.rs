@@ -12,10 +12,16 @@ pub fn repository() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// The shipped Envoy configuration.
+/// The shipped Envoy configuration that `make run` uses.
 #[must_use]
 pub fn example_bootstrap() -> PathBuf {
-    repository().join("envoy/example.yaml")
+    envoy_file("example.yaml")
+}
+
+/// One of the shipped Envoy configurations.
+#[must_use]
+pub fn envoy_file(name: &str) -> PathBuf {
+    repository().join("envoy").join(name)
 }
 
 /// The compiled filter: `DOSSIER_FILTER_WASM`, or where `make` puts it.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use crate::client::Client;
 use crate::collector::{Collector, CollectorPlan};
-use crate::envoy::{Envoy, EnvoyPlan};
+use crate::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use crate::error::HarnessError;
 use crate::keys::{KeyFiles, Keys};
+use crate::live::{Delivery, Live};
 use crate::place;
 use crate::traffic::Traffic;
 use crate::upstream::Upstream;
@@ -44,6 +45,12 @@ pub struct StackPlan {
     pub valve: bool,
     /// Envoy's configuration; its addresses are set by the stack.
     pub bootstrap: Bootstrap,
+    /// How the filter's configuration gets to Envoy.
+    pub delivery: Delivery,
+    /// Envoy's worker threads, each with a filter VM.
+    pub workers: u16,
+    /// How long Envoy lets old connections live after a change.
+    pub drain_time: Duration,
 }
 
 /// A collector and keys to it.
@@ -64,6 +71,8 @@ pub struct Stack {
     pub envoy: Envoy,
     /// Clients of Envoy.
     pub traffic: Traffic,
+    /// The filter's configuration, where the plan has it changed while Envoy runs.
+    pub live: Option<Live>,
     /// Between Envoy and the collector, where the plan wanted it.
     pub valve: Option<Valve>,
     /// The collector and keys to it.
@@ -91,6 +100,9 @@ impl StackPlan {
             key_files: None,
             valve: false,
             bootstrap: Bootstrap::read(&place::example_bootstrap())?,
+            delivery: Delivery::AtStart,
+            workers: WORKERS,
+            drain_time: DRAIN_TIME,
         })
     }
 
@@ -150,8 +162,12 @@ impl Stack {
             None
         };
         let collector = valve.as_ref().map_or(address, |valve| valve.address);
+        let bootstrap = addressed(&plan, upstream.address, collector)?;
+        let (bootstrap, live) = plan.delivery.prepare(bootstrap, &plan.folder)?;
         let envoy = Envoy::start(EnvoyPlan {
-            bootstrap: addressed(&plan, upstream.address, collector)?,
+            bootstrap,
+            workers: plan.workers,
+            drain_time: plan.drain_time,
             folder: plan.folder,
             log: plan.logs.join("envoy.log"),
             ingest_token: backend.keys.ingest.clone(),
@@ -160,6 +176,7 @@ impl Stack {
         Ok(Self {
             traffic: Traffic::new(envoy.address)?,
             envoy,
+            live,
             valve,
             backend,
             upstream,
@@ -196,7 +213,7 @@ fn addressed(
 ) -> Result<Bootstrap, HarnessError> {
     let mut bootstrap = plan.bootstrap.clone();
     bootstrap.set_listener(plan.envoy)?;
-    bootstrap.set_admin(plan.envoy_admin)?;
+    bootstrap.set_admin(plan.envoy_admin);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream)?;
     bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
     // A test may have taken the filter out.

@@ -10,9 +10,11 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
+use crate::bootstrap::Bootstrap;
 use crate::collector::MAX_DATA_PATH;
 use crate::error::HarnessError;
 use crate::place;
+use crate::rig::Rig;
 use crate::stack::{Backend, Stack, StackPlan};
 
 /// How many may run at the same time: each is three programs, some of them with many processes.
@@ -33,6 +35,8 @@ pub struct Testing<T> {
 pub type TestStack = Testing<Stack>;
 /// Only a collector and keys to it, for one test.
 pub type TestBackend = Testing<Backend>;
+/// Only Envoy, both of whose sides the test scripts.
+pub type TestRig = Testing<Rig>;
 
 impl TestStack {
     /// The shipped configuration.
@@ -80,6 +84,24 @@ impl TestBackend {
         change(&mut plan)?;
         Ok(Self {
             running: Backend::start(&plan).await?,
+            folder,
+            _place: place,
+        })
+    }
+}
+
+impl TestRig {
+    /// The shipped configuration with changes.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if a part does not start.
+    pub async fn start_with(
+        change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
+    ) -> Result<Self, HarnessError> {
+        let place = place_to_run().await?;
+        let folder = Folder::make()?;
+        Ok(Self {
+            running: Rig::start(folder.path(), change).await?,
             folder,
             _place: place,
         })

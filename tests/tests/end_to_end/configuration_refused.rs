@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitStatus;
 
 use dossier_tests::bootstrap::Bootstrap;
-use dossier_tests::envoy::{Envoy, EnvoyPlan};
+use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use dossier_tests::testing::{Folder, place_to_run};
 use dossier_tests::{HarnessError, place};
 use serde_json::{Value, json};
@@ -73,11 +73,13 @@ async fn log_of_refusal(change: impl FnOnce(&mut Value)) -> String {
     let mut bootstrap = Bootstrap::read(&place::example_bootstrap()).unwrap();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     bootstrap.set_listener(any_port).unwrap();
-    bootstrap.set_admin(any_port).unwrap();
+    bootstrap.set_admin(any_port);
     bootstrap.set_wasm(&place::filter_wasm().unwrap()).unwrap();
     change(bootstrap.plugin().unwrap());
     let plan = EnvoyPlan {
         bootstrap,
+        workers: WORKERS,
+        drain_time: DRAIN_TIME,
         folder: folder.path().to_owned(),
         log: folder.path().join("envoy.log"),
         ingest_token: "dsk_none".to_owned(),

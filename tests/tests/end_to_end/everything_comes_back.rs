@@ -55,7 +55,7 @@ async fn a_thousand_mixed_exchanges_come_back_byte_for_byte_and_once() {
         .wait_for(admin, &json!({}), 2 * EXCHANGES as u64, SOON)
         .await
         .unwrap();
-    wait_for_records(&stack, 2 * EXCHANGES as u64).await;
+    wait_for_records(&stack.envoy, 2 * EXCHANGES as u64).await;
     let pages = client.query_pages(admin, &json!({})).await.unwrap();
     let entries: Vec<_> = pages
         .iter()

@@ -1,20 +1,22 @@
 //! What several subjects need.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dossier_tests::envoy::Envoy;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::stack::{Backend, Stack};
 use dossier_tests::{HarnessError, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// For anything that should come about on a loaded machine too.
 pub const SOON: Duration = Duration::from_mins(1);
 
 /// Waits until the filter has recorded exactly so many halves and all of them are acknowledged.
-pub async fn wait_for_records(stack: &Stack, records: u64) {
+pub async fn wait_for_records(envoy: &Envoy, records: u64) {
     let waited = wait::until("the filter to record all it should", SOON, async || {
-        let recorded = stack.envoy.stat("dossier.records_captured").await;
+        let recorded = envoy.stat("dossier.records_captured").await;
         let recorded = recorded.map_err(|error| error.to_string())?;
         if recorded >= records {
             Ok(())
@@ -23,8 +25,8 @@ pub async fn wait_for_records(stack: &Stack, records: u64) {
         }
     });
     waited.await.unwrap();
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
-    let recorded = stack.envoy.stat("dossier.records_captured").await.unwrap();
+    envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    let recorded = envoy.stat("dossier.records_captured").await.unwrap();
     assert_eq!(recorded, records, "more was recorded than should be");
 }
 
@@ -58,4 +60,36 @@ pub fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
     entry[field]
         .as_str()
         .unwrap_or_else(|| panic!("no text {field} in {entry}"))
+}
+
+/// What the filter says when it ends too early, between the words before and after the number.
+pub const UNSENT: &str = "dossier: the VM ends with ";
+
+/// The records that the filter says it held when it ended, of all VMs.
+pub fn unsent_records(log: &str) -> usize {
+    let numbers = log.split(UNSENT).skip(1);
+    numbers
+        .map(|rest| rest.split(' ').next().unwrap().parse::<usize>().unwrap())
+        .sum()
+}
+
+/// Checks that both halves of all but so many exchanges of alice's are there, and none twice.
+pub async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usize) {
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let entries = client.query_all(alice, &json!({})).await.unwrap();
+    let halves: BTreeSet<_> = entries
+        .iter()
+        .map(|entry| (text(entry, "path"), text(entry, "type")))
+        .collect();
+    assert_eq!(halves.len(), entries.len(), "each half once");
+    let missing = answered
+        .iter()
+        .flat_map(|path| [(path.as_str(), "request"), (path.as_str(), "response")])
+        .filter(|half| !halves.contains(half))
+        .count();
+    let sent = 2 * answered.len();
+    assert!(
+        missing <= lost_at_most,
+        "{missing} of {sent} are missing, at most {lost_at_most} may be"
+    );
 }

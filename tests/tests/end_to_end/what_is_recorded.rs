@@ -59,7 +59,7 @@ async fn paths_without_a_rule_leave_no_trace() {
         stack.traffic.send(&sentinel).await.unwrap();
     }
     client.wait_for(admin, &json!({}), 4, SOON).await.unwrap();
-    wait_for_records(&stack, 4).await;
+    wait_for_records(&stack.envoy, 4).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let endpoints: Vec<_> = entries
         .iter()
@@ -75,7 +75,7 @@ async fn a_routes_metadata_decides_over_the_filters_rules() {
     let call = Call::json("alice", "/webhooks/payment", &json!({"paid": true}));
     stack.traffic.send(&call).await.unwrap();
     client.wait_for(admin, &json!({}), 1, SOON).await.unwrap();
-    wait_for_records(&stack, 1).await;
+    wait_for_records(&stack.envoy, 1).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let [entry] = entries.as_slice() else {
         panic!("not one entry: {entries:?}")
@@ -96,7 +96,7 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
             "route": {"cluster": "example_upstream"},
             "metadata": {"filter_metadata": {"dossier": {"storage_type": "response"}}},
         });
-        routes.as_array_mut().unwrap().insert(0, route);
+        routes.insert(0, route);
         Ok(())
     });
     let stack = stack.await.unwrap();
@@ -111,7 +111,7 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
         .await
         .unwrap();
     client.wait_for(admin, &json!({}), 1, SOON).await.unwrap();
-    wait_for_records(&stack, 1).await;
+    wait_for_records(&stack.envoy, 1).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let [entry] = entries.as_slice() else {
         panic!("not one entry: {entries:?}")

@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::config::Plan;
 use crate::headers::Headers;
 use crate::host::Stream;
-use crate::redact::Counts;
+use crate::redact::{self, Counts};
 use crate::text;
 
 /// One half as far as it has come.
@@ -183,7 +183,7 @@ impl FinishedSide {
             self.content_type.as_deref(),
             self.content_encoding.as_deref(),
         );
-        let body = crate::redact::Body {
+        let body = redact::Body {
             bytes,
             content_type,
             content_encoding,
@@ -205,7 +205,13 @@ impl FinishedSide {
 impl FinishedSide {
     /// Takes metadata out of the body, and returns the session that it names.
     pub(super) fn extract(&self, plan: &Plan, metadata: &mut Map<String, Value>) -> Option<String> {
-        values::from_body(plan.extracted.of(self.half), &self.kept, metadata)
+        let extraction = plan.extracted.of(self.half);
+        if !extraction.needs_body() || self.kept.is_empty() {
+            return None;
+        }
+        let encoding = self.content_encoding.as_deref().filter(|_| !self.decoded);
+        let body = redact::plain(&self.kept, encoding, plan.max_body_bytes)?;
+        values::from_body(extraction, &body, metadata)
     }
 
     /// Counts as its own what was redacted in the other half, which is not recorded.

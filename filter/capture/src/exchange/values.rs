@@ -36,9 +36,6 @@ pub(super) fn from_body(
     body: &[u8],
     metadata: &mut Map<String, Value>,
 ) -> Option<String> {
-    if !extraction.needs_body() || body.is_empty() {
-        return None;
-    }
     let mut session = None;
     for (target, value) in extraction
         .targets

@@ -1,5 +1,7 @@
 //! Redacts a body, once it has come as far as it is kept.
 
+use std::borrow::Cow;
+
 use dossier_wire::BodyMissing;
 
 use super::coding::Coding;
@@ -39,6 +41,21 @@ pub struct Searched {
     pub truncated: bool,
     /// Why there are no bytes.
     pub missing: Option<BodyMissing>,
+}
+
+/// A body's bytes without their content encoding, up to a limit; none if it cannot be undone here.
+pub(crate) fn plain<'b>(
+    bytes: &'b [u8],
+    content_encoding: Option<&str>,
+    most: usize,
+) -> Option<Cow<'b, [u8]>> {
+    match Layer::of(content_encoding) {
+        Layer::None => Some(Cow::Borrowed(bytes)),
+        Layer::Opaque => None,
+        Layer::Encoded(encoding) => {
+            inflate(encoding, bytes, most).map(|plain| Cow::Owned(plain.bytes))
+        }
+    }
 }
 
 impl Redaction {

@@ -20,6 +20,7 @@ mod search;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+pub(crate) use body::plain;
 pub use body::{Body, Searched};
 pub use counts::Counts;
 pub use hash::{HashKey, KeyTooShort, MIN_KEY_BYTES};

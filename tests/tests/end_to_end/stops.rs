@@ -1,0 +1,50 @@
+//! Envoy stops under load. Drained first, nothing is lost; just ended, at most what was not sent yet.
+
+use std::time::Duration;
+
+use dossier_tests::load::Load;
+use dossier_tests::testing::TestStack;
+use serde_json::json;
+
+use crate::support::{SOON, UNSENT, expect_stored, unsent_records, wait_for_records};
+
+const CLIENTS: usize = 16;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_stop_loses_nothing() {
+    let stack = TestStack::start_with(|plan| {
+        plan.drain_time = Duration::from_secs(2);
+        Ok(())
+    });
+    let mut stack = stack.await.unwrap();
+    let load = Load::start(&stack.traffic, CLIENTS);
+    load.go_on_for(500, SOON).await.unwrap();
+    stack.envoy.drain().await.unwrap();
+    // They go on until the listener is gone.
+    let outcome = load.turned_away().await;
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    let recorded = 2 * outcome.answered.len() as u64;
+    wait_for_records(&stack.envoy, recorded).await;
+
+    stack.envoy.process.stop().await.unwrap();
+    let log = stack.envoy.process.log().text();
+    assert!(!log.contains(UNSENT), "the filter says it held nothing");
+    expect_stored(&stack, &outcome.answered, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_without_drain_loses_at_most_what_was_not_sent() {
+    let mut stack = TestStack::start().await.unwrap();
+    let load = Load::start(&stack.traffic, CLIENTS);
+    load.go_on_for(500, SOON).await.unwrap();
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    client.wait_for(alice, &json!({}), 100, SOON).await.unwrap();
+    load.go_on_for(100, SOON).await.unwrap();
+
+    stack.envoy.process.stop().await.unwrap();
+    let outcome = load.stop().await;
+    let unsent = unsent_records(&stack.envoy.process.log().text());
+    assert!(unsent > 0, "under load there is always something unsent");
+    // Each client may have had its answer while Envoy had not yet told the filter of its end.
+    expect_stored(&stack, &outcome.answered, unsent + 2 * CLIENTS).await;
+}

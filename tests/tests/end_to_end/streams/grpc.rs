@@ -1,0 +1,128 @@
+//! gRPC: messages keep their frames, and what ends the stream is the trailers.
+
+use dossier_tests::bootstrap::set;
+use dossier_tests::clock;
+use dossier_tests::grpc::{GrpcCall, GrpcService, fields, frame};
+use dossier_tests::testing::TestRig;
+use serde_json::json;
+
+use super::{Exchange, Expected, speak, start_with};
+
+const CLUSTER: &str = "grpc_service";
+
+/// The prefix of the calls' paths.
+const PACKAGE: &str = "/api/greeter.Greeter";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unary_call_is_one_message_each_way() {
+    let (rig, _service) = start().await;
+    let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
+    let mut call = call(&rig, &path).await;
+    call.send(b"hello").unwrap();
+    let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    assert_eq!(
+        (&answered, status.as_deref()),
+        (&frame(b"hello"), Some("0"))
+    );
+    let exchange = Exchange::of(&rig, &path, since).await;
+    exchange.expect(&Expected {
+        completion: "complete",
+        status: 200,
+        sent: &frame(b"hello"),
+        answered: &frame(b"hello"),
+    });
+    assert_eq!(exchange.response.text("content_type"), "application/grpc");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
+    let (rig, _service) = start().await;
+    let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
+    let mut call = call(&rig, &path).await;
+    let mut all = Vec::new();
+    for number in 0..20_u8 {
+        let message = vec![number; 100 * usize::from(number)];
+        call.send(&message).unwrap();
+        // The answer to one message comes before the next is sent: nothing is held back.
+        let answer = call.receive(frame(&message).len()).await.unwrap();
+        assert_eq!(answer, frame(&message));
+        all.extend(answer);
+    }
+    let (rest, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    assert_eq!((rest.len(), status.as_deref()), (0, Some("0")));
+    Exchange::of(&rig, &path, since).await.expect(&Expected {
+        completion: "complete",
+        status: 200,
+        sent: &all,
+        answered: &all,
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_nothing_but_trailers_is_complete() {
+    let (rig, _service) = start().await;
+    let (path, since) = (format!("{PACKAGE}/Unimplemented"), clock::now_micros());
+    let call = call(&rig, &path).await;
+    let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    assert_eq!((answered.len(), status.as_deref()), (0, Some("12")));
+    Exchange::of(&rig, &path, since).await.expect(&Expected {
+        completion: "complete",
+        status: 200,
+        sent: b"",
+        answered: b"",
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_the_service_resets_keeps_what_had_come() {
+    let (rig, _service) = start().await;
+    let (path, since) = (format!("{PACKAGE}/Break"), clock::now_micros());
+    let mut call = call(&rig, &path).await;
+    call.send(b"one").unwrap();
+    let first = call.receive(frame(b"one").len()).await.unwrap();
+    call.send(b"two").unwrap();
+    call.receive(1).await.unwrap_err();
+    let exchange = Exchange::of(&rig, &path, since).await;
+    exchange.expect(&Expected {
+        completion: "upstream_reset",
+        status: 200,
+        sent: &[frame(b"one"), frame(b"two")].concat(),
+        answered: &first,
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_the_client_cancels_keeps_what_had_come() {
+    let (rig, _service) = start().await;
+    let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
+    let mut call = call(&rig, &path).await;
+    call.send(b"one").unwrap();
+    let first = call.receive(frame(b"one").len()).await.unwrap();
+    call.cancel().await;
+    Exchange::of(&rig, &path, since).await.expect(&Expected {
+        completion: "client_aborted",
+        status: 200,
+        sent: &first,
+        answered: &first,
+    });
+}
+
+async fn call(rig: &TestRig, path: &str) -> GrpcCall {
+    GrpcCall::begin(rig.envoy.address, path, "alice")
+        .await
+        .unwrap()
+}
+
+async fn start() -> (TestRig, GrpcService) {
+    let service = GrpcService::start().await.unwrap();
+    let address = service.address;
+    let rig = start_with(|bootstrap| {
+        bootstrap.add_cluster(CLUSTER, address)?;
+        speak(bootstrap, CLUSTER, &json!({"http2_protocol_options": {}}))?;
+        for route in bootstrap.routes()? {
+            set(route, "route", json!({"cluster": CLUSTER}));
+        }
+        Ok(())
+    });
+    (rig.await, service)
+}

@@ -1,0 +1,199 @@
+//! Answers that Envoy writes itself: for want of a route, or because a filter says no, be it before
+//! ours (which then hears of the stream only when it is over) or behind it.
+
+use dossier_tests::clock;
+use dossier_tests::rig::Rig;
+use dossier_tests::scripted::send;
+use dossier_tests::testing::TestRig;
+use serde_json::{Value, json};
+
+use super::{Exchange, Expected, head, start_with};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_without_a_route_is_recorded() {
+    let rig = start().await;
+    let exchange = ask(&rig, "/api/nowhere", 404, "").await;
+    exchange.expect(&refused(404, ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_stands_in_the_routes_is_recorded() {
+    let rig = start().await;
+    let words = "straight from Envoy";
+    let exchange = ask(&rig, "/api/direct", 200, words).await;
+    exchange.expect(&refused(200, words));
+    let exchange = ask(&rig, "/api/moved", 301, "").await;
+    exchange.expect(&refused(301, ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_filter_behind_ours_refuses_is_recorded_with_the_answer() {
+    let rig = start().await;
+    for (kind, status, words) in REFUSALS {
+        let path = format!("/api/{kind}/behind");
+        if kind == "limited" {
+            spend_the_token(&rig, &path).await;
+        }
+        let exchange = ask(&rig, &path, status, words).await;
+        exchange.expect(&refused(status, words));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_filter_before_ours_refuses_is_recorded_as_far_as_it_is_known() {
+    let rig = start().await;
+    for (kind, status, words) in REFUSALS {
+        let path = format!("/api/{kind}/before");
+        if kind == "limited" {
+            spend_the_token(&rig, &path).await;
+        }
+        let exchange = ask(&rig, &path, status, words).await;
+        for half in [&exchange.request, &exchange.response] {
+            let record = &half.record;
+            assert_eq!(half.text("completion"), "local_reply", "{record}");
+            assert_eq!(half.number("status"), status, "{record}");
+            assert_eq!(half.text("user_id"), "alice", "{record}");
+            // Envoy does not show its answer to a filter that it has not shown the request.
+            assert!(half.body.is_empty(), "{record}");
+        }
+    }
+}
+
+/// What refuses, and how Envoy then answers.
+const REFUSALS: [(&str, u64, &str); 3] = [
+    ("limited", 429, "local_rate_limited"),
+    ("denied", 403, "RBAC: access denied"),
+    ("unknown", 401, "Jwt is missing"),
+];
+
+/// Envoy answers before it reads the body, so none of it has passed.
+const fn refused(status: u64, words: &str) -> Expected<'_> {
+    Expected {
+        completion: "local_reply",
+        status,
+        sent: b"",
+        answered: words.as_bytes(),
+    }
+}
+
+/// The limit lets one request pass.
+async fn spend_the_token(rig: &Rig, path: &str) {
+    let path = format!("{path}/first");
+    rig.service.play(
+        &path,
+        [send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")],
+    );
+    let mut client = rig.client().await.unwrap();
+    client.send(head("GET", &path, "")).await.unwrap();
+    client.read_until("\r\n\r\nok").await.unwrap();
+}
+
+/// Sends a request with a body, checks the answer, and gives what was recorded.
+async fn ask(rig: &Rig, path: &str, status: u64, words: &str) -> Exchange {
+    let since = clock::now_micros();
+    let mut client = rig.client().await.unwrap();
+    let request = head("POST", path, "content-length: 8\r\n") + "question";
+    client.send(request).await.unwrap();
+    let answer = client.read_until(&format!("\r\n\r\n{words}")).await;
+    let answer = answer.unwrap();
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status}")),
+        "{answer}"
+    );
+    Exchange::of(rig, path, since).await
+}
+
+async fn start() -> TestRig {
+    let rig = start_with(|bootstrap| {
+        let routes = bootstrap.routes()?;
+        routes.clear();
+        routes.push(json!({
+            "match": {"prefix": "/api/direct"},
+            "direct_response": {"status": 200, "body": {"inline_string": "straight from Envoy"}},
+        }));
+        routes.push(json!({
+            "match": {"prefix": "/api/moved"},
+            "redirect": {"path_redirect": "/elsewhere"},
+        }));
+        for place in ["before", "behind"] {
+            for (kind, configuration) in refusals() {
+                routes.push(json!({
+                    "match": {"prefix": format!("/api/{kind}/{place}")},
+                    "route": {"cluster": "example_upstream"},
+                    "typed_per_filter_config": {format!("{kind}-{place}"): configuration},
+                }));
+            }
+        }
+        let filters = bootstrap.http_filters()?;
+        for (kind, configuration) in filters_that_refuse() {
+            let filter = |place: &str| json!({"name": format!("{kind}-{place}"), "typed_config": configuration});
+            filters.insert(0, filter("before"));
+            let last = filters.len() - 1;
+            filters.insert(last, filter("behind"));
+        }
+        Ok(())
+    });
+    rig.await
+}
+
+fn typed(kind: &str, mut configuration: Value) -> Value {
+    configuration["@type"] = json!(format!(
+        "type.googleapis.com/envoy.extensions.filters.http.{kind}"
+    ));
+    configuration
+}
+
+/// The filters, which let everything pass unless a route says otherwise.
+fn filters_that_refuse() -> [(&'static str, Value); 3] {
+    let key = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "c2VjcmV0"}]}"#;
+    let provider = json!({"local_jwks": {"inline_string": key}});
+    let requirement = json!({"known": {"provider_name": "example"}});
+    [
+        (
+            "limited",
+            typed(
+                "local_ratelimit.v3.LocalRateLimit",
+                json!({"stat_prefix": "limit"}),
+            ),
+        ),
+        ("denied", typed("rbac.v3.RBAC", json!({}))),
+        (
+            "unknown",
+            typed(
+                "jwt_authn.v3.JwtAuthentication",
+                json!({"providers": {"example": provider}, "requirement_map": requirement}),
+            ),
+        ),
+    ]
+}
+
+/// What a route says to have its requests refused.
+fn refusals() -> [(&'static str, Value); 3] {
+    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    let nobody = json!({"action": "ALLOW", "policies": {}});
+    [
+        (
+            "limited",
+            typed(
+                "local_ratelimit.v3.LocalRateLimit",
+                json!({
+                    "stat_prefix": "limit",
+                    "token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "3600s"},
+                    "filter_enabled": always,
+                    "filter_enforced": always,
+                }),
+            ),
+        ),
+        (
+            "denied",
+            typed("rbac.v3.RBACPerRoute", json!({"rbac": {"rules": nobody}})),
+        ),
+        (
+            "unknown",
+            typed(
+                "jwt_authn.v3.PerRouteConfig",
+                json!({"requirement_name": "known"}),
+            ),
+        ),
+    ]
+}
