@@ -30,13 +30,14 @@ async fn by_listener_discovery() {
     change_under_load(&LDS, |plan| {
         plan.delivery = Delivery::WithListener;
         // Connections keep the configuration that they began with until they are drained.
-        plan.drain_time = Duration::from_secs(2);
+        plan.drain_time = Duration::from_secs(5);
         Ok(())
     })
     .await;
 }
 
-/// Another `vm_config` is another VM, which knows nothing of what the old one holds.
+/// Another `vm_config` is another VM, which knows nothing of what the old one holds; and Envoy deletes
+/// the old one at once, even if it answers that it is not done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_vm_fails_no_request_and_the_old_one_tells_what_it_takes_along() {
     let mut stack = TestStack::start_with(discover_filter).await.unwrap();

@@ -133,13 +133,10 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
     let rig = start_with(|bootstrap| {
         let routes = bootstrap.routes()?;
         routes.insert(0, route("/api/silent", json!({"timeout": "0.2s"})));
-        routes.insert(0, route("/api/too-slow", json!({"timeout": "0.4s"})));
+        routes.insert(0, route("/api/too-slow", json!({"timeout": "1s"})));
         routes.insert(
             0,
-            route(
-                "/api/stuck",
-                json!({"timeout": "0s", "idle_timeout": "0.4s"}),
-            ),
+            route("/api/stuck", json!({"timeout": "0s", "idle_timeout": "1s"})),
         );
         Ok(())
     });
