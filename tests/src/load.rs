@@ -71,11 +71,6 @@ impl Load {
         self.join().await
     }
 
-    /// Waits until Envoy takes no more connections and every client has ended.
-    pub async fn turned_away(mut self) -> Outcome {
-        self.join().await
-    }
-
     async fn join(&mut self) -> Outcome {
         let mut all = Outcome::default();
         for client in std::mem::take(&mut self.clients) {
@@ -114,7 +109,6 @@ async fn run(traffic: Traffic, client: usize, shared: Arc<Shared>) -> Outcome {
                 shared.answered.fetch_add(1, Ordering::Relaxed);
             }
             Ok(reply) => outcome.failed.push(format!("{path}: {}", reply.status)),
-            Err(HarnessError::Http { source, .. }) if source.is_connect() => break,
             Err(error) => outcome.failed.push(error.to_string()),
         }
         tokio::time::sleep(PAUSE).await;

@@ -186,12 +186,13 @@ impl<'v> Node<'v> {
         number
     }
 
-    /// A share of the whole.
+    /// A share of the whole. Envoy makes texts of the fractions that it reads from YAML.
     pub(super) fn share(&self) -> Option<f64> {
-        let share = self
-            .value
-            .as_f64()
-            .filter(|share| (0.0..=1.0).contains(share));
+        let share = match self.value {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        let share = share.filter(|share| (0.0..=1.0).contains(share));
         if share.is_none() {
             self.expected("a number from 0 to 1");
         }

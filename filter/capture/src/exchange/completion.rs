@@ -37,6 +37,8 @@ pub(super) struct Ending<'a> {
     pub(super) details: &'a [u8],
     pub(super) response_began: bool,
     pub(super) response_ended: bool,
+    /// The protocol was switched. What follows has no other end than that one side closes.
+    pub(super) upgraded: bool,
 }
 
 /// Judges the ending. Who broke it off goes before who wrote the answer: a 504 of the proxy's is a
@@ -47,10 +49,13 @@ pub(super) fn completion(ending: Ending<'_>) -> Completion {
         details,
         response_began,
         response_ended,
+        upgraded,
     } = ending;
     let has = |bits: u64| flags & bits != 0;
     if has(TIMEOUT) {
         Completion::Timeout
+    } else if upgraded {
+        Completion::Complete
     } else if has(CLIENT_LEFT) {
         Completion::ClientAborted
     } else if has(UPSTREAM_BROKE) || details.starts_with(b"upstream_reset") {
@@ -139,6 +144,28 @@ mod tests {
                 details,
                 response_began,
                 response_ended,
+                upgraded: false,
+            };
+            assert_eq!(completion(ending), expected, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgraded_stream_ends_when_a_side_closes() {
+        for (flags, expected) in [
+            (flag::UPSTREAM_CONNECTION_TERMINATION, Completion::Complete),
+            (
+                flag::DOWNSTREAM_CONNECTION_TERMINATION,
+                Completion::Complete,
+            ),
+            (flag::STREAM_IDLE_TIMEOUT, Completion::Timeout),
+        ] {
+            let ending = Ending {
+                flags,
+                details: b"",
+                response_began: true,
+                response_ended: false,
+                upgraded: true,
             };
             assert_eq!(completion(ending), expected, "{ending:?}");
         }

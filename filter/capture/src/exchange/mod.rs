@@ -160,17 +160,17 @@ impl Exchange {
         if !recording.plan.when.keeps(status, recording.took(now)) {
             return;
         }
-        let (began, ended) = (self.response.began_at.is_some(), self.response.ended);
+        let account = recording
+            .head
+            .is_some()
+            .then(|| Account::read(stream, &self.response, status));
         let sides = [
             self.request
                 .finish(Half::Request, recording.started_at, now.wall),
             self.response.finish(Half::Response, now.wall, now.wall),
         ];
-        match &recording.head {
-            Some(_) => {
-                let account = Account::read(stream, began, ended);
-                record(&self.plugin, *recording, host, now, sides, &account, status);
-            }
+        match account {
+            Some(account) => record(&self.plugin, *recording, host, now, sides, &account),
             None => account_for_loss(&self.plugin, &recording.plan, now, &sides),
         }
     }
@@ -289,7 +289,6 @@ fn record(
     now: Now,
     mut sides: [FinishedSide; 2],
     account: &Account,
-    status: Option<u16>,
 ) {
     let Recording {
         plan,
@@ -316,7 +315,6 @@ fn record(
         account,
         workload: plugin.workload.as_ref(),
         started_at,
-        status,
     };
     let mut entries: Vec<_> = sides.iter_mut().map(|side| facts.entry(side)).collect();
     plugin.outbox.borrow_mut().add(host, now, &mut entries);

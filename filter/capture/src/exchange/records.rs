@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use dossier_wire::{Completion, Half, Pair, Record, SessionRule};
 use uuid::Uuid;
 
+use super::SWITCHING_PROTOCOLS;
 use super::completion::{self, Ending};
 use super::head::Head;
-use super::side::FinishedSide;
+use super::side::{FinishedSide, Side};
 use crate::config::Plan;
 use crate::host::Stream;
 use crate::outbox::Entry;
@@ -21,7 +22,8 @@ const USUAL_DETAILS: &[u8] = b"via_upstream";
 /// The proxy's own account of how an exchange went.
 #[derive(Debug)]
 pub(super) struct Account {
-    pub(super) completion: Completion,
+    completion: Completion,
+    status: Option<u16>,
     flags: u64,
     details: Option<String>,
     upstream_host: Option<String>,
@@ -35,23 +37,24 @@ pub(super) struct Facts<'a> {
     pub(super) account: &'a Account,
     pub(super) workload: Option<&'a String>,
     pub(super) started_at: u64,
-    pub(super) status: Option<u16>,
 }
 
 impl Account {
-    pub(super) fn read(stream: &impl Stream, response_began: bool, response_ended: bool) -> Self {
+    pub(super) fn read(stream: &impl Stream, response: &Side, status: Option<u16>) -> Self {
         let details = stream.attribute(&["response", "code_details"]);
         let details = details.unwrap_or_default();
         let flags = number(stream, &["response", "flags"]).unwrap_or(0);
         let ending = Ending {
             flags,
             details: &details,
-            response_began,
-            response_ended,
+            response_began: response.began_at.is_some(),
+            response_ended: response.ended,
+            upgraded: status == Some(SWITCHING_PROTOCOLS),
         };
         let worth_telling = !details.is_empty() && details != USUAL_DETAILS;
         Self {
             completion: completion::completion(ending),
+            status,
             flags,
             details: worth_telling.then(|| text::bounded(&details, MAX_DETAILS_BYTES)),
             upstream_host: stream
@@ -90,7 +93,7 @@ impl Facts<'_> {
             query: borrowed(head.query.as_ref()),
             host: borrowed(head.host.as_ref()),
             route: borrowed(head.route.as_ref()),
-            status: self.status,
+            status: account.status,
             metadata: head.metadata.clone(),
             session: self.session(),
             ttl_days: plan.ttl_days,
