@@ -4,6 +4,7 @@
 use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
 
+use super::reader::whole_number;
 use super::route_metadata::Metadata;
 
 /// Where `jwt_authn` writes the payloads of tokens, each under the name that `payload_in_metadata`
@@ -45,7 +46,9 @@ const fn as_struct(value: &Value) -> Option<&Struct> {
 fn text(value: &Value) -> Option<String> {
     match &value.kind {
         Some(Kind::StringValue(text)) => Some(text.clone()),
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 => Some(format!("{number:.0}")),
+        Some(Kind::NumberValue(number)) => {
+            whole_number(&serde_json::Value::from(*number)).map(|whole| whole.to_string())
+        }
         _ => None,
     }
 }

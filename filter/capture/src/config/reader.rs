@@ -188,11 +188,12 @@ impl<'v> Node<'v> {
 
     /// A share of the whole. Envoy makes texts of the fractions that it reads from YAML.
     pub(super) fn share(&self) -> Option<f64> {
-        let share = match self.value {
-            Value::String(text) => text.parse().ok(),
+        let read = |text: &String| serde_json::from_str::<Value>(text).ok();
+        let number = match self.value {
+            Value::String(text) => read(text).unwrap_or_default().as_f64(),
             value => value.as_f64(),
         };
-        let share = share.filter(|share| (0.0..=1.0).contains(share));
+        let share = number.filter(|share| (0.0..=1.0).contains(share));
         if share.is_none() {
             self.expected("a number from 0 to 1");
         }
