@@ -141,8 +141,12 @@ pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Respo
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
 
-    let mut response = match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
-        Ok(response) => response,
+    // In a task of its own, so that a caller who leaves does not stop it between two statements: the
+    // connection would go back to the pool out of step, and give one caller's rows to the next.
+    let answering = tokio::spawn(next.run(request));
+    let mut response = match tokio::time::timeout(TIME_LIMIT, answering).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => ApiError::internal("answer a request", error).into_response(),
         Err(_) => ApiError::TimedOut.into_response(),
     };
     if let Some(said) = response.extensions_mut().remove::<Said>() {

@@ -61,7 +61,7 @@ pub struct Record<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_ttl_days: Option<NonZeroU32>,
     /// Whether the body is stored compressed.
-    #[serde(default, skip_serializing_if = "KeepCompressed::is_auto")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub compress: KeepCompressed,
     /// When the exchange's request began.
     pub started_at: u64,
@@ -83,10 +83,10 @@ pub struct Record<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content_encoding: Option<Cow<'a, str>>,
     /// The producer undid the content encoding, so as to redact: the body's bytes are plain.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub body_decoded: bool,
     /// The body was longer than the route's cap: only its beginning was kept.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub truncated: bool,
     /// Why no byte of the body follows although it had some. Absent: what was to be kept, follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub struct Record<'a> {
     /// How the exchange ended.
     pub completion: Completion,
     /// Envoy's response flags, as bits. Absent when none is set.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub response_flags: u64,
     /// Envoy's reason for the response. Absent when it came from the upstream in the usual way.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -196,16 +196,6 @@ pub enum KeepCompressed {
     Never,
 }
 
-impl KeepCompressed {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's skip_serializing_if passes a reference"
-    )]
-    const fn is_auto(&self) -> bool {
-        matches!(self, Self::Auto)
-    }
-}
-
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -295,18 +285,6 @@ impl GapReason {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
-const fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
-const fn is_zero(value: &u64) -> bool {
-    *value == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

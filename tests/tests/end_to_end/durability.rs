@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dossier_tests::client::Client;
 use dossier_tests::clock;
@@ -9,6 +10,7 @@ use dossier_tests::producer::{Sample, batch};
 use dossier_tests::testing::{TestBackend, TestStack};
 use dossier_tests::traffic::Call;
 use dossier_tests::wait;
+use futures_util::StreamExt;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -57,6 +59,56 @@ async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() 
         .await
         .unwrap();
     assert_eq!(found, 100);
+}
+
+/// Envoy gives a call up whenever a worker's root context goes. The connection to Postgres that the
+/// call was on must not go back to the pool in the middle of a statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_leave_in_the_middle_harm_nobody() {
+    let backend = TestBackend::start().await.unwrap();
+    let (client, key) = (&backend.client, &backend.keys.ingest);
+    let alice = &backend.keys.people.alice;
+    let samples = |number: u32| -> Vec<Sample> {
+        let endpoint = format!("/abandoned/{number}");
+        (0..50)
+            .map(|_| {
+                Sample::request("alice", &endpoint, clock::now_micros(), "{}").within_minutes(5)
+            })
+            .collect()
+    };
+    let batches: Vec<_> = (0..150)
+        .map(|number| (Uuid::now_v7(), batch(&samples(number)).unwrap()))
+        .collect();
+    let leaving = batches
+        .iter()
+        .zip(0..)
+        .map(|((id, raw), number)| async move {
+            let patience = Duration::from_micros(number * 200);
+            let _ =
+                tokio::time::timeout(patience, client.ingest(Some(key), *id, raw.clone())).await;
+            let _ = tokio::time::timeout(patience, client.query(alice, &json!({}))).await;
+        });
+    futures_util::stream::iter(leaving)
+        .buffer_unordered(8)
+        .collect::<Vec<()>>()
+        .await;
+
+    for (id, raw) in &batches {
+        let answer = client.ingest(Some(key), *id, raw.clone()).await.unwrap();
+        assert_eq!(answer.status, 200, "{:?}", answer.json);
+    }
+    for _ in 0..20 {
+        let answer = client.query(alice, &json!({})).await.unwrap();
+        assert_eq!(answer.status, 200, "{:?}", answer.json);
+    }
+    for number in 0..150 {
+        let endpoint = json!({"endpoint": format!("/abandoned/{number}")});
+        assert_eq!(
+            client.count(alice, &endpoint).await.unwrap(),
+            50,
+            "batch {number}"
+        );
+    }
 }
 
 enum Stop {

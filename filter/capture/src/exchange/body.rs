@@ -77,6 +77,11 @@ impl Body {
         self.reading = Reading::No;
     }
 
+    /// A body of this size has passed unseen.
+    pub(super) const fn passed(&mut self, size: u64) {
+        self.size = size;
+    }
+
     /// A chunk has arrived.
     pub(super) fn chunk(&mut self, stream: &impl Stream, half: Half, size: usize) {
         self.size = self.size.saturating_add(size as u64);

@@ -164,6 +164,9 @@ impl Exchange {
             .head
             .is_some()
             .then(|| Account::read(stream, &self.response, status));
+        if self.response.began_at.is_none() {
+            self.response.body.passed(records::response_size(stream));
+        }
         let sides = [
             self.request
                 .finish(Half::Request, recording.started_at, now.wall),

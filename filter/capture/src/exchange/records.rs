@@ -139,6 +139,12 @@ pub(super) fn status(stream: &impl Stream) -> Option<u16> {
     number(stream, &["response", "code"]).and_then(|code| u16::try_from(code).ok())
 }
 
+/// Size of the response's body by the proxy's account, where no response was seen: a filter before
+/// ours answered.
+pub(super) fn response_size(stream: &impl Stream) -> u64 {
+    number(stream, &["response", "size"]).unwrap_or(0)
+}
+
 /// The sides that the plan records. What was redacted in the head counts for the request, or for
 /// the response if that alone is recorded.
 pub(super) fn recorded(sides: [FinishedSide; 2], plan: &Plan) -> Vec<FinishedSide> {

@@ -53,9 +53,18 @@ async fn a_request_that_a_filter_before_ours_refuses_is_recorded_as_far_as_it_is
             assert_eq!(half.text("completion"), "local_reply", "{record}");
             assert_eq!(half.number("status"), status, "{record}");
             assert_eq!(half.text("user_id"), "alice", "{record}");
-            // Envoy does not show its answer to a filter that it has not shown the request.
             assert!(half.body.is_empty(), "{record}");
         }
+        // Envoy does not show its answer to a filter that it has not shown the request, only how
+        // long it was.
+        let record = &exchange.response.record;
+        let size = exchange.response.number("body_size");
+        assert_eq!(size, words.len() as u64, "{record}");
+        assert_eq!(
+            exchange.response.text("body_missing"),
+            "not_captured",
+            "{record}"
+        );
     }
 }
 
