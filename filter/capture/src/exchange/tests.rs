@@ -10,6 +10,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::Exchange;
 use crate::testing::{FakeStream, Rig};
 
+mod configured;
+
 const SECOND: u64 = 1_000_000;
 
 fn recorded(rig: &Rig) -> Vec<(Record<'static>, Vec<u8>)> {

@@ -1,0 +1,371 @@
+//! What a route's keys make of an exchange.
+
+use dossier_wire::BodyMissing;
+use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+use crate::config::serialised_metadata;
+use crate::host::Counter;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// One exchange: the request's headers and body, the response's, and how long it took.
+struct Talk<'a> {
+    head: &'a [(&'a str, &'a str)],
+    sent: &'a [u8],
+    answer: &'a [(&'a str, &'a str)],
+    answered: &'a [u8],
+    took: u64,
+}
+
+impl Default for Talk<'_> {
+    fn default() -> Self {
+        Self {
+            head: &[JSON],
+            sent: b"{}",
+            answer: &[(":status", "200"), JSON],
+            answered: b"{}",
+            took: 10,
+        }
+    }
+}
+
+impl Talk<'_> {
+    fn through(&self, rig: &Rig, attributes: &[(&str, &[u8])]) -> Vec<(Record<'static>, Vec<u8>)> {
+        let host = rig.vm.host();
+        let mut stream = request(self.head);
+        for (path, value) in attributes {
+            stream.set(path, value);
+        }
+        let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+        exchange.request_head(host, &stream, self.sent.is_empty());
+        stream.chunk = self.sent.to_vec();
+        exchange.request_chunk(host, &stream, self.sent.len(), true);
+        host.advance(self.took);
+        stream.respond(self.answer);
+        exchange.response_head(host, &stream, self.answered.is_empty());
+        stream.chunk = self.answered.to_vec();
+        exchange.response_chunk(host, &stream, self.answered.len(), true);
+        exchange.finish(host, &stream);
+        recorded(rig)
+    }
+
+    fn with(&self, capture: &Value) -> Vec<(Record<'static>, Vec<u8>)> {
+        self.through(&with_defaults(capture), &[])
+    }
+}
+
+fn metadata(record: &Record<'_>) -> Value {
+    Value::Object(record.metadata.clone())
+}
+
+#[test]
+fn metadata_comes_from_headers_and_bodies_of_both_halves_to_both_halves() {
+    let capture = json!({"storage_type": "both", "metadata": {
+        "constant": 4,
+        "model": {"request_json": "$.model"},
+        "tokens": {"response_json": "$.usage.total"},
+        "tier": {"request_header": "X-Tier"},
+        "server": {"response_header": "server"},
+        "absent": {"request_json": "$.absent"},
+        "list": {"request_json": "$.list"},
+        "nul": {"request_json": "$.nul"},
+    }});
+    let talk = Talk {
+        head: &[JSON, ("x-tier", "gold")],
+        sent: br#"{"list": [1], "model": "gpt-4", "nul": "a\u0000b"}"#,
+        answer: &[(":status", "200"), JSON, ("server", "s1")],
+        answered: br#"{"usage": {"total": 7}}"#,
+        ..Talk::default()
+    };
+    for (record, _) in talk.with(&capture) {
+        assert_eq!(
+            metadata(&record),
+            json!({
+                "constant": 4, "model": "gpt-4", "tokens": 7, "tier": "gold", "server": "s1", "nul": "a\u{fffd}b",
+            })
+        );
+    }
+}
+
+#[test]
+fn a_half_that_is_not_recorded_still_gives_metadata() {
+    let capture = json!({"storage_type": "response", "metadata": {"m": {"request_json": "$.m"}}});
+    let talk = Talk {
+        sent: br#"{"m": true}"#,
+        ..Talk::default()
+    };
+    let records = talk.with(&capture);
+    let [(record, _)] = records.as_slice() else {
+        panic!("{} records", records.len());
+    };
+    assert_eq!(
+        (record.half, metadata(record)),
+        (Half::Response, json!({"m": true}))
+    );
+}
+
+#[test]
+fn the_session_is_the_one_that_the_client_names_or_found_by_time() {
+    let capture = json!({
+        "storage_type": "both", "session_timeout_minutes": 5, "session": {"request_json": "$.s"},
+    });
+    let session = |sent: &[u8]| {
+        let talk = Talk {
+            sent,
+            ..Talk::default()
+        };
+        talk.with(&capture).remove(0).0.session
+    };
+    assert!(matches!(session(br#"{"s": "mine"}"#), Some(SessionRule::Id(id)) if id == "mine"));
+    assert!(matches!(session(br#"{"s": 7}"#), Some(SessionRule::Id(id)) if id == "7"));
+    assert!(matches!(
+        session(b"{}"),
+        Some(SessionRule::TimeoutMinutes(_))
+    ));
+}
+
+#[test]
+fn only_headers_that_are_named_are_recorded() {
+    let capture = json!({"storage_type": "both", "headers": {"request": ["X-A", "accept"], "response": ["x-b"]}});
+    let talk = Talk {
+        head: &[
+            ("x-a", "1"),
+            ("cookie", "secret"),
+            ("x-a", "2"),
+            ("accept", "*/*"),
+        ],
+        answer: &[(":status", "200"), ("x-a", "no"), ("x-b", "3")],
+        ..Talk::default()
+    };
+    let records = talk.with(&capture);
+    let headers = |index: usize| -> Vec<(&str, &str)> {
+        let headers = &records[index].0.headers;
+        headers.iter().map(|(n, v)| (&**n, &**v)).collect()
+    };
+    assert_eq!(headers(0), [("x-a", "1"), ("x-a", "2"), ("accept", "*/*")]);
+    assert_eq!(headers(1), [("x-b", "3")]);
+}
+
+#[test]
+fn headers_are_bounded_in_all() {
+    let long = "v".repeat(5000);
+    let head: Vec<_> = (0..10).map(|_| ("x-a", long.as_str())).collect();
+    let talk = Talk {
+        head: &head,
+        ..Talk::default()
+    };
+    let records = talk.with(&json!({"storage_type": "request", "headers": {"request": ["x-a"]}}));
+    let headers = &records[0].0.headers;
+    assert_eq!(
+        headers.len(),
+        3,
+        "of 4 KiB each, in 16 KiB with their names"
+    );
+    assert!(headers.iter().all(|(_, value)| value.len() == 4096));
+}
+
+#[test]
+fn a_body_of_another_type_is_not_captured_but_its_size_is_known() {
+    let capture = json!({"storage_type": "both", "content_types": ["text/*"]});
+    let talk = Talk {
+        answer: &[
+            (":status", "200"),
+            ("content-type", "Text/Plain; charset=utf-8"),
+        ],
+        sent: b"{\"a\": 1}",
+        answered: b"words",
+        ..Talk::default()
+    };
+    let records = talk.with(&capture);
+    let (request, body) = &records[0];
+    assert_eq!(
+        (request.body_missing, request.body_size, body.len()),
+        (Some(BodyMissing::NotCaptured), 8, 0)
+    );
+    assert!(!request.truncated && request.body_xxh3.is_none());
+    assert_eq!(
+        (records[1].0.body_missing, records[1].1.as_slice()),
+        (None, &b"words"[..])
+    );
+    let none_kept = talk.with(&json!({"storage_type": "request", "max_body_bytes": 0}));
+    assert_eq!(none_kept[0].0.body_missing, Some(BodyMissing::NotCaptured));
+}
+
+#[test]
+fn conditions_are_decided_at_the_end() {
+    let capture =
+        json!({"storage_type": "both", "when": {"status": ["5xx"], "min_duration": "5ms"}});
+    let kept = |status, took| {
+        let talk = Talk {
+            answer: &[(":status", status)],
+            took,
+            ..Talk::default()
+        };
+        talk.with(&capture).len()
+    };
+    assert_eq!(kept("503", 5_000), 2);
+    assert_eq!(kept("503", 4_999), 0);
+    assert_eq!(kept("200", 5_000), 0);
+}
+
+#[test]
+fn a_sample_is_taken_by_the_requests_id_and_halves_stay_together() {
+    let capture = json!({"storage_type": "both", "sample": 0.3});
+    let mut kept = 0;
+    for number in 0..200 {
+        let id = format!("id-{number}");
+        let talk = Talk {
+            head: &[("x-request-id", &id)],
+            ..Talk::default()
+        };
+        let records = talk.with(&capture).len();
+        assert!(records == 0 || records == 2);
+        assert_eq!(
+            talk.with(&capture).len(),
+            records,
+            "decided alike each time"
+        );
+        kept += records / 2;
+    }
+    assert!((30..90).contains(&kept), "{kept} of 200");
+}
+
+#[test]
+fn secrets_are_taken_out_of_everything_before_it_is_kept() {
+    let capture = json!({
+        "storage_type": "both",
+        "headers": {"request": ["x-api-key", "x-note"]},
+        "metadata": {"card": {"request_json": "$.card"}, "note": {"request_header": "x-note"}},
+        "redact": {
+            "json": ["$.password"], "headers": ["x-api-key"], "query": ["q"], "patterns": ["credit_card", "email"],
+        },
+    });
+    let talk = Talk {
+        head: &[
+            JSON,
+            ("x-api-key", "hunter2"),
+            ("x-note", "mail bob@example.com"),
+        ],
+        sent: br#"{"password": "hunter2", "card": "4111 1111 1111 1111", "rest": 1}"#,
+        ..Talk::default()
+    };
+    let rig = with_defaults(&capture);
+    let records = talk.through(&rig, &[]);
+    let (request, body) = &records[0];
+    let whole = format!("{request:?} {}", String::from_utf8_lossy(body));
+    for secret in ["hunter2", "4111", "bob@example.com", "q=1"] {
+        assert!(!whole.contains(secret), "{secret} is in {whole}");
+    }
+    assert!(whole.contains(r#""rest": 1}"#));
+    assert_eq!(
+        metadata(request),
+        json!({"card": "[REDACTED]", "note": "mail [REDACTED]"})
+    );
+    assert_eq!(request.query.as_deref(), Some("q=[REDACTED]"));
+    let counts: Vec<_> = request
+        .redactions
+        .iter()
+        .map(|(rule, n)| (&**rule, *n))
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            ("$.password", 1),
+            ("credit_card", 1),
+            ("email", 2),
+            ("header:x-api-key", 1),
+            ("query:q", 1)
+        ]
+    );
+    assert_eq!(
+        request.body_xxh3, None,
+        "it would let the password be guessed"
+    );
+    assert!(records[1].0.body_xxh3.is_some());
+    assert!(records[1].0.redactions.is_empty());
+    rig.tick(0);
+    assert_eq!(rig.vm.host().counted(Counter::ValuesRedacted), 6);
+}
+
+#[test]
+fn what_the_head_held_counts_for_the_answer_if_that_alone_is_recorded() {
+    let records =
+        Talk::default().with(&json!({"storage_type": "response", "redact": {"query": ["q"]}}));
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].0.query.as_deref(), Some("q=[REDACTED]"));
+    assert_eq!(records[0].0.redactions.get("query:q"), Some(&1));
+}
+
+#[test]
+fn a_body_that_cannot_be_searched_is_not_kept() {
+    let capture = json!({"storage_type": "request", "redact": {"patterns": ["email"]}});
+    let talk = Talk {
+        head: &[JSON, ("content-encoding", "br")],
+        sent: b"bob@example.com",
+        ..Talk::default()
+    };
+    let (record, body) = talk.with(&capture).remove(0);
+    assert_eq!(
+        (record.body_missing, body.len(), record.body_size),
+        (Some(BodyMissing::Unreadable), 0, 15)
+    );
+    assert_eq!(record.body_xxh3, None);
+}
+
+#[test]
+fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
+    let rig = with_defaults(&json!({
+        "storage_type": "both", "headers": {"request": ["x-a"]}, "session": {"header": "x-a"},
+        "metadata": {"a": {"request_header": "x-a"}, "b": 1},
+    }));
+    let faulty = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
+    let talk = Talk {
+        head: &[JSON, ("x-a", "private")],
+        sent: b"{\"a\": \"private\"}",
+        ..Talk::default()
+    };
+    let records = talk.through(&rig, &[("xds.route_metadata", &faulty)]);
+    assert_eq!(records.len(), 2);
+    for (record, body) in &records {
+        assert!(body.is_empty() && record.headers.is_empty() && record.session.is_none());
+        assert_eq!(
+            (record.query.as_deref(), metadata(record)),
+            (None, json!({"b": 1}))
+        );
+        assert_eq!(record.body_missing, Some(BodyMissing::NotCaptured));
+        assert_eq!(record.status, Some(200));
+    }
+    let lines = rig.vm.host().lines.borrow();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("redact.jsn: unknown key")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn users_come_from_verified_claims_and_certificates() {
+    let rig = |user: Value| Rig::new(&json!({"user": user}));
+    let claims = serialised_metadata(
+        &json!({"envoy.filters.http.jwt_authn": {"payload": {"sub": "carol"}}}),
+    );
+    let attributes: &[(&str, &[u8])] = &[
+        ("metadata", &claims),
+        ("connection.uri_san_peer_certificate", b"spiffe://x/dave"),
+    ];
+    for (user, named) in [
+        (json!([{"header": "x-user"}, {"jwt_claim": "sub"}]), "carol"),
+        (
+            json!([{"jwt_claim": "nope"}, {"peer_certificate": "uri_san"}]),
+            "spiffe://x/dave",
+        ),
+        (json!([{"peer_certificate": "subject"}]), "anonymous"),
+    ] {
+        let records = Talk::default().through(&rig(user), attributes);
+        assert_eq!(records[0].0.user_id, named);
+    }
+}
