@@ -3,7 +3,7 @@
 mod row;
 
 use dossier_wire::Half;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use super::{Store, StoreError};
@@ -120,42 +120,43 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
         let limit = usize::from(request.limit);
+        let mut reading = self.reading(&request.scope).await?;
         let rows = page_query(request, now)
             .build()
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *reading)
             .await?;
         let entries = rows
             .iter()
             .take(limit)
             .map(|row| row::read(row, request.parts))
             .collect::<Result<Vec<_>, _>>()?;
-        let total = self.count(&request.scope, &request.filter, now).await?;
+        let total = count(&mut reading, &request.scope, &request.filter, now).await?;
         Ok(EntryPage {
             entries,
             total,
             has_more: rows.len() > limit,
         })
     }
+}
 
-    async fn count(
-        &self,
-        scope: &Scope,
-        filter: &EntryFilter,
-        now: OffsetDateTime,
-    ) -> Result<Total, StoreError> {
-        let mut query = QueryBuilder::new("select count(*) from (select 1 from entries e");
-        push_where(&mut query, scope, filter, now);
-        query
-            .push(" limit ")
-            .push_bind(EXACT_TOTAL + 1)
-            .push(") matching");
-        let count: i64 = query.build_query_scalar().fetch_one(&self.pool).await?;
-        Ok(if count > EXACT_TOTAL {
-            Total::AtLeast(EXACT_TOTAL)
-        } else {
-            Total::Exact(count)
-        })
-    }
+async fn count(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    filter: &EntryFilter,
+    now: OffsetDateTime,
+) -> Result<Total, StoreError> {
+    let mut query = QueryBuilder::new("select count(*) from (select 1 from entries e");
+    push_where(&mut query, scope, filter, now);
+    query
+        .push(" limit ")
+        .push_bind(EXACT_TOTAL + 1)
+        .push(") matching");
+    let count: i64 = query.build_query_scalar().fetch_one(connection).await?;
+    Ok(if count > EXACT_TOTAL {
+        Total::AtLeast(EXACT_TOTAL)
+    } else {
+        Total::Exact(count)
+    })
 }
 
 fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgres> {

@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Transaction};
+
+use crate::model::scope::Scope;
 
 pub use batches::Stored;
 pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
@@ -118,6 +121,12 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// Begins what a read does: its statements see the same state of the database.
+    async fn reading(&self, _scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let begin = "begin isolation level repeatable read, read only";
+        Ok(self.pool.begin_with(begin).await?)
     }
 
     /// Waits for connections in use and closes all.
