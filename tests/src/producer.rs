@@ -1,10 +1,9 @@
 //! Batches from a producer that is not Envoy: with any time, user and content that a test needs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use dossier_wire::{Completion, Encoder, Half, KeepCompressed, Record, SessionRule};
+use dossier_wire::{Encoder, Half, Record, SessionRule};
 use uuid::Uuid;
 
 use crate::error::HarnessError;
@@ -22,42 +21,12 @@ impl Sample {
     /// A request of an exchange of its own, without a session, kept until it is deleted.
     #[must_use]
     pub fn request(user: &str, endpoint: &str, started_at: u64, body: &str) -> Self {
+        let (user, path) = (user.to_owned(), endpoint.to_owned());
         let record = Record {
-            exchange_id: Uuid::now_v7(),
-            half: Half::Request,
-            user_id: Cow::Owned(user.to_owned()),
-            endpoint: Cow::Owned(endpoint.to_owned()),
-            method: Cow::Borrowed("POST"),
-            path: Cow::Owned(endpoint.to_owned()),
-            query: None,
-            host: None,
-            route: None,
             status: Some(200),
-            metadata: serde_json::Map::new(),
-            session: None,
-            ttl_days: None,
-            compress: KeepCompressed::Auto,
-            started_at,
-            first_byte_at: started_at,
-            ended_at: started_at,
             body_size: body.len() as u64,
-            body_xxh3: None,
             content_type: Some(Cow::Borrowed("application/json")),
-            content_encoding: None,
-            truncated: false,
-            body_ttl_days: None,
-            body_decoded: false,
-            body_missing: None,
-            redactions: BTreeMap::new(),
-            headers: Vec::new(),
-            trailers: Vec::new(),
-            response_flags: 0,
-            response_details: None,
-            upstream_host: None,
-            workload: None,
-            completion: Completion::Complete,
-            request_id: None,
-            traceparent: None,
+            ..Record::new(Uuid::now_v7(), Half::Request, user, path, started_at)
         };
         Self {
             record,

@@ -122,6 +122,58 @@ pub struct Record<'a> {
     pub traceparent: Option<Cow<'a, str>>,
 }
 
+impl<'a> Record<'a> {
+    /// A record with what every record has: no body, a single moment, complete. The rest is for the
+    /// producer to add.
+    #[must_use]
+    pub fn new(
+        exchange_id: Uuid,
+        half: Half,
+        user_id: impl Into<Cow<'a, str>>,
+        path: impl Into<Cow<'a, str>>,
+        at: u64,
+    ) -> Self {
+        let path = path.into();
+        Self {
+            exchange_id,
+            half,
+            user_id: user_id.into(),
+            endpoint: path.clone(),
+            method: Cow::Borrowed("POST"),
+            path,
+            query: None,
+            host: None,
+            route: None,
+            status: None,
+            metadata: Map::new(),
+            session: None,
+            ttl_days: None,
+            body_ttl_days: None,
+            compress: KeepCompressed::Auto,
+            started_at: at,
+            first_byte_at: at,
+            ended_at: at,
+            body_size: 0,
+            body_xxh3: None,
+            content_type: None,
+            content_encoding: None,
+            body_decoded: false,
+            truncated: false,
+            body_missing: None,
+            redactions: BTreeMap::new(),
+            headers: Vec::new(),
+            trailers: Vec::new(),
+            completion: Completion::Complete,
+            response_flags: 0,
+            response_details: None,
+            upstream_host: None,
+            workload: None,
+            request_id: None,
+            traceparent: None,
+        }
+    }
+}
+
 /// A header's name, in lower case, and value.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 

@@ -10,7 +10,6 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::decode::{Batch, BatchError, Item, RecordError};
@@ -421,41 +420,11 @@ fn fields_of_a_newer_producer_are_skipped() {
 /// The record with nothing in it that could be left out, and its body.
 fn smallest() -> (Record<'static>, Vec<u8>) {
     let record = Record {
-        exchange_id: Uuid::from_u128(1),
-        half: Half::Request,
-        user_id: Cow::Borrowed("alice"),
-        endpoint: Cow::Borrowed("/"),
         method: Cow::Borrowed("GET"),
-        path: Cow::Borrowed("/"),
-        query: None,
-        host: None,
-        route: None,
-        status: None,
-        metadata: Map::new(),
-        session: None,
-        ttl_days: None,
-        compress: KeepCompressed::Auto,
-        started_at: 1,
         first_byte_at: 2,
         ended_at: 3,
         body_size: 4,
-        body_xxh3: None,
-        content_type: None,
-        content_encoding: None,
-        truncated: false,
-        body_ttl_days: None,
-        body_decoded: false,
-        body_missing: None,
-        redactions: BTreeMap::new(),
-        headers: Vec::new(),
-        trailers: Vec::new(),
-        response_flags: 0,
-        response_details: None,
-        upstream_host: None,
-        workload: None,
-        completion: Completion::Complete,
-        request_id: None,
-        traceparent: None,
+        ..Record::new(Uuid::from_u128(1), Half::Request, "alice", "/", 1)
     };
     (record, b"body".to_vec())
 }

@@ -1,14 +1,12 @@
 //! Whatever a collector and a network do, every record and every byte of a body either arrives
 //! exactly once or is told as lost, and the budget holds at every moment.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dossier_wire::compression::inflate;
-use dossier_wire::{Completion, Compression, Half, Item, KeepCompressed};
+use dossier_wire::{Compression, Half, Item};
 use proptest::prelude::*;
-use serde_json::Map;
 
 use super::*;
 use crate::testing::FakeHost;
@@ -154,41 +152,9 @@ impl Bench {
 
 fn entry(half: Half, size: usize) -> Entry<'static> {
     let record = Record {
-        exchange_id: Uuid::nil(),
-        half,
-        user_id: Cow::Borrowed("alice"),
-        endpoint: Cow::Borrowed("/a"),
-        method: Cow::Borrowed("POST"),
-        path: Cow::Borrowed("/a"),
-        query: None,
-        host: None,
-        route: None,
         status: Some(200),
-        metadata: Map::new(),
-        session: None,
-        ttl_days: None,
-        compress: KeepCompressed::Auto,
-        started_at: 0,
-        first_byte_at: 0,
-        ended_at: 0,
         body_size: size as u64,
-        body_xxh3: None,
-        content_type: None,
-        content_encoding: None,
-        truncated: false,
-        body_ttl_days: None,
-        body_decoded: false,
-        body_missing: None,
-        redactions: BTreeMap::new(),
-        headers: Vec::new(),
-        trailers: Vec::new(),
-        response_flags: 0,
-        response_details: None,
-        upstream_host: None,
-        workload: None,
-        completion: Completion::Complete,
-        request_id: None,
-        traceparent: None,
+        ..Record::new(Uuid::nil(), half, "alice", "/a", 0)
     };
     // Bytes that compress badly, so that the sealed batches fill the budget too.
     let body = (0..size).map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes()[0]);
