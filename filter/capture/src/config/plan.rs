@@ -109,7 +109,6 @@ impl Plan {
             extracted: Halves::default(),
             headers: Halves::default(),
             content_types: Some(Vec::new()),
-            redaction: None,
             bare: true,
             ..self.clone()
         }

@@ -107,7 +107,7 @@ impl Exchange {
         self.status = headers.get(":status").and_then(parse);
         self.response.saw(host.wall_clock(), ended);
         self.response.head(&headers);
-        self.take_response_head(&headers);
+        self.take_response_head(&headers, ended);
         if self.status == Some(SWITCHING_PROTOCOLS) {
             // What follows is another protocol's traffic, not a body.
             self.request.body.stop_reading();
@@ -241,7 +241,7 @@ impl Exchange {
         })
     }
 
-    fn take_response_head(&mut self, headers: &Headers) {
+    fn take_response_head(&mut self, headers: &Headers, ended: bool) {
         let State::Recording(recording) = &mut self.state else {
             return;
         };
@@ -250,6 +250,10 @@ impl Exchange {
             let redactor = redactor(&self.plugin, plan);
             self.response
                 .take_head(Half::Response, plan, headers, redactor, head);
+            if ended {
+                // A gRPC answer without messages has its trailers for headers.
+                self.response.keep_trailers(headers, &[], redactor);
+            }
             let budget = &self.plugin.shared.budget;
             self.response.read_body(Half::Response, plan, budget);
         }

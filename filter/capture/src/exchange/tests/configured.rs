@@ -150,6 +150,17 @@ fn only_headers_that_are_named_are_recorded() {
 }
 
 #[test]
+fn how_a_call_ended_is_recorded_also_where_there_are_no_trailers() {
+    let talk = Talk {
+        answer: &[(":status", "200"), ("grpc-status", "7"), ("x-other", "no")],
+        answered: b"",
+        ..Talk::default()
+    };
+    let (record, _) = talk.with(&json!({"storage_type": "response"})).remove(0);
+    assert_eq!(record.trailers, [("grpc-status".into(), "7".into())]);
+}
+
+#[test]
 fn headers_are_bounded_in_all() {
     let long = "v".repeat(5000);
     let head: Vec<_> = (0..10).map(|_| ("x-a", long.as_str())).collect();
@@ -319,7 +330,7 @@ fn a_body_that_cannot_be_searched_is_not_kept() {
 fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
     let rig = with_defaults(&json!({
         "storage_type": "both", "headers": {"request": ["x-a"]}, "session": {"header": "x-a"},
-        "metadata": {"a": {"request_header": "x-a"}, "b": 1},
+        "metadata": {"a": {"request_header": "x-a"}, "b": 1}, "redact": {"patterns": [{"name": "api", "regex": "api"}]},
     }));
     let faulty = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
     let talk = Talk {
@@ -336,7 +347,10 @@ fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
             (None, json!({"b": 1}))
         );
         assert_eq!(record.body_missing, Some(BodyMissing::NotCaptured));
-        assert_eq!(record.status, Some(200));
+        assert_eq!(
+            (record.status, &*record.path),
+            (Some(200), "//[REDACTED]/x/")
+        );
     }
     let lines = rig.vm.host().lines.borrow();
     assert!(
