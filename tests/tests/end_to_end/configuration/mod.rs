@@ -19,6 +19,7 @@ mod conditions;
 mod headers;
 mod matches;
 mod metadata;
+mod overrides;
 mod sampling;
 mod sessions;
 mod sizes;
