@@ -4,24 +4,8 @@ use dossier_tests::traffic::Call;
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
 
-use super::{Setup, everything, post, with};
+use super::{Setup, everything, gzip, post, post_json, with};
 use crate::support::{SOON, wait_for_records};
-
-/// One file of `gzip`, without a checksum that anybody would look at.
-pub(super) fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut member = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
-    member.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));
-    member.extend([0; 8]);
-    member
-}
-
-fn encoded(target: &str, encoding: &str, body: Vec<u8>) -> Call {
-    with(
-        post(target, "application/json", body),
-        "content-encoding",
-        encoding,
-    )
-}
 
 fn sources() -> Value {
     json!({
@@ -62,8 +46,8 @@ async fn it_is_taken_from_both_halves_whatever_their_encoding() {
     let plain = body().to_string().into_bytes();
     for call in [
         post("/plain", "application/json", plain.clone()),
-        encoded("/gzip", "gzip", gzip(&plain)),
-        encoded("/deflate", "deflate", compress_to_vec_zlib(&plain, 6)),
+        post_json("/gzip", "gzip", gzip(&plain)),
+        post_json("/deflate", "deflate", compress_to_vec_zlib(&plain, 6)),
     ] {
         let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
         for half in setup.record(&call).await {
@@ -89,7 +73,7 @@ async fn it_is_taken_from_a_half_that_is_not_recorded() {
     ]});
     let setup = Setup::start(&keys).await;
     for half in ["request", "response"] {
-        let call = encoded(
+        let call = post_json(
             &format!("/{half}"),
             "gzip",
             gzip(body().to_string().as_bytes()),
@@ -128,7 +112,7 @@ async fn what_is_redacted_is_redacted_in_it_too() {
     let plain = body.to_string().into_bytes();
     for call in [
         post("/plain", "application/json", plain.clone()),
-        encoded("/gzip", "gzip", gzip(&plain)),
+        post_json("/gzip", "gzip", gzip(&plain)),
     ] {
         let call = with(
             with(call, "x-api-key", "k-123"),

@@ -9,6 +9,7 @@ use dossier_tests::inbox::Half;
 use dossier_tests::mirror::Mirror;
 use dossier_tests::testing::TestRig;
 use dossier_tests::traffic::{Call, Reply, Traffic};
+use miniz_oxide::deflate::compress_to_vec;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ mod headers;
 mod matches;
 mod metadata;
 mod overrides;
+mod redaction;
 mod sampling;
 mod sessions;
 mod sizes;
@@ -112,6 +114,20 @@ fn post(target: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Call {
         body: Some((content_type.to_owned(), body.into())),
         ..Call::new(Method::POST, "alice", target)
     }
+}
+
+/// A `POST` of JSON that is in this encoding.
+fn post_json(target: &str, encoding: &str, body: Vec<u8>) -> Call {
+    let call = post(target, "application/json", body);
+    with(call, "content-encoding", encoding)
+}
+
+/// One file of `gzip`, without a checksum that anybody would look at.
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut member = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    member.extend(compress_to_vec(plain, 6));
+    member.extend([0; 8]);
+    member
 }
 
 /// The same call with one more header.
