@@ -5,7 +5,8 @@ use dossier_tests::traffic::Call;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Setup, with};
+use super::{Setup, both, with};
+use crate::support::wait_for_records;
 
 /// The rules in their order; the last takes what the others leave.
 fn rules() -> Value {
@@ -116,7 +117,7 @@ async fn the_first_rule_that_fits_decides() {
         let user = format!("case-{number}");
         call.user = Some(user.clone());
         setup.send(&call).await;
-        for half in super::both(setup.of_user(&user, 2).await) {
+        for half in both(setup.of_user(&user, 2).await) {
             assert_eq!(half.record["metadata"], json!({"rule": rule}), "{call:?}");
             assert_eq!(half.text("endpoint"), endpoint, "{call:?}");
         }
@@ -139,7 +140,7 @@ async fn a_rule_may_take_an_exchange_out_of_the_record() {
             .send(&Call::json("alice", target, &json!({"a": 1})))
             .await;
     }
-    crate::support::wait_for_records(&setup.rig.envoy, 4).await;
+    wait_for_records(&setup.rig.envoy, 4).await;
     let halves = setup.rig.inbox.all();
     let mut recorded: Vec<_> = halves
         .iter()

@@ -4,8 +4,12 @@ use dossier_tests::traffic::Call;
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
 
-use super::{Setup, everything, gzip, post, post_json, with};
+use super::{Setup, encoded, everything, gzip, post, with};
 use crate::support::{SOON, wait_for_records};
+
+fn json_post(target: &str, body: Vec<u8>) -> Call {
+    post(target, "application/json", body)
+}
 
 fn sources() -> Value {
     json!({
@@ -45,9 +49,12 @@ async fn it_is_taken_from_both_halves_whatever_their_encoding() {
     let setup = Setup::start(&keys).await;
     let plain = body().to_string().into_bytes();
     for call in [
-        post("/plain", "application/json", plain.clone()),
-        post_json("/gzip", "gzip", gzip(&plain)),
-        post_json("/deflate", "deflate", compress_to_vec_zlib(&plain, 6)),
+        json_post("/plain", plain.clone()),
+        encoded(json_post("/gzip", gzip(&plain)), Some("gzip")),
+        encoded(
+            json_post("/deflate", compress_to_vec_zlib(&plain, 6)),
+            Some("deflate"),
+        ),
     ] {
         let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
         for half in setup.record(&call).await {
@@ -73,11 +80,8 @@ async fn it_is_taken_from_a_half_that_is_not_recorded() {
     ]});
     let setup = Setup::start(&keys).await;
     for half in ["request", "response"] {
-        let call = post_json(
-            &format!("/{half}"),
-            "gzip",
-            gzip(body().to_string().as_bytes()),
-        );
+        let body = gzip(body().to_string().as_bytes());
+        let call = encoded(json_post(&format!("/{half}"), body), Some("gzip"));
         let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
         setup.send(&call).await;
         let found = setup.rig.inbox.halves(&call.target, 1, SOON).await.unwrap();
@@ -111,8 +115,8 @@ async fn what_is_redacted_is_redacted_in_it_too() {
     let body = json!({"model": "gpt-4", "password": "hunter2", "note": "to ann@example.com!"});
     let plain = body.to_string().into_bytes();
     for call in [
-        post("/plain", "application/json", plain.clone()),
-        post_json("/gzip", "gzip", gzip(&plain)),
+        json_post("/plain", plain.clone()),
+        encoded(json_post("/gzip", gzip(&plain)), Some("gzip")),
     ] {
         let call = with(
             with(call, "x-api-key", "k-123"),

@@ -116,10 +116,12 @@ fn post(target: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Call {
     }
 }
 
-/// A `POST` of JSON that is in this encoding.
-fn post_json(target: &str, encoding: &str, body: Vec<u8>) -> Call {
-    let call = post(target, "application/json", body);
-    with(call, "content-encoding", encoding)
+/// The same call, whose body is in this encoding.
+fn encoded(call: Call, encoding: Option<&str>) -> Call {
+    match encoding {
+        Some(encoding) => with(call, "content-encoding", encoding),
+        None => call,
+    }
 }
 
 /// One file of `gzip`, without a checksum that anybody would look at.

@@ -9,7 +9,7 @@ use dossier_tests::inbox::Half;
 use dossier_tests::traffic::Call;
 use serde_json::{Map, Value, json};
 
-use super::{Setup, everything, post, with};
+use super::{Setup, encoded, everything, post, with};
 use crate::support::wait_for_records;
 
 /// What no two exchanges have in common, whatever is configured.
@@ -122,6 +122,13 @@ fn overrides() -> Vec<Override> {
             )
         },
         Override {
+            request: Some(json!({})),
+            ..alike(
+                json!({"headers": {"response": ["x-other"]}}),
+                json!({"headers": [["x-other", "other"]], "redactions": {"$.password": 1, "email": 1}}),
+            )
+        },
+        Override {
             request: Some(json!({
                 "body": "", "body_missing": "not_captured", "metadata": model_gone,
                 "redactions": {"header:x-tag": 1, "query:token": 1},
@@ -221,10 +228,7 @@ fn call(path: &str, encoding: Option<&str>) -> Call {
     let body = r#"{"model":"m","password":"p","pin":"4711","note":"to a@example.com"}"#;
     let call = post(&format!("{path}?token=t&key=k"), "application/json", body);
     let call = with(with(call, "x-tag", "tag"), "x-other", "other");
-    match encoding {
-        Some(encoding) => with(call, "content-encoding", encoding),
-        None => call,
-    }
+    encoded(call, encoding)
 }
 
 fn route(path: &str, keys: &Value) -> Value {

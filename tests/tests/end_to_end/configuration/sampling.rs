@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Setup, configure, everything, with};
-use crate::support::wait_for_records;
+use crate::support::{SOON, wait_for_records};
 
 const REQUESTS: usize = 10_000;
 const SHARE: f64 = 0.1;
@@ -76,12 +76,7 @@ fn recorded(inbox: &Inbox) -> BTreeSet<String> {
 async fn of_many_requests_the_share_is_recorded_with_both_halves() {
     let setup = Setup::start(&sampled(SHARE)).await;
     send_all(&setup.traffic, REQUESTS, |number| Some(id(number))).await;
-    setup
-        .rig
-        .envoy
-        .wait_for_empty_outbox(crate::support::SOON)
-        .await
-        .unwrap();
+    setup.rig.envoy.wait_for_empty_outbox(SOON).await.unwrap();
     let recorded = recorded(&setup.rig.inbox).len();
     let expected = REQUESTS as f64 * SHARE;
     let deviation = (expected * (1.0 - SHARE)).sqrt();
@@ -106,10 +101,7 @@ async fn all_proxies_on_the_way_record_the_same_requests() {
     let traffic = Traffic::new(first.envoy.address).unwrap();
     send_all(&traffic, 2 * EACH, of_ours).await;
     for envoy in [&first.envoy, &last.rig.envoy] {
-        envoy
-            .wait_for_empty_outbox(crate::support::SOON)
-            .await
-            .unwrap();
+        envoy.wait_for_empty_outbox(SOON).await.unwrap();
     }
     let by_first = recorded(&first.inbox);
     assert_eq!(by_first, recorded(&last.rig.inbox));
@@ -118,11 +110,7 @@ async fn all_proxies_on_the_way_record_the_same_requests() {
     // The same ids again, straight to the last one: the same decisions, nothing else.
     let before = last.rig.inbox.all().len();
     send_all(&last.traffic, 2 * EACH, of_ours).await;
-    last.rig
-        .envoy
-        .wait_for_empty_outbox(crate::support::SOON)
-        .await
-        .unwrap();
+    last.rig.envoy.wait_for_empty_outbox(SOON).await.unwrap();
     let is_ours = |path: &&str| path[1..].parse::<usize>().unwrap() % 2 == 0;
     let halves = last.rig.inbox.all();
     let again: BTreeSet<_> = halves[before..]

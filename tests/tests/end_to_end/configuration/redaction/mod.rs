@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{Setup, both, configure, everything, gzip, lead_to, post, with};
+use super::{Setup, both, configure, encoded, everything, gzip, lead_to, post, with};
 use crate::support::{SOON, wait_for_records};
 use planted::{GONE, KEPT, Planted, bodies, expect_none, mail, password, redaction};
 
@@ -31,14 +31,6 @@ fn encodings(plain: &[u8]) -> [(&'static str, Option<&'static str>, Vec<u8>); 4]
         ("zlib", Some("deflate"), compress_to_vec_zlib(plain, 6)),
         ("raw", Some("deflate"), compress_to_vec(plain, 6)),
     ]
-}
-
-fn encoded(target: &str, content_type: &str, encoding: Option<&str>, body: Vec<u8>) -> Call {
-    let call = post(target, content_type, body);
-    match encoding {
-        Some(encoding) => with(call, "content-encoding", encoding),
-        None => call,
-    }
 }
 
 fn secrets(bodies: &[Planted]) -> Vec<String> {
@@ -73,7 +65,7 @@ async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else
     for (number, body) in bodies.iter().enumerate() {
         for (name, encoding, sent) in encodings(body.sent.as_bytes()) {
             let path = format!("/{number}/{name}");
-            let call = encoded(&path, body.content_type, encoding, sent.clone());
+            let call = encoded(post(&path, body.content_type, sent.clone()), encoding);
             // Nothing is taken out of the traffic itself.
             assert_eq!(setup.send(&call).await.body, sent);
             expected.insert(path, (body, encoding.is_some()));
@@ -258,9 +250,8 @@ async fn of_a_body_cut_at_the_cap_no_piece_of_a_secret_is_left() {
     for cap in &caps {
         for (name, encoding, bytes) in encodings(sent.as_bytes()) {
             let target = format!("/{cap}/{name}");
-            setup
-                .send(&encoded(&target, "application/json", encoding, bytes))
-                .await;
+            let call = post(&target, "application/json", bytes);
+            setup.send(&encoded(call, encoding)).await;
             records += 2;
         }
     }
@@ -315,7 +306,7 @@ async fn a_body_that_cannot_be_searched_is_kept_only_where_that_is_wanted() {
     {
         for (place, missing, kept) in [("keep", "", body.as_bytes()), ("drop", "unreadable", b"")] {
             let target = format!("/{place}/{number}");
-            let call = encoded(&target, content_type, encoding, body.clone().into());
+            let call = encoded(post(&target, content_type, body.clone()), encoding);
             for half in setup.record(&call).await {
                 let what = format!("{place} {content_type} {encoding:?}");
                 assert_eq!(half.text("body_missing"), missing, "{what}");
@@ -403,7 +394,8 @@ async fn nothing_planted_is_in_any_row_log_metric_or_answer() {
     for (number, body) in bodies.iter().enumerate() {
         let [plain, gzip, ..] = encodings(body.sent.as_bytes());
         let (_, encoding, sent) = if number % 2 == 0 { plain } else { gzip };
-        let call = encoded(&format!("/{number}"), body.content_type, encoding, sent);
+        let call = post(&format!("/{number}"), body.content_type, sent);
+        let call = encoded(call, encoding);
         stack.traffic.send(&call).await.unwrap();
     }
     let (call, of_heads) = heads();
