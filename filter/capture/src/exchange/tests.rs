@@ -161,6 +161,32 @@ fn one_half_alone_can_be_asked_for() {
 }
 
 #[test]
+fn what_was_redacted_in_a_body_counts_only_where_the_body_is_kept() {
+    for (storage, count) in [("request", 1), ("response", 2)] {
+        let rig = with_defaults(&json!({
+            "storage_type": storage,
+            "metadata": {"b": {"request_json": "$.b"}, "c": {"response_json": "$.b"}},
+            "redact": {"json": ["$.a"], "query": ["q"]},
+        }));
+        let host = rig.vm.host();
+        let mut stream = request(&[("content-type", "application/json")]);
+        let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+        exchange.request_head(host, &stream, false);
+        stream.chunk = br#"{"a":1,"b":2}"#.to_vec();
+        exchange.request_chunk(host, &stream, stream.chunk.len(), true);
+        stream.respond(&[(":status", "200"), ("content-type", "application/json")]);
+        exchange.response_head(host, &stream, false);
+        stream.chunk = br#"{"a":1,"b":3,"a":1}"#.to_vec();
+        exchange.response_chunk(host, &stream, stream.chunk.len(), true);
+        exchange.finish(host, &stream);
+        let (record, _) = recorded(&rig).remove(0);
+        let counts: Vec<_> = record.redactions.iter().collect();
+        assert_eq!(counts, [(&"$.a".into(), &count), (&"query:q".into(), &1)]);
+        assert_eq!(Value::Object(record.metadata), json!({"b": 2, "c": 3}));
+    }
+}
+
+#[test]
 fn an_upgraded_stream_is_recorded_without_bodies() {
     let rig = Rig::new(&json!({}));
     let host = rig.vm.host();
