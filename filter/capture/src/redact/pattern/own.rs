@@ -2,6 +2,7 @@
 //! tables of Unicode would make the filter several times as large.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -30,10 +31,9 @@ const CLEARED_AT_LEAST: usize = 3;
 const READS_PER_STATE: usize = 10;
 
 /// A compiled regular expression. Two are equal when they are written alike.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Own(Rc<Compiled>);
 
-#[derive(Debug)]
 struct Compiled {
     text: Box<str>,
     regex: Regex,
@@ -109,6 +109,12 @@ impl Own {
     /// of the text counts as a match: it could not be searched.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         self.0.find(text, &mut Work::on(text), found);
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Own").field(&self.0.text).finish()
     }
 }
 
