@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz bench filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -16,6 +16,9 @@ test: ## run all checks and tests: lints, native, wasm, end-to-end
 
 bench: ## measure: what streams wait for with capture, beside the same Envoy without it
 	@exec .ci/tools/bench
+
+fuzz: ## throw mutated inputs at every decoder, a minute at each
+	@exec .ci/tools/fuzz
 
 setup: ## find or install all tools, build nothing
 	@.ci/tools/setup all >/dev/null

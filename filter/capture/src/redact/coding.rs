@@ -1,5 +1,8 @@
 //! Secrets may be written with escapes: `alice\u0040example.com`, `alice%40example.com`. So text is
 //! searched with its escapes undone, and what is found is traced back to the bytes as they stand.
+//!
+//! Escapes may stand behind escapes, as in a JSON document that is a string of another, or in a link
+//! that is. In `"\\nAKIA…"` the `n` is no letter before the key. So each reading is searched.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,6 +15,8 @@ use crate::json::{Piece, pieces};
 const JSON_ESCAPE_BYTES: usize = 6;
 /// Length of `%40`.
 const PERCENT_ESCAPE_BYTES: usize = 3;
+/// How many layers of escapes are undone.
+const MOST_LAYERS: usize = 4;
 
 /// How some bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +33,17 @@ pub(super) enum Coding {
 
 /// Bytes with their escapes undone.
 #[derive(Debug, Default)]
-pub(super) struct Decoded {
+struct Decoded {
     text: Vec<u8>,
     /// Where decoded and written bytes run in parallel, in order.
     spans: Vec<Span>,
+}
+
+/// Some bytes as they read once some layers of their escapes are undone.
+#[derive(Debug)]
+pub(super) struct Reading<'w> {
+    written: &'w [u8],
+    layers: Vec<Decoded>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +58,7 @@ struct Span {
 
 impl Coding {
     /// Whether the bytes are written otherwise than they read.
-    pub(super) fn is_needed(self, written: &[u8]) -> bool {
+    fn is_needed(self, written: &[u8]) -> bool {
         match self {
             Self::Plain => false,
             Self::Json => written.contains(&b'\\'),
@@ -79,8 +91,59 @@ impl Coding {
     }
 }
 
+impl<'w> Reading<'w> {
+    /// The bytes as they read by their own coding.
+    pub(super) fn new(coding: Coding, written: &'w [u8]) -> Self {
+        let mut layers = Vec::new();
+        if coding.is_needed(written) {
+            layers.push(Decoded::new(coding, written));
+        }
+        Self { written, layers }
+    }
+
+    /// The bytes as they read at last.
+    pub(super) fn last(coding: Coding, written: &'w [u8]) -> Self {
+        let mut reading = Self::new(coding, written);
+        while reading.go_on() {}
+        reading
+    }
+
+    /// Undoes a layer more, if there is one.
+    pub(super) fn go_on(&mut self) -> bool {
+        if self.layers.len() >= MOST_LAYERS {
+            return false;
+        }
+        let text = self.text();
+        let layer = [Coding::Json, Coding::Percent]
+            .into_iter()
+            .filter(|coding| coding.is_needed(text))
+            .map(|coding| Decoded::new(coding, text))
+            .find(Decoded::has_escapes);
+        let more = layer.is_some();
+        self.layers.extend(layer);
+        more
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        self.layers.last().map_or(self.written, Decoded::text)
+    }
+
+    /// The written bytes that a part of the text comes from.
+    pub(super) fn written(&self, range: Range<usize>) -> Range<usize> {
+        let mut range = range;
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            let below = index
+                .checked_sub(1)
+                .and_then(|below| self.layers.get(below));
+            let length = below.map_or(self.written.len(), |below| below.text().len());
+            range = layer.written(range, length);
+        }
+        range
+    }
+}
+
 impl Decoded {
-    pub(super) fn new(coding: Coding, written: &[u8]) -> Self {
+    fn new(coding: Coding, written: &[u8]) -> Self {
         let mut decoded = Self {
             text: Vec::with_capacity(written.len()),
             spans: Vec::new(),
@@ -94,12 +157,16 @@ impl Decoded {
         decoded
     }
 
-    pub(super) fn text(&self) -> &[u8] {
+    fn text(&self) -> &[u8] {
         &self.text
     }
 
+    fn has_escapes(&self) -> bool {
+        self.spans.iter().any(|span| span.escape)
+    }
+
     /// The written bytes that the decoded ones come from.
-    pub(super) fn written(&self, range: Range<usize>, length: usize) -> Range<usize> {
+    fn written(&self, range: Range<usize>, length: usize) -> Range<usize> {
         let Some(last) = range.end.checked_sub(1).filter(|last| *last >= range.start) else {
             let at = self.place(range.start, length).start;
             return at..at;
@@ -238,5 +305,32 @@ mod tests {
         assert_eq!(decoded.written(7..7, end), end - 1..end - 1);
         let decoded = Decoded::new(Coding::Form, b"%41+%42");
         assert_eq!(decoded.written(1..3, 7), 3..7);
+    }
+
+    #[test]
+    fn layers_are_undone_one_by_one_and_traced_back() {
+        for (coding, written, text) in [
+            (Coding::Plain, "plain", "plain"),
+            (Coding::Plain, r"x\u0040y", "x@y"),
+            (Coding::Json, r"x\\u0040y", "x@y"),
+            (Coding::Json, r"x\\\\u0040y", "x@y"),
+            (Coding::Json, "x%40y", "x@y"),
+            (Coding::Json, r"x\u002540y", "x@y"),
+            (Coding::Percent, "x%5Cu0040y", "x@y"),
+            (Coding::Form, "x%252540y", "x@y"),
+            // Not without end, and not where there is nothing to undo.
+            (Coding::Form, "x%2525252540y", "x%40y"),
+            (Coding::Plain, r"x\u@y 100%", r"x\u@y 100%"),
+        ] {
+            let reading = Reading::last(coding, written.as_bytes());
+            assert_eq!(reading.text(), text.as_bytes(), "{written}");
+            let end = written.len();
+            assert_eq!(reading.written(0..1), 0..1);
+            assert_eq!(reading.written(0..text.len()), 0..end);
+            assert_eq!(reading.written(text.len() - 1..text.len()), end - 1..end);
+            if text == "x@y" {
+                assert_eq!(reading.written(1..2), 1..end - 1, "{written}");
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Takes secrets out of what is recorded: values at JSON paths, headers and query parameters by name,
 //! and whatever looks like a secret, by pattern. Compiled once, at configuration.
 //!
-//! Only the spans that are replaced change. Work is linear in the bytes, times the number of patterns.
+//! Only the spans that are replaced change. Work is linear in the bytes, times the number of patterns,
+//! times the layers of escapes.
 
 mod body;
 mod coding;

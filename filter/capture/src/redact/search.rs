@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::coding::{Coding, Decoded};
+use super::coding::{Coding, Reading};
 use super::edit::Edit;
 use super::pattern::tail;
 use super::{Counts, HashKey, Redaction, With};
@@ -74,8 +74,8 @@ impl<'r, 'b> Search<'r, 'b> {
             if start >= tail {
                 break;
             }
-            let value = coding.decode(self.edit.slice(start..end));
-            let with = self.replacement(&value);
+            let value = Reading::last(coding, self.edit.slice(start..end));
+            let with = self.replacement(value.text());
             self.edit.replace(start..end, with.as_bytes());
             self.count_pattern(found.pattern);
             done = end;
@@ -136,48 +136,50 @@ impl<'r, 'b> Search<'r, 'b> {
         }
     }
 
-    /// Finds all matches, sorts them and joins those that overlap.
+    /// Finds all matches in all readings, sorts them and joins those that overlap.
     fn find(&mut self, written: &[u8], coding: Coding) {
         self.found.clear();
-        if coding.is_needed(written) {
-            self.find_decoded(written, coding);
-            if coding == Coding::Form && written.contains(&b'+') {
-                // A plus may also have been meant as one, as in +49 170 or in a+b@example.com.
-                self.find_decoded(written, Coding::Percent);
-            }
-        } else {
-            let found = &mut self.found;
-            for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
-                shape.find(written, &mut |range| {
-                    let range = whole_characters(written, range);
-                    found.push(Found { range, pattern });
-                });
-            }
+        self.find_read(written, coding);
+        if coding == Coding::Form && written.contains(&b'+') {
+            // A plus may also have been meant as one, as in +49 170 or in a+b@example.com.
+            self.find_read(written, Coding::Percent);
         }
         join(&mut self.found);
     }
 
-    fn find_decoded(&mut self, written: &[u8], coding: Coding) {
-        let decoded = Decoded::new(coding, written);
+    fn find_read(&mut self, written: &[u8], coding: Coding) {
         let found = &mut self.found;
-        for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
-            shape.find(decoded.text(), &mut |range| {
-                let range = whole_characters(decoded.text(), range);
-                let range = decoded.written(range, written.len());
-                found.push(Found { range, pattern });
-            });
+        let mut reading = Reading::new(coding, written);
+        loop {
+            let text = reading.text();
+            for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
+                shape.find(text, &mut |range| {
+                    let range = reading.written(whole_characters(text, range));
+                    found.push(Found { range, pattern });
+                });
+            }
+            if !reading.go_on() {
+                break;
+            }
         }
     }
 
+    /// Where the end begins that is doubtful in any reading.
     fn tail(&self, written: &[u8], coding: Coding) -> usize {
         let patterns = self.redaction.patterns.iter();
         let written = coding.without_cut_escape(written);
-        if !coding.is_needed(written) {
-            return tail(patterns, written);
+        let mut reading = Reading::new(coding, written);
+        let mut start = written.len();
+        loop {
+            let text = reading.text();
+            for cut in [Coding::Plain, Coding::Json, Coding::Percent] {
+                let tail = tail(patterns.clone(), cut.without_cut_escape(text));
+                start = start.min(reading.written(tail..tail).start);
+            }
+            if !reading.go_on() {
+                return start;
+            }
         }
-        let decoded = Decoded::new(coding, written);
-        let tail = tail(patterns, decoded.text());
-        decoded.written(tail..tail, written.len()).start
     }
 }
 

@@ -90,11 +90,12 @@ impl Pattern {
         }
     }
 
-    /// Longest match, if it is a regular expression that has one.
-    fn longest(&self) -> Option<usize> {
+    /// How many bytes at a cut may belong to a match whose rest is missing, besides those that may
+    /// belong to a named pattern's.
+    fn reach(&self) -> usize {
         match &self.shape {
-            Shape::Named(_) => None,
-            Shape::Own(own) => own.longest(),
+            Shape::Named(_) => 0,
+            Shape::Own(own) => own.reach(),
         }
     }
 }

@@ -1,12 +1,21 @@
 //! Regular expressions from the configuration. They work on bytes and know ASCII classes only: the
 //! tables of Unicode would make the filter several times as large.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::hybrid::regex::{Builder, Cache, Regex};
+use regex_automata::hybrid::{dfa, dfa::DFA};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 use regex_syntax::ast::{self, Ast, Flag};
 use regex_syntax::hir::translate::TranslatorBuilder;
-use regex_syntax::hir::{ErrorKind, Hir};
+use regex_syntax::hir::{Class, ErrorKind, Hir, HirKind};
+
+use super::tail::MAX_TAIL_BYTES;
 
 /// Longest regular expression, in bytes.
 pub(crate) const MAX_REGEX_BYTES: usize = 512;
@@ -14,13 +23,23 @@ pub(crate) const MAX_REGEX_BYTES: usize = 512;
 const MAX_PROGRAM_BYTES: usize = 256 << 10;
 /// Deepest nesting.
 const MAX_NESTING: u32 = 32;
+/// How often each byte of a text may be read, on average. Most expressions read a match twice and all
+/// else once; one like `a(.*b)?` reads on to the end of the text behind each match.
+const MOST_READS: usize = 32;
+/// A cache that was cleared so often must be worth it: this many bytes read for each of its states.
+const CLEARED_AT_LEAST: usize = 3;
+const READS_PER_STATE: usize = 10;
 
 /// A compiled regular expression. Two are equal when they are written alike.
-#[derive(Debug, Clone)]
-pub(crate) struct Own {
+#[derive(Clone)]
+pub(crate) struct Own(Rc<Compiled>);
+
+struct Compiled {
+    text: Box<str>,
     regex: Regex,
-    /// Longest match in bytes, if there is such a length.
-    longest: Option<usize>,
+    cache: RefCell<Cache>,
+    /// How far a match that is not yet whole may reach back, beyond the last word.
+    reach: usize,
 }
 
 /// Why a text is not a regular expression that can be used. Each says what is expected.
@@ -45,6 +64,16 @@ pub enum RegexError {
     TooLarge,
 }
 
+/// How many bytes may still be read.
+#[derive(Debug)]
+struct Work {
+    left: usize,
+}
+
+/// A search would take more work than the text is worth.
+#[derive(Debug, PartialEq, Eq)]
+struct Overspent;
+
 impl Own {
     /// Compiles a regular expression.
     pub(crate) fn compile(text: &str) -> Result<Self, RegexError> {
@@ -56,33 +85,219 @@ impl Own {
         if properties.minimum_len().is_none_or(|length| length == 0) {
             return Err(RegexError::Empty);
         }
-        let regex = RegexBuilder::new(text)
-            .unicode(false)
-            .nest_limit(MAX_NESTING)
-            .size_limit(MAX_PROGRAM_BYTES)
-            .dfa_size_limit(MAX_PROGRAM_BYTES)
-            .build()
-            .map_err(|_| RegexError::TooLarge)?;
-        Ok(Self {
+        let reach = match properties.maximum_len() {
+            Some(longest) => longest.min(MAX_TAIL_BYTES),
+            None if spans_space(&parsed) => MAX_TAIL_BYTES,
+            None => 0,
+        };
+        let regex = build(text).ok_or(RegexError::TooLarge)?;
+        Ok(Self(Rc::new(Compiled {
+            text: text.into(),
+            cache: RefCell::new(regex.create_cache()),
             regex,
-            longest: properties.maximum_len(),
-        })
+            reach,
+        })))
     }
 
-    pub(super) const fn longest(&self) -> Option<usize> {
-        self.longest
+    /// How many bytes at the end of a text that is cut off may belong to a match whose rest is
+    /// missing. The last word may in any case, and is not counted.
+    pub(super) fn reach(&self) -> usize {
+        self.0.reach
     }
 
+    /// Tells where the expression matches. Where finding out would take too long, all that is left
+    /// of the text counts as a match: it could not be searched.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-        for matched in self.regex.find_iter(text) {
-            found(matched.range());
-        }
+        self.0.find(text, &mut Work::on(text), found);
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Own").field(&self.0.text).finish()
     }
 }
 
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
-        self.regex.as_str() == other.regex.as_str()
+        self.0.text == other.0.text
+    }
+}
+
+impl Work {
+    const fn on(text: &[u8]) -> Self {
+        Self {
+            left: text.len().saturating_add(1).saturating_mul(MOST_READS),
+        }
+    }
+
+    const fn read(&mut self) -> Result<(), Overspent> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Overspent),
+        }
+    }
+}
+
+impl Compiled {
+    fn find(&self, text: &[u8], work: &mut Work, found: &mut dyn FnMut(Range<usize>)) {
+        let mut cache = self.cache.borrow_mut();
+        let mut at = 0;
+        loop {
+            match self.next(text, at, &mut cache, work) {
+                Ok(Some(range)) => {
+                    at = range.end;
+                    found(range);
+                }
+                Ok(None) => return,
+                Err(Overspent) => {
+                    // The next text is not to blame.
+                    self.regex.reset_cache(&mut cache);
+                    return found(at..text.len());
+                }
+            }
+        }
+    }
+
+    /// The first match that begins at some place or behind it.
+    fn next(
+        &self,
+        text: &[u8],
+        at: usize,
+        cache: &mut Cache,
+        work: &mut Work,
+    ) -> Result<Option<Range<usize>>, Overspent> {
+        let (forward, reverse) = cache.as_parts_mut();
+        let Some(end) = end_of_match(self.regex.forward(), forward, text, at, work)? else {
+            return Ok(None);
+        };
+        let start = start_of_match(self.regex.reverse(), reverse, text, at..end, work)?;
+        Ok(Some(start..end))
+    }
+}
+
+/// Where the first match from some place on ends. The library has such a loop too, but none that
+/// counts what it reads.
+fn end_of_match(
+    dfa: &DFA,
+    cache: &mut dfa::Cache,
+    text: &[u8],
+    at: usize,
+    work: &mut Work,
+) -> Result<Option<usize>, Overspent> {
+    let input = Input::new(text).range(at..);
+    let mut state = dfa
+        .start_state_forward(cache, &input)
+        .map_err(|_| Overspent)?;
+    cache.search_start(at);
+    let mut end = None;
+    for (index, byte) in text.iter().enumerate().skip(at) {
+        work.read()?;
+        cache.search_update(index);
+        state = dfa.next_state(cache, state, *byte).map_err(|_| Overspent)?;
+        // A match is told one byte late.
+        if state.is_match() {
+            end = Some(index);
+        } else if state.is_dead() {
+            cache.search_finish(index);
+            return Ok(end);
+        }
+    }
+    cache.search_finish(text.len());
+    state = dfa.next_eoi_state(cache, state).map_err(|_| Overspent)?;
+    Ok(if state.is_match() {
+        Some(text.len())
+    } else {
+        end
+    })
+}
+
+/// Where the match begins that ends with the range.
+fn start_of_match(
+    dfa: &DFA,
+    cache: &mut dfa::Cache,
+    text: &[u8],
+    range: Range<usize>,
+    work: &mut Work,
+) -> Result<usize, Overspent> {
+    let input = Input::new(text)
+        .range(range.clone())
+        .anchored(Anchored::Yes);
+    let mut state = dfa
+        .start_state_reverse(cache, &input)
+        .map_err(|_| Overspent)?;
+    // A search backwards counts its progress backwards too.
+    cache.search_start(range.end);
+    let mut start = range.end;
+    let first = range.start;
+    for index in range.rev() {
+        let Some(byte) = text.get(index) else {
+            break;
+        };
+        work.read()?;
+        cache.search_update(index);
+        state = dfa.next_state(cache, state, *byte).map_err(|_| Overspent)?;
+        if state.is_match() {
+            start = index + 1;
+        } else if state.is_dead() {
+            cache.search_finish(index);
+            return Ok(start);
+        }
+    }
+    cache.search_finish(first);
+    // What stands before the range is looked at, in case a boundary is asked for, but not taken.
+    state = match first.checked_sub(1).and_then(|before| text.get(before)) {
+        Some(before) => dfa.next_state(cache, state, *before),
+        None => dfa.next_eoi_state(cache, state),
+    }
+    .map_err(|_| Overspent)?;
+    Ok(if state.is_match() { first } else { start })
+}
+
+/// None if the program would be too large.
+fn build(text: &str) -> Option<Regex> {
+    let cache = dfa::Config::new()
+        .cache_capacity(MAX_PROGRAM_BYTES)
+        .skip_cache_capacity_check(true)
+        .minimum_cache_clear_count(Some(CLEARED_AT_LEAST))
+        .minimum_bytes_per_state(Some(READS_PER_STATE));
+    let program = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(MAX_PROGRAM_BYTES));
+    let syntax = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .nest_limit(MAX_NESTING);
+    Builder::new()
+        .dfa(cache)
+        .thompson(program)
+        .syntax(syntax)
+        .build(text)
+        .ok()
+}
+
+/// Whether a match may hold a space: then it is no word.
+fn spans_space(hir: &Hir) -> bool {
+    const SPACES: [u8; 5] = *b" \t\n\r\x0c";
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(literal) => literal.0.iter().any(|byte| SPACES.contains(byte)),
+        HirKind::Class(Class::Bytes(class)) => class.iter().any(|range| {
+            SPACES
+                .iter()
+                .any(|space| (range.start()..=range.end()).contains(space))
+        }),
+        HirKind::Class(Class::Unicode(class)) => class.iter().any(|range| {
+            SPACES
+                .iter()
+                .any(|space| (range.start()..=range.end()).contains(&char::from(*space)))
+        }),
+        HirKind::Repetition(repetition) => spans_space(&repetition.sub),
+        HirKind::Capture(capture) => spans_space(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(spans_space),
     }
 }
 
@@ -146,7 +361,7 @@ mod tests {
             found.push(range);
         });
         assert_eq!(found, [0..12, 28..40]);
-        assert_eq!(own.longest(), Some(12));
+        assert_eq!(own.reach(), 12);
         assert_eq!(own, Own::compile(r"ORD-\d{8}\b").unwrap());
         assert_ne!(own, Own::compile("ORD").unwrap());
     }
@@ -178,5 +393,109 @@ mod tests {
         );
         let nested = ["(".repeat(40), "a".into(), ")".repeat(40)].concat();
         assert!(matches!(Own::compile(&nested), Err(RegexError::Syntax(_))));
+    }
+
+    fn ranges(own: &Own, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        own.find(text, &mut |range| found.push(range));
+        found
+    }
+
+    #[test]
+    fn matches_are_those_of_the_library() {
+        for regex in [
+            "a|ab|abc",
+            "(?:abc|ab|a)c?",
+            "[a-c]+?c",
+            r"\bab\b",
+            r"(?m)^a.$",
+            r"\Aab|c\z",
+            "a(.*b)?",
+            "(?i)A[^b]{1,3}",
+            r"(?s-u)..",
+        ] {
+            let own = Own::compile(regex).unwrap();
+            let theirs = regex::bytes::RegexBuilder::new(regex)
+                .unicode(false)
+                .build()
+                .unwrap();
+            for text in [
+                &b"abcabcab abb ab"[..],
+                b"ab",
+                b"a\nab\nacc\n",
+                b"\xff\xfea\xc3\xa9bc",
+                b"",
+            ] {
+                let expected: Vec<_> = theirs.find_iter(text).map(|it| it.range()).collect();
+                assert_eq!(ranges(&own, text), expected, "{regex} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn work_is_linear_whatever_the_expression() {
+        for regex in ["a(?:.*b)?", "aa*b|a", "a(?:a*?b)?", "[^c]*?a(?:[^c]*b)?"] {
+            let own = Own::compile(regex).unwrap();
+            let mut free = Work { left: usize::MAX };
+            let text = vec![b'a'; 4000];
+            own.0.find(&text, &mut free, &mut |_| ());
+            let reads = usize::MAX - free.left;
+            assert!(reads > 4000 * 1000, "{regex} is harmless: {reads}");
+
+            for length in [1000, 10_000, 100_000] {
+                let text = vec![b'a'; length];
+                let mut work = Work::on(&text);
+                let all = work.left;
+                let mut end = 0;
+                own.0.find(&text, &mut work, &mut |range| {
+                    assert_eq!(range.start, end, "{regex}");
+                    end = range.end;
+                });
+                assert!(all <= MOST_READS * (length + 1));
+                assert_eq!((work.left, end), (0, length), "{regex} {length}");
+            }
+        }
+        // What is usual is far from the bound.
+        let own = Own::compile("ORD-[0-9]+").unwrap();
+        let text = b"ORD-1 and ORD-23456789, ".repeat(1000);
+        let mut work = Work::on(&text);
+        let all = work.left;
+        own.0.find(&text, &mut work, &mut |_| ());
+        assert!(all - work.left < 3 * text.len());
+    }
+
+    #[test]
+    fn an_expression_with_ever_new_states_is_given_up() {
+        // For each byte another set of places: nothing that was worked out is of use again.
+        let own = Own::compile("[ab]*a[ab]{400}c").unwrap();
+        let mut seed = 1_u32;
+        let text: Vec<u8> = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if seed >> 31 == 0 { b'a' } else { b'b' }
+        })
+        .take(64 << 10)
+        .collect();
+        let mut work = Work::on(&text);
+        let all = work.left;
+        let mut found = Vec::new();
+        own.0.find(&text, &mut work, &mut |range| found.push(range));
+        assert_eq!(found.first(), Some(&(0..text.len())));
+        assert!(all - work.left < text.len() / 4, "{}", all - work.left);
+        assert!(ranges(&own, &text[..1000]).is_empty());
+    }
+
+    #[test]
+    fn a_match_may_reach_back_over_spaces_only_if_it_can_hold_them() {
+        for (regex, reach) in [
+            ("sk-[a-z]+", 0),
+            ("sk: [a-z]+", MAX_TAIL_BYTES),
+            ("BEGIN[^-]*END", MAX_TAIL_BYTES),
+            (r"a\s*b", MAX_TAIL_BYTES),
+            ("(a|(b. )+)", MAX_TAIL_BYTES),
+            ("ab{2,9}", 10),
+            ("x{5000}", MAX_TAIL_BYTES),
+        ] {
+            assert_eq!(Own::compile(regex).unwrap().reach(), reach, "{regex}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use memchr::memmem;
 
 use super::{Pattern, iban, phone, slice, token};
 
-/// Most bytes of an unbroken word that are left out.
-const MAX_WORD_BYTES: usize = 4096;
+/// Most bytes that are left out: of an unbroken word, or of what a regular expression may span.
+pub(super) const MAX_TAIL_BYTES: usize = 4096;
 /// Longest written form of a number: 34 characters and the spaces between them, and some more.
 const MAX_NUMBER_BYTES: usize = 80;
 
@@ -21,9 +21,7 @@ pub(in crate::redact) fn tail<'p>(
         .min(digits(text))
         .min(account(text));
     patterns
-        .filter_map(Pattern::longest)
-        .filter(|longest| *longest <= MAX_WORD_BYTES)
-        .map(|longest| length.saturating_sub(longest - 1))
+        .map(|pattern| length.saturating_sub(pattern.reach().saturating_sub(1)))
         .fold(start, usize::min)
 }
 
@@ -31,7 +29,7 @@ pub(in crate::redact) fn tail<'p>(
 fn word(text: &[u8]) -> usize {
     let space = |byte: &u8| byte.is_ascii_whitespace();
     let start = text.iter().rposition(space).map_or(0, |space| space + 1);
-    start.max(text.len().saturating_sub(MAX_WORD_BYTES))
+    start.max(text.len().saturating_sub(MAX_TAIL_BYTES))
 }
 
 /// The beginning of a JSON web token, however long.
@@ -91,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_word_is_left_out_up_to_its_bound_unless_it_is_a_token() {
-        let long = "x".repeat(MAX_WORD_BYTES + 10);
+        let long = "x".repeat(MAX_TAIL_BYTES + 10);
         assert_eq!(kept(&long).len(), 10);
         let token = format!("a eyJ{long}.b{long}");
         assert_eq!(kept(&token), "a ");
@@ -104,5 +102,11 @@ mod tests {
         let own = Pattern::own("order", Own::compile("ORD [0-9]{8}").unwrap());
         let text = b"my order ORD 1234567";
         assert!(tail([&own].into_iter(), text) <= 9);
+        let endless = Pattern::own("key", Own::compile("BEGIN[^-]+-").unwrap());
+        let text = [&b"x "[..], b"BEGIN one two", &b" three"[..]].concat();
+        assert_eq!(tail([&endless].into_iter(), &text), 0);
+        let long = b"word ".repeat(MAX_TAIL_BYTES);
+        let tail = tail([&endless].into_iter(), &long);
+        assert_eq!(long.len() - tail, MAX_TAIL_BYTES - 1);
     }
 }

@@ -1,0 +1,140 @@
+//! Batches as a collector receives them, for the decoder and for the decompression before it.
+
+use std::borrow::Cow;
+
+use dossier_wire::compression::{InflateError, inflate};
+use dossier_wire::frame::{FRAME_PREFIX_BYTES, MAX_FRAMES, PREAMBLE_BYTES};
+use dossier_wire::{Batch, Compression, Encoder, Gap, GapReason, Half, Item, Record};
+use serde_json::json;
+
+use crate::engine::Target;
+
+const MOST: usize = 16 << 10;
+/// Errors say where and why; they quote nothing.
+const LONGEST_ERROR: usize = 200;
+const TOKENS: &[&[u8]] = &[
+    b"DOSSIER\x01",
+    b"\x01",
+    b"\x02",
+    b"\x03",
+    b"\0\0\0\0",
+    b"\x02\0\0\0",
+    b"\x01\x02\0\0\0\0\0\0\0{}",
+    b"{",
+    b"}",
+    b"[",
+    b"\"",
+    b",",
+    b":",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"18446744073709551616",
+    b"\\ud800",
+    b"\"body_size\":0",
+    b"\"half\":\"request\"",
+    b"\"metadata\":{",
+    b"\xff",
+    b"\x78\x01",
+    b"\x78\x9c",
+];
+
+fn batch() -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    let id = uuid::Uuid::from_u128(7);
+    let mut record = Record::new(id, Half::Request, "alice", "/api/chat", 1_700_000_000_000);
+    record
+        .metadata
+        .insert("model".to_owned(), json!(["gpt-4", 1.5, null, {"x": true}]));
+    record.body_size = 13;
+    record.headers = vec![("accept".into(), "*/*\n\"é".into())];
+    record.redactions.insert(Cow::Borrowed("email"), 2);
+    encoder.push_record(&record, b"{\"a\": [1, 2]}").unwrap();
+    record.half = Half::Response;
+    record.status = Some(200);
+    encoder.push_record(&record, b"").unwrap();
+    encoder
+        .push_gap(&Gap {
+            reason: GapReason::ALL[0],
+            records: 3,
+            bytes: 1000,
+            from: 1,
+            to: 2,
+        })
+        .unwrap();
+    encoder.finish()
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let batch = batch();
+    let empty = Encoder::new().finish();
+    vec![
+        Compression::Fast.compress(batch.clone()),
+        Compression::Best.compress(batch.repeat(50)),
+        Compression::Fast.compress(empty.clone()),
+        batch,
+        empty,
+    ]
+}
+
+/// What comes out of a batch lies in it, piece by piece, without gaps.
+fn decode(bytes: &[u8]) {
+    let batch = match Batch::parse(bytes) {
+        Ok(batch) => batch,
+        Err(error) => return assert!(error.to_string().len() <= LONGEST_ERROR),
+    };
+    let frames = batch.frames();
+    assert!(frames.len() <= MAX_FRAMES);
+    let length = |frame: &dossier_wire::Frame<'_>| {
+        FRAME_PREFIX_BYTES + frame.header.len() + frame.body.len()
+    };
+    let lengths: usize = frames.iter().map(length).sum();
+    assert_eq!(PREAMBLE_BYTES + lengths, bytes.len());
+    for frame in frames {
+        match frame.item() {
+            Ok(Item::Record(record, body)) => {
+                let size = serde_json::to_string(&*record).unwrap().len();
+                // The shortest forms of the keys and of escapes are shorter than ours.
+                assert!(size <= 1000 + 8 * frame.header.len(), "{size}");
+                assert_eq!(body, frame.body);
+            }
+            Ok(Item::Gap(_)) => assert!(frame.body.is_empty()),
+            Err(error) => assert!(error.to_string().len() <= LONGEST_ERROR),
+        }
+    }
+}
+
+#[test]
+fn batches() {
+    let target = Target {
+        name: "batches",
+        seeds: seeds(),
+        tokens: TOKENS,
+    };
+    target.run(|bytes, _| {
+        decode(bytes);
+        match inflate(bytes, MOST) {
+            Ok(plain) => {
+                assert!(plain.len() <= MOST);
+                decode(&plain);
+            }
+            Err(InflateError::TooLong { limit }) => assert_eq!(limit, MOST),
+            Err(InflateError::Malformed) => {}
+        }
+        let sent = Compression::Fast.compress(bytes.to_vec());
+        assert_eq!(inflate(&sent, bytes.len()).as_deref(), Ok(bytes));
+    });
+}
+
+#[test]
+fn the_seeds_are_batches() {
+    for seed in seeds() {
+        let plain = inflate(&seed, MOST << 4).unwrap_or(seed);
+        // Batches one behind the other are none.
+        if let Ok(batch) = Batch::parse(&plain) {
+            assert!(batch.frames().iter().all(|frame| frame.item().is_ok()));
+        } else {
+            assert!(plain.len() > batch().len());
+        }
+    }
+}
