@@ -115,6 +115,31 @@ fn the_cap_keeps_the_beginning_and_the_hash_covers_all() {
 }
 
 #[test]
+fn bare_facts_hold_nothing_that_the_rule_takes_out() {
+    let rig = with_defaults(&json!({
+        "storage_type": "request", "headers": {"request": ["x-note"]},
+        "redact": {"patterns": ["email"]},
+    }));
+    let mut stream = FakeStream::request(&[
+        (":method", "POST"),
+        (":path", "/users/a%40example.com?q=a@example.com"),
+        ("x-note", "a@example.com"),
+    ]);
+    stream.set("xds.route_metadata", b"nonsense");
+    stream.chunk = b"a@example.com".to_vec();
+    let host = rig.vm.host();
+    let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+    exchange.request_head(host, &stream, false);
+    exchange.request_chunk(host, &stream, stream.chunk.len(), true);
+    exchange.finish(host, &stream);
+    let (request, body) = recorded(&rig).remove(0);
+    assert_eq!(request.path, "/users/[REDACTED]");
+    assert_eq!(request.endpoint, "/users/[REDACTED]");
+    assert_eq!((request.query, request.headers.len()), (None, 0));
+    assert_eq!((body.len(), request.body_size), (0, 13));
+}
+
+#[test]
 fn nobody_is_anonymous_and_what_is_no_name_is_nobody() {
     let too_long = "x".repeat(257);
     for name in ["", too_long.as_str()] {
