@@ -3,9 +3,15 @@
 /// The text of some bytes, cut at a character's boundary if it is longer than the bound. Bytes that
 /// are not UTF-8 become U+FFFD, so that what the client sent stays recognisable.
 pub(crate) fn bounded(bytes: &[u8], most: usize) -> String {
+    beginning(bytes, most).0
+}
+
+/// The same, and whether it was cut.
+pub(crate) fn beginning(bytes: &[u8], most: usize) -> (String, bool) {
     // A lossy character can take three bytes for one, so the bound is applied twice.
     let mut text = String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned();
-    if text.len() > most || bytes.len() > most {
+    let cut = text.len() > most || bytes.len() > most;
+    if cut {
         // The first cut may have split a character: its pieces at the end are not the client's.
         let split = match bytes.get(..most).map(std::str::from_utf8) {
             Some(Err(error)) if error.error_len().is_none() => error.valid_up_to(),
@@ -13,7 +19,7 @@ pub(crate) fn bounded(bytes: &[u8], most: usize) -> String {
         };
         text.truncate(text.floor_char_boundary(split.min(most)));
     }
-    text
+    (text, cut)
 }
 
 /// The path in the form entries are filed under: a leading slash, single slashes, none at the end.
@@ -83,6 +89,9 @@ mod tests {
         assert_eq!(bounded("123456é8".as_bytes(), 8), "123456é");
         assert_eq!(bounded(b"a\xffb", 8), "a\u{fffd}b");
         assert!(bounded(&[0xff; 100], 8).len() <= 8);
+        assert_eq!(beginning(b"12345678", 8), ("12345678".to_owned(), false));
+        assert_eq!(beginning(b"123456789", 8), ("12345678".to_owned(), true));
+        assert!(beginning(&[0xff; 8], 8).1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail")]
 
 use dossier_capture::config::redact::parse;
-use dossier_capture::redact::{Body, Counts, Redaction, Searched};
+use dossier_capture::redact::{Body, Counts, HashKey, Redaction, Searched};
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -64,17 +64,28 @@ impl Planted {
     }
 }
 
+const EVERY: [&str; 7] = [
+    "email",
+    "credit_card",
+    "bearer_token",
+    "aws_key",
+    "jwt",
+    "iban",
+    "phone",
+];
+
 fn redaction() -> Redaction {
     let keys = json!({
         "json": ["$..password"],
         "query": ["token"],
-        "patterns": ["email", "credit_card", "bearer_token", "aws_key", "jwt", "iban", "phone"],
+        "patterns": EVERY,
         "with": GONE,
     });
     parse(&keys, "redact").unwrap().unwrap()
 }
 
 fn search(redaction: &Redaction, kind: &str, encoding: &str, bytes: &[u8], cut: bool) -> Searched {
+    let key = HashKey::new(b"a key of sixteen bytes or more").unwrap();
     let body = Body {
         bytes: bytes.to_vec(),
         content_type: Some(kind),
@@ -82,7 +93,7 @@ fn search(redaction: &Redaction, kind: &str, encoding: &str, bytes: &[u8], cut: 
         truncated: cut,
         most: MOST,
     };
-    redaction.body(body, None, &mut Counts::default())
+    redaction.body(body, Some(&key), &mut Counts::default())
 }
 
 /// Every character as `\u0000`, beyond the first plane as a pair.
@@ -192,6 +203,15 @@ fn patterned_members() -> Vec<Planted> {
                 .gone(&escaped(secret), GONE, secret)
                 .keep("\\n\""),
         );
+    }
+    for (before, secret) in PATTERNED {
+        // What a language model calls a tool with: a document in a string of another.
+        let before =
+            format!("\"arguments\": \"{{\\\"n\\\": 1, \\\"note\\\": \\\"see:\\\\n- {before}");
+        let inside = json().keep(&before);
+        let twice = escaped(secret).replace('\\', "\\\\");
+        members.push(inside.clone().gone(secret, GONE, secret).keep("\\\"}\""));
+        members.push(inside.gone(&twice, GONE, secret).keep("\\\\n\\\"}\""));
     }
     members.push(
         json()
@@ -346,18 +366,24 @@ fn any_json() -> impl Strategy<Value = Value> {
         "[a-z]{1,3}@[a-z]{1,3}\\.[a-z]{2}",
         "\\+[1-9][0-9]{6,16}",
         "[0-9]{3} [0-9 -]{8,16}",
+        "(Bearer |eyJ|AKIA|GB29 )[A-Za-z0-9._-]{8,40}",
         "ORD-[0-9]{6,9}é?",
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
+        Just(Value::from(4_111_111_111_111_111_u64)),
         any::<f64>().prop_map(Value::from),
         text.prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 60, 6, |inner| {
         let key = prop_oneof!["[a-c]", any::<String>(), "[a-z]{2}@[a-z]{2}\\.[a-z]{2}"];
         prop_oneof![
+            // A document in a string of another.
+            inner
+                .clone()
+                .prop_map(|value| Value::from(value.to_string())),
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
             prop::collection::vec((key, inner), 0..6)
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
@@ -377,16 +403,19 @@ fn any_redaction() -> impl Strategy<Value = Redaction> {
     ];
     let path = prop::collection::vec(step, 1..4).prop_map(|steps| format!("${}", steps.concat()));
     let pattern = prop_oneof![
-        Just(json!("email")),
-        Just(json!("phone")),
-        Just(json!("credit_card")),
+        prop::sample::select(&EVERY[..]).prop_map(Value::from),
         Just(json!({"name": "order", "regex": "ORD-[0-9]{8}."})),
         Just(json!({"name": "digits", "regex": "[0-9]+"})),
     ];
     let paths = prop::collection::vec(path, 0..4);
     let patterns = prop::collection::vec(pattern, 0..4);
-    (paths, patterns).prop_filter_map("something to redact", |(json, patterns)| {
-        parse(&json!({"json": json, "patterns": patterns}), "redact").unwrap()
+    let with = prop_oneof![Just("hash"), Just("[REDACTED]"), Just("x'<&>{}")];
+    (paths, patterns, with).prop_filter_map("something to redact", |(json, patterns, with)| {
+        parse(
+            &json!({"json": json, "patterns": patterns, "with": with}),
+            "redact",
+        )
+        .unwrap()
     })
 }
 
@@ -428,7 +457,7 @@ proptest! {
         let text = String::from_utf8_lossy(&bytes);
         let mut counts = Counts::default();
         let bound = text.len() + (8 << 10);
-        prop_assert!(redaction.query(&text, None, &mut counts).len() <= bound);
-        prop_assert!(redaction.text(&text, None, &mut counts).len() <= bound);
+        prop_assert!(redaction.query(&*text, None, &mut counts).len() <= bound);
+        prop_assert!(redaction.text(&*text, None, &mut counts).len() <= bound);
     }
 }

@@ -1,6 +1,13 @@
 //! `match`: which exchanges a rule is for. Everything that is named must fit.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
+
+use regex_automata::hybrid::dfa::{self, Cache, DFA};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 
 use super::glob::Glob;
 use super::names;
@@ -83,8 +90,14 @@ enum ValueMatch {
 }
 
 /// A regular expression that must fit the whole text.
-#[derive(Debug, Clone)]
-struct Pattern(regex::bytes::Regex);
+#[derive(Clone)]
+struct Pattern(Rc<Program>);
+
+struct Program {
+    text: String,
+    automaton: DFA,
+    cache: RefCell<Cache>,
+}
 
 const MAX_PATH_BYTES: usize = 1024;
 const MAX_METHODS: usize = 16;
@@ -177,7 +190,7 @@ impl PathMatch {
         match self {
             Self::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
             Self::Exact(exact) => path == exact.as_bytes(),
-            Self::Regex(pattern) => pattern.0.is_match(path),
+            Self::Regex(pattern) => pattern.fits(path),
             Self::Template { template, .. } => template.matches(path),
         }
     }
@@ -210,7 +223,7 @@ impl HeaderMatch {
         match &self.value {
             ValueMatch::Exact(exact) => values.any(|value| value == exact.as_bytes()),
             ValueMatch::Prefix(prefix) => values.any(|value| value.starts_with(prefix.as_bytes())),
-            ValueMatch::Regex(pattern) => values.any(|value| pattern.0.is_match(value)),
+            ValueMatch::Regex(pattern) => values.any(|value| pattern.fits(value)),
             ValueMatch::Present(wanted) => values.next().is_some() == *wanted,
         }
     }
@@ -220,15 +233,49 @@ impl Pattern {
     fn read(node: &Node<'_>) -> Option<Self> {
         let fits = |text: &str| (1..=MAX_REGEX_BYTES).contains(&text.len());
         let text = node.text("a regular expression of 1 to 512 bytes", fits)?;
-        let built = regex::bytes::RegexBuilder::new(&format!(r"\A(?:{text})\z"))
-            .unicode(false)
-            .size_limit(MAX_PROGRAM_BYTES)
-            .build();
-        // The error's text is that of the expression as it was wrapped, so it is not passed on.
+        let built = Self::build(text);
+        if built.is_none() {
+            node.expected(PatternExpected);
+        }
         built
-            .map_err(|_| node.expected(PatternExpected))
-            .ok()
-            .map(Self)
+    }
+
+    fn build(text: &str) -> Option<Self> {
+        let syntax = syntax::Config::new().unicode(false).utf8(false);
+        let program = thompson::Config::new()
+            .utf8(false)
+            .nfa_size_limit(Some(MAX_PROGRAM_BYTES));
+        let cache = dfa::Config::new()
+            .cache_capacity(MAX_PROGRAM_BYTES)
+            .skip_cache_capacity_check(true);
+        let automaton = DFA::builder()
+            .configure(cache)
+            .thompson(program)
+            .syntax(syntax)
+            .build(&format!(r"\A(?:{text})\z"))
+            .ok()?;
+        Some(Self(Rc::new(Program {
+            text: text.to_owned(),
+            cache: RefCell::new(automaton.create_cache()),
+            automaton,
+        })))
+    }
+
+    fn fits(&self, text: &[u8]) -> bool {
+        let input = Input::new(text).anchored(Anchored::Yes).earliest(true);
+        let mut cache = self.0.cache.borrow_mut();
+        // A search fails only by settings that are not made here.
+        let found = self.0.automaton.try_search_fwd(&mut cache, &input);
+        found.is_ok_and(|end| end.is_some())
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Pattern")
+            .field(&self.0.text)
+            .finish()
     }
 }
 

@@ -68,9 +68,9 @@ impl Head {
             |name: &str, most: usize| headers.get(name).map(|value| text::bounded(value, most));
         let target = headers.get(":path").unwrap_or_default();
         let (path, query) = text::split_query(target);
-        let path = redactor.text(text::bounded(path, most::PATH), counts);
+        let path = redactor.text((path, most::PATH), counts);
         let query = query.filter(|_| !plan.bare);
-        let query = query.map(|query| redactor.query(text::bounded(query, most::QUERY), counts));
+        let query = query.map(|query| redactor.query((query, most::QUERY), counts));
         let endpoint = plan.endpoint.clone().unwrap_or_else(|| {
             let endpoint = text::endpoint(&path);
             text::bounded(endpoint.as_bytes(), most::ENDPOINT)

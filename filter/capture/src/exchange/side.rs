@@ -83,10 +83,11 @@ impl Side {
 
     /// The headers have arrived.
     pub(super) fn head(&mut self, headers: &Headers) {
+        // Whoever reads the body may go by any of several values.
         let header = |name: &str| {
-            headers
-                .get(name)
-                .map(|value| text::bounded(value, MAX_CONTENT_TYPE_BYTES))
+            let values: Vec<_> = headers.all(name).collect();
+            let joined = text::bounded(&values.join(&b", "[..]), MAX_CONTENT_TYPE_BYTES);
+            (!values.is_empty()).then_some(joined)
         };
         self.content_type = header("content-type");
         self.content_encoding = header("content-encoding");
@@ -197,7 +198,7 @@ impl FinishedSide {
         self.truncated = searched.truncated;
         self.missing = self.missing.or(searched.missing);
         // The hash of a body that holds a short secret would tell the secret to who tries them all.
-        if !counts.is_empty() || self.missing.is_some() {
+        if !counts.is_empty() || self.missing.is_some() || searched.partly {
             self.hash = None;
         }
         if plan.storage.has(self.half) {
@@ -238,7 +239,7 @@ fn pick(
         .iter()
         .filter_map(|(name, value)| Some((names.iter().find(|it| it.as_bytes() == name)?, value)))
         .map(|(name, value)| {
-            let value = redactor.header(name, text::bounded(value, MAX_VALUE_BYTES), counts);
+            let value = redactor.header(name, (value, MAX_VALUE_BYTES), counts);
             (name.clone(), value)
         })
         .take_while(|(name, value)| {

@@ -23,11 +23,13 @@ fn recorded(rig: &Rig) -> Vec<(Record<'static>, Vec<u8>)> {
 }
 
 fn request(pairs: &[(&str, &str)]) -> FakeStream {
-    let mut all = vec![
+    let usual = [
         (":method", "POST"),
         (":path", "//api/x/?q=1"),
         (":authority", "example"),
     ];
+    let given = |name: &str| pairs.iter().any(|(given, _)| *given == name);
+    let mut all: Vec<_> = usual.into_iter().filter(|(name, _)| !given(name)).collect();
     all.extend_from_slice(pairs);
     FakeStream::request(&all)
 }

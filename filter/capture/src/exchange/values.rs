@@ -23,9 +23,8 @@ pub(super) fn from_headers(
 ) {
     for (name, header) in &extraction.headers {
         if let Some(value) = headers.get(header) {
-            let value = text::bounded(value, MAX_VALUE_BYTES).replace('\0', "\u{fffd}");
-            let value = redactor.header(header, value, counts);
-            metadata.insert(name.clone(), Value::String(value));
+            let value = redactor.header(header, (value, MAX_VALUE_BYTES), counts);
+            metadata.insert(name.clone(), storable(Value::String(value)));
         }
     }
 }

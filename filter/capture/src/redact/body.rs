@@ -6,6 +6,7 @@ use dossier_wire::BodyMissing;
 
 use super::coding::Coding;
 use super::edit::Edit;
+use super::form::Delimiter;
 use super::grpc;
 use super::inflate::{Inflated, inflate};
 use super::media::{Layer, Media};
@@ -41,6 +42,8 @@ pub struct Searched {
     pub truncated: bool,
     /// Why there are no bytes.
     pub missing: Option<BodyMissing>,
+    /// It was searched, but not all that was sent: what is missing may hold secrets.
+    pub partly: bool,
 }
 
 /// A body's bytes without their content encoding, up to a limit; none if it cannot be undone here.
@@ -93,14 +96,16 @@ impl Redaction {
             decoded,
             truncated,
             missing: None,
+            partly: truncated,
         }
     }
 
     /// Whether anything is looked for in such a body.
     fn concerns(&self, media: &Media) -> bool {
         let by_name = match media {
-            Media::Form => !self.query.is_empty(),
-            Media::Multipart(_) | Media::Opaque => !self.query.is_empty() || !self.paths.is_empty(),
+            Media::Form | Media::Multipart(_) | Media::Opaque => {
+                !self.query.is_empty() || !self.paths.is_empty()
+            }
             Media::Grpc => false,
             _ => !self.paths.is_empty(),
         };
@@ -115,6 +120,7 @@ impl Redaction {
                 decoded: false,
                 truncated: body.truncated,
                 missing: Some(BodyMissing::Unreadable),
+                partly: false,
             },
         }
     }
@@ -125,16 +131,30 @@ fn is_opaque(media: &Media, bytes: &[u8]) -> bool {
     match media {
         Media::Opaque => true,
         Media::Grpc => grpc::is_compressed(bytes),
+        _ if is_packed(bytes) => true,
+        // Without the right boundary no part has a name.
+        Media::Multipart(boundary) => Delimiter::new(boundary).find(bytes, 0).is_none(),
         // UTF-16 and UTF-32 begin with their mark, or have a zero in the first character.
         Media::Unknown => matches!(
             bytes,
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[', 0, ..]
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..]
         ),
         _ => matches!(
             bytes,
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
         ),
     }
+}
+
+/// Whether bytes are compressed though no header says so, or once more than the header says.
+fn is_packed(bytes: &[u8]) -> bool {
+    const GZIP: &[u8] = b"\x1f\x8b\x08";
+    const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+    const XZ: &[u8] = b"\xfd7zXZ\0";
+    const ZIP: &[u8] = b"PK\x03\x04";
+    [GZIP, ZSTD, XZ, ZIP]
+        .iter()
+        .any(|magic| bytes.starts_with(magic))
 }
 
 impl Body<'_> {
@@ -144,6 +164,7 @@ impl Body<'_> {
             decoded: false,
             truncated: self.truncated,
             missing: None,
+            partly: false,
         }
     }
 }
@@ -155,6 +176,8 @@ impl Search<'_, '_> {
             Media::Json => self.json(whole),
             Media::JsonLines => self.json_lines(whole),
             Media::Events => self.events(),
+            // Many a client sends JSON and calls it a form, which is what it calls everything.
+            Media::Form if self.is_whole_json(whole.clone()) => self.json(whole),
             Media::Form => self.pairs(),
             Media::Multipart(boundary) => self.parts(boundary),
             Media::Grpc => self.messages(),

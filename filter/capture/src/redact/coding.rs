@@ -39,11 +39,13 @@ struct Decoded {
     spans: Vec<Span>,
 }
 
-/// Some bytes as they read once some layers of their escapes are undone.
+/// Some bytes and all ways to read them: with one layer of escapes undone after the other.
 #[derive(Debug)]
-pub(super) struct Reading<'w> {
+pub(super) struct Readings<'w> {
     written: &'w [u8],
     layers: Vec<Decoded>,
+    /// The first level that is a reading: the written bytes, unless their coding says otherwise.
+    first: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,54 +93,59 @@ impl Coding {
     }
 }
 
-impl<'w> Reading<'w> {
-    /// The bytes as they read by their own coding.
+impl<'w> Readings<'w> {
     pub(super) fn new(coding: Coding, written: &'w [u8]) -> Self {
-        let mut layers = Vec::new();
-        if coding.is_needed(written) {
-            layers.push(Decoded::new(coding, written));
+        let layers: Vec<_> = coding
+            .is_needed(written)
+            .then(|| Decoded::new(coding, written))
+            .into_iter()
+            .collect();
+        let mut readings = Self {
+            written,
+            first: layers.len(),
+            layers,
+        };
+        while let Some(layer) = readings.next_layer() {
+            readings.layers.push(layer);
         }
-        Self { written, layers }
+        readings
+    }
+
+    fn next_layer(&self) -> Option<Decoded> {
+        let text = self.last();
+        [Coding::Json, Coding::Percent]
+            .into_iter()
+            .filter(|coding| self.layers.len() < MOST_LAYERS && coding.is_needed(text))
+            .map(|coding| Decoded::new(coding, text))
+            .find(Decoded::has_escapes)
+    }
+
+    /// The readings, with their levels.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        (self.first..=self.layers.len()).map(|level| (level, self.text(level)))
     }
 
     /// The bytes as they read at last.
-    pub(super) fn last(coding: Coding, written: &'w [u8]) -> Self {
-        let mut reading = Self::new(coding, written);
-        while reading.go_on() {}
-        reading
+    pub(super) fn last(&self) -> &[u8] {
+        self.text(self.layers.len())
     }
 
-    /// Undoes a layer more, if there is one.
-    pub(super) fn go_on(&mut self) -> bool {
-        if self.layers.len() >= MOST_LAYERS {
-            return false;
-        }
-        let text = self.text();
-        let layer = [Coding::Json, Coding::Percent]
-            .into_iter()
-            .filter(|coding| coding.is_needed(text))
-            .map(|coding| Decoded::new(coding, text))
-            .find(Decoded::has_escapes);
-        let more = layer.is_some();
-        self.layers.extend(layer);
-        more
+    fn text(&self, level: usize) -> &[u8] {
+        let layer = level
+            .checked_sub(1)
+            .and_then(|below| self.layers.get(below));
+        layer.map_or(self.written, Decoded::text)
     }
 
-    pub(super) fn text(&self) -> &[u8] {
-        self.layers.last().map_or(self.written, Decoded::text)
-    }
-
-    /// The written bytes that a part of the text comes from.
-    pub(super) fn written(&self, range: Range<usize>) -> Range<usize> {
-        let mut range = range;
-        for (index, layer) in self.layers.iter().enumerate().rev() {
-            let below = index
-                .checked_sub(1)
-                .and_then(|below| self.layers.get(below));
-            let length = below.map_or(self.written.len(), |below| below.text().len());
-            range = layer.written(range, length);
-        }
-        range
+    /// The written bytes that a part of a reading comes from. It splits no escape of any level, so
+    /// that what can be read all the way still can when the part is replaced.
+    pub(super) fn written(&self, level: usize, range: Range<usize>) -> Range<usize> {
+        let above = self.layers.iter().skip(level);
+        let range = above.fold(range, |range, layer| layer.read(range));
+        let all = self.layers.iter().enumerate().rev();
+        all.fold(range, |range, (below, layer)| {
+            layer.written(range, self.text(below).len())
+        })
     }
 }
 
@@ -163,6 +170,29 @@ impl Decoded {
 
     fn has_escapes(&self) -> bool {
         self.spans.iter().any(|span| span.escape)
+    }
+
+    /// The decoded bytes that come from the written ones.
+    fn read(&self, range: Range<usize>) -> Range<usize> {
+        let start = self.read_one(range.start).start;
+        match range.end.checked_sub(1).filter(|last| *last >= range.start) {
+            Some(last) => start..self.read_one(last).end,
+            None => start..start,
+        }
+    }
+
+    /// The decoded bytes of one that is written. Behind the last one stands the end.
+    fn read_one(&self, written: usize) -> Range<usize> {
+        let next = self.spans.partition_point(|span| span.written <= written);
+        let Some(span) = next.checked_sub(1).and_then(|index| self.spans.get(index)) else {
+            return 0..0;
+        };
+        let end = self.spans.get(next).map_or(self.text.len(), |span| span.at);
+        if span.escape {
+            return span.at..end;
+        }
+        let at = end.min(span.at + (written - span.written));
+        at..end.min(at + 1)
     }
 
     /// The written bytes that the decoded ones come from.
@@ -322,14 +352,22 @@ mod tests {
             (Coding::Form, "x%2525252540y", "x%40y"),
             (Coding::Plain, r"x\u@y 100%", r"x\u@y 100%"),
         ] {
-            let reading = Reading::last(coding, written.as_bytes());
-            assert_eq!(reading.text(), text.as_bytes(), "{written}");
+            let readings = Readings::new(coding, written.as_bytes());
+            let last = readings.layers.len();
+            assert_eq!(readings.last(), text.as_bytes(), "{written}");
             let end = written.len();
-            assert_eq!(reading.written(0..1), 0..1);
-            assert_eq!(reading.written(0..text.len()), 0..end);
-            assert_eq!(reading.written(text.len() - 1..text.len()), end - 1..end);
+            assert_eq!(readings.written(last, 0..1), 0..1);
+            assert_eq!(readings.written(last, 0..text.len()), 0..end);
+            assert_eq!(readings.written(last, text.len()..text.len()), end..end);
             if text == "x@y" {
-                assert_eq!(reading.written(1..2), 1..end - 1, "{written}");
+                let at = 1..end - 1;
+                assert_eq!(readings.written(last, 1..2), at, "{written}");
+                // Wherever it begins or ends in a reading, an escape is taken as a whole.
+                for (level, reading) in readings.iter() {
+                    let inside = reading.len() - 2;
+                    assert_eq!(readings.written(level, inside..inside + 1), at);
+                    assert_eq!(readings.written(level, inside..inside).start, at.start);
+                }
             }
         }
     }

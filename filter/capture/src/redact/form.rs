@@ -1,13 +1,14 @@
 //! Redacts pairs of names and values: queries, forms, and the parts of multipart forms.
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 use super::coding::Coding;
 use super::search::Search;
 
-impl Search<'_, '_> {
+impl<'r> Search<'r, '_> {
     /// Redacts `name=value&name=value`. The value of a configured name goes as a whole.
     pub(super) fn pairs(&mut self) {
         let mut start = 0;
@@ -21,44 +22,61 @@ impl Search<'_, '_> {
     }
 
     fn pair(&mut self, pair: Range<usize>) {
-        let written = self.edit.slice(pair.clone());
-        let Some(equals) = memchr(b'=', written) else {
-            return self.text(pair, Coding::Form);
+        let Some((name, rule)) = self.named(pair.clone()) else {
+            return self.unnamed(pair);
         };
-        let name = pair.start..pair.start + equals;
         let value = name.end + 1..pair.end;
-        let decoded = Coding::Form.decode(self.edit.slice(name.clone()));
-        let redaction = self.redaction;
+        self.unnamed(pair.start..name.start);
         self.text(name, Coding::Form);
-        match redaction.query.rule(&decoded) {
-            Some(rule) if !value.is_empty() => {
-                let plain = Coding::Form.decode(self.edit.slice(value.clone()));
-                self.value(value, &plain, rule);
+        if !value.is_empty() {
+            let plain = Coding::Form.decode(self.edit.slice(value.clone()));
+            self.value(value, &plain, rule);
+        }
+    }
+
+    /// The first configured name in a pair. Some readers take a semicolon for an ampersand, others for
+    /// a part of the value: so what stands before it may be a pair, and all behind it is the value.
+    fn named(&self, pair: Range<usize>) -> Option<(Range<usize>, &'r Rc<str>)> {
+        let redaction = self.redaction;
+        if redaction.query.is_empty() {
+            return None;
+        }
+        let mut start = pair.start;
+        for written in self.edit.slice(pair).split(|byte| *byte == b';') {
+            if let Some(equals) = memchr(b'=', written) {
+                let name = start..start + equals;
+                let decoded = Coding::Form.decode(self.edit.slice(name.clone()));
+                if let Some(rule) = redaction.query.rule(&decoded) {
+                    return Some((name, rule));
+                }
             }
-            _ => self.text(value, Coding::Form),
+            start += written.len() + 1;
+        }
+        None
+    }
+
+    fn unnamed(&mut self, pair: Range<usize>) {
+        let written = self.edit.slice(pair.clone());
+        match memchr(b'=', written) {
+            None => self.text(pair, Coding::Form),
+            Some(equals) => {
+                let equals = pair.start + equals;
+                self.text(pair.start..equals, Coding::Form);
+                self.text(equals + 1..pair.end, Coding::Form);
+            }
         }
     }
 
     /// Redacts the parts between boundaries. A part with a configured name goes as a whole.
     pub(super) fn parts(&mut self, boundary: &str) {
         let input = self.edit.input();
-        let delimiter = format!("--{boundary}");
-        let finder = memmem::Finder::new(&delimiter);
+        let delimiter = Delimiter::new(boundary);
         let mut start = 0;
         while start < input.len() && !self.edit.is_full() {
-            let mut end = input.len();
-            let mut next = input.len();
-            for at in finder.find_iter(self.edit.slice(start..input.len())) {
-                let at = start + at;
-                // A delimiter stands at the beginning of a line.
-                if at == 0 || self.edit.slice(at - 1..at) == b"\n" {
-                    end = at;
-                    next = at + delimiter.len();
-                    break;
-                }
-            }
-            self.part(start..end);
-            start = next;
+            let next = delimiter.find(input, start);
+            let next = next.unwrap_or(input.len()..input.len());
+            self.part(start..next.start);
+            start = next.end;
         }
     }
 
@@ -75,10 +93,10 @@ impl Search<'_, '_> {
         } else {
             begin + without_line_end(content).len()
         };
-        let name = part_name(bytes.get(..head).unwrap_or_default());
-        let redaction = self.redaction;
+        let names = part_names(bytes.get(..head).unwrap_or_default());
+        let query = &self.redaction.query;
         self.text(part.start..part.start + head, Coding::Plain);
-        match name.and_then(|name| redaction.query.rule(&name)) {
+        match names.iter().find_map(|name| query.rule(name)) {
             Some(rule) if end > begin => {
                 let value = self.edit.slice(begin..end);
                 self.value(begin..end, value, rule);
@@ -97,6 +115,24 @@ impl Search<'_, '_> {
     }
 }
 
+/// What stands between the parts of a multipart body, at the beginning of a line.
+pub(super) struct Delimiter(memmem::Finder<'static>);
+
+impl Delimiter {
+    pub(super) fn new(boundary: &str) -> Self {
+        let delimiter = format!("--{boundary}");
+        Self(memmem::Finder::new(&delimiter).into_owned())
+    }
+
+    /// The first delimiter from some place on.
+    pub(super) fn find(&self, body: &[u8], from: usize) -> Option<Range<usize>> {
+        let rest = body.get(from..)?;
+        let line = |at: &usize| *at == 0 || body.get(at - 1) == Some(&b'\n');
+        let at = self.0.find_iter(rest).map(|at| from + at).find(line)?;
+        Some(at..at + self.0.needle().len())
+    }
+}
+
 /// Where the blank line behind the headers begins, and its length with the line end before it.
 fn blank_line(part: &[u8]) -> Option<(usize, usize)> {
     let long = memmem::find(part, b"\r\n\r\n").map(|at| (at, 4));
@@ -112,26 +148,27 @@ fn without_line_end(content: &[u8]) -> &[u8] {
     content.strip_suffix(b"\r").unwrap_or(content)
 }
 
-/// The `name` of `content-disposition: form-data; name="…"`.
-fn part_name(headers: &[u8]) -> Option<Vec<u8>> {
+/// The `name` of `content-disposition: form-data; name="…"`. There may be several, as in
+/// `filename="; name=a"; name="b"`: where quotes end is a matter of opinion.
+fn part_names(headers: &[u8]) -> Vec<Vec<u8>> {
     const DISPOSITION: &[u8] = b"content-disposition:";
-    let line = headers.split(|byte| *byte == b'\n').find(|line| {
+    let mut names = Vec::new();
+    for line in headers.split(|byte| *byte == b'\n') {
         let start = line.get(..DISPOSITION.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(DISPOSITION))
-    })?;
-    let mut rest = line.get(DISPOSITION.len()..)?;
-    while let Some(semicolon) = memchr(b';', rest) {
-        let parameter = rest.get(semicolon + 1..)?.trim_ascii_start();
-        rest = parameter;
-        let name = parameter
-            .get(..4)
-            .filter(|key| key.eq_ignore_ascii_case(b"name"));
-        let value = parameter.get(4..).map(<[u8]>::trim_ascii_start);
-        if let (Some(_), Some([b'=', value @ ..])) = (name, value) {
-            return Some(parameter_value(value.trim_ascii()));
+        if start.is_some_and(|start| start.eq_ignore_ascii_case(DISPOSITION)) {
+            let ends = memchr_iter(b';', line).filter_map(|end| line.get(end + 1..));
+            names.extend(ends.filter_map(name_value));
         }
     }
-    None
+    names
+}
+
+/// The value, if the first of these parameters is a `name`.
+fn name_value(parameters: &[u8]) -> Option<Vec<u8>> {
+    let (key, value) = parameters.trim_ascii_start().split_first_chunk::<4>()?;
+    let value = value.trim_ascii_start().strip_prefix(b"=")?;
+    let is_name = key.eq_ignore_ascii_case(b"name");
+    is_name.then(|| parameter_value(value.trim_ascii()))
 }
 
 /// A value in quotes, in which a backslash stands before a quote, or one without.
@@ -159,22 +196,34 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_part_has_the_name_that_its_disposition_gives() {
-        for (headers, name) in [
-            ("\r\nContent-Disposition: form-data; name=\"a\"", Some("a")),
+    fn a_part_has_the_names_that_its_disposition_gives() {
+        for (headers, expected) in [
+            ("\r\nContent-Disposition: form-data; name=\"a\"", &["a"][..]),
             (
-                "\r\ncontent-disposition:form-data;filename=\"name=x\"; NAME = b ; c=d",
-                Some("b"),
+                "\r\ncontent-disposition:form-data;filename=\"x\"; NAME = b ; c=d",
+                &["b"],
             ),
             (
                 "\nContent-Type: x\nContent-Disposition: form-data; name=\"a\\\"b;c\"; d",
-                Some("a\"b;c"),
+                &["a\"b;c"],
             ),
-            ("\r\nContent-Disposition: attachment", None),
-            ("\r\nContent-Type: text/plain; name=x", None),
+            (
+                "\ncontent-disposition: form-data; filename=\"C:\\\"; name=\"a\"",
+                &["a"],
+            ),
+            (
+                "\ncontent-disposition: form-data; filename=\"; name=x\"; name=\"a\"",
+                &["x\"", "a"],
+            ),
+            ("\r\nContent-Disposition: attachment", &[]),
+            ("\r\nContent-Type: text/plain; name=x", &[]),
         ] {
-            let found = part_name(headers.as_bytes());
-            assert_eq!(found.as_deref(), name.map(str::as_bytes), "{headers}");
+            let found = part_names(headers.as_bytes());
+            let found: Vec<_> = found
+                .iter()
+                .map(|name| String::from_utf8_lossy(name))
+                .collect();
+            assert_eq!(found, expected, "{headers}");
         }
     }
 }

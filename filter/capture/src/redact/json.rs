@@ -68,6 +68,14 @@ impl Search<'_, '_> {
         matches!(scanner.end(), Some(End::Whole | End::Cut))
     }
 
+    /// Whether bytes are JSON from their beginning to their end, or to where they are cut off.
+    pub(super) fn is_whole_json(&self, range: Range<usize>) -> bool {
+        let bytes = self.edit.slice(range.clone());
+        let mut scanner = Scanner::new(bytes);
+        while scanner.next_token().is_some() {}
+        self.is_json(range) && matches!(scanner.end(), Some(End::Whole | End::Cut))
+    }
+
     fn json_token(&mut self, base: usize, bytes: &[u8], token: Token, walk: &mut Walk<'_, '_>) {
         let content = token.content();
         let content = base + content.start..base + content.end;

@@ -36,6 +36,8 @@ const JSON_LINES: [&str; 6] = [
     "jsonlines",
     "json-seq",
 ];
+/// Far longer than the names that are known. What is longer may have been cut before another name.
+const MAX_ENCODING_BYTES: usize = 64;
 /// Beginnings of the names of charsets in which ASCII is not written as ASCII.
 const OPAQUE_CHARSETS: [&str; 7] = [
     "utf-16",
@@ -52,7 +54,7 @@ impl Media {
         let content_type = content_type.unwrap_or_default();
         let charset = parameter(content_type, "charset").unwrap_or_default();
         let charset = charset.to_ascii_lowercase();
-        if OPAQUE_CHARSETS.iter().any(|name| charset.starts_with(name)) {
+        if OPAQUE_CHARSETS.iter().any(|name| charset.starts_with(name)) || is_list(content_type) {
             return Self::Opaque;
         }
         let essence = content_type.split(';').next().unwrap_or_default();
@@ -60,7 +62,7 @@ impl Media {
         match essence.split_once('/') {
             Some(("application", "x-www-form-urlencoded")) => Self::Form,
             Some(("multipart", _)) => match parameter(content_type, "boundary") {
-                Some(boundary) if !boundary.is_empty() => Self::Multipart(boundary),
+                Some(boundary) if is_boundary(&boundary) => Self::Multipart(boundary),
                 _ => Self::Opaque,
             },
             Some(("text", "event-stream")) => Self::Events,
@@ -79,14 +81,31 @@ impl Media {
 impl Layer {
     /// Reads `content-encoding`. A list is more than one layer, which is not undone.
     pub(super) fn of(content_encoding: Option<&str>) -> Self {
-        let name = content_encoding.unwrap_or_default().trim();
-        match name.to_ascii_lowercase().as_str() {
+        let name = content_encoding.unwrap_or_default();
+        if name.len() > MAX_ENCODING_BYTES {
+            return Self::Opaque;
+        }
+        match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Self::None,
             "gzip" | "x-gzip" => Self::Encoded(Encoding::Gzip),
             "deflate" => Self::Encoded(Encoding::Deflate),
             _ => Self::Opaque,
         }
     }
+}
+
+/// Whether there are several types, of which nobody knows which the reader takes.
+fn is_list(content_type: &str) -> bool {
+    content_type
+        .split('"')
+        .step_by(2)
+        .any(|it| it.contains(','))
+}
+
+/// Whether a boundary is of the characters that RFC 2046 allows: about others, readers differ.
+fn is_boundary(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 /// A parameter of a content type, without its quotes.
@@ -124,6 +143,13 @@ mod tests {
                 Media::Multipart("a b".into()),
             ),
             ("multipart/form-data", Media::Opaque),
+            ("multipart/form-data; boundary=\"a\\\"b\"", Media::Opaque),
+            (
+                "multipart/form-data; boundary=\"a,b\"",
+                Media::Multipart("a,b".into()),
+            ),
+            ("application/json, text/plain", Media::Opaque),
+            ("text/plain; a=\"b\", application/json", Media::Opaque),
             ("application/grpc", Media::Grpc),
             ("application/grpc+proto", Media::Grpc),
             ("application/grpc-web", Media::Grpc),
@@ -149,6 +175,7 @@ mod tests {
             ("br", Layer::Opaque),
             ("zstd", Layer::Opaque),
             ("gzip, br", Layer::Opaque),
+            (&format!("identity{}", " ".repeat(60)), Layer::Opaque),
             ("whatever", Layer::Opaque),
         ] {
             assert_eq!(Layer::of(Some(encoding)), layer, "{encoding}");

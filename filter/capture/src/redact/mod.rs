@@ -36,6 +36,13 @@ use search::Search;
 /// How much longer replacements may make a header, a path or a query.
 const GROWTH_BYTES: usize = 8 << 10;
 
+/// A text that is to be redacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<'t> {
+    text: &'t str,
+    cut: bool,
+}
+
 /// What is redacted, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Redaction {
@@ -77,6 +84,20 @@ pub(crate) struct PathRules {
 /// Names, in lower case, and the names of their rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NameRules(Vec<(Box<str>, Rc<str>)>);
+
+impl<'t> Text<'t> {
+    /// The beginning of a longer text. What may be the beginning of a secret at its end is left out.
+    #[must_use]
+    pub const fn cut(text: &'t str) -> Self {
+        Self { text, cut: true }
+    }
+}
+
+impl<'t> From<&'t str> for Text<'t> {
+    fn from(text: &'t str) -> Self {
+        Self { text, cut: false }
+    }
+}
 
 impl PathRules {
     pub(crate) fn new(paths: Vec<JsonPath>) -> Self {
@@ -126,11 +147,11 @@ impl Redaction {
     #[must_use]
     pub fn query<'t>(
         &self,
-        query: &'t str,
+        query: impl Into<Text<'t>>,
         key: Option<&HashKey>,
         counts: &mut Counts,
     ) -> Cow<'t, str> {
-        self.apply(query, key, counts, |search| {
+        self.apply(query.into(), key, counts, |search| {
             search.pairs();
         })
     }
@@ -140,15 +161,16 @@ impl Redaction {
     pub fn header<'t>(
         &self,
         name: &str,
-        value: &'t str,
+        value: impl Into<Text<'t>>,
         key: Option<&HashKey>,
         counts: &mut Counts,
     ) -> Cow<'t, str> {
+        let value = value.into();
         let Some(rule) = self.headers.rule(name.as_bytes()) else {
             return self.text(value, key, counts);
         };
         self.apply(value, key, counts, |search| {
-            search.value(0..value.len(), value.as_bytes(), rule);
+            search.value(0..value.text.len(), value.text.as_bytes(), rule);
         })
     }
 
@@ -156,24 +178,26 @@ impl Redaction {
     #[must_use]
     pub fn text<'t>(
         &self,
-        text: &'t str,
+        text: impl Into<Text<'t>>,
         key: Option<&HashKey>,
         counts: &mut Counts,
     ) -> Cow<'t, str> {
+        let text = text.into();
         self.apply(text, key, counts, |search| {
-            search.text(0..text.len(), Coding::Percent);
+            search.text(0..text.text.len(), Coding::Percent);
         })
     }
 
     fn apply<'t>(
         &self,
-        text: &'t str,
+        Text { text, cut }: Text<'t>,
         key: Option<&HashKey>,
         counts: &mut Counts,
         run: impl FnOnce(&mut Search<'_, 't>),
     ) -> Cow<'t, str> {
         let most = text.len().saturating_add(GROWTH_BYTES);
         let mut search = Search::new(self, key, counts, Edit::new(text.as_bytes(), most));
+        search.open_end = cut;
         run(&mut search);
         match search.edit.finish() {
             None => Cow::Borrowed(text),

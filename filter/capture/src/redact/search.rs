@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::coding::{Coding, Reading};
+use super::coding::{Coding, Readings};
 use super::edit::Edit;
 use super::pattern::tail;
 use super::{Counts, HashKey, Redaction, With};
@@ -74,8 +74,8 @@ impl<'r, 'b> Search<'r, 'b> {
             if start >= tail {
                 break;
             }
-            let value = Reading::last(coding, self.edit.slice(start..end));
-            let with = self.replacement(value.text());
+            let value = Readings::new(coding, self.edit.slice(start..end));
+            let with = self.replacement(value.last());
             self.edit.replace(start..end, with.as_bytes());
             self.count_pattern(found.pattern);
             done = end;
@@ -149,37 +149,30 @@ impl<'r, 'b> Search<'r, 'b> {
 
     fn find_read(&mut self, written: &[u8], coding: Coding) {
         let found = &mut self.found;
-        let mut reading = Reading::new(coding, written);
-        loop {
-            let text = reading.text();
+        let readings = Readings::new(coding, written);
+        for (level, text) in readings.iter() {
             for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
                 shape.find(text, &mut |range| {
-                    let range = reading.written(whole_characters(text, range));
+                    let range = readings.written(level, whole_characters(text, range));
                     found.push(Found { range, pattern });
                 });
-            }
-            if !reading.go_on() {
-                break;
             }
         }
     }
 
     /// Where the end begins that is doubtful in any reading.
     fn tail(&self, written: &[u8], coding: Coding) -> usize {
-        let patterns = self.redaction.patterns.iter();
         let written = coding.without_cut_escape(written);
-        let mut reading = Reading::new(coding, written);
+        let readings = Readings::new(coding, written);
         let mut start = written.len();
-        loop {
-            let text = reading.text();
+        for (level, text) in readings.iter() {
             for cut in [Coding::Plain, Coding::Json, Coding::Percent] {
-                let tail = tail(patterns.clone(), cut.without_cut_escape(text));
-                start = start.min(reading.written(tail..tail).start);
-            }
-            if !reading.go_on() {
-                return start;
+                let patterns = self.redaction.patterns.iter();
+                let tail = tail(patterns, cut.without_cut_escape(text));
+                start = start.min(readings.written(level, tail..tail).start);
             }
         }
+        start
     }
 }
 

@@ -12,6 +12,8 @@ use crate::config::redact::parse;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod attacks;
+
 const EVERYTHING: [&str; 7] = [
     "email",
     "credit_card",

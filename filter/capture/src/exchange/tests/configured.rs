@@ -383,3 +383,80 @@ fn users_come_from_verified_claims_and_certificates() {
         assert_eq!(records[0].0.user_id, named);
     }
 }
+
+#[test]
+fn of_several_encodings_and_types_none_is_believed() {
+    let capture = json!({"storage_type": "request", "redact": {"patterns": ["email"]}});
+    let identity = ("content-encoding", "identity");
+    let gzip = ("content-encoding", "gzip");
+    for (head, value) in [
+        (&[identity, gzip][..], "identity, gzip"),
+        (&[gzip, identity], "gzip, identity"),
+    ] {
+        let talk = Talk {
+            head,
+            sent: b"bob@example.com",
+            ..Talk::default()
+        };
+        let (record, body) = talk.with(&capture).remove(0);
+        assert_eq!(record.content_encoding.as_deref(), Some(value));
+        assert_eq!(
+            (record.body_missing, body.len()),
+            (Some(BodyMissing::Unreadable), 0)
+        );
+    }
+    let talk = Talk {
+        head: &[("content-type", "text/plain"), JSON],
+        sent: b"bob@example.com",
+        ..Talk::default()
+    };
+    let (record, body) = talk.with(&capture).remove(0);
+    assert_eq!(
+        record.content_type.as_deref(),
+        Some("text/plain, application/json")
+    );
+    assert_eq!(
+        (record.body_missing, body.len()),
+        (Some(BodyMissing::Unreadable), 0)
+    );
+}
+
+#[test]
+fn a_head_that_is_cut_shows_no_beginning_of_a_secret() {
+    let capture = json!({
+        "storage_type": "request", "headers": {"request": ["x-long"]},
+        "metadata": {"long": {"request_header": "x-long"}},
+        "redact": {"patterns": ["credit_card"]},
+    });
+    // The card goes over each of the bounds: 1 KiB, 4 KiB and, in the path and the query, 8 KiB.
+    let card = "4111-1111-1111-1111";
+    let value = ["x ".repeat(507), "x ".repeat(1527), String::new()].join(card);
+    let long = "x/".repeat(4091);
+    let target = format!("/{long}{card}?q={long}{card}");
+    let talk = Talk {
+        head: &[JSON, ("x-long", &value), (":path", &target)],
+        ..Talk::default()
+    };
+    let (record, _) = talk.with(&capture).remove(0);
+    let shown = serde_json::to_string(&record).unwrap();
+    assert!(!shown.contains("4111"), "{shown}");
+    let length = |text: Option<&str>| text.unwrap().len();
+    assert!(length(Some(&record.path)) > 4000 && length(record.query.as_deref()) > 4000);
+    assert!(length(record.metadata["long"].as_str()) > 1000);
+    assert!(length(record.headers.first().map(|(_, value)| &**value)) > 4000);
+}
+
+#[test]
+fn a_body_that_was_not_searched_to_its_end_has_no_hash() {
+    let capture = |most: usize, redact: Value| json!({"storage_type": "request", "max_body_bytes": most, "redact": redact});
+    let talk = Talk {
+        sent: br#"{"user": "bob", "password": "0815"}"#,
+        ..Talk::default()
+    };
+    let hash = |capture: Value| talk.with(&capture).remove(0).0.body_xxh3;
+    let paths = json!({"json": ["$.pin"]});
+    assert!(hash(capture(100, paths.clone())).is_some());
+    assert!(hash(capture(20, paths)).is_none());
+    // Where nothing is looked for in bodies, there is nothing to guess.
+    assert!(hash(capture(20, json!({"headers": ["x-api-key"]}))).is_some());
+}
