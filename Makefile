@@ -2,11 +2,11 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz bench filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz bench bench-keys filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 run: ## bring up everything (Postgres, collector, Envoy with the filter) until Ctrl-C
 	@exec .ci/tools/run
@@ -28,6 +28,10 @@ filter: ## build the filter for Envoy: target/dossier-filter.wasm
 
 build: ## build the collector and the test stack for release: target/release/
 	@.ci/tools/cargo build --release -p dossier-collector -p dossier-tests --bins
+
+bench-keys: ## count what each configuration key costs, as in docs/performance.md
+	@.ci/tools/filter >/dev/null
+	@.ci/tools/cargo run --quiet --release -p dossier-engine -- keys
 
 lint: ## check formatting and lints
 	@.ci/tools/lint

@@ -1,0 +1,207 @@
+//! The compiled filter, and VMs of it that are driven as Envoy drives them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use wasmi::{
+    CompilationMode, Config, Engine, Instance, Linker, Module, Store, WasmParams, WasmResults,
+};
+
+use crate::error::EngineError;
+use crate::host::{self, Host};
+use crate::traffic::Exchange;
+
+/// The filter, compiled.
+#[derive(Debug)]
+pub struct Filter {
+    module: Module,
+}
+
+/// A configured VM.
+#[derive(Debug)]
+pub struct Vm {
+    store: Store<Host>,
+    instance: Instance,
+    streams: u32,
+    spent: u64,
+}
+
+const ROOT: u32 = 1;
+/// More than any callback takes.
+const FUEL: u64 = u64::MAX >> 1;
+const MILLISECOND: u64 = 1_000_000;
+
+impl Filter {
+    /// Where `make filter` puts it, or what `DOSSIER_FILTER_WASM` names.
+    #[must_use]
+    pub fn built() -> PathBuf {
+        let made = || {
+            concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/dossier-filter.wasm"
+            )
+        };
+        std::env::var_os("DOSSIER_FILTER_WASM").map_or_else(|| made().into(), PathBuf::from)
+    }
+
+    /// Compiles it. That counts for nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the file cannot be read or is no WebAssembly.
+    pub fn load(path: &Path) -> Result<Self, EngineError> {
+        let bytes = std::fs::read(path).map_err(|source| EngineError::Missing {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut config = Config::default();
+        // Lazily translated, the first call of each function would cost more than the others.
+        config
+            .consume_fuel(true)
+            .compilation_mode(CompilationMode::Eager);
+        let module = Module::new(&Engine::new(&config), &bytes)?;
+        Ok(Self { module })
+    }
+
+    /// A VM with this plugin configuration.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] with what the filter said, or [`EngineError::Wasm`].
+    pub fn start(&self, configuration: &Value) -> Result<Vm, EngineError> {
+        let configuration = configuration.to_string().into_bytes();
+        let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
+        let engine = self.module.engine();
+        let mut store = Store::new(engine, Host::new(configuration));
+        store.set_fuel(FUEL)?;
+        let mut linker = Linker::new(engine);
+        host::define(&mut linker, &self.module)?;
+        let instance = linker.instantiate_and_start(&mut store, &self.module)?;
+        let mut vm = Vm {
+            store,
+            instance,
+            streams: ROOT,
+            spent: 0,
+        };
+        vm.configure(size)?;
+        Ok(vm)
+    }
+}
+
+impl Vm {
+    fn configure(&mut self, size: u32) -> Result<(), EngineError> {
+        self.run::<(), ()>("_initialize", ())?;
+        self.run::<_, ()>("proxy_on_context_create", (ROOT, 0_u32))?;
+        self.run::<_, u32>("proxy_on_vm_start", (ROOT, 0_u32))?;
+        if self.run::<_, u32>("proxy_on_configure", (ROOT, size))? == 0 {
+            return Err(EngineError::Refused(self.store.data().lines.join("; ")));
+        }
+        Ok(())
+    }
+
+    /// Runs a whole exchange, which takes two milliseconds.
+    ///
+    /// # Errors
+    /// [`EngineError::Wasm`] if the filter crashes.
+    pub fn exchange(&mut self, exchange: &Exchange) -> Result<(), EngineError> {
+        self.streams += 1;
+        let id = self.streams;
+        let length = |bytes: &Vec<u8>| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let (request, response) = (
+            length(&exchange.request_body),
+            length(&exchange.response_body),
+        );
+        self.store.data_mut().exchange = Some(exchange.clone());
+        self.run::<_, ()>("proxy_on_context_create", (id, ROOT))?;
+        for (callback, size, ended) in [
+            ("proxy_on_request_headers", 0, 0),
+            ("proxy_on_request_body", request, 0),
+            ("proxy_on_request_body", 0, 1_u32),
+            ("proxy_on_response_headers", 0, 0),
+            ("proxy_on_response_body", response, 0),
+            ("proxy_on_response_body", 0, 1),
+        ] {
+            self.run::<_, u32>(callback, (id, size, ended))?;
+            if ended == 1 {
+                self.store.data_mut().now += MILLISECOND;
+            }
+        }
+        self.run::<_, ()>("proxy_on_log", id)?;
+        self.run::<_, u32>("proxy_on_done", id)?;
+        self.run::<_, ()>("proxy_on_delete", id)?;
+        self.store.data_mut().exchange = None;
+        Ok(())
+    }
+
+    /// Lets a minute pass and wakes the filter, answers its calls, and returns the bodies of these.
+    ///
+    /// # Errors
+    /// [`EngineError::Wasm`] if the filter crashes.
+    pub fn flush(&mut self) -> Result<Vec<Vec<u8>>, EngineError> {
+        self.store.data_mut().now += 60_000 * MILLISECOND;
+        self.run::<_, ()>("proxy_on_tick", ROOT)?;
+        let mut bodies = Vec::new();
+        while let Some((token, body)) = self.store.data_mut().calls.pop() {
+            bodies.push(body);
+            let answer = (ROOT, token, 1_u32, 0_u32, 0_u32);
+            self.run::<_, ()>("proxy_on_http_call_response", answer)?;
+        }
+        Ok(bodies)
+    }
+
+    /// Instructions since this was last asked, or since the VM was started.
+    pub const fn take_count(&mut self) -> u64 {
+        std::mem::replace(&mut self.spent, 0)
+    }
+
+    fn run<P, R>(&mut self, callback: &str, arguments: P) -> Result<R, EngineError>
+    where
+        P: WasmParams,
+        R: WasmResults,
+    {
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&self.store, callback)?;
+        self.store.set_fuel(FUEL)?;
+        let result = function.call(&mut self.store, arguments)?;
+        self.spent += FUEL - self.store.get_fuel()?;
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dossier_wire::Batch;
+    use dossier_wire::compression::inflate;
+    use dossier_wire::frame::{Kind, MAX_BATCH_BYTES};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_leaves_in_a_batch() {
+        let filter = Filter::load(&Filter::built()).unwrap();
+        let mut vm = filter
+            .start(&json!({"collector": {"cluster": "c"}, "defaults": {"storage_type": "both"}}))
+            .unwrap();
+        let exchange = Exchange::json(1);
+        vm.exchange(&exchange).unwrap();
+        let calls = vm.flush().unwrap();
+        let raw = inflate(&calls[0], MAX_BATCH_BYTES).unwrap();
+        let batch = Batch::parse(&raw).unwrap();
+        let bodies: Vec<_> = batch
+            .frames()
+            .iter()
+            .filter(|frame| frame.kind == Kind::Record)
+            .map(|frame| frame.body)
+            .collect();
+        assert_eq!(bodies, [exchange.request_body, exchange.response_body]);
+        assert_eq!(calls.len(), 1);
+        assert!(vm.flush().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_refused_configuration_is_told() {
+        let filter = Filter::load(&Filter::built()).unwrap();
+        let error = filter.start(&json!({"collector": {}})).unwrap_err();
+        assert!(error.to_string().contains("collector.cluster"), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! `dossier-engine keys`: prints what each configuration key costs, as the table of
+//! docs/performance.md.
+
+use std::process::ExitCode;
+
+use dossier_engine::keys::{self, Case, Cost};
+use dossier_engine::traffic::Exchange;
+use dossier_engine::{EngineError, Filter};
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() != Some("keys") {
+        eprintln!("usage: dossier-engine keys");
+        return ExitCode::from(2);
+    }
+    match print_keys() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_keys() -> Result<(), EngineError> {
+    let filter = Filter::load(&Filter::built())?;
+    let of = |configuration| keys::instructions(&filter, &configuration, Exchange::json);
+    let (minimal, unrecorded) = (of(keys::minimal())?, of(keys::unrecorded())?);
+    let sizes = Exchange::json(7);
+    println!(
+        "Bodies of {} and {} bytes. Recorded with the fewest keys: {} instructions; not recorded: {}.\n",
+        sizes.request_body.len(),
+        sizes.response_body.len(),
+        grouped(minimal),
+        grouped(unrecorded),
+    );
+    println!("| key | set to | instructions more | of the fewest |");
+    println!("|---|---|---:|---:|");
+    for case in keys::cases() {
+        println!("{}", row(&case, case.cost(&filter)?, minimal));
+    }
+    Ok(())
+}
+
+fn row(case: &Case, cost: Cost, minimal: u64) -> String {
+    let keys: Vec<_> = case.keys.iter().map(|key| format!("`{key}`")).collect();
+    let keys = match keys.as_slice() {
+        [] => "a route's own keys".to_owned(),
+        keys => keys.join(", "),
+    };
+    let sign = if cost.with < cost.without { "−" } else { "" };
+    let more = cost.with.abs_diff(cost.without);
+    let thousandths = more * 1000 / minimal.max(1);
+    format!(
+        "| {} | {} | {sign}{} | {sign}{}.{} % |",
+        keys,
+        case.set.replace('|', "\\|"),
+        grouped(more),
+        thousandths / 10,
+        thousandths % 10,
+    )
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
