@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz bench filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -13,6 +13,9 @@ run: ## bring up everything (Postgres, collector, Envoy with the filter) until C
 
 test: ## run all checks and tests: lints, native, wasm, end-to-end
 	@exec .ci/tools/test
+
+bench: ## measure: what streams wait for with capture, beside the same Envoy without it
+	@exec .ci/tools/bench
 
 fuzz: ## throw mutated inputs at every decoder, a minute at each
 	@exec .ci/tools/fuzz

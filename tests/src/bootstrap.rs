@@ -143,6 +143,29 @@ impl Bootstrap {
         self.in_filter(PLUGIN)
     }
 
+    /// Gives the filter's VM an environment variable beside those that it has.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier` with variables.
+    pub fn set_variable(&mut self, name: &str, value: &str) -> Result<(), HarnessError> {
+        set(
+            self.in_filter(VARIABLES)?,
+            "key_values",
+            json!({name: value}),
+        );
+        Ok(())
+    }
+
+    /// How connections to the first listener are secured.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has no listener.
+    pub fn set_transport_socket(&mut self, socket: Value) -> Result<(), HarnessError> {
+        let chain = self.at("/static_resources/listeners/0/filter_chains/0")?;
+        set(chain, "transport_socket", socket);
+        Ok(())
+    }
+
     /// Where Envoy finds the filter, for a file that leaves it to discovery.
     ///
     /// # Errors

@@ -183,13 +183,20 @@ impl Envoy {
         .await
     }
 
+    /// A page of the admin's, as it is.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if the admin page does not answer.
+    pub async fn admin_page(&self, name: &str) -> Result<String, HarnessError> {
+        text_of(&self.http, &format!("http://{}/{name}", self.admin)).await
+    }
+
     /// Its counters and gauges whose names contain this text.
     ///
     /// # Errors
     /// [`HarnessError::Http`] if the admin page does not answer.
     pub async fn stats(&self, containing: &str) -> Result<BTreeMap<String, u64>, HarnessError> {
-        let url = format!("http://{}/stats", self.admin);
-        let text = text_of(&self.http, &url).await?;
+        let text = self.admin_page("stats").await?;
         let values = text.lines().filter_map(|line| line.split_once(": "));
         let numbers =
             values.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)));

@@ -11,8 +11,8 @@ use crate::error::HarnessError;
 
 /// The path of the keys in `envoy/full.yaml`.
 const PATH: &str = "/keys";
-/// Nobody else uses this key, so it need not be secret.
-const KEYS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "dGhlIHRlc3RzJyBvd24ga2V5LCBrbm93biB0byBhbGw"}]}"#;
+/// The key that signs, as a key set. Nobody else uses it, so it need not be secret.
+pub const KEYS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "dGhlIHRlc3RzJyBvd24ga2V5LCBrbm93biB0byBhbGw"}]}"#;
 
 /// Signed with that key, for the subject alice, the issuer and the audience of `envoy/full.yaml`;
 /// valid until 2100.

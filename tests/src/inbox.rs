@@ -25,8 +25,16 @@ use crate::error::HarnessError;
 pub struct Inbox {
     /// Where it listens.
     pub address: SocketAddr,
-    kept: watch::Receiver<Vec<Half>>,
+    kept: watch::Receiver<Kept>,
     server: JoinHandle<()>,
+}
+
+/// Everything that has arrived.
+#[derive(Debug, Default)]
+struct Kept {
+    halves: Vec<Half>,
+    /// Each batch as it was before it was compressed.
+    batches: Vec<Vec<u8>>,
 }
 
 /// One half of an exchange as it arrived.
@@ -71,7 +79,7 @@ impl Inbox {
         let (address, listener) = listening
             .await
             .map_err(HarnessError::io("listen as an inbox"))?;
-        let (sender, kept) = watch::channel(Vec::new());
+        let (sender, kept) = watch::channel(Kept::default());
         let service = Router::new()
             .route(INGEST_PATH, post(take))
             .with_state(Arc::new(sender));
@@ -95,26 +103,51 @@ impl Inbox {
         count: usize,
         limit: Duration,
     ) -> Result<Vec<Half>, HarnessError> {
-        let of_path = |kept: &[Half]| -> Vec<Half> {
-            let halves = kept.iter().filter(|half| half.text("path") == path);
-            halves.cloned().collect()
-        };
+        let what = format!("{count} halves of {path}");
+        self.wait_for(&what, count, limit, |half| half.text("path") == path)
+            .await
+    }
+
+    /// Waits until at least so many halves that are meant have arrived, and returns them.
+    ///
+    /// # Errors
+    /// [`HarnessError::TimedOut`] with what has arrived instead.
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        count: usize,
+        limit: Duration,
+        is_meant: impl Fn(&Half) -> bool,
+    ) -> Result<Vec<Half>, HarnessError> {
+        let meant = |half: &&Half| is_meant(half);
         let mut kept = self.kept.clone();
-        let arrived = kept.wait_for(|kept| of_path(kept).len() >= count);
+        let arrived = kept.wait_for(|kept| kept.halves.iter().filter(meant).count() >= count);
         let last = match tokio::time::timeout(limit, arrived).await {
-            Ok(Ok(kept)) => return Ok(of_path(&kept)),
+            Ok(Ok(kept)) => return Ok(kept.halves.iter().filter(meant).cloned().collect()),
             Ok(Err(_)) => "the inbox has ended".to_owned(),
             Err(_) => {
                 let kept = self.kept.borrow();
-                let paths: Vec<_> = kept.iter().map(|half| half.text("path")).collect();
+                let paths: Vec<_> = kept.halves.iter().map(|half| half.text("path")).collect();
                 format!("halves of {paths:?}")
             }
         };
         Err(HarnessError::TimedOut {
-            what: format!("{count} halves of {path}"),
+            what: what.to_owned(),
             limit,
             last,
         })
+    }
+
+    /// The halves that have arrived.
+    #[must_use]
+    pub fn all(&self) -> Vec<Half> {
+        self.kept.borrow().halves.clone()
+    }
+
+    /// The batches that have arrived, as they were before they were compressed.
+    #[must_use]
+    pub fn batches(&self) -> Vec<Vec<u8>> {
+        self.kept.borrow().batches.clone()
     }
 }
 
@@ -125,7 +158,7 @@ impl Drop for Inbox {
 }
 
 async fn take(
-    State(inbox): State<Arc<watch::Sender<Vec<Half>>>>,
+    State(inbox): State<Arc<watch::Sender<Kept>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
@@ -134,10 +167,14 @@ async fn take(
     } else {
         Some(body.to_vec())
     };
-    let Some(halves) = raw.and_then(|raw| halves_of(&raw)) else {
+    let read = raw.and_then(|raw| Some((halves_of(&raw)?, raw)));
+    let Some((halves, batch)) = read else {
         return StatusCode::BAD_REQUEST;
     };
-    inbox.send_modify(|kept| kept.extend(halves));
+    inbox.send_modify(|kept| {
+        kept.halves.extend(halves);
+        kept.batches.push(batch);
+    });
     StatusCode::OK
 }
 

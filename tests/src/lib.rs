@@ -9,8 +9,8 @@
 //! - [`live`]: the filter's configuration, changed while Envoy runs.
 //! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
-//! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`grpc`],
-//!   [`inbox`].
+//! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`mirror`],
+//!   [`grpc`], [`inbox`].
 //! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
@@ -31,6 +31,7 @@ pub mod keys;
 pub mod live;
 pub mod load;
 pub mod log;
+pub mod mirror;
 pub mod place;
 pub mod postgres;
 pub mod process;

@@ -23,6 +23,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Query};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +67,10 @@ impl Upstream {
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         let server = tokio::spawn(async move {
+            // An event must not wait for the one before it to be acknowledged.
+            let listener = listener.tap_io(|stream| {
+                let _ = stream.set_nodelay(true);
+            });
             let _ = axum::serve(listener, service).await;
         });
         Ok(Self { address, server })

@@ -12,6 +12,7 @@
 )]
 
 mod collector_away;
+mod configuration;
 mod configuration_refused;
 mod dossier_stack;
 mod durability;

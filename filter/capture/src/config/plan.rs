@@ -102,7 +102,8 @@ impl Storage {
 
 impl Plan {
     /// What is left of the plan where a route's own keys cannot be read. They may have been meant to
-    /// keep something out of the record, so nothing that the traffic says is kept.
+    /// keep something out of the record, so nothing that the traffic says is kept. The path is, so
+    /// what the plan takes out of it still goes.
     pub(super) fn to_bare(&self) -> Self {
         Self {
             session: None,

@@ -308,7 +308,7 @@ fn record(
     };
     let redactor = redactor(plugin, &plan);
     for side in &mut sides {
-        side.redact(redactor, plan.max_body_bytes);
+        side.redact(redactor, &plan);
         let session = side.extract(&plan, &mut head.metadata);
         head.session = session.or(head.session);
     }

@@ -173,12 +173,12 @@ impl Side {
 }
 
 impl FinishedSide {
-    /// Takes out of the body what must not be kept.
-    pub(super) fn redact(&mut self, redactor: Redactor<'_>, most: usize) {
+    /// Takes out of the body what must not be kept. It counts only if the half is recorded: else the
+    /// body is only looked at for metadata.
+    pub(super) fn redact(&mut self, redactor: Redactor<'_>, plan: &Plan) {
         if self.kept.is_empty() {
             return;
         }
-        let before = self.redactions.total();
         let bytes = std::mem::take(&mut self.kept);
         let (content_type, content_encoding) = (
             self.content_type.as_deref(),
@@ -189,16 +189,20 @@ impl FinishedSide {
             content_type,
             content_encoding,
             truncated: self.truncated,
-            most,
+            most: plan.max_body_bytes,
         };
-        let searched = redactor.body(body, &mut self.redactions);
+        let mut counts = Counts::default();
+        let searched = redactor.body(body, &mut counts);
         self.kept = searched.bytes;
         self.decoded = searched.decoded;
         self.truncated = searched.truncated;
         self.missing = self.missing.or(searched.missing);
         // The hash of a body that holds a short secret would tell the secret to who tries them all.
-        if self.redactions.total() > before || self.missing.is_some() || searched.partly {
+        if !counts.is_empty() || self.missing.is_some() || searched.partly {
             self.hash = None;
+        }
+        if plan.storage.has(self.half) {
+            self.redactions.absorb(&counts);
         }
     }
 }

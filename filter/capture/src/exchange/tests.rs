@@ -117,6 +117,31 @@ fn the_cap_keeps_the_beginning_and_the_hash_covers_all() {
 }
 
 #[test]
+fn bare_facts_hold_nothing_that_the_rule_takes_out() {
+    let rig = with_defaults(&json!({
+        "storage_type": "request", "headers": {"request": ["x-note"]},
+        "redact": {"patterns": ["email"]},
+    }));
+    let mut stream = FakeStream::request(&[
+        (":method", "POST"),
+        (":path", "/users/a%40example.com?q=a@example.com"),
+        ("x-note", "a@example.com"),
+    ]);
+    stream.set("xds.route_metadata", b"nonsense");
+    stream.chunk = b"a@example.com".to_vec();
+    let host = rig.vm.host();
+    let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+    exchange.request_head(host, &stream, false);
+    exchange.request_chunk(host, &stream, stream.chunk.len(), true);
+    exchange.finish(host, &stream);
+    let (request, body) = recorded(&rig).remove(0);
+    assert_eq!(request.path, "/users/[REDACTED]");
+    assert_eq!(request.endpoint, "/users/[REDACTED]");
+    assert_eq!((request.query, request.headers.len()), (None, 0));
+    assert_eq!((body.len(), request.body_size), (0, 13));
+}
+
+#[test]
 fn nobody_is_anonymous_and_what_is_no_name_is_nobody() {
     let too_long = "x".repeat(257);
     for name in ["", too_long.as_str()] {
@@ -159,6 +184,32 @@ fn one_half_alone_can_be_asked_for() {
         let records = recorded(&rig);
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].0.half, half);
+    }
+}
+
+#[test]
+fn what_was_redacted_in_a_body_counts_only_where_the_body_is_kept() {
+    for (storage, count) in [("request", 1), ("response", 2)] {
+        let rig = with_defaults(&json!({
+            "storage_type": storage,
+            "metadata": {"b": {"request_json": "$.b"}, "c": {"response_json": "$.b"}},
+            "redact": {"json": ["$.a"], "query": ["q"]},
+        }));
+        let host = rig.vm.host();
+        let mut stream = request(&[("content-type", "application/json")]);
+        let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+        exchange.request_head(host, &stream, false);
+        stream.chunk = br#"{"a":1,"b":2}"#.to_vec();
+        exchange.request_chunk(host, &stream, stream.chunk.len(), true);
+        stream.respond(&[(":status", "200"), ("content-type", "application/json")]);
+        exchange.response_head(host, &stream, false);
+        stream.chunk = br#"{"a":1,"b":3,"a":1}"#.to_vec();
+        exchange.response_chunk(host, &stream, stream.chunk.len(), true);
+        exchange.finish(host, &stream);
+        let (record, _) = recorded(&rig).remove(0);
+        let counts: Vec<_> = record.redactions.iter().collect();
+        assert_eq!(counts, [(&"$.a".into(), &count), (&"query:q".into(), &1)]);
+        assert_eq!(Value::Object(record.metadata), json!({"b": 2, "c": 3}));
     }
 }
 

@@ -117,7 +117,11 @@ async fn start_with(change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessErr
 }
 
 /// Sets how Envoy speaks to a cluster.
-fn speak(bootstrap: &mut Bootstrap, cluster: &str, options: &Value) -> Result<(), HarnessError> {
+pub(crate) fn speak(
+    bootstrap: &mut Bootstrap,
+    cluster: &str,
+    options: &Value,
+) -> Result<(), HarnessError> {
     let options = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": options,

@@ -1,0 +1,118 @@
+//! The YAML blocks of a document, and what is wrong with them.
+
+use dossier_capture::config::{Config, check_route_keys};
+use serde_json::{Value, json};
+
+use crate::keys::{CAPTURE, Key};
+
+/// A block of YAML.
+#[derive(Debug)]
+pub(crate) struct Example {
+    pub(crate) text: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A plugin's configuration, or a part of one.
+    Plugin(Value),
+    /// A piece of an Envoy configuration, with a route's own keys.
+    Route(Value),
+    /// Something else, or no YAML at all.
+    Unknown(String),
+}
+
+/// All blocks that call themselves YAML.
+pub(crate) fn of(document: &str) -> Vec<Example> {
+    let blocks = document.split("```yaml\n").skip(1);
+    blocks
+        .map(|block| {
+            let (text, _) = block.split_once("```").unwrap();
+            let (text, kind) = (text.to_owned(), Kind::of(text));
+            Example { text, kind }
+        })
+        .collect()
+}
+
+impl Kind {
+    fn of(text: &str) -> Self {
+        let value: Value = match serde_saphyr::from_str(text) {
+            Ok(value) => value,
+            Err(error) => return Self::Unknown(error.to_string()),
+        };
+        if let Some(keys) = route_keys(&value) {
+            return Self::Route(keys.clone());
+        }
+        let parts = ["collector", "batch", "buffer", "user", "defaults", "routes"];
+        if parts.iter().any(|part| value.get(part).is_some()) {
+            return Self::Plugin(value);
+        }
+        Self::Unknown("neither a configuration nor a route with keys of ours".to_owned())
+    }
+}
+
+impl Example {
+    /// What the filter says to it.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let problems = match &self.kind {
+            Kind::Unknown(why) => return vec![why.clone()],
+            Kind::Route(keys) => check_route_keys(keys, ""),
+            Kind::Plugin(value) => {
+                let mut value = value.clone();
+                if value.get("collector").is_none() {
+                    value["collector"] = json!({"cluster": "c"});
+                }
+                Config::from_value(&value, "").err().unwrap_or_default()
+            }
+        };
+        problems.lines().map(str::to_owned).collect()
+    }
+
+    /// The keys in it, by the names that the tables have for them.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        match &self.kind {
+            Kind::Plugin(value) => collect(value, "", &mut keys),
+            Kind::Route(value) => collect(value, CAPTURE, &mut keys),
+            Kind::Unknown(_) => {}
+        }
+        keys.iter().map(|key| Key::parse(key)).collect()
+    }
+}
+
+fn collect(value: &Value, at: &str, keys: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let key = match at {
+                    "" => name.clone(),
+                    _ if at.ends_with(".metadata") => format!("{at}.NAME"),
+                    _ => format!("{at}.{name}"),
+                };
+                let inside = if key == "routes[].capture" {
+                    CAPTURE
+                } else {
+                    &key
+                };
+                collect(value, inside, keys);
+                keys.push(key);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect(item, &format!("{at}[]"), keys);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What stands under `filter_metadata.dossier`, at any depth.
+fn route_keys(value: &Value) -> Option<&Value> {
+    let here = value.pointer("/filter_metadata/dossier");
+    here.or_else(|| match value {
+        Value::Object(map) => map.values().find_map(route_keys),
+        Value::Array(items) => items.iter().find_map(route_keys),
+        _ => None,
+    })
+}

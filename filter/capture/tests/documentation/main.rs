@@ -1,0 +1,178 @@
+//! Keeps docs/configuration.md and README.md true: their examples are configurations, their tables
+//! have the keys that the filter knows, and defaults and bounds are those of the code.
+#![cfg(not(target_arch = "wasm32"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail"
+)]
+
+mod bounds;
+mod examples;
+mod keys;
+mod tables;
+
+use std::collections::BTreeSet;
+
+use dossier_capture::config::{Config, Subject};
+use dossier_capture::headers::Headers;
+use serde_json::{Value, json};
+
+use bounds::Bound;
+use keys::{CAPTURE, Key};
+use tables::{Default, Row};
+
+const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
+const README: &str = include_str!("../../../../README.md");
+
+#[test]
+fn every_key_is_in_a_table_and_every_table_has_only_keys() {
+    let known: BTreeSet<_> = keys::known().into_iter().collect();
+    let rows = tables::rows(CONFIGURATION);
+    let documented: BTreeSet<_> = rows.iter().map(|row| row.key.clone()).collect();
+    assert_eq!(documented.len(), rows.len(), "a key stands twice");
+    let leaves: BTreeSet<_> = keys::leaves(&known).cloned().collect();
+    let missing: Vec<_> = leaves.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(&known).collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:?}"
+    );
+    assert!(unknown.is_empty(), "the filter does not know {unknown:?}");
+}
+
+#[test]
+fn rules_defaults_and_routes_take_the_same_keys() {
+    let under = |root: &str, known: Vec<Key>| -> BTreeSet<String> {
+        let texts = known.into_iter().map(|key| key.to_string());
+        let inside = texts.filter_map(|key| Some(key.strip_prefix(root)?.to_owned()));
+        inside.filter(|key| !key.is_empty()).collect()
+    };
+    let defaults = under(CAPTURE, keys::known());
+    assert!(defaults.len() > 30, "{defaults:?}");
+    assert_eq!(under("routes[].capture", keys::known_to_rules()), defaults);
+    assert_eq!(under(CAPTURE, keys::known_to_routes()), defaults);
+}
+
+#[test]
+fn bounds_are_those_of_the_code() {
+    for row in tables::rows(CONFIGURATION) {
+        for bound in &row.bounds {
+            for candidates in bound.inside() {
+                let accepted = candidates.iter().any(|value| accepts(&row.key, value));
+                assert!(accepted, "{}: refused within {bound:?}", row.key);
+            }
+            for candidates in bound.outside() {
+                let accepted = candidates.iter().find(|value| accepts(&row.key, value));
+                assert_eq!(accepted, None, "{}: accepted beyond {bound:?}", row.key);
+            }
+            if let Bound::Choice(words) = bound {
+                assert_eq!(choices(&row.key).unwrap_or_else(|| words.clone()), *words);
+            }
+        }
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_code() {
+    for row in tables::rows(CONFIGURATION) {
+        let Row { key, default, .. } = &row;
+        let absent = read(&key.absent());
+        match default {
+            Default::Required => {
+                let faults = absent.unwrap_err();
+                assert!(faults.contains("got nothing"), "{key}: {faults}");
+            }
+            Default::OneOf => {
+                let faults = absent.unwrap_err();
+                let group = faults.lines().find(|line| line.contains("exactly one of"));
+                assert!(group.unwrap().contains(key.name()), "{key}: {faults}");
+            }
+            Default::Nothing => assert_eq!(absent.err(), None, "{key}"),
+            Default::Value(value) => {
+                let absent = seen(&absent.unwrap());
+                assert_eq!(seen(&read(&key.with(value)).unwrap()), absent, "{key}");
+                let inside = row.bounds.iter().flat_map(Bound::inside).flatten();
+                let others = inside.filter_map(|value| read(&key.with(&value)).ok());
+                // Else the comparison above could not fail.
+                assert!(others.map(|it| seen(&it)).any(|it| it != absent), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_named_patterns_are_those_of_the_code() {
+    let patterns = Key::parse("defaults.redact.patterns");
+    let rows = tables::rows(CONFIGURATION);
+    let row = rows.iter().find(|row| row.key == patterns).unwrap();
+    let documented = tables::quoted(&row.what);
+    let faults = read(&patterns.with(&json!(["zzz"]))).unwrap_err();
+    let (_, list) = faults.split_once("expected one of ").unwrap();
+    let (list, _) = list.split_once(", or an object").unwrap();
+    assert_eq!(documented, list.split(", ").collect::<Vec<_>>());
+}
+
+#[test]
+fn examples_are_configurations() {
+    for (file, text, fewest) in [
+        ("configuration.md", CONFIGURATION, 4),
+        ("README.md", README, 1),
+    ] {
+        let examples = examples::of(text);
+        assert!(examples.len() >= fewest, "{file}: {}", examples.len());
+        for example in examples {
+            let faults = example.faults();
+            assert!(
+                faults.is_empty(),
+                "{file}: {faults:#?} in\n{}",
+                example.text
+            );
+        }
+    }
+}
+
+#[test]
+fn every_key_has_an_example() {
+    let shown: BTreeSet<_> = examples::of(CONFIGURATION)
+        .iter()
+        .flat_map(examples::Example::keys)
+        .collect();
+    let known = keys::known().into_iter().collect();
+    let missing: Vec<_> = keys::leaves(&known)
+        .filter(|key| !shown.contains(*key))
+        .collect();
+    assert!(missing.is_empty(), "without an example: {missing:?}");
+}
+
+fn read(value: &Value) -> Result<Config, String> {
+    Config::from_value(value, "").map_err(|problems| problems.to_string())
+}
+
+fn accepts(key: &Key, value: &Value) -> bool {
+    read(&key.with(value)).is_ok()
+}
+
+/// The words that the code expects, if it lists them.
+fn choices(key: &Key) -> Option<Vec<String>> {
+    let faults = read(&key.with(&json!("zzz"))).err()?;
+    let (_, list) = faults.split_once("expected one of ")?;
+    let (list, _) = list.split_once(", got ")?;
+    Some(list.split(", ").map(str::to_owned).collect())
+}
+
+/// All that can be seen of a configuration from outside, but for the users.
+fn seen(config: &Config) -> String {
+    let headers = Headers::default();
+    let tell = |problems: &dossier_capture::config::Problems| panic!("{problems}");
+    let plan = config.rules.plan(&Subject::new(&headers, None), None, tell);
+    let Config {
+        collector,
+        batch,
+        buffer_bytes,
+        hash_key,
+        ..
+    } = config;
+    format!("{collector:?} {batch:?} {buffer_bytes} {hash_key:?} {plan:?}")
+}

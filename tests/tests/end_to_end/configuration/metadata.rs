@@ -1,0 +1,137 @@
+//! `metadata`: constants, and what is taken from headers and bodies of either half.
+
+use dossier_tests::traffic::Call;
+use miniz_oxide::deflate::compress_to_vec_zlib;
+use serde_json::{Value, json};
+
+use super::{Setup, encoded, everything, gzip, post, with};
+use crate::support::{SOON, wait_for_records};
+
+fn json_post(target: &str, body: Vec<u8>) -> Call {
+    post(target, "application/json", body)
+}
+
+fn sources() -> Value {
+    json!({
+        "team": "search",
+        "weight": 0.5,
+        "asked": {"request_json": "$.model"},
+        "answered": {"response_json": "$.usage.tokens"},
+        "last": {"response_json": "$.choices[*].stop"},
+        "tier": {"request_header": "X-Tier"},
+        "node": {"response_header": "x-node"},
+    })
+}
+
+fn body() -> Value {
+    json!({
+        "model": "gpt-4",
+        "usage": {"tokens": 17},
+        "choices": [{"text": "no"}, {"stop": true}, {"stop": false}],
+    })
+}
+
+fn taken() -> Value {
+    json!({
+        "team": "search",
+        "weight": 0.5,
+        "asked": "gpt-4",
+        "answered": 17,
+        "last": true,
+        "tier": "gold",
+        "node": "n7",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_taken_from_both_halves_whatever_their_encoding() {
+    let keys = everything(&json!({"storage_type": "both", "metadata": sources()}));
+    let setup = Setup::start(&keys).await;
+    let plain = body().to_string().into_bytes();
+    for call in [
+        json_post("/plain", plain.clone()),
+        encoded(json_post("/gzip", gzip(&plain)), Some("gzip")),
+        encoded(
+            json_post("/deflate", compress_to_vec_zlib(&plain, 6)),
+            Some("deflate"),
+        ),
+    ] {
+        let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
+        for half in setup.record(&call).await {
+            assert_eq!(half.record["metadata"], taken(), "{}", call.target);
+            // Nothing was redacted, so what is kept is what was sent.
+            assert_eq!(Some(&half.body), call.body.as_ref().map(|(_, body)| body));
+        }
+    }
+    // What is not there leaves no trace, neither of the name nor of a null.
+    let without = Call::json("alice", "/without", &json!({"model": null, "usage": {}}));
+    for half in setup.record(&without).await {
+        let found = &half.record["metadata"];
+        assert_eq!(found, &json!({"team": "search", "weight": 0.5}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_taken_from_a_half_that_is_not_recorded() {
+    let capture = |half: &str| json!({"storage_type": half, "metadata": sources()});
+    let keys = json!({"routes": [
+        {"match": {"path": {"exact": "/request"}}, "capture": capture("request")},
+        {"match": {"path": {"exact": "/response"}}, "capture": capture("response")},
+    ]});
+    let setup = Setup::start(&keys).await;
+    for half in ["request", "response"] {
+        let body = gzip(body().to_string().as_bytes());
+        let call = encoded(json_post(&format!("/{half}"), body), Some("gzip"));
+        let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
+        setup.send(&call).await;
+        let found = setup.rig.inbox.halves(&call.target, 1, SOON).await.unwrap();
+        let [found] = found.as_slice() else {
+            panic!("not one half: {found:?}")
+        };
+        assert_eq!(found.text("type"), half);
+        assert_eq!(found.record["metadata"], taken());
+    }
+    wait_for_records(&setup.rig.envoy, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_redacted_is_redacted_in_it_too() {
+    let keys = everything(&json!({
+        "storage_type": "both",
+        "metadata": {
+            "password": {"request_json": "$.password"},
+            "mail": {"response_json": "$.note"},
+            "key": {"request_header": "x-api-key"},
+            "from": {"response_header": "x-from"},
+            "model": {"request_json": "$.model"},
+        },
+        "redact": {
+            "json": ["$.password"],
+            "headers": ["x-api-key"],
+            "patterns": ["email"],
+        },
+    }));
+    let setup = Setup::start(&keys).await;
+    let body = json!({"model": "gpt-4", "password": "hunter2", "note": "to ann@example.com!"});
+    let plain = body.to_string().into_bytes();
+    for call in [
+        json_post("/plain", plain.clone()),
+        encoded(json_post("/gzip", gzip(&plain)), Some("gzip")),
+    ] {
+        let call = with(
+            with(call, "x-api-key", "k-123"),
+            "x-from",
+            "<ann@example.com>",
+        );
+        for half in setup.record(&call).await {
+            let expected = json!({
+                "password": "[REDACTED]",
+                "mail": "to [REDACTED]!",
+                "key": "[REDACTED]",
+                "from": "<[REDACTED]>",
+                "model": "gpt-4",
+            });
+            assert_eq!(half.record["metadata"], expected, "{}", call.target);
+        }
+    }
+}
