@@ -23,6 +23,9 @@ filter: ## build the filter for Envoy: target/dossier-filter.wasm
 build: ## build the collector and the test stack for release: target/release/
 	@.ci/tools/cargo build --release -p dossier-collector -p dossier-tests --bins
 
+bench: ## measure what recording costs, as in docs/performance.md
+	@.ci/tools/bench
+
 bench-keys: ## count what each configuration key costs, as in docs/performance.md
 	@.ci/tools/filter >/dev/null
 	@.ci/tools/cargo run --quiet --release -p dossier-engine -- keys

@@ -1,0 +1,35 @@
+//! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
+//! `make bench` runs it.
+//!
+//! Machines are noisy, so two Envoys run side by side, with the filter and without, and take turns.
+//! What counts is the ratio within each round; its median over the rounds is told with its spread.
+
+mod arguments;
+mod service;
+mod statistics;
+mod streaming;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    match streaming::run(arguments).await {
+        Ok(table) => {
+            println!("{table}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("dossier-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
