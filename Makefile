@@ -14,9 +14,6 @@ run: ## bring up everything (Postgres, collector, Envoy with the filter) until C
 test: ## run all checks and tests: lints, native, wasm, end-to-end
 	@exec .ci/tools/test
 
-bench: ## measure: what streams wait for with capture, beside the same Envoy without it
-	@exec .ci/tools/bench
-
 fuzz: ## throw mutated inputs at every decoder, a minute at each
 	@exec .ci/tools/fuzz
 
@@ -28,6 +25,9 @@ filter: ## build the filter for Envoy: target/dossier-filter.wasm
 
 build: ## build the collector and the test stack for release: target/release/
 	@.ci/tools/cargo build --release -p dossier-collector -p dossier-tests --bins
+
+bench: ## measure what recording costs, as in docs/performance.md
+	@.ci/tools/bench
 
 bench-keys: ## count what each configuration key costs, as in docs/performance.md
 	@.ci/tools/filter >/dev/null

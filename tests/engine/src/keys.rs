@@ -187,18 +187,18 @@ fn plugin_cases() -> Vec<Case> {
                 "defaults": {"storage_type": "both"},
             }),
         ),
-        Case::new(&["batch.max_records"], "64 instead of 512", batch(json!({"max_records": 64}))),
-        Case::new(&["batch.max_bytes"], "64KiB instead of 1MiB", batch(json!({"max_bytes": "64KiB"}))),
-        Case::new(&["batch.compression"], "none instead of fast", batch(json!({"compression": "none"}))),
-        Case::new(&["batch.compression"], "best instead of fast", batch(json!({"compression": "best"}))),
+        Case::new(&["batch.max_records"], "`64` instead of `512`", batch(json!({"max_records": 64}))),
+        Case::new(&["batch.max_bytes"], "`64KiB` instead of `1MiB`", batch(json!({"max_bytes": "64KiB"}))),
+        Case::new(&["batch.compression"], "`none` instead of `fast`", batch(json!({"compression": "none"}))),
+        Case::new(&["batch.compression"], "`best` instead of `fast`", batch(json!({"compression": "best"}))),
         Case::new(&["user", "user[].header"], "one header", user(json!({"header": "x-user-id"}))),
-        Case::new(&["user[].jwt_claim"], "sub", user(json!({"jwt_claim": "sub"}))).through(|number| {
+        Case::new(&["user[].jwt_claim"], "`sub`", user(json!({"jwt_claim": "sub"}))).through(|number| {
             let claims = json!({"sub": "user-7", "iss": "https://identity.example.com", "exp": 2e9, "scope": "a b"});
             Exchange::json(number).with_claims(&claims)
         }),
         Case::new(
             &["user[].peer_certificate"],
-            "uri_san",
+            "`uri_san`",
             user(json!({"peer_certificate": "uri_san"})),
         ),
         Case::new(
@@ -212,33 +212,33 @@ fn plugin_cases() -> Vec<Case> {
 fn match_cases() -> Vec<Case> {
     let header = |value: Value| json!({"headers": [merged(json!({"name": "x-tier"}), value)]});
     vec![
-        Case::matching("match.route", "ai-*", &json!({"route": "ai-*"})),
+        Case::matching("match.route", "`ai-*`", &json!({"route": "ai-*"})),
         Case::matching(
             "match.host",
-            "*.example.com",
+            "`*.example.com`",
             &json!({"host": "*.example.com"}),
         ),
         Case::matching(
             "match.path.prefix",
-            "/api/v1/ai/",
+            "`/api/v1/ai/`",
             &json!({"path": {"prefix": "/api/v1/ai/"}}),
         ),
         Case::matching(
             "match.path.exact",
-            "/api/v1/ai/chat",
+            "`/api/v1/ai/chat`",
             &json!({"path": {"exact": "/api/v1/ai/chat"}}),
         ),
         Case::matching(
             "match.path.regex",
-            "/api/v[0-9]+/.*",
+            "`/api/v[0-9]+/.*`",
             &json!({"path": {"regex": "/api/v[0-9]+/.*"}}),
         ),
         Case::matching(
             "match.path.template",
-            "/api/{version}/ai/{call}",
+            "`/api/{version}/ai/{call}`",
             &json!({"path": {"template": "/api/{version}/ai/{call}"}}),
         ),
-        Case::matching("match.methods", "POST", &json!({"methods": ["POST"]})),
+        Case::matching("match.methods", "`POST`", &json!({"methods": ["POST"]})),
         Case {
             keys: vec![
                 "match.headers",
@@ -271,38 +271,38 @@ fn capture_cases() -> Vec<Case> {
     vec![
         Case::capture(
             &["storage_type"],
-            "request instead of both",
+            "`request` instead of `both`",
             json!({"storage_type": "request"}),
         ),
-        Case::capture(&["ttl_days"], "30", json!({"ttl_days": 30})),
-        Case::capture(&["body_ttl_days"], "7", json!({"body_ttl_days": 7})),
+        Case::capture(&["ttl_days"], "`30`", json!({"ttl_days": 30})),
+        Case::capture(&["body_ttl_days"], "`7`", json!({"body_ttl_days": 7})),
         Case::capture(
             &["session_timeout_minutes"],
-            "30",
+            "`30`",
             json!({"session_timeout_minutes": 30}),
         ),
         Case::capture(
             &["session.header"],
-            "x-session-id",
+            "`x-session-id`",
             session(json!({"header": "x-session-id"})),
         ),
         Case::capture(
             &["session.cookie"],
-            "sid",
+            "`sid`",
             session(json!({"cookie": "sid"})),
         ),
         Case::capture(
             &["session.query"],
-            "verbose",
+            "`verbose`",
             session(json!({"query": "verbose"})),
         ),
         Case::capture(
             &["session.request_json"],
-            "$.session_id",
+            "`$.session_id`",
             session(json!({"request_json": "$.session_id"})),
         ),
-        Case::capture(&["compress"], "true", json!({"compress": true})),
-        Case::capture(&["endpoint"], "/ai", json!({"endpoint": "/ai"})),
+        Case::capture(&["compress"], "`true`", json!({"compress": true})),
+        Case::capture(&["endpoint"], "`/ai`", json!({"endpoint": "/ai"})),
         Case::capture(
             &["metadata", "metadata.NAME"],
             "one constant",
@@ -310,22 +310,22 @@ fn capture_cases() -> Vec<Case> {
         ),
         Case::capture(
             &["metadata.NAME.request_json"],
-            "$.model",
+            "`$.model`",
             metadata(json!({"request_json": "$.model"})),
         ),
         Case::capture(
             &["metadata.NAME.response_json"],
-            "$.usage.total_tokens",
+            "`$.usage.total_tokens`",
             metadata(json!({"response_json": "$.usage.total_tokens"})),
         ),
         Case::capture(
             &["metadata.NAME.request_header"],
-            "x-tier",
+            "`x-tier`",
             metadata(json!({"request_header": "x-tier"})),
         ),
         Case::capture(
             &["metadata.NAME.response_header"],
-            "x-region",
+            "`x-region`",
             metadata(json!({"response_header": "x-region"})),
         ),
         Case::capture(
@@ -345,7 +345,7 @@ fn capture_cases() -> Vec<Case> {
         ),
         Case::capture(
             &["max_body_bytes"],
-            "256 instead of 64KiB",
+            "`256` instead of `64KiB`",
             json!({"max_body_bytes": 256}),
         ),
         Case::capture(
@@ -353,20 +353,20 @@ fn capture_cases() -> Vec<Case> {
             "so near to 1 that all are taken",
             json!({"sample": 0.999_999}),
         ),
-        Case::capture(&["sample"], "0: none is taken", json!({"sample": 0})),
+        Case::capture(&["sample"], "`0`: none is taken", json!({"sample": 0})),
         Case::capture(
             &["when.status"],
-            "200-299, all fit",
+            "`200-299`: all fit",
             json!({"when": {"status": ["200-299"]}}),
         ),
         Case::capture(
             &["when.status"],
-            "5xx, none fits",
+            "`5xx`: none fits",
             json!({"when": {"status": ["5xx"]}}),
         ),
         Case::capture(
             &["when.min_duration"],
-            "1ms, all fit",
+            "`1ms`: all fit",
             json!({"when": {"min_duration": "1ms"}}),
         ),
     ]
@@ -404,10 +404,10 @@ fn redact_cases() -> Vec<Case> {
         "phone"
     ]);
     vec![
-        Case::capture(&["redact.json"], "$.user.password", one_path()),
+        Case::capture(&["redact.json"], "`$.user.password`", one_path()),
         Case::capture(
             &["redact.json"],
-            "$..password",
+            "`$..password`",
             redact(json!({"json": ["$..password"]})),
         ),
         Case::capture(
@@ -419,7 +419,7 @@ fn redact_cases() -> Vec<Case> {
         ),
         Case::capture(
             &["redact.json"],
-            "$.user.password, bodies in gzip",
+            "`$.user.password`, bodies in gzip",
             one_path(),
         )
         .through(|number| Exchange::json(number).with_encoding("gzip")),
@@ -431,16 +431,16 @@ fn redact_cases() -> Vec<Case> {
         .over(recording(json!({"headers": {"request": ["x-api-key"]}}))),
         Case::capture(
             &["redact.query"],
-            "token",
+            "`token`",
             redact(json!({"query": ["token"]})),
         ),
-        pattern("email", json!("email")),
-        pattern("credit_card", json!("credit_card")),
-        pattern("bearer_token", json!("bearer_token")),
-        pattern("aws_key", json!("aws_key")),
-        pattern("jwt", json!("jwt")),
-        pattern("iban", json!("iban")),
-        pattern("phone", json!("phone")),
+        pattern("`email`", json!("email")),
+        pattern("`credit_card`", json!("credit_card")),
+        pattern("`bearer_token`", json!("bearer_token")),
+        pattern("`aws_key`", json!("aws_key")),
+        pattern("`jwt`", json!("jwt")),
+        pattern("`iban`", json!("iban")),
+        pattern("`phone`", json!("phone")),
         Case::capture(
             &["redact.patterns"],
             "all seven",
@@ -448,12 +448,12 @@ fn redact_cases() -> Vec<Case> {
         ),
         Case::capture(
             &["redact.patterns[].name", "redact.patterns[].regex"],
-            "ORD-[0-9]{8}",
+            "`ORD-[0-9]{8}`",
             redact(json!({"patterns": [{"name": "order", "regex": "ORD-[0-9]{8}"}]})),
         ),
         Case::new(
             &["redact.with", "hash_key"],
-            "hash instead of a text, one value",
+            "`hash` instead of a text, one value",
             merged(
                 recording(redact(json!({"json": ["$.user.password"], "with": "hash"}))),
                 json!({"hash_key": "a-key-of-some-length"}),
@@ -462,7 +462,7 @@ fn redact_cases() -> Vec<Case> {
         .over(recording(one_path())),
         Case::capture(
             &["redact.unreadable"],
-            "keep instead of drop_body, bodies in br",
+            "`keep` instead of `drop_body`, bodies in br",
             redact(json!({"json": ["$.user.password"], "unreadable": "keep"})),
         )
         .over(recording(one_path()))

@@ -1,32 +1,30 @@
-//! `dossier-bench`: measures Dossier beside the same Envoy without it. `make bench` runs it.
+//! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
+//! `make bench` runs it.
 //!
-//! Machines that others use too are noisy, so both are up all the time and take turns in short
-//! rounds, and what is told is the ratio within each round.
-//!
-//! - [`streaming`]: when the events of a stream reach the client.
-//! - [`rounds`]: taking turns, and what the rounds amount to.
+//! Machines are noisy, so two Envoys run side by side, with the filter and without, and take turns.
+//! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
-mod rounds;
+mod arguments;
+mod service;
+mod statistics;
 mod streaming;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: dossier-bench streaming [ROUNDS]";
+use arguments::Arguments;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let bench = arguments.next().unwrap_or_default();
-    let rounds = arguments
-        .next()
-        .map_or(Ok(rounds::DEFAULT), |it| it.parse());
-    let (true, Ok(rounds)) = (bench == "streaming", rounds) else {
-        eprintln!("{USAGE}");
-        return ExitCode::FAILURE;
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
     };
-    match streaming::run(rounds).await {
+    match streaming::run(arguments).await {
         Ok(table) => {
-            print!("{table}");
+            println!("{table}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,108 +1,273 @@
-//! Server-sent events: capture must not make a stream wait. Both Envoys stand before the same
-//! service; the one without the filter is the same configuration less the filter.
+//! Do events reach the client as soon with the filter as without it?
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dossier_tests::HarnessError;
-use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER};
-use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
+use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
+use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
+use dossier_tests::inbox::Inbox;
 use dossier_tests::place;
-use dossier_tests::testing::TestStack;
+use dossier_tests::testing::Folder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::rounds::Paired;
+use crate::arguments::Arguments;
+use crate::service::{EVENTS, Service, sent};
+use crate::statistics::{median, quantile};
 
-/// Streams in each half of a round.
-const STREAMS: usize = 30;
-/// Events of a stream; the service sends them three milliseconds apart.
-const EVENTS: usize = 20;
+/// The shipped configuration records it.
+const PATH: &str = "/api/v1/stream";
+/// For the records of the last round to leave the filter.
+const FLUSH_LIMIT: Duration = Duration::from_mins(1);
+const STREAM_LIMIT: Duration = Duration::from_secs(30);
+/// How a body sent in chunks ends.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
-/// When the parts of one stream came, since its request was sent.
-struct Arrivals {
-    first: Duration,
-    last: Duration,
+/// Microseconds that one Envoy took in one turn, in the middle.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// From the request to the first event.
+    first: f64,
+    /// From the service to the client, over all events.
+    way: f64,
 }
 
-/// Measures, and returns a Markdown table.
-pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
-    let stack = TestStack::start().await?;
-    let without = without_filter(&stack).await?;
-    let http = reqwest::Client::new();
-    let url = |envoy: &Envoy| format!("http://{}/api/v1/ai/stream?stream={EVENTS}", envoy.address);
-    let urls = [url(&without), url(&stack.envoy)];
-    // The first requests open connections and load what is loaded lazily.
-    for url in &urls {
-        burst(&http, url).await?;
+/// One round: each Envoy had a turn.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    without: Turn,
+    with: Turn,
+}
+
+/// Measures, and returns a table.
+pub(crate) async fn run(arguments: Arguments) -> Result<String, HarnessError> {
+    let origin = Instant::now();
+    let (service, inbox) = (Service::start(origin).await?, Inbox::start().await?);
+    let folders = (Folder::make()?, Folder::make()?);
+    let without = envoy(folders.0.path(), &service, &inbox, Bootstrap::remove_filter).await?;
+    let with = envoy(folders.1.path(), &service, &inbox, |_| Ok(())).await?;
+    let turn = async |envoy: &Envoy| take_turn(envoy.address, origin, arguments.streams).await;
+    // The first streams open connections and fill caches.
+    for envoy in [&without, &with] {
+        turn(envoy).await?;
     }
-    let (mut first, mut last) = (Paired::default(), Paired::default());
-    for round in 0..rounds {
-        let mut measured = [Vec::new(), Vec::new()];
-        // Who is first would otherwise always meet the machine as the other left it.
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for which in order {
-            if let (Some(url), Some(arrivals)) = (urls.get(which), measured.get_mut(which)) {
-                *arrivals = burst(&http, url).await?;
-            }
-        }
-        let [without, with] = measured;
-        let of = |arrivals: &[Arrivals], when: fn(&Arrivals) -> Duration| -> Vec<_> {
-            arrivals.iter().map(when).collect()
+    let mut rounds = Vec::new();
+    for number in 0..arguments.rounds {
+        // Whoever goes first would have the advantage of a pause, so they take turns in that too.
+        let (before, after) = if number % 2 == 0 {
+            (turn(&without).await?, turn(&with).await?)
+        } else {
+            let with = turn(&with).await?;
+            (turn(&without).await?, with)
         };
-        first.add(&of(&without, |it| it.first), &of(&with, |it| it.first));
-        last.add(&of(&without, |it| it.last), &of(&with, |it| it.last));
+        rounds.push(Round {
+            without: before,
+            with: after,
+        });
     }
-    Ok(format!(
-        "{rounds} rounds of {STREAMS} streams of {EVENTS} events; medians, and in brackets the quarters\n\n\
-         | | without the filter | with capture | later by | ratio |\n|---|---|---|---|---|\n{}{}",
-        first.row("first event"),
-        last.row("last event"),
-    ))
+    expect_records(&inbox, (arguments.rounds + 1) * arguments.streams).await?;
+    Ok(table(arguments, &rounds))
 }
 
-async fn without_filter(stack: &TestStack) -> Result<Envoy, HarnessError> {
-    let folder = stack.folder().join("without");
-    std::fs::create_dir_all(&folder).map_err(HarnessError::io("make a folder"))?;
+async fn envoy(
+    folder: &Path,
+    service: &Service,
+    inbox: &Inbox,
+    change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
+) -> Result<Envoy, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut bootstrap = Bootstrap::read(&place::example_bootstrap())?;
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
-    bootstrap.set_cluster(UPSTREAM_CLUSTER, stack.upstream.address)?;
-    bootstrap.remove_filter()?;
-    Envoy::start(EnvoyPlan {
+    bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
+    bootstrap.set_cluster(COLLECTOR_CLUSTER, inbox.address)?;
+    bootstrap.set_wasm(&place::filter_wasm()?)?;
+    change(&mut bootstrap)?;
+    let plan = EnvoyPlan {
         bootstrap,
-        workers: WORKERS,
+        workers: 1,
         drain_time: DRAIN_TIME,
+        folder: folder.to_owned(),
         log: folder.join("envoy.log"),
-        folder,
-        ingest_token: String::new(),
+        ingest_token: "dsk_none".to_owned(),
+    };
+    Envoy::start(plan).await
+}
+
+/// Streams one after the other on one connection.
+async fn take_turn(
+    envoy: SocketAddr,
+    origin: Instant,
+    streams: usize,
+) -> Result<Turn, HarnessError> {
+    let connecting = async {
+        let connection = TcpStream::connect(envoy).await?;
+        connection.set_nodelay(true)?;
+        Ok(connection)
+    };
+    let mut connection = connecting.await.map_err(HarnessError::io("reach Envoy"))?;
+    let (mut firsts, mut ways) = (Vec::new(), Vec::new());
+    for _ in 0..streams {
+        let stream = stream(&mut connection, origin);
+        let limit = tokio::time::timeout(STREAM_LIMIT, stream).await;
+        let events = limit
+            .map_err(|_| unexpected("it did not end"))?
+            .map_err(HarnessError::io("read a stream"))?;
+        if events.ways.len() != EVENTS as usize {
+            return Err(unexpected(&format!("{} events", events.ways.len())));
+        }
+        firsts.push(events.first);
+        ways.extend(events.ways);
+    }
+    Ok(Turn {
+        first: median(&firsts),
+        way: median(&ways),
     })
-    .await
 }
 
-/// Streams one after the other.
-async fn burst(http: &reqwest::Client, url: &str) -> Result<Vec<Arrivals>, HarnessError> {
-    let mut arrivals = Vec::with_capacity(STREAMS);
-    for _ in 0..STREAMS {
-        arrivals.push(stream(http, url).await?);
-    }
-    Ok(arrivals)
+/// Microseconds of one stream.
+#[derive(Debug, Default)]
+struct Events {
+    first: f64,
+    ways: Vec<f64>,
 }
 
-async fn stream(http: &reqwest::Client, url: &str) -> Result<Arrivals, HarnessError> {
-    let doing = || HarnessError::http(format!("read {url}"));
-    let sent = Instant::now();
-    let mut response = http.get(url).send().await.map_err(doing())?;
-    let (mut first, mut last, mut bytes) = (None, sent.elapsed(), 0);
-    while let Some(chunk) = response.chunk().await.map_err(doing())? {
-        last = sent.elapsed();
-        first.get_or_insert(last);
-        bytes += chunk.len();
+async fn stream(connection: &mut TcpStream, origin: Instant) -> std::io::Result<Events> {
+    let request = format!("GET {PATH} HTTP/1.1\r\nhost: bench\r\nx-user-id: bench\r\n\r\n");
+    let mut events = Events::default();
+    let mut read = Vec::new();
+    let started = origin.elapsed();
+    connection.write_all(request.as_bytes()).await?;
+    while !read.ends_with(LAST_CHUNK) && connection.read_buf(&mut read).await? > 0 {
+        let now = origin.elapsed();
+        let text = String::from_utf8_lossy(&read);
+        // Only those that this reading has brought.
+        for sent in whole_events(&text).skip(events.ways.len()) {
+            if events.ways.is_empty() {
+                events.first = micros(now.saturating_sub(started));
+            }
+            let way = now.saturating_sub(Duration::from_nanos(sent));
+            events.ways.push(micros(way));
+        }
     }
-    let first = first.filter(|_| response.status() == 200 && bytes > EVENTS);
-    first
-        .map(|first| Arrivals { first, last })
-        .ok_or_else(|| HarnessError::Unexpected {
-            doing: format!("read {url}"),
-            answer: format!("{} with {bytes} bytes", response.status()),
-        })
+    Ok(events)
+}
+
+/// When each event that has come as a whole was sent.
+fn whole_events(read: &str) -> impl Iterator<Item = u64> {
+    let whole = read.rfind("\n\n").and_then(|end| read.get(..end));
+    whole.unwrap_or_default().lines().filter_map(sent)
+}
+
+/// The comparison would be worth nothing if the filter had not recorded.
+async fn expect_records(inbox: &Inbox, streams: usize) -> Result<(), HarnessError> {
+    let halves = inbox.halves(PATH, 2 * streams, FLUSH_LIMIT).await?;
+    let whole = |body: &[u8]| {
+        let text = String::from_utf8_lossy(body);
+        text.lines().filter_map(sent).count() == EVENTS as usize
+    };
+    let recorded = halves.iter().filter(|half| whole(&half.body)).count();
+    if recorded != streams {
+        return Err(unexpected(&format!("{recorded} of {streams} recorded")));
+    }
+    Ok(())
+}
+
+fn table(arguments: Arguments, rounds: &[Round]) -> String {
+    let Arguments {
+        rounds: count,
+        streams,
+    } = arguments;
+    let mut table = format!(
+        "{count} rounds of {streams} streams of {EVENTS} events for each Envoy.\n\n\
+         | | without the filter | with it | more | ratio | middle half of the rounds | all rounds |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n"
+    );
+    for (name, of) in [
+        (
+            "request to first event",
+            (|turn| turn.first) as fn(Turn) -> f64,
+        ),
+        ("event, from service to client", |turn| turn.way),
+    ] {
+        let values = |pick: fn(&Round) -> Turn| -> Vec<f64> {
+            rounds.iter().map(|round| of(pick(round))).collect()
+        };
+        let (without, with) = (values(|round| round.without), values(|round| round.with));
+        let paired = |compare: fn(&f64, &f64) -> f64| -> Vec<f64> {
+            let pairs = with.iter().zip(&without);
+            pairs
+                .map(|(with, without)| compare(with, without))
+                .collect()
+        };
+        let ratios = paired(|with, without| with / without);
+        let at = |share| quantile(&ratios, share);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "| {name} | {:.0} µs | {:.0} µs | {:.0} µs | {:.2} | {:.2} to {:.2} | {:.2} to {:.2} |",
+            median(&without),
+            median(&with),
+            median(&paired(|with, without| with - without)),
+            at(0.5),
+            at(0.25),
+            at(0.75),
+            at(0.0),
+            at(1.0),
+        );
+    }
+    table
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+fn unexpected(answer: &str) -> HarnessError {
+    HarnessError::Unexpected {
+        doing: "measure streams".to_owned(),
+        answer: answer.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_counts_when_it_is_whole() {
+        let read = "HTTP/1.1 200 OK\r\n\r\n20\r\ndata: {\"sent\":5,\"text\":\"\"}\n\n\r\n20\r\ndata: {\"sent\":7,";
+        assert_eq!(whole_events(read).collect::<Vec<_>>(), [5]);
+        assert_eq!(whole_events("data: {\"sent\":5,").count(), 0);
+    }
+
+    #[test]
+    fn the_table_has_the_median_of_the_ratios() {
+        let turn = |first| Turn { first, way: 100.0 };
+        let round = |without, with| Round {
+            without: turn(without),
+            with: turn(with),
+        };
+        let rounds = [
+            round(100.0, 110.0),
+            round(200.0, 200.0),
+            round(100.0, 300.0),
+        ];
+        let table = table(
+            Arguments {
+                rounds: 3,
+                streams: 1,
+            },
+            &rounds,
+        );
+        assert!(
+            table.contains(
+                "| request to first event | 100 µs | 200 µs | 10 µs | 1.10 | 1.10 to 3.00 | 1.00 to 3.00 |"
+            ),
+            "{table}"
+        );
+    }
 }
