@@ -1,5 +1,8 @@
 //! Ways in which a secret might pass by: each was thought of as an attacker would.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use super::*;
 
 const FORM: &str = "application/x-www-form-urlencoded";
