@@ -1,6 +1,7 @@
 //! Reads the fields of a JSON request and gathers everything that is wrong with them.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use time::format_description::well_known::Rfc3339;
 use time::macros::{format_description, time};
 use time::{Date, OffsetDateTime};
@@ -104,6 +105,14 @@ impl Fields {
         }
     }
 
+    /// An object of names and values.
+    pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
+        match self.given.get(field)? {
+            Value::Object(map) => Some(map.clone()),
+            _ => self.refuse(field, "expected an object", "type_error"),
+        }
+    }
+
     /// One of several words, in any case.
     pub fn choice<T: Copy>(&mut self, field: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.given.get(field)?;
@@ -169,6 +178,18 @@ impl Fields {
         })
     }
 
+    /// The same for requests that give the same, apart from some fields.
+    #[must_use]
+    pub fn fingerprint(&self, apart_from: &[&str]) -> u64 {
+        let mut asked = self.given.clone();
+        asked.retain(|name, _| !apart_from.contains(&name.as_str()));
+        let digest = Sha256::digest(Value::Object(asked).to_string());
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |all, &byte| all << 8 | u64::from(byte))
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -192,7 +213,8 @@ impl Fields {
     }
 }
 
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The most similar of several names, if it is similar enough to be meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -274,6 +296,15 @@ mod tests {
             fields.instant("end_date", DayEdge::End),
             Some(datetime!(2026-02-28 22:00 UTC))
         );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_questions_apart_but_not_their_pages() {
+        let print = |body: &str| fields(body).fingerprint(&["page"]);
+        let same = print(r#"{"endpoint": "/x", "page": 1}"#);
+        assert_eq!(same, print(r#"{"page": 2, "endpoint": "/x"}"#));
+        assert_ne!(same, print(r#"{"page": 1, "endpoint": "/y"}"#));
+        assert_ne!(same, print("{}"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! HTTP for readers: storage, health, metrics. One file an endpoint.
 
+mod entries;
+mod exchanges;
 mod fields;
 mod health;
 mod query;
@@ -15,7 +17,11 @@ const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// The endpoints for readers.
 pub fn routes() -> Router<App> {
-    let storage = Router::new().route("/query", post(query::query));
+    let storage = Router::new()
+        .route("/query", post(query::query))
+        .route("/entries/{id}", get(entries::entry))
+        .route("/entries/{id}/body", get(entries::body))
+        .route("/exchanges/{exchange_id}", get(exchanges::exchange));
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)
