@@ -96,6 +96,33 @@ impl Fields {
         }
     }
 
+    /// A list of 1 to `most` whole numbers above zero.
+    pub fn positive_integers(&mut self, field: &str, most: usize) -> Option<Vec<i64>> {
+        let value = self.given.get(field)?;
+        let expected = format!("expected a list of 1 to {most} whole numbers above zero");
+        let numbers = value.as_array().and_then(|items| {
+            let numbers = items.iter().map(Value::as_i64);
+            numbers.collect::<Option<Vec<_>>>()
+        });
+        match numbers {
+            Some(numbers)
+                if (1..=most).contains(&numbers.len()) && numbers.iter().all(|it| *it > 0) =>
+            {
+                Some(numbers)
+            }
+            Some(_) => self.refuse(field, expected, "value_error"),
+            None => self.refuse(field, expected, "type_error"),
+        }
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.given.get(field)? {
+            Value::Bool(value) => Some(*value),
+            _ => self.refuse(field, "expected true or false", "type_error"),
+        }
+    }
+
     /// A UUID.
     pub fn uuid(&mut self, field: &str) -> Option<Uuid> {
         match self.given.get(field)?.as_str().map(Uuid::try_parse) {

@@ -1,5 +1,6 @@
 //! HTTP for readers: storage, health, metrics. One file an endpoint.
 
+mod delete;
 mod entries;
 mod exchanges;
 mod fields;
@@ -21,7 +22,8 @@ pub fn routes() -> Router<App> {
         .route("/query", post(query::query))
         .route("/entries/{id}", get(entries::entry))
         .route("/entries/{id}/body", get(entries::body))
-        .route("/exchanges/{exchange_id}", get(exchanges::exchange));
+        .route("/exchanges/{exchange_id}", get(exchanges::exchange))
+        .route("/delete", post(delete::delete));
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)

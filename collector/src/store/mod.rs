@@ -5,10 +5,12 @@
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
+//! - [`deletion`]: entries go for good, and that is written down.
 //! - [`keys`]: API keys.
 
 mod batches;
 mod copy;
+mod deletion;
 mod entries;
 mod keys;
 mod partitions;
@@ -23,6 +25,7 @@ use sqlx::{Postgres, Transaction};
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
+pub use deletion::{Deletion, Kept, Outcome};
 pub use entries::{
     BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order, PageRequest,
     Parts, Start, Total,
