@@ -1,6 +1,7 @@
 //! Reads the fields of a JSON request and gathers everything that is wrong with them.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use time::format_description::well_known::Rfc3339;
 use time::macros::{format_description, time};
 use time::{Date, OffsetDateTime};
@@ -95,12 +96,47 @@ impl Fields {
         }
     }
 
+    /// A list of 1 to `most` whole numbers above zero.
+    pub fn positive_integers(&mut self, field: &str, most: usize) -> Option<Vec<i64>> {
+        let value = self.given.get(field)?;
+        let expected = format!("expected a list of 1 to {most} whole numbers above zero");
+        let numbers = value.as_array().and_then(|items| {
+            let numbers = items.iter().map(Value::as_i64);
+            numbers.collect::<Option<Vec<_>>>()
+        });
+        match numbers {
+            Some(numbers)
+                if (1..=most).contains(&numbers.len()) && numbers.iter().all(|it| *it > 0) =>
+            {
+                Some(numbers)
+            }
+            Some(_) => self.refuse(field, expected, "value_error"),
+            None => self.refuse(field, expected, "type_error"),
+        }
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.given.get(field)? {
+            Value::Bool(value) => Some(*value),
+            _ => self.refuse(field, "expected true or false", "type_error"),
+        }
+    }
+
     /// A UUID.
     pub fn uuid(&mut self, field: &str) -> Option<Uuid> {
         match self.given.get(field)?.as_str().map(Uuid::try_parse) {
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => self.refuse(field, "expected a UUID", "value_error"),
             None => self.refuse(field, "expected a UUID", "type_error"),
+        }
+    }
+
+    /// An object of names and values.
+    pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
+        match self.given.get(field)? {
+            Value::Object(map) => Some(map.clone()),
+            _ => self.refuse(field, "expected an object", "type_error"),
         }
     }
 
@@ -169,6 +205,18 @@ impl Fields {
         })
     }
 
+    /// The same for requests that give the same, apart from some fields.
+    #[must_use]
+    pub fn fingerprint(&self, apart_from: &[&str]) -> u64 {
+        let mut asked = self.given.clone();
+        asked.retain(|name, _| !apart_from.contains(&name.as_str()));
+        let digest = Sha256::digest(Value::Object(asked).to_string());
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |all, &byte| all << 8 | u64::from(byte))
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -192,7 +240,8 @@ impl Fields {
     }
 }
 
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The most similar of several names, if it is similar enough to be meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -274,6 +323,15 @@ mod tests {
             fields.instant("end_date", DayEdge::End),
             Some(datetime!(2026-02-28 22:00 UTC))
         );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_questions_apart_but_not_their_pages() {
+        let print = |body: &str| fields(body).fingerprint(&["page"]);
+        let same = print(r#"{"endpoint": "/x", "page": 1}"#);
+        assert_eq!(same, print(r#"{"page": 2, "endpoint": "/x"}"#));
+        assert_ne!(same, print(r#"{"page": 1, "endpoint": "/y"}"#));
+        assert_ne!(same, print("{}"));
     }
 
     #[test]

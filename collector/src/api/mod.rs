@@ -1,5 +1,8 @@
 //! HTTP for readers: storage, health, metrics. One file an endpoint.
 
+mod delete;
+mod entries;
+mod exchanges;
 mod fields;
 mod health;
 mod query;
@@ -15,7 +18,12 @@ const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// The endpoints for readers.
 pub fn routes() -> Router<App> {
-    let storage = Router::new().route("/query", post(query::query));
+    let storage = Router::new()
+        .route("/query", post(query::query))
+        .route("/entries/{id}", get(entries::entry))
+        .route("/entries/{id}/body", get(entries::body))
+        .route("/exchanges/{exchange_id}", get(exchanges::exchange))
+        .route("/delete", post(delete::delete));
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)

@@ -12,11 +12,16 @@ use crate::model::scope::Scope;
 
 const API_KEY: &str = "x-api-key";
 const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
+const ADMINS: &[Role] = &[Role::Admin];
 const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
 
 /// A caller who may read, at least their own data.
 #[derive(Debug, Clone)]
 pub struct Reader(Caller);
+
+/// A caller who may do everything, for all users.
+#[derive(Debug, Clone)]
+pub struct Admin(pub Caller);
 
 /// A caller who may send batches.
 #[derive(Debug, Clone)]
@@ -42,6 +47,14 @@ impl FromRequestParts<App> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         caller(parts, app, READERS).await.map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        caller(parts, app, ADMINS).await.map(Self)
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Warning {
 pub enum Severity {
     /// Good to know.
     Low,
+    /// The answer may not be what was wanted.
+    Medium,
 }
 
 #[derive(Serialize)]

@@ -46,6 +46,10 @@ pub enum ApiError {
     Forbidden(&'static [Role]),
     /// There is no such thing, for this caller.
     NotFound,
+    /// The entry is there, but its body is not, for this reason.
+    NoBody(&'static str),
+    /// Bodies cannot be searched here.
+    SearchNotEnabled,
     /// There is, but not with this method.
     MethodNotAllowed,
     /// The body is longer than so many bytes.
@@ -84,7 +88,8 @@ impl ApiError {
             Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoBody(_) => StatusCode::NOT_FOUND,
+            Self::SearchNotEnabled => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -108,7 +113,8 @@ impl ApiError {
             Self::MissingToken => "AUTH_MISSING_TOKEN",
             Self::InvalidToken => "AUTH_INVALID_TOKEN",
             Self::Forbidden(_) => "AUTH_INSUFFICIENT_PERMISSIONS",
-            Self::NotFound => "NOT_FOUND",
+            Self::NotFound | Self::NoBody(_) => "NOT_FOUND",
+            Self::SearchNotEnabled => "SEARCH_NOT_ENABLED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TooLarge(_) => "PAYLOAD_TOO_LARGE",
             Self::Busy => "RATE_LIMITED",
@@ -125,6 +131,7 @@ impl ApiError {
             Self::Invalid(errors) => json!({"errors": errors}),
             Self::Forbidden(roles) => json!({"required_roles": roles}),
             Self::TooLarge(limit) => json!({"limit_bytes": limit}),
+            Self::NoBody(reason) => json!({"reason": reason}),
             _ => json!({}),
         }
     }
@@ -168,6 +175,10 @@ impl fmt::Display for ApiError {
             }
             Self::Forbidden(_) => f.write_str("The key's role does not allow this"),
             Self::NotFound => f.write_str("There is no such thing here"),
+            Self::NoBody(reason) => write!(f, "The entry's body is not here: {reason}"),
+            Self::SearchNotEnabled => {
+                f.write_str("Bodies cannot be searched here: ask without the field search")
+            }
             Self::MethodNotAllowed => f.write_str("This path does not take this method"),
             Self::TooLarge(limit) => write!(
                 f,
@@ -194,6 +205,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
+            StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),
         }
     }

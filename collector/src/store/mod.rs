@@ -5,10 +5,12 @@
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
+//! - [`deletion`]: entries go for good, and that is written down.
 //! - [`keys`]: API keys.
 
 mod batches;
 mod copy;
+mod deletion;
 mod entries;
 mod keys;
 mod partitions;
@@ -23,7 +25,11 @@ use sqlx::{Postgres, Transaction};
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
-pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
+pub use deletion::{Deletion, Kept, Outcome};
+pub use entries::{
+    BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order, PageRequest,
+    Parts, Start, Total,
+};
 pub use keys::NewKey;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -32,6 +38,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No single statement of a request may run longer.
 const STATEMENT_TIMEOUT: &str = "30s";
+/// SQLSTATE of a statement that ran out of time.
+const QUERY_CANCELED: &str = "57014";
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,9 @@ pub enum StoreError {
     /// Postgres is away or overloaded: the same call may succeed later.
     #[error("Postgres cannot be reached: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// A read took longer than it may: less must be asked.
+    #[error("Postgres took too long for a read")]
+    TooSlow,
     /// Postgres answered with an error that a retry will not mend.
     #[error("Postgres refused a statement: {0}")]
     Database(#[source] sqlx::Error),
@@ -68,6 +79,21 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable(error)
             }
             _ => Self::Database(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// The error as a read means it. A write that ran out of time may be tried again; a read would run
+    /// out of time again.
+    fn of_a_read(self) -> Self {
+        match &self {
+            Self::Unavailable(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(QUERY_CANCELED) =>
+            {
+                Self::TooSlow
+            }
+            _ => self,
         }
     }
 }

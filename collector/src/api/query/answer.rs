@@ -1,6 +1,7 @@
 //! What a query is answered: a page of entries, their bodies in the form in which they are readable.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use dossier_wire::{Half, Pair};
 use serde::Serialize;
@@ -8,7 +9,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::{Query, encode_cursor};
+use super::Query;
+use super::cursor::Token;
 use crate::http::error::ApiError;
 use crate::model::body::{Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
@@ -29,8 +31,9 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
+/// An entry as it is answered.
 #[derive(Serialize)]
-struct Item {
+pub(in crate::api) struct Item {
     id: EntryId,
     #[serde(rename = "type")]
     half: Half,
@@ -80,14 +83,22 @@ struct Content {
     truncated: bool,
     completion: &'static str,
     redactions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redactions_by_rule: Option<BTreeMap<String, u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 impl Page {
     /// Shows what was found for a query.
     pub(super) fn of(page: EntryPage, query: &Query) -> Result<Self, ApiError> {
-        let last = page.entries.last().map(|entry| Cursor {
-            created_at: entry.created_at,
-            id: entry.id,
+        let last = page.entries.last().map(|entry| Token {
+            cursor: Cursor {
+                created_at: entry.created_at,
+                id: entry.id,
+            },
+            total: page.total,
+            question: query.question,
         });
         let (total, total_exact) = match page.total {
             Total::Exact(total) => (total, true),
@@ -104,13 +115,25 @@ impl Page {
             number: query.page_number,
             size: query.wanted.limit,
             has_more: page.has_more,
-            next_cursor: last.filter(|_| page.has_more).map(encode_cursor),
+            next_cursor: last.filter(|_| page.has_more).map(Token::encode),
         })
     }
 }
 
 impl Item {
-    fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
+    /// Shows all of an entry: also what its redactions were, and the hash of its body.
+    pub(in crate::api) fn whole(mut entry: Entry) -> Result<Self, ApiError> {
+        let by_rule = std::mem::take(&mut entry.redactions);
+        let sha256 = entry.sha256.map(|bytes| hexadecimal(&bytes));
+        let mut item = Self::of(entry, Parts::ALL)?;
+        item.content.redactions = sum(&by_rule);
+        item.content.redactions_by_rule = Some(by_rule);
+        item.content.sha256 = sha256;
+        Ok(item)
+    }
+
+    /// Shows an entry.
+    pub(in crate::api) fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
         let shown = if parts.bodies {
             Some(shown(&mut entry)?)
         } else {
@@ -130,7 +153,9 @@ impl Item {
             stored_size: entry.stored_size,
             truncated: entry.truncated,
             completion: entry.completion.as_str(),
-            redactions: entry.redactions,
+            redactions: sum(&entry.redactions),
+            redactions_by_rule: None,
+            sha256: None,
         };
         let (headers, trailers) = entry
             .headers
@@ -158,6 +183,17 @@ impl Item {
             proxy: Proxy::of(entry.account),
         })
     }
+}
+
+fn sum(redactions: &BTreeMap<String, u32>) -> u64 {
+    redactions.values().copied().map(u64::from).sum()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 impl Proxy {

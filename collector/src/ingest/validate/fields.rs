@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use crate::model::clock::from_micros;
 use crate::model::endpoint::normalise;
 use crate::model::ids::InvalidUserId;
+use crate::model::json::map_has_nul;
 use crate::model::session::SessionRequest;
 
 /// Longest text of any one field, except the user id.
@@ -151,24 +152,8 @@ pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], Unstorable> {
 }
 
 pub(super) fn metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Unstorable> {
-    if has_nul(&metadata) {
+    if map_has_nul(&metadata) {
         return Err(Unstorable::Nul("metadata"));
     }
     Ok(metadata)
-}
-
-fn has_nul(metadata: &Map<String, Value>) -> bool {
-    metadata
-        .iter()
-        .any(|(key, value)| key.contains('\0') || value_has_nul(value))
-}
-
-/// The depth is bounded by that of the JSON reader, which takes at most 128 levels.
-fn value_has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(value_has_nul),
-        Value::Object(map) => has_nul(map),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }

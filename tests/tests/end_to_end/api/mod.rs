@@ -1,0 +1,5 @@
+//! The collector's API for readers, by endpoint.
+
+mod deletion;
+mod entries;
+mod query;
