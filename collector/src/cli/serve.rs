@@ -60,6 +60,7 @@ async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     store.migrate().await?;
+    store.check_isolation().await?;
     let served = server::serve(store.clone(), Clock::system(), listener, stop).await;
     store.close().await;
     Ok(served?)

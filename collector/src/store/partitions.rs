@@ -87,6 +87,7 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
         // Identifiers cannot be parameters. These are made here of a fixed word and digits.
         let statements = format!(
             "create table {name} (like {table} including defaults including storage);
+             alter table {name} enable row level security;
              alter table {table} attach partition {name} for values from ('{from} 00:00+00') to ('{to} 00:00+00')"
         );
         sqlx::raw_sql(AssertSqlSafe(statements))
