@@ -12,9 +12,9 @@ create type deletion_reason as enum ('expired', 'forced');
 
 create table deletion_audit (
     deleted_at  timestamptz     not null,
-    -- The caller's user and key.
+    -- The caller's user and key; null: they had a token instead.
     deleted_by  text            not null,
-    key_id      uuid            not null,
+    key_id      uuid,
     reason      deletion_reason not null,
     entry_id    bigint          not null,
     -- Whose the entry was.

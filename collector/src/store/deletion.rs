@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{Store, StoreError};
 use crate::model::ids::EntryId;
-use crate::model::key::Caller;
+use crate::model::key::{Caller, Credential};
 
 /// The reason is what allowed it: an entry past its time needs no force.
 const DELETE: &str = "
@@ -75,7 +75,10 @@ impl Store {
             .bind(deletion.force)
             .bind(now)
             .bind(deletion.by.user.as_str())
-            .bind(deletion.by.key.0)
+            .bind(match &deletion.by.credential {
+                Credential::Key(id) => Some(id.0),
+                Credential::Token(_) => None,
+            })
             .fetch_all(&mut *transaction)
             .await?;
         let deleted = rows.iter().map(|row| row.try_get(0));

@@ -6,12 +6,16 @@
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
 //! - [`deletion`]: entries go for good, and that is written down.
+//! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
+//! - [`condition`]: what `dossier doctor` asks.
 
 mod batches;
+mod condition;
 mod copy;
 mod deletion;
 mod entries;
+mod isolation;
 mod keys;
 mod partitions;
 mod sessions;
@@ -20,17 +24,19 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
+pub use condition::{PartitionState, Schema, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
 pub use entries::{
     BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order, PageRequest,
     Parts, Start, Total,
 };
-pub use keys::NewKey;
+pub use isolation::IsolationFault;
+pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -56,6 +62,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Postgres would not keep users apart.
+    #[error(transparent)]
+    Isolation(#[from] IsolationFault),
     /// What is stored is not what the schema promises.
     #[error(
         "column {column} holds something unknown: was the database written by a newer collector?"
@@ -149,9 +158,10 @@ impl Store {
         Ok(())
     }
 
-    /// Begins what a read does: its statements see the same state of the database.
-    async fn reading(&self, _scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let begin = "begin isolation level repeatable read, read only";
+    /// Begins what a read does: its statements see the same state of the database, and of that what
+    /// the scope allows. All of it is one message to Postgres, so that isolation costs no round trip.
+    async fn reading(&self, scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let begin = AssertSqlSafe(isolation::begin(scope));
         Ok(self.pool.begin_with(begin).await?)
     }
 

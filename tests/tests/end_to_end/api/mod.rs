@@ -1,5 +1,8 @@
-//! The collector's API for readers, by endpoint.
+//! The collector's API for readers, subject by subject.
 
+mod auth;
 mod deletion;
+mod doctor;
 mod entries;
+mod isolation_matrix;
 mod query;
