@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Query, encode_cursor};
 use crate::http::error::ApiError;
-use crate::model::body::{Shown, show, unpack};
+use crate::model::body::{Allowance, Caveat, Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
@@ -29,8 +29,9 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
+/// An entry as it is answered.
 #[derive(Serialize)]
-struct Item {
+pub(in crate::api) struct Item {
     id: EntryId,
     #[serde(rename = "type")]
     half: Half,
@@ -73,6 +74,9 @@ struct Content {
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'static str>,
+    /// Why what is shown is not the body as its sender meant it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caveat: Option<&'static str>,
     encoding: Option<String>,
     decoded: bool,
     size: i64,
@@ -93,11 +97,12 @@ impl Page {
             Total::Exact(total) => (total, true),
             Total::AtLeast(total) => (total, false),
         };
+        let mut allowance = Allowance::default();
         Ok(Self {
             items: page
                 .entries
                 .into_iter()
-                .map(|entry| Item::of(entry, query.wanted.parts))
+                .map(|entry| Item::of(entry, query.wanted.parts, &mut allowance))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
@@ -110,9 +115,14 @@ impl Page {
 }
 
 impl Item {
-    fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
+    /// Shows an entry.
+    pub(in crate::api) fn of(
+        mut entry: Entry,
+        parts: Parts,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
         let shown = if parts.bodies {
-            Some(shown(&mut entry)?)
+            Some(shown(&mut entry, allowance)?)
         } else {
             None
         };
@@ -123,6 +133,7 @@ impl Item {
         let content = Content {
             form: shown.as_ref().map(Data::form),
             missing: shown.as_ref().and_then(Data::missing),
+            caveat: shown.as_ref().and_then(Data::caveat),
             media_type: entry.content_type,
             encoding: entry.content_encoding,
             decoded: entry.decoded,
@@ -178,7 +189,7 @@ enum Data {
     Missing(&'static str),
 }
 
-fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
+fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
@@ -187,12 +198,9 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
             let encoding = entry.content_encoding.as_deref().filter(|_| !entry.decoded);
-            Data::Body(show(
-                bytes,
-                entry.content_type.as_deref(),
-                encoding,
-                entry.truncated,
-            ))
+            let content_type = entry.content_type.as_deref();
+            let shown = show(bytes, content_type, encoding, entry.truncated, allowance);
+            Data::Body(shown.map_err(|error| ApiError::internal("body", error))?)
         }
     })
 }
@@ -200,7 +208,7 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
 impl Data {
     const fn form(&self) -> &'static str {
         match self {
-            Self::Body(shown) => shown.form(),
+            Self::Body(shown) => shown.form,
             Self::Empty => "empty",
             Self::Missing(_) => "missing",
         }
@@ -213,12 +221,19 @@ impl Data {
         }
     }
 
+    fn caveat(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(shown) => shown.caveat.map(Caveat::as_str),
+            Self::Empty | Self::Missing(_) => None,
+        }
+    }
+
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
-            Self::Body(Shown::Json(json)) => Ok(json),
-            Self::Body(Shown::Text(text) | Shown::Binary(text)) => to_raw_value(&text),
-            Self::Empty | Self::Missing(_) => to_raw_value(&Value::Null),
+            Self::Body(shown) => Ok(shown.data),
+            Self::Empty | Self::Missing(_) => {
+                to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
+            }
         }
-        .map_err(|error| ApiError::internal("body", error))
     }
 }

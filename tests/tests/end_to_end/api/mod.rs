@@ -1,0 +1,3 @@
+//! The collector's API, endpoint by endpoint.
+
+mod bodies;
