@@ -35,6 +35,7 @@ impl Sample {
             status: Some(200),
             metadata: serde_json::Map::new(),
             session: None,
+            session_group: None,
             ttl_days: None,
             compress: KeepCompressed::Auto,
             started_at,
@@ -86,6 +87,13 @@ impl Sample {
     #[must_use]
     pub fn within_minutes(mut self, minutes: u32) -> Self {
         self.record.session = NonZeroU32::new(minutes).map(SessionRule::TimeoutMinutes);
+        self
+    }
+
+    /// In a group of sessions.
+    #[must_use]
+    pub fn in_group(mut self, group: &str) -> Self {
+        self.record.session_group = Some(Cow::Owned(group.to_owned()));
         self
     }
 

@@ -96,6 +96,7 @@ impl Facts<'_> {
             status: account.status,
             metadata: head.metadata.clone(),
             session: self.session(),
+            session_group: None,
             ttl_days: plan.ttl_days,
             body_ttl_days: plan.body_ttl_days,
             compress: plan.compress,

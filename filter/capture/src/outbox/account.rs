@@ -166,6 +166,7 @@ fn entry(half: Half, size: usize) -> Entry<'static> {
         status: Some(200),
         metadata: Map::new(),
         session: None,
+        session_group: None,
         ttl_days: None,
         compress: KeepCompressed::Auto,
         started_at: 0,
