@@ -15,14 +15,19 @@ use std::os::unix::fs::PermissionsExt;
 
 use dossier_collector::model::entry::{Account, Expiry, Headers, NewBatch, NewBody, NewEntry};
 use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
+use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
-use dossier_collector::store::{Store, Stored};
+use dossier_collector::store::{
+    EntryFilter, FoundSession, Order, Parts, SessionEntries, SessionPageRequest, SessionStart,
+    Store, Stored,
+};
 use dossier_wire::{Completion, Half};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Map;
 use sqlx::{PgPool, Row};
+use tempfile::TempDir;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
@@ -191,22 +196,90 @@ fn sent() -> impl Strategy<Value = (Vec<Exchange>, Vec<(usize, Half)>, Vec<usize
     })
 }
 
+/// Two collectors' stores on one private Postgres, which ends with them.
+struct Fixture {
+    collectors: [Store; 2],
+    pool: PgPool,
+    postgres: Option<PrivatePostgres>,
+    runtime: Runtime,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // As root, Postgres runs as another user, who must get in.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let (postgres, collectors, pool) = runtime.block_on(async {
+            let postgres = PrivatePostgres::start(folder.path()).await.unwrap();
+            let collector = || Store::new(postgres.options(), 4);
+            let collectors = [collector(), collector()];
+            collectors[0].migrate().await.unwrap();
+            let pool = PgPool::connect_with(postgres.options()).await.unwrap();
+            (postgres, collectors, pool)
+        });
+        Self {
+            collectors,
+            pool,
+            postgres: Some(postgres),
+            runtime,
+            _folder: folder,
+        }
+    }
+
+    /// Stores batches, two at a time, each through a collector of its own.
+    fn store(&self, batches: &[NewBatch<'_>]) {
+        self.runtime.block_on(async {
+            for pair in batches.chunks(2) {
+                let stores = pair.iter().zip(&self.collectors);
+                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW));
+                for stored in futures_util::future::join_all(storing).await {
+                    assert_eq!(stored.unwrap(), Stored::Now);
+                }
+            }
+        });
+    }
+
+    /// The sessions of a user with all their entries.
+    fn find(&self, user: &UserId, now: OffsetDateTime) -> Vec<FoundSession> {
+        let request = SessionPageRequest {
+            scope: Scope::User(user.clone()),
+            filter: EntryFilter::default(),
+            order: Order::Descending,
+            start: SessionStart::Offset(0),
+            limit: 100,
+            entries: Some(SessionEntries {
+                limit: 100,
+                parts: Parts {
+                    bodies: true,
+                    headers: false,
+                },
+            }),
+        };
+        let page = self.collectors[0].find_sessions(&request, now);
+        self.runtime.block_on(page).unwrap().sessions
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let postgres = self.postgres.take();
+        self.runtime.block_on(async {
+            self.pool.close().await;
+            for store in &self.collectors {
+                store.close().await;
+            }
+            if let Some(postgres) = postgres {
+                postgres.stop().await;
+            }
+        });
+    }
+}
+
 #[test]
 fn any_order_any_batches_and_two_collectors_give_the_same_sessions() {
-    let folder = tempfile::tempdir().unwrap();
-    // As root, Postgres runs as another user, who must get in.
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let runtime = Runtime::new().unwrap();
-    let (postgres, collectors, pool) = runtime.block_on(async {
-        let postgres = PrivatePostgres::start(folder.path()).await.unwrap();
-        let collectors = [
-            Store::new(postgres.options(), 4),
-            Store::new(postgres.options(), 4),
-        ];
-        collectors[0].migrate().await.unwrap();
-        let pool = PgPool::connect_with(postgres.options()).await.unwrap();
-        (postgres, collectors, pool)
-    });
+    let fixture = Fixture::new();
     let mut runner = TestRunner::new(Config::with_cases(100));
     let tested = runner.run(&sent(), |(exchanges, halves, sizes)| {
         // Each case has a user of its own, so that they can share a database.
@@ -221,24 +294,65 @@ fn any_order_any_batches_and_two_collectors_give_the_same_sessions() {
             batches.push(batch(entries.collect()));
             rest = after;
         }
-        runtime.block_on(async {
-            for pair in batches.chunks(2) {
-                let stores = pair.iter().zip(&collectors);
-                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW));
-                for stored in futures_util::future::join_all(storing).await {
-                    assert_eq!(stored.unwrap(), Stored::Now);
-                }
-            }
-            check(&pool, &user, &exchanges).await;
-        });
+        fixture.store(&batches);
+        let checking = check(&fixture.pool, &user, &exchanges);
+        fixture.runtime.block_on(checking);
         Ok(())
     });
-    runtime.block_on(async {
-        pool.close().await;
-        for store in collectors {
-            store.close().await;
-        }
-        postgres.stop().await;
-    });
     tested.unwrap();
+}
+
+/// Requests of a user in one session, a minute apart.
+fn one_session(user: &UserId, count: i64) -> Vec<NewEntry<'static>> {
+    let asks = Asks::Named("x".to_owned());
+    let request = |at| Exchange {
+        id: Uuid::now_v7(),
+        at,
+        asks: asks.clone(),
+    };
+    (0..count)
+        .map(|at| half(user, Half::Request, &request(at)))
+        .collect()
+}
+
+#[test]
+fn a_session_names_so_many_endpoints_and_no_more() {
+    let fixture = Fixture::new();
+    let user = UserId::new("alice").unwrap();
+    let mut entries = one_session(&user, 101);
+    for (number, entry) in entries.iter_mut().enumerate() {
+        entry.endpoint = Cow::Owned(format!("/{number:03}"));
+    }
+    fixture.store(&[batch(entries)]);
+    let session = &fixture.find(&user, NOW)[0];
+    let named: Vec<_> = (0..100).map(|number| format!("/{number:03}")).collect();
+    assert_eq!(session.endpoints, named);
+    assert_eq!((session.total_entries, session.entries.len()), (101, 100));
+}
+
+#[test]
+fn a_page_holds_no_more_bodies_than_there_is_memory_for() {
+    let fixture = Fixture::new();
+    let user = UserId::new("alice").unwrap();
+    fixture.store(&[batch(one_session(&user, 5))]);
+    // As if each body had 32 MiB, of the 64 that a page may have.
+    let stored_size = sqlx::query("update entries set stored_size = 33554432");
+    let updating = stored_size.execute(&fixture.pool);
+    fixture.runtime.block_on(updating).unwrap();
+    let session = &fixture.find(&user, NOW)[0];
+    assert_eq!((session.total_entries, session.entries.len()), (5, 2));
+}
+
+#[test]
+fn a_session_lives_as_long_as_one_of_its_entries() {
+    let fixture = Fixture::new();
+    let user = UserId::new("alice").unwrap();
+    let mut entries = one_session(&user, 2);
+    entries[0].expires = Expiry::At(NOW + Duration::days(1));
+    entries[1].expires = Expiry::At(NOW + Duration::days(2));
+    fixture.store(&[batch(entries)]);
+    for (days, total) in [(0, Some(2)), (1, Some(1)), (2, None)] {
+        let sessions = fixture.find(&user, NOW + Duration::days(days));
+        assert_eq!(sessions.first().map(|it| it.total_entries), total);
+    }
 }

@@ -3,6 +3,7 @@
 mod fields;
 mod health;
 mod query;
+mod sessions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -15,7 +16,10 @@ const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// The endpoints for readers.
 pub fn routes() -> Router<App> {
-    let storage = Router::new().route("/query", post(query::query));
+    let storage = Router::new()
+        .route("/query", post(query::query))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/query", post(sessions::query));
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)

@@ -1,6 +1,6 @@
 //! `POST /storage/query`: pages of entries.
 
-mod answer;
+pub(super) mod answer;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -23,7 +23,7 @@ use crate::model::endpoint::normalise;
 use crate::model::ids::{EntryId, ExchangeId, SessionId, UserId};
 use crate::store::{Cursor, EntryFilter, Order, PageRequest, Parts, Start};
 
-const KNOWN: &[&str] = &[
+pub(super) const KNOWN: &[&str] = &[
     "storage_type",
     "type",
     "endpoint",
@@ -40,6 +40,8 @@ const KNOWN: &[&str] = &[
     "order",
     "include",
 ];
+pub(super) const ORDERS: &[(&str, Order)] =
+    &[("desc", Order::Descending), ("asc", Order::Ascending)];
 const DEFAULT_PAGE_SIZE: u8 = 20;
 const MAX_PAGE_SIZE: u8 = 100;
 /// Pages by number cost as much as all that stands before them; deeper ones go by cursor.
@@ -86,17 +88,9 @@ impl Query {
         let user = fields
             .text("user_id", UserId::MAX_BYTES)
             .and_then(|text| UserId::new(text).ok());
-        let order = fields
-            .choice(
-                "order",
-                &[("desc", Order::Descending), ("asc", Order::Ascending)],
-            )
-            .unwrap_or_default();
-        let page_size = fields.integer("page_size", 1, MAX_PAGE_SIZE.into());
-        let page_size = page_size
-            .and_then(|size| u8::try_from(size).ok())
-            .unwrap_or(DEFAULT_PAGE_SIZE);
-        let page = fields.integer("page", 1, MAX_PAGE).unwrap_or(1);
+        let order = fields.choice("order", ORDERS).unwrap_or_default();
+        let page_size = read_page_size(&mut fields);
+        let page = read_page_number(&mut fields);
         let start = match read_cursor(&mut fields) {
             Some(cursor) => {
                 if fields.has("page") {
@@ -126,7 +120,7 @@ impl Query {
     }
 }
 
-fn read_filter(fields: &mut Fields, warnings: &mut Vec<Warning>) -> EntryFilter {
+pub(super) fn read_filter(fields: &mut Fields, warnings: &mut Vec<Warning>) -> EntryFilter {
     let from = fields.instant("start_date", DayEdge::Start);
     let to = fields.instant("end_date", DayEdge::End);
     if from.zip(to).is_some_and(|(from, to)| from > to) {
@@ -182,6 +176,17 @@ fn read_endpoint(fields: &mut Fields, warnings: &mut Vec<Warning>) -> Option<Str
     Some(normal)
 }
 
+pub(super) fn read_page_size(fields: &mut Fields) -> u8 {
+    fields
+        .integer("page_size", 1, MAX_PAGE_SIZE.into())
+        .and_then(|size| u8::try_from(size).ok())
+        .unwrap_or(DEFAULT_PAGE_SIZE)
+}
+
+pub(super) fn read_page_number(fields: &mut Fields) -> i64 {
+    fields.integer("page", 1, MAX_PAGE).unwrap_or(1)
+}
+
 fn read_cursor(fields: &mut Fields) -> Option<Cursor> {
     let text = fields.text("cursor", 256)?;
     let cursor = decode_cursor(&text);
@@ -195,7 +200,7 @@ fn read_cursor(fields: &mut Fields) -> Option<Cursor> {
     cursor
 }
 
-fn read_include(fields: &mut Fields) -> Parts {
+pub(super) fn read_include(fields: &mut Fields) -> Parts {
     let choices = [("data", Include::Data), ("headers", Include::Headers)];
     let included = fields
         .choices("include", &choices)
@@ -221,7 +226,7 @@ fn decode_cursor(text: &str) -> Option<Cursor> {
     })
 }
 
-fn precedence(message: &str) -> Warning {
+pub(super) fn precedence(message: &str) -> Warning {
     Warning {
         code: "PARAMETER_PRECEDENCE",
         message: message.to_owned(),

@@ -1,6 +1,6 @@
 //! The read path: pages of entries. Every read takes a [`Scope`], and sees no expired entry.
 
-mod row;
+pub(super) mod row;
 
 use dossier_wire::Half;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -12,7 +12,7 @@ use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::model::scope::Scope;
 
 /// Totals are counted exactly up to here.
-const EXACT_TOTAL: i64 = 10_000;
+pub(super) const EXACT_TOTAL: i64 = 10_000;
 
 /// Which entries are wanted; what is absent does not matter.
 #[derive(Debug, Clone, Default)]
@@ -169,17 +169,8 @@ fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgr
     if request.parts.bodies {
         query.push(", b.codec::text as codec, b.data");
     }
-    query.push(
-        " from (select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
-         created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
-         body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
-         coalesce(body_expires_at, expires_at) as body_expires_at, body_decoded, redactions, response_flags, \
-         response_details, upstream_host, workload",
-    );
-    if request.parts.headers {
-        query.push(", headers, trailers");
-    }
-    query.push(" from entries e");
+    query.push(" from (");
+    push_select(&mut query, request.parts);
     push_where(&mut query, &request.scope, &request.filter, now);
     if let Start::After(cursor) = request.start {
         query
@@ -215,7 +206,23 @@ fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgr
     query
 }
 
-fn push_where(
+/// The columns of `entries e` that [`row::read`] reads, without bodies.
+pub(super) fn push_select(query: &mut QueryBuilder<Postgres>, parts: Parts) {
+    query.push(
+        "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
+         created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
+         body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
+         coalesce(body_expires_at, expires_at) as body_expires_at, body_decoded, redactions, response_flags, \
+         response_details, upstream_host, workload",
+    );
+    if parts.headers {
+        query.push(", headers, trailers");
+    }
+    query.push(" from entries e");
+}
+
+/// All that is asked of `entries e`.
+pub(super) fn push_where(
     query: &mut QueryBuilder<Postgres>,
     scope: &Scope,
     filter: &EntryFilter,

@@ -25,6 +25,9 @@ use crate::model::scope::Scope;
 pub use batches::Stored;
 pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
 pub use keys::NewKey;
+pub use sessions::{
+    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -1,9 +1,11 @@
-//! Finds or opens the sessions of a batch's entries, for all its users at once.
+//! Sessions. This file finds or opens those of a batch's entries, for all its users at once.
 //!
 //! - [`named`]: sessions that clients named.
 //! - [`timed`]: sessions that are found by time.
+//! - [`page`]: reads pages of sessions.
 
 mod named;
+mod page;
 mod timed;
 
 use std::collections::HashMap;
@@ -15,6 +17,10 @@ use super::StoreError;
 use crate::model::entry::NewEntry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
 use crate::model::session::SessionRequest;
+
+pub use page::{
+    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
+};
 
 /// The session of each exchange that belongs to one.
 pub(super) type Placed = HashMap<(UserId, ExchangeId), SessionId>;

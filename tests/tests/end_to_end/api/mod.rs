@@ -1,3 +1,4 @@
 //! The collector's API, endpoint by endpoint.
 
 mod bodies;
+mod sessions;
