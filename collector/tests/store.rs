@@ -179,6 +179,13 @@ fn batch(entries: Vec<NewEntry<'_>>) -> NewBatch<'_> {
     }
 }
 
+fn within_minutes(minutes: i64) -> SessionRequest {
+    SessionRequest::Within {
+        timeout: time::Duration::minutes(minutes),
+        group: String::new(),
+    }
+}
+
 fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop::option::of("[^\u{0}]{0,30}".prop_map(Cow::Owned))
 }
@@ -403,7 +410,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
             let at = NOW + time::Duration::minutes(number.into());
             (new.started_at, new.created_at) = (at, at);
             new.expires = Expiry::At(at + time::Duration::days(1 + i64::from(number % 3)));
-            new.session = Some(SessionRequest::Within(Duration::from_mins(30)));
+            new.session = Some(within_minutes(30));
             entries.push(new);
         }
         batches.push(batch(entries));
@@ -431,7 +438,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
 #[test]
 fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
     let fixture = Fixture::new();
-    let ask = Some(SessionRequest::Within(Duration::from_mins(1)));
+    let ask = Some(within_minutes(1));
     let request = NewEntry {
         session: ask.clone(),
         ..entry("alice")

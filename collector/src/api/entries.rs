@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
-use crate::model::body::unpack;
+use crate::model::body::{Allowance, unpack};
 use crate::model::entry::{BodyState, Entry};
 use crate::model::ids::EntryId;
 
@@ -33,7 +33,10 @@ pub async fn entry(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
     let entry = find(&app, &reader, id).await?;
-    Ok(Success::new("Entry retrieved", Item::whole(entry)?))
+    Ok(Success::new(
+        "Entry retrieved",
+        Item::whole(entry, &mut Allowance::default())?,
+    ))
 }
 
 /// The body of one of the caller's entries. It is for saving, never for a browser to act on: it may be

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
+use crate::model::body::Allowance;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
 
@@ -50,7 +51,13 @@ impl Exchange {
         let (requests, responses): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|entry| entry.half == Half::Request);
-        let first = |half: Vec<Entry>| half.into_iter().next().map(Item::whole).transpose();
+        let mut allowance = Allowance::default();
+        let mut first = |half: Vec<Entry>| {
+            let entry = half.into_iter().next();
+            entry
+                .map(|entry| Item::whole(entry, &mut allowance))
+                .transpose()
+        };
         Ok(Self {
             id,
             user_id,

@@ -38,6 +38,35 @@ impl Fields {
             return Err(ApiError::NotJson);
         };
         given.retain(|_, value| !value.is_null());
+        Ok(Self::of(given, known))
+    }
+
+    /// Reads the parameters of a URL. Those in `numbers` are numbers; a parameter that is not in `known`,
+    /// or given twice, is an error.
+    pub fn of_parameters(
+        parameters: Vec<(String, String)>,
+        known: &[&str],
+        numbers: &[&str],
+    ) -> Self {
+        let (mut given, mut twice) = (Map::new(), Vec::new());
+        for (name, text) in parameters {
+            let number = text.parse::<i64>().ok();
+            let value = match number.filter(|_| numbers.contains(&name.as_str())) {
+                Some(number) => Value::from(number),
+                None => Value::from(text),
+            };
+            if given.insert(name.clone(), value).is_some() {
+                twice.push(name);
+            }
+        }
+        let mut fields = Self::of(given, known);
+        for name in twice {
+            fields.error(&name, "expected at most once", "value_error");
+        }
+        fields
+    }
+
+    fn of(given: Map<String, Value>, known: &[&str]) -> Self {
         let mut fields = Self {
             given,
             errors: Vec::new(),
@@ -55,7 +84,7 @@ impl Fields {
             };
             fields.error(&name, message, "unknown_field");
         }
-        Ok(fields)
+        fields
     }
 
     /// Notes that a field is wrong.
@@ -193,7 +222,11 @@ impl Fields {
         let Some(text) = self.given.get(field)?.as_str() else {
             return self.refuse(field, expected, "type_error");
         };
-        if let Ok(instant) = OffsetDateTime::parse(text, &Rfc3339) {
+        // A plus sign that stands unescaped in a URL is a space by the time that it comes here.
+        let with_plus = text.replace(' ', "+");
+        let parsed = OffsetDateTime::parse(text, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(&with_plus, &Rfc3339));
+        if let Ok(instant) = parsed {
             return Some(instant);
         }
         let Ok(day) = Date::parse(text, format_description!("[year]-[month]-[day]")) else {
@@ -332,6 +365,35 @@ mod tests {
         assert_eq!(same, print(r#"{"page": 2, "endpoint": "/x"}"#));
         assert_ne!(same, print(r#"{"page": 1, "endpoint": "/y"}"#));
         assert_ne!(same, print("{}"));
+    }
+
+    #[test]
+    fn parameters_of_a_url_are_texts_and_numbers() {
+        let given = [("page", "2"), ("page_size", "x"), ("endpoint", "7")];
+        let given = given.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let known = ["page", "page_size", "endpoint"];
+        let mut fields = Fields::of_parameters(given.into(), &known, &["page", "page_size"]);
+        assert_eq!(fields.integer("page", 1, 9), Some(2));
+        assert_eq!(fields.text("endpoint", 9).as_deref(), Some("7"));
+        assert_eq!(fields.integer("page_size", 1, 9), None);
+        assert_eq!(errors(fields)[0].field, "page_size");
+    }
+
+    #[test]
+    fn parameters_given_twice_or_unknown_are_errors() {
+        let given = ["page", "page", "pag"].map(|name| (name.to_owned(), "1".to_owned()));
+        let fields = Fields::of_parameters(given.into(), &["page"], &["page"]);
+        let told: Vec<_> = errors(fields).into_iter().map(|it| it.field).collect();
+        assert_eq!(told, ["pag", "page"]);
+    }
+
+    #[test]
+    fn an_offset_may_have_lost_its_plus_sign_in_a_url() {
+        let mut fields = fields(r#"{"start_date": "2026-03-01T00:00:00 02:00"}"#);
+        assert_eq!(
+            fields.instant("start_date", DayEdge::Start),
+            Some(datetime!(2026-02-28 22:00 UTC))
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod exchanges;
 mod fields;
 mod health;
 mod query;
+mod sessions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -23,6 +24,8 @@ pub fn routes() -> Router<App> {
         .route("/entries/{id}", get(entries::entry))
         .route("/entries/{id}/body", get(entries::body))
         .route("/exchanges/{exchange_id}", get(exchanges::exchange))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/query", post(sessions::query))
         .route("/delete", post(delete::delete));
     Router::new()
         .nest("/storage", storage.clone())

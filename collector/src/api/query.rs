@@ -2,11 +2,11 @@
 
 pub(super) mod answer;
 mod cursor;
-mod endpoint;
-mod filter;
+pub(super) mod endpoint;
+pub(super) mod filter;
 mod metadata;
 mod nothing;
-mod precedence;
+pub(super) mod precedence;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -26,11 +26,14 @@ use crate::model::ids::UserId;
 use crate::store::{Order, PageRequest, Parts, Start, Store, Total};
 
 /// The fields that say which page is wanted, and how.
-const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
+pub(super) const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
 const DEFAULT_PAGE_SIZE: u8 = 20;
 const MAX_PAGE_SIZE: u8 = 100;
 /// Pages by number cost as much as all that stands before them; deeper ones go by cursor.
 const MAX_PAGE: i64 = 10_000;
+/// A page is named twice.
+pub(super) const BOTH_CURSOR_AND_PAGE: &str =
+    "Both cursor and page provided. Using cursor parameter.";
 const MAX_SEARCH_BYTES: usize = 1024;
 
 /// A request, complete and checked.
@@ -98,17 +101,9 @@ impl Query {
         let user = fields
             .text("user_id", UserId::MAX_BYTES)
             .and_then(|text| UserId::new(text).ok());
-        let order = fields
-            .choice(
-                "order",
-                &[("desc", Order::Descending), ("asc", Order::Ascending)],
-            )
-            .unwrap_or_default();
-        let page_size = fields.integer("page_size", 1, MAX_PAGE_SIZE.into());
-        let page_size = page_size
-            .and_then(|size| u8::try_from(size).ok())
-            .unwrap_or(DEFAULT_PAGE_SIZE);
-        let page_number = fields.integer("page", 1, MAX_PAGE).unwrap_or(1);
+        let order = read_order(&mut fields);
+        let page_size = read_page_size(&mut fields);
+        let page_number = read_page_number(&mut fields);
         let token = read_cursor(&mut fields, &mut precedence);
         let parts = read_include(&mut fields);
         let search = fields.text("search", MAX_SEARCH_BYTES);
@@ -141,10 +136,26 @@ impl Query {
     }
 }
 
+pub(super) fn read_order(fields: &mut Fields) -> Order {
+    let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
+    fields.choice("order", &orders).unwrap_or_default()
+}
+
+pub(super) fn read_page_size(fields: &mut Fields) -> u8 {
+    fields
+        .integer("page_size", 1, MAX_PAGE_SIZE.into())
+        .and_then(|size| u8::try_from(size).ok())
+        .unwrap_or(DEFAULT_PAGE_SIZE)
+}
+
+pub(super) fn read_page_number(fields: &mut Fields) -> i64 {
+    fields.integer("page", 1, MAX_PAGE).unwrap_or(1)
+}
+
 fn read_cursor(fields: &mut Fields, precedence: &mut Precedence) -> Option<Token> {
     let text = fields.text("cursor", Token::MAX_BYTES)?;
     if fields.has("page") {
-        precedence.note("Both cursor and page provided. Using cursor parameter.");
+        precedence.note(BOTH_CURSOR_AND_PAGE);
     }
     let token = Token::decode(&text);
     if token.is_none() {
@@ -157,7 +168,7 @@ fn read_cursor(fields: &mut Fields, precedence: &mut Precedence) -> Option<Token
     token
 }
 
-fn read_include(fields: &mut Fields) -> Parts {
+pub(super) fn read_include(fields: &mut Fields) -> Parts {
     let choices = [("data", Include::Data), ("headers", Include::Headers)];
     let included = fields
         .choices("include", &choices)

@@ -11,7 +11,7 @@ mod endpoints;
 mod filter;
 mod nothing;
 mod patterns;
-mod row;
+pub(super) mod row;
 mod select;
 
 use sqlx::{PgConnection, QueryBuilder};
@@ -23,12 +23,14 @@ use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
 pub use endpoints::Endpoints;
+pub(super) use filter::push_where;
 pub use filter::{Condition, EntryFilter};
 pub use nothing::Nothing;
 pub use patterns::BadPattern;
+pub(super) use select::{push_bodies, push_select};
 
 /// Totals are counted exactly up to here.
-const EXACT_TOTAL: i64 = 10_000;
+pub(super) const EXACT_TOTAL: i64 = 10_000;
 /// An exchange has two halves. A producer that sends more of them must not fill the memory.
 const MAX_HALVES: i64 = 16;
 
@@ -222,7 +224,7 @@ fn total_seen(request: &PageRequest, found: usize, has_more: bool) -> Option<Tot
 }
 
 impl Total {
-    const fn of(count: i64) -> Self {
+    pub(super) const fn of(count: i64) -> Self {
         if count > EXACT_TOTAL {
             Self::AtLeast(EXACT_TOTAL)
         } else {
@@ -237,7 +239,7 @@ async fn count(
     now: OffsetDateTime,
 ) -> Result<Total, StoreError> {
     let mut query = QueryBuilder::new("select count(*) from (select 1 from entries e");
-    filter::push_where(&mut query, &request.scope, &request.filter, now);
+    push_where(&mut query, &request.scope, &request.filter, now);
     query
         .push(" limit ")
         .push_bind(EXACT_TOTAL + 1)

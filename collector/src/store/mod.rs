@@ -37,6 +37,9 @@ pub use entries::{
 };
 pub use isolation::IsolationFault;
 pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
+pub use sessions::{
+    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

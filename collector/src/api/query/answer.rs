@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::Query;
 use super::cursor::Token;
 use crate::http::error::ApiError;
-use crate::model::body::{Shown, show, unpack};
+use crate::model::body::{Allowance, Caveat, Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
@@ -76,6 +76,9 @@ struct Content {
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'static str>,
+    /// Why what is shown is not the body as its sender meant it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caveat: Option<&'static str>,
     encoding: Option<String>,
     decoded: bool,
     size: i64,
@@ -104,11 +107,12 @@ impl Page {
             Total::Exact(total) => (total, true),
             Total::AtLeast(total) => (total, false),
         };
+        let mut allowance = Allowance::default();
         Ok(Self {
             items: page
                 .entries
                 .into_iter()
-                .map(|entry| Item::of(entry, query.wanted.parts))
+                .map(|entry| Item::of(entry, query.wanted.parts, &mut allowance))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
@@ -122,10 +126,13 @@ impl Page {
 
 impl Item {
     /// Shows all of an entry: also what its redactions were, and the hash of its body.
-    pub(in crate::api) fn whole(mut entry: Entry) -> Result<Self, ApiError> {
+    pub(in crate::api) fn whole(
+        mut entry: Entry,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
         let by_rule = std::mem::take(&mut entry.redactions);
         let sha256 = entry.sha256.map(|bytes| hexadecimal(&bytes));
-        let mut item = Self::of(entry, Parts::ALL)?;
+        let mut item = Self::of(entry, Parts::ALL, allowance)?;
         item.content.redactions = sum(&by_rule);
         item.content.redactions_by_rule = Some(by_rule);
         item.content.sha256 = sha256;
@@ -133,9 +140,13 @@ impl Item {
     }
 
     /// Shows an entry.
-    pub(in crate::api) fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
+    pub(in crate::api) fn of(
+        mut entry: Entry,
+        parts: Parts,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
         let shown = if parts.bodies {
-            Some(shown(&mut entry)?)
+            Some(shown(&mut entry, allowance)?)
         } else {
             None
         };
@@ -146,6 +157,7 @@ impl Item {
         let content = Content {
             form: shown.as_ref().map(Data::form),
             missing: shown.as_ref().and_then(Data::missing),
+            caveat: shown.as_ref().and_then(Data::caveat),
             media_type: entry.content_type,
             encoding: entry.content_encoding,
             decoded: entry.decoded,
@@ -214,7 +226,7 @@ enum Data {
     Missing(&'static str),
 }
 
-fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
+fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
@@ -223,12 +235,9 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
             let encoding = entry.content_encoding.as_deref().filter(|_| !entry.decoded);
-            Data::Body(show(
-                bytes,
-                entry.content_type.as_deref(),
-                encoding,
-                entry.truncated,
-            ))
+            let content_type = entry.content_type.as_deref();
+            let shown = show(bytes, content_type, encoding, entry.truncated, allowance);
+            Data::Body(shown.map_err(|error| ApiError::internal("body", error))?)
         }
     })
 }
@@ -236,7 +245,7 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
 impl Data {
     const fn form(&self) -> &'static str {
         match self {
-            Self::Body(shown) => shown.form(),
+            Self::Body(shown) => shown.form,
             Self::Empty => "empty",
             Self::Missing(_) => "missing",
         }
@@ -249,12 +258,19 @@ impl Data {
         }
     }
 
+    fn caveat(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(shown) => shown.caveat.map(Caveat::as_str),
+            Self::Empty | Self::Missing(_) => None,
+        }
+    }
+
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
-            Self::Body(Shown::Json(json)) => Ok(json),
-            Self::Body(Shown::Text(text) | Shown::Binary(text)) => to_raw_value(&text),
-            Self::Empty | Self::Missing(_) => to_raw_value(&Value::Null),
+            Self::Body(shown) => Ok(shown.data),
+            Self::Empty | Self::Missing(_) => {
+                to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
+            }
         }
-        .map_err(|error| ApiError::internal("body", error))
     }
 }

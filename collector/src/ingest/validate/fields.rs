@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use dossier_wire::record::MAX_TTL_DAYS;
+use dossier_wire::record::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use dossier_wire::{Pair, SessionRule};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::model::clock::from_micros;
 use crate::model::endpoint::normalise;
@@ -41,6 +40,10 @@ pub(super) enum Unstorable {
     Ttl(&'static str),
     #[error("body_ttl_days: more than ttl_days: a body cannot outlive its entry")]
     BodyOutlives,
+    #[error("session.timeout_minutes: more than {MAX_SESSION_MINUTES}")]
+    SessionTimeout,
+    #[error("session_group: longer than {MAX_SESSION_GROUP_BYTES} bytes")]
+    SessionGroup,
     #[error("body_missing: says that no byte of the body follows, but some do")]
     NotMissing,
     #[error("status: expected 100 to 599")]
@@ -129,12 +132,23 @@ pub(super) fn bigint(field: &'static str, number: u64) -> Result<i64, Unstorable
     i64::try_from(number).map_err(|_| Unstorable::Size(field))
 }
 
-pub(super) fn session(rule: SessionRule<'_>) -> Result<SessionRequest, Unstorable> {
+pub(super) fn session(
+    rule: SessionRule<'_>,
+    group: Option<Cow<'_, str>>,
+) -> Result<SessionRequest, Unstorable> {
+    let group = text("session_group", group.unwrap_or_default())?;
+    if group.len() > MAX_SESSION_GROUP_BYTES {
+        return Err(Unstorable::SessionGroup);
+    }
     match rule {
         SessionRule::Id(id) => Ok(SessionRequest::Named(text("session.id", id)?.into_owned())),
-        SessionRule::TimeoutMinutes(minutes) => Ok(SessionRequest::Within(Duration::from_mins(
-            minutes.get().into(),
-        ))),
+        SessionRule::TimeoutMinutes(minutes) if minutes.get() > MAX_SESSION_MINUTES => {
+            Err(Unstorable::SessionTimeout)
+        }
+        SessionRule::TimeoutMinutes(minutes) => Ok(SessionRequest::Within {
+            timeout: Duration::minutes(minutes.get().into()),
+            group: group.into_owned(),
+        }),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::sessions::user_id;
 
 /// Reads a row that was selected with these parts.
-pub(super) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
+pub(in crate::store) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
     let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
     let ttl: Option<OffsetDateTime> = row.try_get("ttl")?;
     let session: Option<Uuid> = row.try_get("session_id")?;

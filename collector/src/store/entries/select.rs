@@ -67,8 +67,15 @@ fn begin(parts: Parts) -> QueryBuilder<Postgres> {
     if parts.bodies {
         query.push(", b.codec::text as codec, b.data");
     }
+    query.push(" from (");
+    push_select(&mut query, parts);
+    query
+}
+
+/// The columns of `entries e` that are read of an entry, without its body.
+pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: Parts) {
     query.push(
-        " from (select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
+        "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
          created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
          body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
          coalesce(body_expires_at, expires_at) as body_expires_at, body_sha256, body_decoded, redactions, response_flags, \
@@ -78,18 +85,22 @@ fn begin(parts: Parts) -> QueryBuilder<Postgres> {
         query.push(", headers, trailers");
     }
     query.push(" from entries e");
-    query
 }
 
 /// From behind the chosen entries.
 fn end(query: &mut QueryBuilder<Postgres>, parts: Parts, now: OffsetDateTime) {
     query.push(") p");
     if parts.bodies {
-        // A body may go before its entry, and its partition may outlive it for a while.
-        query
-            .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
-            .push_bind(now);
+        push_bodies(query, now);
     }
+}
+
+/// Joins the bodies of the entries `p`.
+pub(in crate::store) fn push_bodies(query: &mut QueryBuilder<Postgres>, now: OffsetDateTime) {
+    // A body may go before its entry, and its partition may outlive it for a while.
+    query
+        .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
+        .push_bind(now);
 }
 
 fn push_order(query: &mut QueryBuilder<Postgres>, table: &str, direction: &str) {
