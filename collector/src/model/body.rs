@@ -1,7 +1,7 @@
 //! Bodies: how they are packed for the store, and how they are shown to a reader.
 //!
 //! - [`pack`](mod@pack): packs and unpacks.
-//! - [`decode`], [`text`], [`media`]: undo what HTTP did to a body, by its headers.
+//! - [`mod@decode`], [`mod@text`], [`media`]: undo what HTTP did to a body, by its headers.
 //! - [`events`], [`deltas`], [`grpc`]: bodies that are made of many messages.
 
 mod decode;

@@ -6,11 +6,12 @@ use dossier_tests::client::{Answer, Client};
 use dossier_tests::clock::{minutes_ago, rfc3339};
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::producer::{Sample, batch};
-use dossier_tests::testing::TestBackend;
+use dossier_tests::testing::{TestBackend, TestStack};
+use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::store;
+use crate::support::{SOON, store};
 
 const LIST: &str = "/storage/sessions";
 const QUERY: &str = "/storage/sessions/query";
@@ -334,6 +335,37 @@ async fn groups_keep_sessions_apart() {
         .map(|it| &it["total_entries"])
         .collect();
     assert_eq!(counts, [2, 2, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_envoy_sessions_are_divided_by_what_the_configuration_says() {
+    let stack = TestStack::start_with(|plan| {
+        plan.bootstrap.plugin()?["defaults"] = json!({
+            "storage_type": "both", "session_timeout_minutes": 30,
+            "session": {"by": ["endpoint"]},
+        });
+        plan.bootstrap.plugin()?["routes"] = json!([]);
+        Ok(())
+    });
+    let stack = stack.await.unwrap();
+    for target in ["/api/a", "/api/b", "/api/a"] {
+        let call = Call::json("alice", target, &json!({}));
+        stack.traffic.send(&call).await.unwrap();
+    }
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    client.wait_for(alice, &json!({}), 6, SOON).await.unwrap();
+    let answer = client.get(LIST, Some(alice)).await.unwrap();
+    let found: Vec<_> = sessions(&answer)
+        .iter()
+        .map(|it| (&it["endpoints"], &it["total_entries"]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (&json!(["/api/a"]), &json!(4)),
+            (&json!(["/api/b"]), &json!(2))
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
