@@ -18,13 +18,13 @@ use dossier_collector::model::entry::{
     Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
     RejectedRecord,
 };
-use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
-use dossier_collector::model::key::{Role, Secret};
+use dossier_collector::model::ids::{BatchId, ExchangeId, KeyId, UserId};
+use dossier_collector::model::key::{Credential, Role, Secret};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Cursor, EntryFilter, NewKey, Order, PageRequest, Parts, Start, Store, Stored, Total,
+    Cursor, EntryFilter, NewKey, Order, PageRequest, Parts, Start, Store, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
@@ -623,51 +623,119 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
     }
 }
 
+fn key(name: &str, expires_at: Option<OffsetDateTime>) -> NewKey {
+    NewKey {
+        name: "test".into(),
+        user: user(name),
+        role: Role::Readonly,
+        expires_at,
+    }
+}
+
 #[test]
 fn a_key_works_until_it_expires() {
     let fixture = Fixture::new();
     let secret = Secret::generate().unwrap();
-    let expires_at = Some(NOW + Duration::from_secs(1));
-    let key = NewKey {
-        name: "test".into(),
-        user: user("alice"),
-        role: Role::Readonly,
-        expires_at,
-    };
+    let too_late = NOW + Duration::from_secs(1);
+    let key = key("alice", Some(too_late));
     fixture.runtime.block_on(async {
-        let id = fixture
-            .store
-            .create_key(&key, &secret.hash(), NOW)
-            .await
-            .unwrap();
-        let caller = fixture
-            .store
-            .caller(&secret.hash(), NOW)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (caller.key, caller.user, caller.role),
-            (id, key.user.clone(), Role::Readonly)
-        );
-        let too_late = NOW + Duration::from_secs(1);
-        assert!(
-            fixture
-                .store
-                .caller(&secret.hash(), too_late)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let store = &fixture.store;
+        let id = store.create_key(&key, &secret.hash(), NOW).await.unwrap();
+        let known = store.caller(&secret.hash(), NOW).await.unwrap().unwrap();
+        assert_eq!(known.caller.credential, Credential::Key(id));
+        assert_eq!(known.caller.user, key.user);
+        assert_eq!(known.caller.role, Role::Readonly);
+        let late = store.caller(&secret.hash(), too_late).await.unwrap();
+        assert!(late.is_none());
         let other = Secret::generate().unwrap();
-        assert!(
-            fixture
-                .store
-                .caller(&other.hash(), NOW)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let other = store.caller(&other.hash(), NOW).await.unwrap();
+        assert!(other.is_none());
+    });
+}
+
+#[test]
+fn a_revoked_key_does_not_work_and_stays_as_it_is() {
+    let fixture = Fixture::new();
+    let secrets = [(); 3].map(|()| Secret::generate().unwrap());
+    fixture.runtime.block_on(async {
+        let store = &fixture.store;
+        let mut ids = Vec::new();
+        for (name, secret) in ["alice", "alice", "bob"].into_iter().zip(&secrets) {
+            let (key, hash) = (key(name, None), secret.hash());
+            ids.push(store.create_key(&key, &hash, NOW).await.unwrap());
+        }
+        let first = WhichKeys::Named(vec![ids[0], KeyId(Uuid::nil())]);
+        assert_eq!(store.revoke_keys(&first, NOW).await.unwrap(), [ids[0]]);
+        let works = async |index: usize| {
+            let known = store.caller(&secrets[index].hash(), NOW).await.unwrap();
+            known.is_some()
+        };
+        assert!(!works(0).await && works(1).await && works(2).await);
+
+        let later = NOW + Duration::from_secs(1);
+        let of_alice = WhichKeys::OfUser(user("alice"));
+        let mut revoked = store.revoke_keys(&of_alice, later).await.unwrap();
+        revoked.sort_unstable();
+        let mut expected = ids[..2].to_vec();
+        expected.sort_unstable();
+        assert_eq!(revoked, expected);
+        assert!(!works(0).await && !works(1).await && works(2).await);
+
+        let listed = store.list_keys(Some(&user("alice"))).await.unwrap();
+        let times: Vec<_> = ids[..2]
+            .iter()
+            .map(|id| listed.keys.iter().find(|key| key.id == *id).unwrap())
+            .map(|key| key.revoked_at)
+            .collect();
+        assert_eq!(times, [Some(NOW), Some(later)]);
+        assert_eq!(listed.keys.len(), 2);
+        assert_eq!(store.list_keys(None).await.unwrap().keys.len(), 3);
+    });
+}
+
+#[test]
+fn the_last_use_of_a_key_is_noted_once_a_minute() {
+    let fixture = Fixture::new();
+    let secret = Secret::generate().unwrap();
+    fixture.runtime.block_on(async {
+        let store = &fixture.store;
+        let (key, hash) = (key("alice", None), secret.hash());
+        store.create_key(&key, &hash, NOW).await.unwrap();
+        let mut noted = Vec::new();
+        for seconds in [0, 1, 59, 60, 61, 119, 120] {
+            let at = NOW + Duration::from_secs(seconds);
+            let known = store.caller(&secret.hash(), at).await.unwrap().unwrap();
+            if let Some(used) = known.unnoted_use {
+                store.note_use(used).await.unwrap();
+                noted.push(seconds);
+            }
+            let listed = store.list_keys(None).await.unwrap();
+            let last = NOW + Duration::from_secs(*noted.last().unwrap());
+            assert_eq!(listed.keys[0].last_used_at, Some(last));
+        }
+        assert_eq!(noted, [0, 60, 120]);
+    });
+}
+
+#[test]
+fn a_list_of_keys_has_an_end() {
+    let fixture = Fixture::new();
+    fixture.runtime.block_on(async {
+        let options = fixture.postgres.as_ref().unwrap().options();
+        let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+        for (keys, more) in [(10_000, false), (1, true)] {
+            sqlx::query(
+                "insert into api_keys (key_id, key_sha256, name, user_id, role, created_at)
+                 select gen_random_uuid(), uuid_send(gen_random_uuid()), '', 'alice', 'user', now() from generate_series(1, $1)",
+            )
+            .bind(keys)
+            .execute(&pool)
+            .await
+            .unwrap();
+            let listed = fixture.store.list_keys(None).await.unwrap();
+            assert_eq!((listed.keys.len(), listed.there_are_more), (10_000, more));
+        }
+        pool.close().await;
     });
 }
 

@@ -93,8 +93,8 @@ pub fn run() -> ExitCode {
         Command::Migrate(_) | Command::Keys(_) | Command::Validate(_) => Verbosity::Command,
     });
     let outcome = match cli.command {
-        Command::Serve(serve) => block_on(serve.run()),
-        Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
+        Command::Migrate(migrate) => block_on(migrate.run()).map(|()| ExitCode::SUCCESS),
         Command::Keys(keys) => block_on(keys.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
     };
@@ -107,9 +107,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn block_on(command: impl Future<Output = Result<(), CliError>>) -> Result<ExitCode, CliError> {
-    Runtime::new()?.block_on(command)?;
-    Ok(ExitCode::SUCCESS)
+fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    Runtime::new()?.block_on(command)
 }
 
 /// A database for a command that ends by itself: the given one, or the private one, which is started

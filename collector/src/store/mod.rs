@@ -27,7 +27,7 @@ use crate::model::scope::Scope;
 pub use batches::Stored;
 pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
 pub use isolation::IsolationFault;
-pub use keys::NewKey;
+pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
