@@ -7,8 +7,10 @@
 //! - [`entries`]: the read path.
 //! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
+//! - [`condition`]: what `dossier doctor` asks.
 
 mod batches;
+mod condition;
 mod copy;
 mod entries;
 mod isolation;
@@ -25,6 +27,7 @@ use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
+pub use condition::{PartitionState, Schema, Server, reach};
 pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
 pub use isolation::IsolationFault;
 pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};

@@ -1,4 +1,5 @@
 //! The collector's API, subject by subject.
 
 mod auth;
+mod doctor;
 mod isolation_matrix;
