@@ -27,6 +27,7 @@ use crate::settings::access::AccessSettings;
 use crate::store::Store;
 
 const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
+const ADMINS: &[Role] = &[Role::Admin];
 const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
 
 /// Knows callers by their keys and tokens. Cloning it clones a handle.
@@ -40,6 +41,10 @@ pub struct Door {
 /// A caller who may read, at least their own data.
 #[derive(Debug, Clone)]
 pub struct Reader(Caller);
+
+/// A caller who may do everything, for all users.
+#[derive(Debug, Clone)]
+pub struct Admin(pub Caller);
 
 /// A caller who may send batches.
 #[derive(Debug, Clone)]
@@ -82,7 +87,7 @@ impl Reader {
         match (self.0.role, user) {
             (Role::Admin, None) => Ok(Scope::Everyone),
             (Role::Admin, Some(user)) => Ok(Scope::User(user)),
-            (_, Some(user)) if user != self.0.user => Err(ApiError::Forbidden(&[Role::Admin])),
+            (_, Some(user)) if user != self.0.user => Err(ApiError::Forbidden(ADMINS)),
             (_, _) => Ok(Scope::User(self.0.user.clone())),
         }
     }
@@ -93,6 +98,14 @@ impl FromRequestParts<App> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         paced(parts, app, READERS).await.map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        paced(parts, app, ADMINS).await.map(Self)
     }
 }
 
