@@ -87,7 +87,7 @@ impl Reader {
         match (self.0.role, user) {
             (Role::Admin, None) => Ok(Scope::Everyone),
             (Role::Admin, Some(user)) => Ok(Scope::User(user)),
-            (_, Some(user)) if user != self.0.user => Err(ApiError::Forbidden(&[Role::Admin])),
+            (_, Some(user)) if user != self.0.user => Err(ApiError::Forbidden(ADMINS)),
             (_, _) => Ok(Scope::User(self.0.user.clone())),
         }
     }

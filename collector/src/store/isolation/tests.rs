@@ -186,7 +186,7 @@ async fn a_read_cannot_write_and_cannot_see_keys() {
 #[tokio::test]
 async fn every_table_with_users_in_it_keeps_them_apart() {
     // Read and written by the owner alone.
-    const OWNERS: &[&str] = &["api_keys"];
+    const OWNERS: &[&str] = &["api_keys", "deletion_audit"];
     let fixture = Fixture::start().await;
     let mut tables: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id'
