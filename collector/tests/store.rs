@@ -18,18 +18,20 @@ use dossier_collector::model::entry::{
     Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
     RejectedRecord,
 };
-use dossier_collector::model::ids::{BatchId, ExchangeId, KeyId, UserId};
-use dossier_collector::model::key::{Credential, Role, Secret};
+use dossier_collector::model::ids::{BatchId, EntryId, ExchangeId, KeyId, UserId};
+use dossier_collector::model::key::{Caller, Credential, Role, Secret};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Cursor, EntryFilter, NewKey, Order, PageRequest, Parts, Start, Store, Stored, Total, WhichKeys,
+    BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest, Parts,
+    Start, Store, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
+use sqlx::Connection;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -760,4 +762,191 @@ fn a_data_folder_serves_one_collector() {
         second.to_string().contains("in use by another dossier"),
         "{second}"
     );
+}
+
+/// Runs statements on a connection of their own, which is returned: what they began goes on.
+async fn on_the_side(fixture: &Fixture, statements: &'static str) -> sqlx::PgConnection {
+    let options = fixture.postgres.as_ref().unwrap().options();
+    let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(statements)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+#[test]
+fn a_deletion_takes_bodies_along_and_is_written_down() {
+    let fixture = Fixture::new();
+    let of = |name, expires, expires_early| NewEntry {
+        expires,
+        body: NewBody::Stored(PackedBody {
+            expires_early,
+            ..body(b"hi")
+        }),
+        ..entry(name)
+    };
+    let (passed, ahead) = (
+        NOW - Duration::from_secs(1),
+        NOW + Duration::from_hours(100),
+    );
+    fixture.store_batch(&batch(vec![
+        of("alice", Expiry::At(passed), None),
+        of("bob", Expiry::Never, Some(ahead)),
+        of("carol", Expiry::At(ahead), None),
+        of("carol", Expiry::Never, None),
+    ]));
+    let key = KeyId(Uuid::now_v7());
+    let caller = Caller {
+        credential: Credential::Key(key),
+        user: user("root"),
+        role: Role::Admin,
+    };
+    let delete = |ids: &[i64], force| {
+        let ids: Vec<_> = ids.iter().copied().map(EntryId).collect();
+        let deletion = Deletion {
+            ids: &ids,
+            force,
+            by: &caller,
+        };
+        let outcomes = fixture.store.delete_entries(&deletion, NOW);
+        let outcomes = fixture.runtime.block_on(outcomes).unwrap();
+        let outcomes = outcomes.into_iter().map(|(id, outcome)| (id.0, outcome));
+        outcomes.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        delete(&[4, 3, 1, 9, 1], false),
+        [
+            (4, Outcome::Kept(Kept::NoTtl)),
+            (3, Outcome::Kept(Kept::TtlNotExpired)),
+            (1, Outcome::Deleted),
+            (9, Outcome::Kept(Kept::NotFound)),
+        ]
+    );
+    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (3, 3));
+    assert_eq!(delete(&[2], true), [(2, Outcome::Deleted)]);
+    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (2, 2));
+
+    let audit: Vec<(i64, String, String, String, Uuid, OffsetDateTime)> = fixture.runtime.block_on(async {
+        let mut connection = on_the_side(&fixture, "").await;
+        sqlx::query_as("select entry_id, user_id, reason::text, deleted_by, key_id, deleted_at from deletion_audit order by 1")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    });
+    let line = |id, owner: &str, reason: &str| {
+        let (owner, reason) = (owner.to_owned(), reason.to_owned());
+        (id, owner, reason, "root".to_owned(), key.0, NOW)
+    };
+    let lines = [line(1, "alice", "expired"), line(2, "bob", "forced")];
+    assert_eq!(audit, lines);
+}
+
+#[test]
+fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
+    let fixture = Fixture::new();
+    fixture.runtime.block_on(async {
+        let _lock = on_the_side(&fixture, "begin; lock table entries").await;
+        let scope = Scope::User(user("alice"));
+        let filter = EntryFilter::default();
+        let nothing = fixture.store.explain_nothing(&scope, &filter, NOW);
+        assert_eq!(nothing.await.unwrap(), None);
+    });
+}
+
+#[test]
+fn endpoints_are_listed_once_and_not_without_end() {
+    let fixture = Fixture::new();
+    let at = |name, endpoint: String| NewEntry {
+        endpoint: Cow::Owned(endpoint),
+        ..entry(name)
+    };
+    let mut entries: Vec<_> = (0..1000).map(|it| at("alice", format!("/{it}"))).collect();
+    entries.push(at("bob", "/b".to_owned()));
+    entries.push(at("bob", "/b".to_owned()));
+    entries.push(NewEntry {
+        expires: Expiry::At(NOW),
+        ..at("bob", "/expired".to_owned())
+    });
+    fixture.store_batch(&batch(entries));
+    let endpoints = |scope: Scope| {
+        let endpoints = fixture.store.endpoints(&scope, NOW);
+        let endpoints = fixture.runtime.block_on(endpoints).unwrap();
+        (endpoints.names.len(), endpoints.cut)
+    };
+    assert_eq!(endpoints(Scope::User(user("alice"))), (1000, false));
+    assert_eq!(endpoints(Scope::User(user("bob"))), (1, false));
+    assert_eq!(endpoints(Scope::User(user("carol"))), (0, false));
+    assert_eq!(endpoints(Scope::Everyone), (1000, true));
+    fixture.store_batch(&batch(vec![at("alice", "/one-more".to_owned())]));
+    assert_eq!(endpoints(Scope::User(user("alice"))), (1000, true));
+}
+
+#[test]
+fn an_exchange_is_one_users_and_has_a_bound() {
+    let fixture = Fixture::new();
+    let exchange = ExchangeId(Uuid::now_v7());
+    let of = |name| NewEntry {
+        exchange,
+        ..entry(name)
+    };
+    let mut entries = vec![of("alice")];
+    entries.extend((0..30).map(|_| of("bob")));
+    fixture.store_batch(&batch(entries));
+    for (scope, count, owner) in [
+        (Scope::User(user("alice")), 1, "alice"),
+        (Scope::User(user("bob")), 16, "bob"),
+        (Scope::Everyone, 1, "alice"),
+    ] {
+        let found = fixture.store.exchange(&scope, exchange, NOW);
+        let found = fixture.runtime.block_on(found).unwrap();
+        assert_eq!(found.len(), count, "{scope:?}");
+        assert!(found.iter().all(|entry| entry.user == user(owner)));
+    }
+}
+
+#[test]
+fn a_regular_expression_is_checked_before_rows_are_asked() {
+    let fixture = Fixture::new();
+    let check = |pattern: &str| {
+        let checked = fixture.store.check_pattern(pattern);
+        fixture.runtime.block_on(checked).unwrap()
+    };
+    for pattern in ["^gpt", r"(?i)\mword\M", "a{1,3}", "(.)\\1"] {
+        assert_eq!(check(pattern), None, "{pattern}");
+    }
+    for pattern in ["(", "a{2,1}", "[z-a]", "*a", "x{300}"] {
+        assert_eq!(check(pattern), Some(BadPattern::Invalid), "{pattern}");
+    }
+}
+
+#[test]
+fn a_total_that_is_known_is_not_counted_again() {
+    let fixture = Fixture::new();
+    fixture.store_batch(&batch((0..5).map(|_| entry("alice")).collect()));
+    let page = |start, known_total| {
+        let request = PageRequest {
+            start,
+            limit: 2,
+            known_total,
+            ..everything(Scope::User(user("alice")))
+        };
+        let page = fixture.store.find_entries(&request, NOW);
+        fixture.runtime.block_on(page).unwrap()
+    };
+    let after = |id| {
+        Start::After(Cursor {
+            created_at: NOW,
+            id: EntryId(id),
+        })
+    };
+    let known = Some(Total::AtLeast(10_000));
+    assert_eq!(page(after(1), known).total, Total::AtLeast(10_000));
+    assert_eq!(page(after(1), None).total, Total::Exact(5));
+    assert_eq!(page(after(5), known).total, Total::Exact(5));
+    for (offset, total, found) in [(0, 5, 2), (4, 5, 1), (5, 5, 0), (60, 5, 0)] {
+        let page = page(Start::Offset(offset), None);
+        assert_eq!(page.total, Total::Exact(total), "{offset}");
+        assert_eq!(page.entries.len(), found, "{offset}");
+    }
 }

@@ -223,3 +223,16 @@ impl From<StoreError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_takes_too_long_is_told_to_ask_for_less() {
+        let error = ApiError::from(StoreError::TooSlow);
+        assert_eq!((error.status().as_u16(), error.code()), (504, "TIMEOUT"));
+        assert_eq!(error.retry_after_seconds(), None);
+        assert!(error.to_string().contains("ask for less"));
+    }
+}

@@ -11,8 +11,9 @@ use crate::store::{Store, StoreError};
 
 /// So many entries are asked, the latest.
 const MAX_ASKED: i64 = 100_000;
-/// The answer must not wait long for this.
-const LIMIT: &str = "set local statement_timeout = '2s'";
+/// The answer must not wait long for this, and others must not wait for this at all.
+const LIMIT: &str = "select set_config('statement_timeout', '2s', true),
+                            set_config('max_parallel_workers_per_gather', '0', true)";
 
 /// What the conditions of a filter leave, in the order of [`EntryFilter::conditions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +89,7 @@ fn ask(scope: &Scope, filter: &EntryFilter, now: OffsetDateTime) -> QueryBuilder
         push_condition(&mut query, condition);
         query.push(format_args!(" then 1::bigint << {place} else 0 end"));
     }
-    query.push(" as met from (select * from entries e");
+    query.push(" as met from entries e");
     push_alive(&mut query, scope, now);
     // Of everyone's entries there is no list by time, and sorting them all would take too long.
     if scope.user().is_some() {
@@ -97,7 +98,7 @@ fn ask(scope: &Scope, filter: &EntryFilter, now: OffsetDateTime) -> QueryBuilder
     query
         .push(" limit ")
         .push_bind(MAX_ASKED)
-        .push(") e) asked group by met");
+        .push(") asked group by met");
     query
 }
 
