@@ -16,9 +16,13 @@ use crate::support::{store, text};
 const ROLES: [&str; 4] = ["ingest", "user", "readonly", "admin"];
 const READERS: &[&str] = &["user", "readonly", "admin"];
 const WRITERS: &[&str] = &["ingest", "admin"];
+const ADMINS: &[&str] = &["admin"];
+/// There is no entry of this number.
+const NO_ENTRY: i64 = i64::MAX;
 
 /// What is asked.
 enum Ask {
+    Get(String),
     Post(&'static str, Value),
 }
 
@@ -36,6 +40,30 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         roles: READERS,
         ask: || Ask::Post("/v1/storage/query", json!({})),
+    },
+    Endpoint {
+        roles: READERS,
+        ask: || Ask::Get(format!("/storage/entries/{NO_ENTRY}")),
+    },
+    Endpoint {
+        roles: READERS,
+        ask: || Ask::Get(format!("/storage/entries/{NO_ENTRY}/body")),
+    },
+    Endpoint {
+        roles: READERS,
+        ask: || Ask::Get(format!("/storage/exchanges/{}", Uuid::nil())),
+    },
+    Endpoint {
+        roles: READERS,
+        ask: || Ask::Get("/storage/sessions".to_owned()),
+    },
+    Endpoint {
+        roles: READERS,
+        ask: || Ask::Post("/storage/sessions/query", json!({})),
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || Ask::Post("/storage/delete", json!({"storage_ids": [NO_ENTRY]})),
     },
     Endpoint {
         roles: WRITERS,
@@ -75,11 +103,76 @@ const PARAMETERS: &[Parameter] = &[
             )
         },
     },
+    Parameter {
+        name: "session_id among the metadata",
+        ask: |thing| {
+            Ask::Post(
+                "/storage/query",
+                json!({"metadata_filters": {"session_id": thing.session}}),
+            )
+        },
+    },
+    Parameter {
+        name: "number of an entry",
+        ask: |thing| Ask::Get(format!("/storage/entries/{}", thing.entry)),
+    },
+    Parameter {
+        name: "number of an entry with a body",
+        ask: |thing| Ask::Get(format!("/storage/entries/{}/body", thing.entry)),
+    },
+    Parameter {
+        name: "id of an exchange",
+        ask: |thing| Ask::Get(format!("/storage/exchanges/{}", thing.exchange)),
+    },
+    Parameter {
+        name: "session_id of a list of sessions",
+        ask: |thing| Ask::Get(format!("/storage/sessions?session_id={}", thing.session)),
+    },
+    Parameter {
+        name: "user_id of a list of sessions",
+        ask: |thing| Ask::Get(format!("/storage/sessions?user_id={}", thing.user)),
+    },
+    Parameter {
+        name: "endpoint of a list of sessions",
+        ask: |thing| Ask::Get(format!("/storage/sessions?endpoint={}", thing.endpoint)),
+    },
+    Parameter {
+        name: "session_id of sessions",
+        ask: |thing| {
+            Ask::Post(
+                "/storage/sessions/query",
+                json!({"session_id": thing.session}),
+            )
+        },
+    },
+    Parameter {
+        name: "exchange_id of sessions",
+        ask: |thing| {
+            Ask::Post(
+                "/storage/sessions/query",
+                json!({"exchange_id": thing.exchange}),
+            )
+        },
+    },
+    Parameter {
+        name: "user_id of sessions",
+        ask: |thing| Ask::Post("/storage/sessions/query", json!({"user_id": thing.user})),
+    },
+    Parameter {
+        name: "endpoint of sessions, spelled otherwise",
+        ask: |thing| {
+            Ask::Post(
+                "/storage/sessions/query",
+                json!({"endpoint": format!("{}//", thing.endpoint)}),
+            )
+        },
+    },
 ];
 
 /// By what names a thing of somebody's can be asked for.
 struct Thing {
     user: String,
+    entry: i64,
     session: String,
     exchange: String,
     endpoint: String,
@@ -90,6 +183,7 @@ impl Thing {
     fn missing() -> Self {
         Self {
             user: "nobody".to_owned(),
+            entry: NO_ENTRY,
             session: Uuid::now_v7().to_string(),
             exchange: Uuid::now_v7().to_string(),
             endpoint: "/of/nobody".to_owned(),
@@ -106,6 +200,7 @@ impl Thing {
         let entry = &backend.client.query_all(admin, &filters).await.unwrap()[0];
         Self {
             user: user.to_owned(),
+            entry: entry["id"].as_i64().unwrap(),
             session: text(&entry["storage_info"], "session_id").to_owned(),
             exchange: text(entry, "exchange_id").to_owned(),
             endpoint,
@@ -116,7 +211,9 @@ impl Thing {
     /// that it can be compared to the answer about another.
     fn hide_in(&self, answer: &Answer) -> (u16, String) {
         let mut json = answer.json.clone();
-        json.as_object_mut().unwrap().remove("metadata");
+        if let Some(envelope) = json.as_object_mut() {
+            envelope.remove("metadata");
+        }
         let names = [&self.session, &self.exchange, &self.endpoint, &self.user];
         let shown = names.into_iter().fold(json.to_string(), |shown, name| {
             shown.replace(name.as_str(), "…")
@@ -136,8 +233,11 @@ async fn keys(backend: &TestBackend, user: &str) -> BTreeMap<&'static str, Strin
 }
 
 async fn send(backend: &TestBackend, key: Option<&str>, ask: Ask) -> Answer {
-    let Ask::Post(path, body) = ask;
-    backend.client.post(path, key, &body).await.unwrap()
+    let answer = match ask {
+        Ask::Get(path) => backend.client.get(&path, key).await,
+        Ask::Post(path, body) => backend.client.post(path, key, &body).await,
+    };
+    answer.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
