@@ -199,6 +199,13 @@ impl PrivatePostgres {
     }
 }
 
+/// The folder of the private Postgres in `data_dir`, if there is one.
+#[must_use]
+pub fn home(data_dir: &Path) -> Option<PathBuf> {
+    let home = Layout::new(data_dir).home;
+    home.exists().then_some(home)
+}
+
 /// How to connect to the private Postgres of `data_dir`, if one answers there now.
 pub async fn running(data_dir: &Path) -> Option<PgConnectOptions> {
     let options = Layout::new(data_dir).options(DATABASE);

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::model::clock::Clock;
+use crate::settings::access::AccessSettings;
 use crate::store::Store;
 use crate::{api, http, ingest};
 
@@ -24,11 +25,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 pub async fn serve(
     store: Store,
     clock: Clock,
+    access: AccessSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock);
+    let app = App::new(store, clock, access);
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;

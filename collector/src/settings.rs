@@ -1,5 +1,7 @@
 //! Settings of `dossier serve` and its fellows: flags before environment before file before defaults.
 
+pub mod access;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +11,8 @@ use std::str::FromStr;
 use clap::Args;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
+
+use self::access::{AccessArgs, AccessSettings};
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
@@ -58,6 +62,10 @@ pub struct ServeArgs {
     /// Most connections to Postgres, 2 to 1000 [default: 10]
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
+
+    /// Who gets in, and how often.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// The settings file.
@@ -73,6 +81,16 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     max_connections: Option<u32>,
+    jwt_secret: Option<String>,
+    jwt_secret_file: Option<PathBuf>,
+    jwt_jwks_file: Option<PathBuf>,
+    jwt_jwks_url: Option<String>,
+    jwt_role_claim: Option<String>,
+    #[serde(default)]
+    jwt_audience: Vec<String>,
+    jwt_issuer: Option<String>,
+    rate_limit: Option<u32>,
+    rate_limit_burst: Option<u32>,
 }
 
 /// Which Postgres to use.
@@ -93,6 +111,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Most connections to Postgres.
     pub max_connections: u32,
+    /// Who gets in, and how often.
+    pub access: AccessSettings,
 }
 
 /// What is wrong with the settings.
@@ -123,6 +143,37 @@ pub enum SettingsError {
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
+    /// Tokens could be verified in several ways.
+    #[error(
+        "jwt_secret, jwt_secret_file, jwt_jwks_file, jwt_jwks_url: expected at most one of them"
+    )]
+    ManyJwtKeys,
+    /// Tokens could not be verified at all.
+    #[error(
+        "jwt_role_claim, jwt_audience, jwt_issuer: they need one of jwt_secret, jwt_secret_file, jwt_jwks_file, jwt_jwks_url"
+    )]
+    NoJwtKeys,
+    /// A secret that could be guessed. It is not repeated.
+    #[error("jwt_secret: expected 32 to 4096 bytes, got {0}")]
+    JwtSecret(usize),
+    /// Not a URL that keys may come from. It is not repeated: it may hold a password.
+    #[error(
+        "jwt_jwks_url: expected https://…, or http://… on this machine, without user and password, got something else"
+    )]
+    JwksUrl,
+    /// Too short or too long.
+    #[error("{0}: expected 1 to 256 bytes")]
+    JwtText(&'static str),
+    /// Out of bounds.
+    #[error(
+        "rate_limit, rate_limit_burst: expected 0 to 100000 requests a second and a burst from that to 1000000, got {limit} and {burst}"
+    )]
+    RateLimit {
+        /// Requests a second.
+        limit: u32,
+        /// At once.
+        burst: u32,
+    },
 }
 
 impl Settings {
@@ -131,7 +182,8 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`], which names the setting.
     pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
-        let file = read_file(args.database.config.as_deref())?;
+        let mut file = read_file(args.database.config.as_deref())?;
+        let access = AccessSettings::resolve(args.access, file.access())?;
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -144,7 +196,25 @@ impl Settings {
             database: database(args.database, file)?,
             listen,
             max_connections,
+            access,
         })
+    }
+}
+
+impl File {
+    /// Takes out what concerns access.
+    fn access(&mut self) -> AccessArgs {
+        AccessArgs {
+            jwt_secret: self.jwt_secret.take(),
+            jwt_secret_file: self.jwt_secret_file.take(),
+            jwt_jwks_file: self.jwt_jwks_file.take(),
+            jwt_jwks_url: self.jwt_jwks_url.take(),
+            jwt_role_claim: self.jwt_role_claim.take(),
+            jwt_audience: std::mem::take(&mut self.jwt_audience),
+            jwt_issuer: self.jwt_issuer.take(),
+            rate_limit: self.rate_limit,
+            rate_limit_burst: self.rate_limit_burst,
+        }
     }
 }
 

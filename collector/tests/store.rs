@@ -18,18 +18,20 @@ use dossier_collector::model::entry::{
     Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
     RejectedRecord,
 };
-use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
-use dossier_collector::model::key::{Role, Secret};
+use dossier_collector::model::ids::{BatchId, EntryId, ExchangeId, KeyId, UserId};
+use dossier_collector::model::key::{Caller, Credential, Role, Secret};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Cursor, EntryFilter, NewKey, Order, PageRequest, Parts, Start, Store, Stored, Total,
+    BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest, Parts,
+    Start, Store, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
+use sqlx::Connection;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -118,10 +120,8 @@ fn everything(scope: Scope) -> PageRequest {
         order: Order::Ascending,
         start: Start::Offset(0),
         limit: 100,
-        parts: Parts {
-            bodies: true,
-            headers: true,
-        },
+        parts: Parts::ALL,
+        known_total: None,
     }
 }
 
@@ -178,6 +178,13 @@ fn batch(entries: Vec<NewEntry<'_>>) -> NewBatch<'_> {
         entries,
         gaps: Vec::new(),
         rejected: Vec::new(),
+    }
+}
+
+fn within_minutes(minutes: i64) -> SessionRequest {
+    SessionRequest::Within {
+        timeout: time::Duration::minutes(minutes),
+        group: String::new(),
     }
 }
 
@@ -305,8 +312,11 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
     );
     assert_eq!(read.truncated, written.truncated);
     assert_eq!(read.decoded, written.decoded);
-    let redacted = written.redactions.values().copied().map(u64::from);
-    assert_eq!(read.redactions, redacted.sum::<u64>());
+    let redactions = written.redactions.iter();
+    let redactions = redactions.map(|(rule, count)| (rule.to_string(), *count));
+    assert_eq!(read.redactions, redactions.collect::<BTreeMap<_, _>>());
+    let stored = written.body.stored();
+    assert_eq!(read.sha256, stored.map(|body| body.sha256));
     assert_eq!(read.headers.as_ref(), Some(&written.headers));
     assert_eq!(read.completion, written.completion);
     assert_eq!(read.account, written.account);
@@ -402,7 +412,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
             let at = NOW + time::Duration::minutes(number.into());
             (new.started_at, new.created_at) = (at, at);
             new.expires = Expiry::At(at + time::Duration::days(1 + i64::from(number % 3)));
-            new.session = Some(SessionRequest::Within(Duration::from_mins(30)));
+            new.session = Some(within_minutes(30));
             entries.push(new);
         }
         batches.push(batch(entries));
@@ -430,7 +440,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
 #[test]
 fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
     let fixture = Fixture::new();
-    let ask = Some(SessionRequest::Within(Duration::from_mins(1)));
+    let ask = Some(within_minutes(1));
     let request = NewEntry {
         session: ask.clone(),
         ..entry("alice")
@@ -557,7 +567,7 @@ fn rows_of_an_older_collector_are_read() {
     let found = fixture.find(&Scope::User(user("alice")), EntryFilter::default());
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].body.as_ref().unwrap().data, b"hi");
-    assert_eq!((found[0].redactions, found[0].decoded), (0, false));
+    assert!(found[0].redactions.is_empty() && !found[0].decoded);
     assert_eq!(found[0].account, Account::default());
     assert_eq!(found[0].headers, Some(Headers::default()));
 }
@@ -623,51 +633,119 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
     }
 }
 
+fn key(name: &str, expires_at: Option<OffsetDateTime>) -> NewKey {
+    NewKey {
+        name: "test".into(),
+        user: user(name),
+        role: Role::Readonly,
+        expires_at,
+    }
+}
+
 #[test]
 fn a_key_works_until_it_expires() {
     let fixture = Fixture::new();
     let secret = Secret::generate().unwrap();
-    let expires_at = Some(NOW + Duration::from_secs(1));
-    let key = NewKey {
-        name: "test".into(),
-        user: user("alice"),
-        role: Role::Readonly,
-        expires_at,
-    };
+    let too_late = NOW + Duration::from_secs(1);
+    let key = key("alice", Some(too_late));
     fixture.runtime.block_on(async {
-        let id = fixture
-            .store
-            .create_key(&key, &secret.hash(), NOW)
-            .await
-            .unwrap();
-        let caller = fixture
-            .store
-            .caller(&secret.hash(), NOW)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (caller.key, caller.user, caller.role),
-            (id, key.user.clone(), Role::Readonly)
-        );
-        let too_late = NOW + Duration::from_secs(1);
-        assert!(
-            fixture
-                .store
-                .caller(&secret.hash(), too_late)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let store = &fixture.store;
+        let id = store.create_key(&key, &secret.hash(), NOW).await.unwrap();
+        let known = store.caller(&secret.hash(), NOW).await.unwrap().unwrap();
+        assert_eq!(known.caller.credential, Credential::Key(id));
+        assert_eq!(known.caller.user, key.user);
+        assert_eq!(known.caller.role, Role::Readonly);
+        let late = store.caller(&secret.hash(), too_late).await.unwrap();
+        assert!(late.is_none());
         let other = Secret::generate().unwrap();
-        assert!(
-            fixture
-                .store
-                .caller(&other.hash(), NOW)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let other = store.caller(&other.hash(), NOW).await.unwrap();
+        assert!(other.is_none());
+    });
+}
+
+#[test]
+fn a_revoked_key_does_not_work_and_stays_as_it_is() {
+    let fixture = Fixture::new();
+    let secrets = [(); 3].map(|()| Secret::generate().unwrap());
+    fixture.runtime.block_on(async {
+        let store = &fixture.store;
+        let mut ids = Vec::new();
+        for (name, secret) in ["alice", "alice", "bob"].into_iter().zip(&secrets) {
+            let (key, hash) = (key(name, None), secret.hash());
+            ids.push(store.create_key(&key, &hash, NOW).await.unwrap());
+        }
+        let first = WhichKeys::Named(vec![ids[0], KeyId(Uuid::nil())]);
+        assert_eq!(store.revoke_keys(&first, NOW).await.unwrap(), [ids[0]]);
+        let works = async |index: usize| {
+            let known = store.caller(&secrets[index].hash(), NOW).await.unwrap();
+            known.is_some()
+        };
+        assert!(!works(0).await && works(1).await && works(2).await);
+
+        let later = NOW + Duration::from_secs(1);
+        let of_alice = WhichKeys::OfUser(user("alice"));
+        let mut revoked = store.revoke_keys(&of_alice, later).await.unwrap();
+        revoked.sort_unstable();
+        let mut expected = ids[..2].to_vec();
+        expected.sort_unstable();
+        assert_eq!(revoked, expected);
+        assert!(!works(0).await && !works(1).await && works(2).await);
+
+        let listed = store.list_keys(Some(&user("alice"))).await.unwrap();
+        let times: Vec<_> = ids[..2]
+            .iter()
+            .map(|id| listed.keys.iter().find(|key| key.id == *id).unwrap())
+            .map(|key| key.revoked_at)
+            .collect();
+        assert_eq!(times, [Some(NOW), Some(later)]);
+        assert_eq!(listed.keys.len(), 2);
+        assert_eq!(store.list_keys(None).await.unwrap().keys.len(), 3);
+    });
+}
+
+#[test]
+fn the_last_use_of_a_key_is_noted_once_a_minute() {
+    let fixture = Fixture::new();
+    let secret = Secret::generate().unwrap();
+    fixture.runtime.block_on(async {
+        let store = &fixture.store;
+        let (key, hash) = (key("alice", None), secret.hash());
+        store.create_key(&key, &hash, NOW).await.unwrap();
+        let mut noted = Vec::new();
+        for seconds in [0, 1, 59, 60, 61, 119, 120] {
+            let at = NOW + Duration::from_secs(seconds);
+            let known = store.caller(&secret.hash(), at).await.unwrap().unwrap();
+            if let Some(used) = known.unnoted_use {
+                store.note_use(used).await.unwrap();
+                noted.push(seconds);
+            }
+            let listed = store.list_keys(None).await.unwrap();
+            let last = NOW + Duration::from_secs(*noted.last().unwrap());
+            assert_eq!(listed.keys[0].last_used_at, Some(last));
+        }
+        assert_eq!(noted, [0, 60, 120]);
+    });
+}
+
+#[test]
+fn a_list_of_keys_has_an_end() {
+    let fixture = Fixture::new();
+    fixture.runtime.block_on(async {
+        let options = fixture.postgres.as_ref().unwrap().options();
+        let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+        for (keys, more) in [(10_000, false), (1, true)] {
+            sqlx::query(
+                "insert into api_keys (key_id, key_sha256, name, user_id, role, created_at)
+                 select gen_random_uuid(), uuid_send(gen_random_uuid()), '', 'alice', 'user', now() from generate_series(1, $1)",
+            )
+            .bind(keys)
+            .execute(&pool)
+            .await
+            .unwrap();
+            let listed = fixture.store.list_keys(None).await.unwrap();
+            assert_eq!((listed.keys.len(), listed.there_are_more), (10_000, more));
+        }
+        pool.close().await;
     });
 }
 
@@ -684,4 +762,191 @@ fn a_data_folder_serves_one_collector() {
         second.to_string().contains("in use by another dossier"),
         "{second}"
     );
+}
+
+/// Runs statements on a connection of their own, which is returned: what they began goes on.
+async fn on_the_side(fixture: &Fixture, statements: &'static str) -> sqlx::PgConnection {
+    let options = fixture.postgres.as_ref().unwrap().options();
+    let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(statements)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+#[test]
+fn a_deletion_takes_bodies_along_and_is_written_down() {
+    let fixture = Fixture::new();
+    let of = |name, expires, expires_early| NewEntry {
+        expires,
+        body: NewBody::Stored(PackedBody {
+            expires_early,
+            ..body(b"hi")
+        }),
+        ..entry(name)
+    };
+    let (passed, ahead) = (
+        NOW - Duration::from_secs(1),
+        NOW + Duration::from_hours(100),
+    );
+    fixture.store_batch(&batch(vec![
+        of("alice", Expiry::At(passed), None),
+        of("bob", Expiry::Never, Some(ahead)),
+        of("carol", Expiry::At(ahead), None),
+        of("carol", Expiry::Never, None),
+    ]));
+    let key = KeyId(Uuid::now_v7());
+    let caller = Caller {
+        credential: Credential::Key(key),
+        user: user("root"),
+        role: Role::Admin,
+    };
+    let delete = |ids: &[i64], force| {
+        let ids: Vec<_> = ids.iter().copied().map(EntryId).collect();
+        let deletion = Deletion {
+            ids: &ids,
+            force,
+            by: &caller,
+        };
+        let outcomes = fixture.store.delete_entries(&deletion, NOW);
+        let outcomes = fixture.runtime.block_on(outcomes).unwrap();
+        let outcomes = outcomes.into_iter().map(|(id, outcome)| (id.0, outcome));
+        outcomes.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        delete(&[4, 3, 1, 9, 1], false),
+        [
+            (4, Outcome::Kept(Kept::NoTtl)),
+            (3, Outcome::Kept(Kept::TtlNotExpired)),
+            (1, Outcome::Deleted),
+            (9, Outcome::Kept(Kept::NotFound)),
+        ]
+    );
+    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (3, 3));
+    assert_eq!(delete(&[2], true), [(2, Outcome::Deleted)]);
+    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (2, 2));
+
+    let audit: Vec<(i64, String, String, String, Uuid, OffsetDateTime)> = fixture.runtime.block_on(async {
+        let mut connection = on_the_side(&fixture, "").await;
+        sqlx::query_as("select entry_id, user_id, reason::text, deleted_by, key_id, deleted_at from deletion_audit order by 1")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    });
+    let line = |id, owner: &str, reason: &str| {
+        let (owner, reason) = (owner.to_owned(), reason.to_owned());
+        (id, owner, reason, "root".to_owned(), key.0, NOW)
+    };
+    let lines = [line(1, "alice", "expired"), line(2, "bob", "forced")];
+    assert_eq!(audit, lines);
+}
+
+#[test]
+fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
+    let fixture = Fixture::new();
+    fixture.runtime.block_on(async {
+        let _lock = on_the_side(&fixture, "begin; lock table entries").await;
+        let scope = Scope::User(user("alice"));
+        let filter = EntryFilter::default();
+        let nothing = fixture.store.explain_nothing(&scope, &filter, NOW);
+        assert_eq!(nothing.await.unwrap(), None);
+    });
+}
+
+#[test]
+fn endpoints_are_listed_once_and_not_without_end() {
+    let fixture = Fixture::new();
+    let at = |name, endpoint: String| NewEntry {
+        endpoint: Cow::Owned(endpoint),
+        ..entry(name)
+    };
+    let mut entries: Vec<_> = (0..1000).map(|it| at("alice", format!("/{it}"))).collect();
+    entries.push(at("bob", "/b".to_owned()));
+    entries.push(at("bob", "/b".to_owned()));
+    entries.push(NewEntry {
+        expires: Expiry::At(NOW),
+        ..at("bob", "/expired".to_owned())
+    });
+    fixture.store_batch(&batch(entries));
+    let endpoints = |scope: Scope| {
+        let endpoints = fixture.store.endpoints(&scope, NOW);
+        let endpoints = fixture.runtime.block_on(endpoints).unwrap();
+        (endpoints.names.len(), endpoints.cut)
+    };
+    assert_eq!(endpoints(Scope::User(user("alice"))), (1000, false));
+    assert_eq!(endpoints(Scope::User(user("bob"))), (1, false));
+    assert_eq!(endpoints(Scope::User(user("carol"))), (0, false));
+    assert_eq!(endpoints(Scope::Everyone), (1000, true));
+    fixture.store_batch(&batch(vec![at("alice", "/one-more".to_owned())]));
+    assert_eq!(endpoints(Scope::User(user("alice"))), (1000, true));
+}
+
+#[test]
+fn an_exchange_is_one_users_and_has_a_bound() {
+    let fixture = Fixture::new();
+    let exchange = ExchangeId(Uuid::now_v7());
+    let of = |name| NewEntry {
+        exchange,
+        ..entry(name)
+    };
+    let mut entries = vec![of("alice")];
+    entries.extend((0..30).map(|_| of("bob")));
+    fixture.store_batch(&batch(entries));
+    for (scope, count, owner) in [
+        (Scope::User(user("alice")), 1, "alice"),
+        (Scope::User(user("bob")), 16, "bob"),
+        (Scope::Everyone, 1, "alice"),
+    ] {
+        let found = fixture.store.exchange(&scope, exchange, NOW);
+        let found = fixture.runtime.block_on(found).unwrap();
+        assert_eq!(found.len(), count, "{scope:?}");
+        assert!(found.iter().all(|entry| entry.user == user(owner)));
+    }
+}
+
+#[test]
+fn a_regular_expression_is_checked_before_rows_are_asked() {
+    let fixture = Fixture::new();
+    let check = |pattern: &str| {
+        let checked = fixture.store.check_pattern(pattern);
+        fixture.runtime.block_on(checked).unwrap()
+    };
+    for pattern in ["^gpt", r"(?i)\mword\M", "a{1,3}", "(.)\\1"] {
+        assert_eq!(check(pattern), None, "{pattern}");
+    }
+    for pattern in ["(", "a{2,1}", "[z-a]", "*a", "x{300}"] {
+        assert_eq!(check(pattern), Some(BadPattern::Invalid), "{pattern}");
+    }
+}
+
+#[test]
+fn a_total_that_is_known_is_not_counted_again() {
+    let fixture = Fixture::new();
+    fixture.store_batch(&batch((0..5).map(|_| entry("alice")).collect()));
+    let page = |start, known_total| {
+        let request = PageRequest {
+            start,
+            limit: 2,
+            known_total,
+            ..everything(Scope::User(user("alice")))
+        };
+        let page = fixture.store.find_entries(&request, NOW);
+        fixture.runtime.block_on(page).unwrap()
+    };
+    let after = |id| {
+        Start::After(Cursor {
+            created_at: NOW,
+            id: EntryId(id),
+        })
+    };
+    let known = Some(Total::AtLeast(10_000));
+    assert_eq!(page(after(1), known).total, Total::AtLeast(10_000));
+    assert_eq!(page(after(1), None).total, Total::Exact(5));
+    assert_eq!(page(after(5), known).total, Total::Exact(5));
+    for (offset, total, found) in [(0, 5, 2), (4, 5, 1), (5, 5, 0), (60, 5, 0)] {
+        let page = page(Start::Offset(offset), None);
+        assert_eq!(page.total, Total::Exact(total), "{offset}");
+        assert_eq!(page.entries.len(), found, "{offset}");
+    }
 }

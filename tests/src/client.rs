@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, INGEST_PATH};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ pub struct Answer {
     pub content_type: String,
     /// `retry-after`.
     pub retry_after: Option<String>,
+    /// All headers.
+    pub headers: HeaderMap,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +74,25 @@ impl Answer {
             .into_iter()
             .map(|item| item.data.get().to_owned())
             .collect()
+    }
+
+    /// The text of a header, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The warning of this code, or null.
+    #[must_use]
+    pub fn warning(&self, code: &str) -> &Value {
+        let warnings = self.json.get("warnings").and_then(Value::as_array);
+        let mut warnings = warnings.into_iter().flatten();
+        warnings
+            .find(|warning| warning.get("code").and_then(Value::as_str) == Some(code))
+            .unwrap_or(&Value::Null)
     }
 
     /// The codes of the warnings.
@@ -323,6 +345,7 @@ impl Client {
             header("retry-after"),
         );
         let status = response.status().as_u16();
+        let headers = response.headers().clone();
         let bytes = response
             .bytes()
             .await
@@ -335,6 +358,7 @@ impl Client {
             bytes,
             content_type,
             retry_after,
+            headers,
         })
     }
 }

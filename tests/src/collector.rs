@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -33,6 +33,17 @@ pub struct CollectorPlan {
     pub database_url: Option<String>,
     /// More environment variables.
     pub environment: Vec<(String, String)>,
+}
+
+/// What a command said.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// On standard output.
+    pub output: String,
+    /// On standard error.
+    pub errors: String,
 }
 
 /// A collector, running or stopped; when it is dropped, it and its Postgres are stopped.
@@ -142,12 +153,32 @@ impl Collector {
         role: &str,
         name: &str,
     ) -> Result<String, HarnessError> {
-        let mut command = self.command()?;
-        command.args([
+        let arguments = [
             "keys", "create", "--user", user, "--role", role, "--name", name,
-        ]);
-        command.arg("--data-dir").arg(&self.plan.data);
-        let text = format!("{command:?}");
+        ];
+        let said = self.run(&arguments).await?;
+        let key = said.output.trim();
+        if said.status.success() && key.starts_with("dsk_") && !key.contains(char::is_whitespace) {
+            return Ok(key.to_owned());
+        }
+        // A wrong output is not shown: it may hold a key.
+        Err(HarnessError::CommandFailed {
+            command: format!("dossier {}", arguments.join(" ")),
+            status: said.status,
+            output: said.errors.trim().to_owned(),
+        })
+    }
+
+    /// Runs the program on the collector's data, whether the collector runs or not.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if it does not start or does not end; not if it fails.
+    pub async fn run(&self, arguments: &[&str]) -> Result<Said, HarnessError> {
+        let mut command = self.command()?;
+        command.args(arguments);
+        command.env("DOSSIER_DATA_DIR", &self.plan.data);
+        // The command itself would show its environment.
+        let text = format!("dossier {}", arguments.join(" "));
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         let output = tokio::time::timeout(COMMAND_LIMIT, command.output())
@@ -158,17 +189,10 @@ impl Collector {
                 last: "still running".to_owned(),
             })?;
         let output = output.map_err(HarnessError::io(format!("run {text}")))?;
-        let key = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() && key.starts_with("dsk_") && !key.contains(char::is_whitespace)
-        {
-            return Ok(key);
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        // A wrong output is not shown: it may hold a key.
-        Err(HarnessError::CommandFailed {
-            command: text,
+        Ok(Said {
             status: output.status,
-            output: said.trim().to_owned(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
 

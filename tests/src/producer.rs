@@ -58,6 +58,13 @@ impl Sample {
         self
     }
 
+    /// In a group of sessions.
+    #[must_use]
+    pub fn in_group(mut self, group: &str) -> Self {
+        self.record.session_group = Some(Cow::Owned(group.to_owned()));
+        self
+    }
+
     /// With a session that the client named.
     #[must_use]
     pub fn in_session(mut self, id: &str) -> Self {

@@ -1,6 +1,7 @@
 //! Reads the fields of a JSON request and gathers everything that is wrong with them.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use time::format_description::well_known::Rfc3339;
 use time::macros::{format_description, time};
 use time::{Date, OffsetDateTime};
@@ -37,6 +38,35 @@ impl Fields {
             return Err(ApiError::NotJson);
         };
         given.retain(|_, value| !value.is_null());
+        Ok(Self::of(given, known))
+    }
+
+    /// Reads the parameters of a URL. Those in `numbers` are numbers; a parameter that is not in `known`,
+    /// or given twice, is an error.
+    pub fn of_parameters(
+        parameters: Vec<(String, String)>,
+        known: &[&str],
+        numbers: &[&str],
+    ) -> Self {
+        let (mut given, mut twice) = (Map::new(), Vec::new());
+        for (name, text) in parameters {
+            let number = text.parse::<i64>().ok();
+            let value = match number.filter(|_| numbers.contains(&name.as_str())) {
+                Some(number) => Value::from(number),
+                None => Value::from(text),
+            };
+            if given.insert(name.clone(), value).is_some() {
+                twice.push(name);
+            }
+        }
+        let mut fields = Self::of(given, known);
+        for name in twice {
+            fields.error(&name, "expected at most once", "value_error");
+        }
+        fields
+    }
+
+    fn of(given: Map<String, Value>, known: &[&str]) -> Self {
         let mut fields = Self {
             given,
             errors: Vec::new(),
@@ -54,7 +84,7 @@ impl Fields {
             };
             fields.error(&name, message, "unknown_field");
         }
-        Ok(fields)
+        fields
     }
 
     /// Notes that a field is wrong.
@@ -95,12 +125,47 @@ impl Fields {
         }
     }
 
+    /// A list of 1 to `most` whole numbers above zero.
+    pub fn positive_integers(&mut self, field: &str, most: usize) -> Option<Vec<i64>> {
+        let value = self.given.get(field)?;
+        let expected = format!("expected a list of 1 to {most} whole numbers above zero");
+        let numbers = value.as_array().and_then(|items| {
+            let numbers = items.iter().map(Value::as_i64);
+            numbers.collect::<Option<Vec<_>>>()
+        });
+        match numbers {
+            Some(numbers)
+                if (1..=most).contains(&numbers.len()) && numbers.iter().all(|it| *it > 0) =>
+            {
+                Some(numbers)
+            }
+            Some(_) => self.refuse(field, expected, "value_error"),
+            None => self.refuse(field, expected, "type_error"),
+        }
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.given.get(field)? {
+            Value::Bool(value) => Some(*value),
+            _ => self.refuse(field, "expected true or false", "type_error"),
+        }
+    }
+
     /// A UUID.
     pub fn uuid(&mut self, field: &str) -> Option<Uuid> {
         match self.given.get(field)?.as_str().map(Uuid::try_parse) {
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => self.refuse(field, "expected a UUID", "value_error"),
             None => self.refuse(field, "expected a UUID", "type_error"),
+        }
+    }
+
+    /// An object of names and values.
+    pub fn object(&mut self, field: &str) -> Option<Map<String, Value>> {
+        match self.given.get(field)? {
+            Value::Object(map) => Some(map.clone()),
+            _ => self.refuse(field, "expected an object", "type_error"),
         }
     }
 
@@ -157,7 +222,11 @@ impl Fields {
         let Some(text) = self.given.get(field)?.as_str() else {
             return self.refuse(field, expected, "type_error");
         };
-        if let Ok(instant) = OffsetDateTime::parse(text, &Rfc3339) {
+        // A plus sign that stands unescaped in a URL is a space by the time that it comes here.
+        let with_plus = text.replace(' ', "+");
+        let parsed = OffsetDateTime::parse(text, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(&with_plus, &Rfc3339));
+        if let Ok(instant) = parsed {
             return Some(instant);
         }
         let Ok(day) = Date::parse(text, format_description!("[year]-[month]-[day]")) else {
@@ -167,6 +236,18 @@ impl Fields {
             DayEdge::Start => day.midnight().assume_utc(),
             DayEdge::End => day.with_time(time!(23:59:59.999_999)).assume_utc(),
         })
+    }
+
+    /// The same for requests that give the same, apart from some fields.
+    #[must_use]
+    pub fn fingerprint(&self, apart_from: &[&str]) -> u64 {
+        let mut asked = self.given.clone();
+        asked.retain(|name, _| !apart_from.contains(&name.as_str()));
+        let digest = Sha256::digest(Value::Object(asked).to_string());
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |all, &byte| all << 8 | u64::from(byte))
     }
 
     /// Ends the reading.
@@ -192,7 +273,8 @@ impl Fields {
     }
 }
 
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The most similar of several names, if it is similar enough to be meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -272,6 +354,44 @@ mod tests {
         );
         assert_eq!(
             fields.instant("end_date", DayEdge::End),
+            Some(datetime!(2026-02-28 22:00 UTC))
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_questions_apart_but_not_their_pages() {
+        let print = |body: &str| fields(body).fingerprint(&["page"]);
+        let same = print(r#"{"endpoint": "/x", "page": 1}"#);
+        assert_eq!(same, print(r#"{"page": 2, "endpoint": "/x"}"#));
+        assert_ne!(same, print(r#"{"page": 1, "endpoint": "/y"}"#));
+        assert_ne!(same, print("{}"));
+    }
+
+    #[test]
+    fn parameters_of_a_url_are_texts_and_numbers() {
+        let given = [("page", "2"), ("page_size", "x"), ("endpoint", "7")];
+        let given = given.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let known = ["page", "page_size", "endpoint"];
+        let mut fields = Fields::of_parameters(given.into(), &known, &["page", "page_size"]);
+        assert_eq!(fields.integer("page", 1, 9), Some(2));
+        assert_eq!(fields.text("endpoint", 9).as_deref(), Some("7"));
+        assert_eq!(fields.integer("page_size", 1, 9), None);
+        assert_eq!(errors(fields)[0].field, "page_size");
+    }
+
+    #[test]
+    fn parameters_given_twice_or_unknown_are_errors() {
+        let given = ["page", "page", "pag"].map(|name| (name.to_owned(), "1".to_owned()));
+        let fields = Fields::of_parameters(given.into(), &["page"], &["page"]);
+        let told: Vec<_> = errors(fields).into_iter().map(|it| it.field).collect();
+        assert_eq!(told, ["pag", "page"]);
+    }
+
+    #[test]
+    fn an_offset_may_have_lost_its_plus_sign_in_a_url() {
+        let mut fields = fields(r#"{"start_date": "2026-03-01T00:00:00 02:00"}"#);
+        assert_eq!(
+            fields.instant("start_date", DayEdge::Start),
             Some(datetime!(2026-02-28 22:00 UTC))
         );
     }

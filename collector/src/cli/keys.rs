@@ -1,14 +1,18 @@
-//! `dossier keys`: makes API keys.
+//! `dossier keys`: makes API keys, lists them, puts an end to them.
+
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use time::Duration;
+use time::macros::format_description;
+use time::{Duration, OffsetDateTime, UtcOffset};
+use uuid::Uuid;
 
 use super::{CliError, ShortUse};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{Role, Secret};
+use crate::model::key::{KeyRecord, MAX_KEY_NAME_BYTES, Role, Secret};
 use crate::settings::{Database, DatabaseArgs};
-use crate::store::{NewKey, Store};
+use crate::store::{KeyList, NewKey, Store, WhichKeys};
 
 /// Arguments of `dossier keys`.
 #[derive(Debug, Args)]
@@ -21,6 +25,10 @@ pub(super) struct Keys {
 enum Command {
     /// Make a key and print it, this once, on standard output
     Create(Create),
+    /// Show the keys there are, without the keys themselves
+    List(List),
+    /// Put an end to keys, at once and for good
+    Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -37,7 +45,7 @@ struct Create {
     role: Role,
 
     /// What you call the key
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = key_name)]
     name: String,
 
     /// Days until the key stops working; without it, it works until it is revoked
@@ -45,16 +53,53 @@ struct Create {
     expires_in_days: Option<u16>,
 }
 
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Only this user's keys
+    #[arg(long)]
+    user: Option<UserId>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+struct Revoke {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Ids of keys, as `dossier keys list` shows them
+    #[arg(value_name = "KEY_ID", group = "which")]
+    ids: Vec<Uuid>,
+
+    /// All keys of this user
+    #[arg(long, group = "which")]
+    user: Option<UserId>,
+}
+
 impl Keys {
-    pub(super) async fn run(self) -> Result<(), CliError> {
+    pub(super) async fn run(self) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Create(create) => create.run().await,
+            Command::List(list) => list.run().await,
+            Command::Revoke(revoke) => revoke.run().await,
         }
     }
 }
 
+/// Names stand in lists, one line each.
+fn key_name(text: &str) -> Result<String, String> {
+    if text.len() > MAX_KEY_NAME_BYTES || text.contains(char::is_control) {
+        return Err(format!(
+            "a name has at most {MAX_KEY_NAME_BYTES} bytes and no control characters"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 impl Create {
-    async fn run(self) -> Result<(), CliError> {
+    async fn run(self) -> Result<ExitCode, CliError> {
         let secret = Secret::generate()?;
         let now = Clock::system().now();
         let key = NewKey {
@@ -75,16 +120,197 @@ impl Create {
             key.role.as_str()
         );
         println!("{}", secret.reveal());
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+impl List {
+    async fn run(self) -> Result<ExitCode, CliError> {
+        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let listed = list(&database.store, self.user.as_ref()).await;
+        database.close().await;
+        let listed = listed?;
+        print!("{}", table(&listed.keys, Clock::system().now()));
+        if listed.there_are_more {
+            eprintln!("There are more: choose with --user.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Revoke {
+    async fn run(self) -> Result<ExitCode, CliError> {
+        let which = match self.user {
+            Some(user) => WhichKeys::OfUser(user),
+            None => WhichKeys::Named(self.ids.into_iter().map(KeyId).collect()),
+        };
+        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let revoked = revoke(&database.store, &which).await;
+        database.close().await;
+        Ok(report(&which, &revoked?))
+    }
+}
+
+/// Says what became of each key. It is a failure if there is none, for whoever asked may have
+/// mistyped and believe it done.
+fn report(which: &WhichKeys, revoked: &[KeyId]) -> ExitCode {
+    for key in revoked {
+        println!("{key} is revoked");
+    }
+    let missing: Vec<&KeyId> = match which {
+        WhichKeys::Named(ids) => ids.iter().filter(|id| !revoked.contains(id)).collect(),
+        WhichKeys::OfUser(_) => Vec::new(),
+    };
+    for key in &missing {
+        eprintln!("dossier: there is no key {key}: see dossier keys list");
+    }
+    if let (WhichKeys::OfUser(user), []) = (which, revoked) {
+        eprintln!(
+            "dossier: {} has no keys: see dossier keys list",
+            in_one_line(user.as_str())
+        );
+    }
+    if missing.is_empty() && !revoked.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The keys in columns, each in a line.
+fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
+    const HEAD: [&str; 8] = [
+        "ID",
+        "USER",
+        "ROLE",
+        "STATE",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+        "NAME",
+    ];
+    let rows = keys.iter().map(|key| {
+        [
+            key.id.to_string(),
+            in_one_line(key.user.as_str()),
+            key.role.as_str().to_owned(),
+            key.state(now).as_str().to_owned(),
+            minute(Some(key.created_at)),
+            minute(key.expires_at),
+            minute(key.last_used_at),
+            in_one_line(&key.name),
+        ]
+    });
+    let rows: Vec<_> = [HEAD.map(str::to_owned)].into_iter().chain(rows).collect();
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    rows.iter().fold(String::new(), |mut text, row| {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+        text
+    })
+}
+
+/// UTC, to the minute.
+fn minute(at: Option<OffsetDateTime>) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]Z");
+    at.and_then(|at| at.to_offset(UtcOffset::UTC).format(format).ok())
+        .unwrap_or_else(|| "never".to_owned())
+}
+
+/// User ids come from traffic: what they hold must not steer a terminal.
+fn in_one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let escaped = character.is_control().then(|| character.escape_default());
+            let plain = (!character.is_control()).then_some(character);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+async fn list(store: &Store, user: Option<&UserId>) -> Result<KeyList, CliError> {
+    store.migrate().await?;
+    Ok(store.list_keys(user).await?)
+}
+
+async fn revoke(store: &Store, which: &WhichKeys) -> Result<Vec<KeyId>, CliError> {
+    store.migrate().await?;
+    Ok(store.revoke_keys(which, Clock::system().now()).await?)
 }
 
 async fn create(
     store: &Store,
     key: &NewKey,
     secret: &Secret,
-    now: time::OffsetDateTime,
+    now: OffsetDateTime,
 ) -> Result<KeyId, CliError> {
     store.migrate().await?;
     Ok(store.create_key(key, &secret.hash(), now).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+    fn key(user: &str, name: &str) -> KeyRecord {
+        KeyRecord {
+            id: KeyId(Uuid::nil()),
+            name: name.to_owned(),
+            user: UserId::new(user).unwrap(),
+            role: Role::User,
+            created_at: datetime!(2026-01-02 03:04:05 UTC),
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn keys_stand_in_columns_each_in_one_line() {
+        let expired = KeyRecord {
+            expires_at: Some(NOW),
+            ..key("bob\n\u{1b}[31m", "")
+        };
+        let revoked = KeyRecord {
+            revoked_at: Some(NOW),
+            ..expired.clone()
+        };
+        let text = table(&[key("alice", "my laptop"), expired, revoked], NOW);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "ID                                    USER             ROLE  STATE    CREATED            EXPIRES            LAST USED  NAME"
+        );
+        assert_eq!(
+            lines[1],
+            "00000000-0000-0000-0000-000000000000  alice            user  valid    2026-01-02 03:04Z  never              never      my laptop"
+        );
+        assert!(
+            lines[2].contains("bob\\n\\u{1b}[31m  user  expired"),
+            "{text}"
+        );
+        assert!(lines[3].contains("revoked"), "{text}");
+        assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn a_name_fits_a_line() {
+        assert_eq!(key_name("my laptop").as_deref(), Ok("my laptop"));
+        assert!(key_name(&"x".repeat(MAX_KEY_NAME_BYTES)).is_ok());
+        assert!(key_name(&"x".repeat(MAX_KEY_NAME_BYTES + 1)).is_err());
+        assert!(key_name("two\nlines").is_err());
+    }
 }

@@ -1,5 +1,7 @@
 //! The `dossier` command: what it can do, and what it says when it cannot.
 
+mod completions;
+mod doctor;
 mod keys;
 mod migrate;
 mod serve;
@@ -28,6 +30,7 @@ Start here:
   dossier keys create --user alice --role user    a key for alice to read her own data
   dossier keys create --user proxy --role ingest  a key for the filter to send batches
   dossier validate envoy.yaml                     is the filter configured as it should be?
+  dossier doctor                                  is the database as it should be?
 
 Every flag can be given as an environment variable, named behind it in brackets."
 )]
@@ -46,6 +49,10 @@ enum Command {
     Keys(keys::Keys),
     /// Check the filter's configuration, as the filter will
     Validate(validate::Validate),
+    /// Look for what is wrong with the database and its surroundings, and say what to do
+    Doctor(doctor::Doctor),
+    /// Print completions for a shell, for it to read at its start
+    Completions(completions::Completions),
 }
 
 /// Why a command failed.
@@ -90,13 +97,19 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
-        Command::Migrate(_) | Command::Keys(_) | Command::Validate(_) => Verbosity::Command,
+        Command::Migrate(_)
+        | Command::Keys(_)
+        | Command::Validate(_)
+        | Command::Doctor(_)
+        | Command::Completions(_) => Verbosity::Command,
     });
     let outcome = match cli.command {
-        Command::Serve(serve) => block_on(serve.run()),
-        Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
+        Command::Migrate(migrate) => block_on(migrate.run()).map(|()| ExitCode::SUCCESS),
         Command::Keys(keys) => block_on(keys.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
+        Command::Doctor(doctor) => block_on(doctor.run()),
+        Command::Completions(completions) => completions.run(),
     };
     match outcome {
         Ok(code) => code,
@@ -107,9 +120,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn block_on(command: impl Future<Output = Result<(), CliError>>) -> Result<ExitCode, CliError> {
-    Runtime::new()?.block_on(command)?;
-    Ok(ExitCode::SUCCESS)
+fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    Runtime::new()?.block_on(command)
 }
 
 /// A database for a command that ends by itself: the given one, or the private one, which is started

@@ -11,6 +11,7 @@ use super::CliError;
 use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
 use crate::server;
+use crate::settings::access::AccessSettings;
 use crate::settings::{Database, ServeArgs, Settings};
 use crate::store::Store;
 
@@ -32,19 +33,15 @@ impl Serve {
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
-                serve(
-                    Store::new(*options, settings.max_connections),
-                    listener,
-                    stop,
-                )
-                .await
+                let store = Store::new(*options, settings.max_connections);
+                serve(store, settings.access, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, listener, stop) => served,
+                    served = serve(store, settings.access, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -56,11 +53,13 @@ impl Serve {
 
 async fn serve(
     store: Store,
+    access: AccessSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     store.migrate().await?;
-    let served = server::serve(store.clone(), Clock::system(), listener, stop).await;
+    store.check_isolation().await?;
+    let served = server::serve(store.clone(), Clock::system(), access, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -73,6 +73,8 @@ pub struct Warning {
 pub enum Severity {
     /// Good to know.
     Low,
+    /// The answer may not be what was wanted.
+    Medium,
 }
 
 #[derive(Serialize)]
@@ -205,6 +207,10 @@ fn write(said: &Said, request_id: &str, took: Duration) -> Response {
             if let Some(seconds) = error.retry_after_seconds() {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
             }
+            if response.status() == StatusCode::UNAUTHORIZED {
+                let scheme = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            }
             return response;
         }
     };
@@ -233,4 +239,57 @@ fn request_id(headers: &HeaderMap) -> String {
 
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(id: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+        request_id(&headers) == id
+    }
+
+    #[test]
+    fn a_sane_request_id_is_taken_and_another_replaced() {
+        assert!(taken("0198a3c5-7f00-7000-8000-000000000001"));
+        assert!(taken("1-67891233:abc_def.0"));
+        assert!(taken(&"x".repeat(MAX_REQUEST_ID_BYTES)));
+        for id in [
+            "",
+            "a b",
+            "a\"b",
+            "a\tb",
+            &"x".repeat(MAX_REQUEST_ID_BYTES + 1),
+        ] {
+            assert!(!taken(id), "{id}");
+        }
+        let made = request_id(&HeaderMap::new());
+        assert_ne!(made, request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_answer_that_asks_for_a_key_names_the_scheme_and_one_that_asks_to_wait_the_time() {
+        let answer = |error: ApiError| write(&Said::Badly(error.into()), "id", Duration::ZERO);
+        let answers = [
+            (answer(ApiError::MissingToken), 401, Some("Bearer"), None),
+            (answer(ApiError::RateLimited), 429, None, Some("1")),
+            (answer(ApiError::KeysUnavailable), 503, None, Some("1")),
+            (answer(ApiError::NotFound), 404, None, None),
+        ];
+        for (answer, status, scheme, wait) in answers {
+            assert_eq!(answer.status(), status);
+            let header = |name| {
+                answer
+                    .headers()
+                    .get(name)
+                    .map(|value| value.to_str().unwrap())
+            };
+            assert_eq!(
+                (header(WWW_AUTHENTICATE), header(RETRY_AFTER)),
+                (scheme, wait)
+            );
+        }
+    }
 }

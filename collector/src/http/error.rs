@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use dossier_wire::BatchError;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use super::auth::TokenFault;
 use crate::model::key::Role;
 use crate::store::StoreError;
 
@@ -40,12 +41,16 @@ pub enum ApiError {
     NotJson,
     /// No key was sent.
     MissingToken,
-    /// The key is unknown, expired or revoked.
-    InvalidToken,
-    /// The key's role does not allow this.
+    /// The key or token is not good.
+    InvalidToken(TokenFault),
+    /// The caller's role does not allow this.
     Forbidden(&'static [Role]),
     /// There is no such thing, for this caller.
     NotFound,
+    /// The entry is there, but its body is not, for this reason.
+    NoBody(&'static str),
+    /// Bodies cannot be searched here.
+    SearchNotEnabled,
     /// There is, but not with this method.
     MethodNotAllowed,
     /// The body is longer than so many bytes.
@@ -60,6 +65,10 @@ pub enum ApiError {
     UnsupportedMedia(&'static str),
     /// Too much is in flight.
     Busy,
+    /// This caller asks too often.
+    RateLimited,
+    /// The keys that tokens are verified by are not to be had.
+    KeysUnavailable,
     /// Postgres is away.
     Unavailable(Hidden),
     /// The answer took too long.
@@ -82,14 +91,15 @@ impl ApiError {
         match self {
             Self::Invalid(_) | Self::Batch(_) | Self::Inflate => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
-            Self::MissingToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::MissingToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoBody(_) => StatusCode::NOT_FOUND,
+            Self::SearchNotEnabled => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyBrokeOff => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -106,13 +116,15 @@ impl ApiError {
             Self::Batch(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
             Self::UnsupportedMedia(_) => "VAL_UNSUPPORTED_MEDIA_TYPE",
             Self::MissingToken => "AUTH_MISSING_TOKEN",
-            Self::InvalidToken => "AUTH_INVALID_TOKEN",
+            Self::InvalidToken(_) => "AUTH_INVALID_TOKEN",
             Self::Forbidden(_) => "AUTH_INSUFFICIENT_PERMISSIONS",
-            Self::NotFound => "NOT_FOUND",
+            Self::NotFound | Self::NoBody(_) => "NOT_FOUND",
+            Self::SearchNotEnabled => "SEARCH_NOT_ENABLED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TooLarge(_) => "PAYLOAD_TOO_LARGE",
-            Self::Busy => "RATE_LIMITED",
+            Self::Busy | Self::RateLimited => "RATE_LIMITED",
             Self::Unavailable(_) => "STORAGE_UNAVAILABLE",
+            Self::KeysUnavailable => "AUTH_KEYS_UNAVAILABLE",
             Self::TimedOut | Self::BodyBrokeOff => "TIMEOUT",
             Self::Internal(_) => "INTERNAL_ERROR",
         }
@@ -125,6 +137,7 @@ impl ApiError {
             Self::Invalid(errors) => json!({"errors": errors}),
             Self::Forbidden(roles) => json!({"required_roles": roles}),
             Self::TooLarge(limit) => json!({"limit_bytes": limit}),
+            Self::NoBody(reason) => json!({"reason": reason}),
             _ => json!({}),
         }
     }
@@ -133,7 +146,9 @@ impl ApiError {
     #[must_use]
     pub const fn retry_after_seconds(&self) -> Option<u16> {
         match self {
-            Self::Busy | Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
+            Self::Busy | Self::RateLimited | Self::Unavailable(_) | Self::KeysUnavailable => {
+                Some(RETRY_AFTER_SECONDS)
+            }
             _ => None,
         }
     }
@@ -143,6 +158,7 @@ impl ApiError {
         match self {
             Self::Internal(Hidden(cause)) => error!(request_id, cause, "internal error"),
             Self::Unavailable(Hidden(cause)) => warn!(request_id, cause, "storage is unavailable"),
+            Self::InvalidToken(fault) => info!(request_id, %fault, "a key or token was refused"),
             _ => {}
         }
     }
@@ -160,14 +176,16 @@ impl fmt::Display for ApiError {
                 errors.len()
             ),
             Self::NotJson => f.write_str("The body must be one JSON object"),
-            Self::MissingToken => {
-                f.write_str("A key is needed: send Authorization: Bearer dsk_… or X-API-Key: dsk_…")
-            }
-            Self::InvalidToken => {
-                f.write_str("The key is not valid: it is unknown, expired or revoked")
-            }
-            Self::Forbidden(_) => f.write_str("The key's role does not allow this"),
+            Self::MissingToken => f.write_str(
+                "A key or token is needed: send Authorization: Bearer dsk_… or X-API-Key: dsk_…",
+            ),
+            Self::InvalidToken(fault) => write!(f, "The key or token is not valid: {fault}"),
+            Self::Forbidden(_) => f.write_str("The role of this key or token does not allow this"),
             Self::NotFound => f.write_str("There is no such thing here"),
+            Self::NoBody(reason) => write!(f, "The entry's body is not here: {reason}"),
+            Self::SearchNotEnabled => {
+                f.write_str("Bodies cannot be searched here: ask without the field search")
+            }
             Self::MethodNotAllowed => f.write_str("This path does not take this method"),
             Self::TooLarge(limit) => write!(
                 f,
@@ -179,6 +197,12 @@ impl fmt::Display for ApiError {
                 "The body is not the zlib stream that content-encoding: deflate promises",
             ),
             Self::UnsupportedMedia(expected) => f.write_str(expected),
+            Self::RateLimited => {
+                f.write_str("This key or token is used too often: send this again later")
+            }
+            Self::KeysUnavailable => f.write_str(
+                "The keys that tokens are verified by are not to be had for now: try again later",
+            ),
             Self::Busy => f.write_str("The collector has its hands full: send this again later"),
             Self::Unavailable(_) => f.write_str("The storage is away for now: try again later"),
             Self::TimedOut => f.write_str("The answer took too long: ask for less"),
@@ -194,7 +218,21 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
+            StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_takes_too_long_is_told_to_ask_for_less() {
+        let error = ApiError::from(StoreError::TooSlow);
+        assert_eq!((error.status().as_u16(), error.code()), (504, "TIMEOUT"));
+        assert_eq!(error.retry_after_seconds(), None);
+        assert!(error.to_string().contains("ask for less"));
     }
 }

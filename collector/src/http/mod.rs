@@ -4,6 +4,7 @@ pub mod admission;
 pub mod auth;
 pub mod envelope;
 pub mod error;
+pub mod rate_limit;
 
 use self::error::ApiError;
 

@@ -46,7 +46,9 @@ async fn take_batch(
         Ok(receipt) if receipt.duplicate => BatchOutcome::duplicate,
         Ok(_) => BatchOutcome::stored,
         Err(ApiError::Busy) => BatchOutcome::deferred,
-        Err(ApiError::Unavailable(_) | ApiError::Internal(_)) => BatchOutcome::failed,
+        Err(ApiError::Unavailable(_) | ApiError::KeysUnavailable | ApiError::Internal(_)) => {
+            BatchOutcome::failed
+        }
         Err(_) => BatchOutcome::refused,
     });
     taken.map(|receipt| Success::new("Batch stored", receipt))

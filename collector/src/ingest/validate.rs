@@ -75,7 +75,10 @@ fn entry<'a>(
         route: fields::optional("route", record.route)?,
         status: record.status.map(fields::status).transpose()?,
         metadata: fields::metadata(record.metadata)?,
-        session: record.session.map(fields::session).transpose()?,
+        session: record
+            .session
+            .map(|rule| fields::session(rule, record.session_group))
+            .transpose()?,
         expires: match expiry("ttl_days", started_at, record.ttl_days)? {
             Some(at) => Expiry::At(at),
             None => Expiry::Never,

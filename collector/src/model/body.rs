@@ -1,265 +1,203 @@
 //! Bodies: how they are packed for the store, and how they are shown to a reader.
+//!
+//! - [`pack`](mod@pack): packs and unpacks.
+//! - [`mod@decode`], [`mod@text`], [`media`]: undo what HTTP did to a body, by its headers.
+//! - [`events`], [`deltas`], [`grpc`]: bodies that are made of many messages.
 
-use std::borrow::Cow;
-use std::io::Read;
+mod decode;
+mod deltas;
+mod events;
+mod grpc;
+mod media;
+mod pack;
+mod text;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dossier_wire::KeepCompressed;
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-/// Bodies below this many bytes are not worth compressing one by one.
-const SMALLEST_TO_COMPRESS: usize = 256;
-/// zstd's own default: about the ratio of gzip at many times its speed.
-const ZSTD_LEVEL: i32 = 3;
-/// No producer's body is longer; a stored body that claims to be is damaged.
-const MAX_BODY_BYTES: u64 = dossier_wire::frame::MAX_BATCH_BYTES as u64;
+use self::decode::decode;
+use self::media::{Kind, Media};
+use self::text::{json_charset, text};
 
-/// How a body is packed in the store.
+pub use self::pack::{Codec, Damaged, pack, unpack};
+
+/// Most bytes of one body that are shown, once its encodings are undone.
+const MAX_SHOWN_BYTES: usize = 8 << 20;
+/// Most bytes of bodies that one answer shows.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// Most events or frames of one body that are listed.
+const MAX_LISTED: usize = 10_000;
+
+/// How much more of bodies an answer may show.
+#[derive(Debug)]
+pub struct Allowance {
+    bytes: usize,
+}
+
+/// Why what is shown is not the body as its sender meant it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// As it came.
-    Identity,
-    /// One zstd frame.
-    Zstd,
-}
-
-impl Codec {
-    /// The name used in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-/// A packed body that cannot be unpacked: the store is damaged.
-#[derive(Debug, thiserror::Error)]
-#[error("a stored body cannot be unpacked: {0}")]
-pub struct Damaged(#[from] std::io::Error);
-
-/// Packs a body as its route asks. `encoding` is that of its bytes, if they are in one: compressing
-/// them again would be in vain.
-#[must_use]
-pub fn pack<'a>(
-    body: &'a [u8],
-    keep: KeepCompressed,
-    encoding: Option<&str>,
-) -> (Codec, Cow<'a, [u8]>) {
-    let wanted = match keep {
-        KeepCompressed::Always => !body.is_empty(),
-        KeepCompressed::Never => false,
-        KeepCompressed::Auto => body.len() >= SMALLEST_TO_COMPRESS && encoding.is_none(),
-    };
-    // Compressing to memory fails only for lack of memory; the body is then kept as it came.
-    match wanted.then(|| zstd::bulk::compress(body, ZSTD_LEVEL)) {
-        Some(Ok(packed)) if keep == KeepCompressed::Always || packed.len() < body.len() => {
-            (Codec::Zstd, Cow::Owned(packed))
-        }
-        _ => (Codec::Identity, Cow::Borrowed(body)),
-    }
-}
-
-/// Undoes [`pack`].
-///
-/// # Errors
-/// [`Damaged`] if the bytes are not what `codec` says, or longer than any body may be.
-pub fn unpack(codec: Codec, data: Vec<u8>) -> Result<Vec<u8>, Damaged> {
-    match codec {
-        Codec::Identity => Ok(data),
-        Codec::Zstd => {
-            let mut body = Vec::new();
-            zstd::Decoder::new(data.as_slice())?
-                .take(MAX_BODY_BYTES + 1)
-                .read_to_end(&mut body)?;
-            if body.len() as u64 > MAX_BODY_BYTES {
-                return Err(Damaged(std::io::Error::other(
-                    "it is longer than any body may be",
-                )));
-            }
-            Ok(body)
-        }
-    }
+pub enum Caveat {
+    /// It is longer than is shown: this is its beginning.
+    OverLimit,
+    /// Its bytes end, or make no more sense, before it does: this is what comes before.
+    BrokenOff,
+    /// Its bytes are still in the content encoding, or were never in it.
+    NotDecoded,
 }
 
 /// A body as a reader sees it.
 #[derive(Debug)]
-pub enum Shown {
-    /// A JSON value, its digits and key order untouched.
-    Json(Box<RawValue>),
-    /// Text.
-    Text(String),
-    /// Neither, in base64.
-    Binary(String),
+pub struct Shown {
+    /// What kind of thing it is: `json`, `text`, `events`, `grpc` or `binary`.
+    pub form: &'static str,
+    /// The thing itself: the JSON value with its digits and key order untouched, the text, the lists
+    /// of events or frames, or base64.
+    pub data: Box<RawValue>,
+    /// What a reader must know of it.
+    pub caveat: Option<Caveat>,
 }
 
-impl Shown {
-    /// What kind of thing it is: `json`, `text` or `binary`.
-    #[must_use]
-    pub const fn form(&self) -> &'static str {
-        match self {
-            Self::Json(_) => "json",
-            Self::Text(_) => "text",
-            Self::Binary(_) => "binary",
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            bytes: MAX_ANSWER_BYTES,
         }
     }
 }
 
-/// Shows a body: as JSON if it is JSON, else as text if it is text, else in base64.
+impl Caveat {
+    /// The name used in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OverLimit => "over_limit",
+            Self::BrokenOff => "broken_off",
+            Self::NotDecoded => "not_decoded",
+        }
+    }
+
+    const fn is_cut(self) -> bool {
+        matches!(self, Self::OverLimit | Self::BrokenOff)
+    }
+}
+
+/// Shows a body in the most telling form that it has, by what its headers say: `encoding` names the
+/// content encodings that its bytes are in. A body that is not what they say is shown as what it is.
 ///
-/// The content type decides what is tried; a body that is not what its type says is shown as what it
-/// is. Bytes in a content encoding, which `encoding` then names, are neither JSON nor text.
-#[must_use]
+/// `truncated` says that the bytes are only its beginning.
+///
+/// # Errors
+/// If the form cannot be written as JSON, which no body is known to bring about.
 pub fn show(
     body: Vec<u8>,
     content_type: Option<&str>,
     encoding: Option<&str>,
     truncated: bool,
-) -> Shown {
-    let kind = Kind::of(content_type, encoding);
-    if kind == Kind::Opaque {
-        return Shown::Binary(STANDARD.encode(body));
-    }
-    let text = match String::from_utf8(body) {
-        Ok(text) => text,
-        // The cap may have cut a character in two: what stands before it is still text.
-        Err(error) if truncated && error.utf8_error().error_len().is_none() => {
-            let whole = error.utf8_error().valid_up_to();
-            let mut bytes = error.into_bytes();
-            bytes.truncate(whole);
-            String::from_utf8(bytes).unwrap_or_default()
-        }
-        Err(error) => return Shown::Binary(STANDARD.encode(error.into_bytes())),
+    allowance: &mut Allowance,
+) -> serde_json::Result<Shown> {
+    let limit = allowance.bytes.min(MAX_SHOWN_BYTES);
+    let decoded = decode(body, encoding, limit);
+    allowance.bytes -= decoded.bytes.len();
+    let media = Media::of(content_type);
+    let reading = Reading {
+        bytes: &decoded.bytes,
+        media,
+        cut: truncated || decoded.caveat.is_some_and(Caveat::is_cut),
     };
-    if kind == Kind::Text || truncated {
-        return Shown::Text(text);
-    }
-    match RawValue::from_string(text.trim_ascii().to_owned()) {
-        Ok(json) => Shown::Json(json),
-        Err(_) => Shown::Text(text),
-    }
+    let shown = if decoded.opaque {
+        reading.binary()
+    } else {
+        reading.best()
+    }?;
+    Ok(Shown {
+        caveat: decoded.caveat.or(shown.caveat),
+        ..shown
+    })
 }
 
-#[derive(PartialEq, Eq)]
-enum Kind {
-    MaybeJson,
-    Text,
-    Opaque,
+/// The bytes of a body without its encodings, to be shown in one form or another.
+struct Reading<'a> {
+    bytes: &'a [u8],
+    media: Media,
+    /// They may end anywhere.
+    cut: bool,
 }
 
-impl Kind {
-    fn of(content_type: Option<&str>, encoding: Option<&str>) -> Self {
-        if encoding.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
-            return Self::Opaque;
+impl Reading<'_> {
+    fn best(&self) -> serde_json::Result<Shown> {
+        match self.media.kind {
+            Kind::Json => self.json(),
+            Kind::Events => self.events(),
+            Kind::Grpc => self.frames(),
+            Kind::Text => self.text(),
+            Kind::Binary => self.binary(),
         }
-        let Some(content_type) = content_type else {
-            return Self::MaybeJson;
+    }
+
+    fn json(&self) -> serde_json::Result<Shown> {
+        let charset = json_charset(self.bytes, self.media.charset);
+        let Some(text) = text(self.bytes, charset, self.cut) else {
+            return self.binary();
         };
-        let essence = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        match essence.as_str() {
-            "" | "application/json" => Self::MaybeJson,
-            "application/xml"
-            | "application/javascript"
-            | "application/x-www-form-urlencoded"
-            | "application/graphql"
-            | "application/x-ndjson"
-            | "application/yaml" => Self::Text,
-            other if other.ends_with("+json") => Self::MaybeJson,
-            other if other.starts_with("text/") || other.ends_with("+xml") => Self::Text,
-            _ => Self::Opaque,
+        if self.cut {
+            return whole("text", &text);
+        }
+        match serde_json::from_str::<&RawValue>(&text) {
+            Ok(json) => whole("json", &json),
+            Err(_) => whole("text", &text),
         }
     }
+
+    fn events(&self) -> serde_json::Result<Shown> {
+        let Some(text) = text(self.bytes, None, self.cut) else {
+            return self.text();
+        };
+        let stream = events::events(&text);
+        listed("events", &stream, stream.more, stream.unfinished.is_some())
+    }
+
+    fn frames(&self) -> serde_json::Result<Shown> {
+        let Some(frames) = grpc::frames(self.bytes) else {
+            return self.binary();
+        };
+        listed("grpc", &frames, frames.more, frames.unfinished.is_some())
+    }
+
+    fn text(&self) -> serde_json::Result<Shown> {
+        match text(self.bytes, self.media.charset, self.cut) {
+            Some(text) => whole("text", &text),
+            None => self.binary(),
+        }
+    }
+
+    fn binary(&self) -> serde_json::Result<Shown> {
+        whole("binary", &STANDARD.encode(self.bytes))
+    }
+}
+
+fn whole(form: &'static str, data: &(impl Serialize + ?Sized)) -> serde_json::Result<Shown> {
+    listed(form, data, false, false)
+}
+
+fn listed(
+    form: &'static str,
+    data: &(impl Serialize + ?Sized),
+    more: bool,
+    unfinished: bool,
+) -> serde_json::Result<Shown> {
+    let caveat = if more {
+        Some(Caveat::OverLimit)
+    } else {
+        unfinished.then_some(Caveat::BrokenOff)
+    };
+    Ok(Shown {
+        form,
+        data: to_raw_value(data)?,
+        caveat,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn shown(body: &[u8], content_type: Option<&str>) -> Shown {
-        show(body.to_vec(), content_type, None, false)
-    }
-
-    #[test]
-    fn json_keeps_its_digits_order_and_duplicates() {
-        let body = br#" {"b": 12345678901234567890.10, "a": 1, "a": 2} "#;
-        let Shown::Json(json) = shown(body, Some("application/json; charset=utf-8")) else {
-            panic!("not JSON")
-        };
-        assert_eq!(json.get().as_bytes(), body.trim_ascii());
-    }
-
-    #[test]
-    fn a_body_is_shown_as_what_it_is() {
-        for (body, content_type, form) in [
-            (&b"{}"[..], Some("application/json"), "json"),
-            (b"{}", Some("application/problem+json"), "json"),
-            (b"{}", None, "json"),
-            (b"{}", Some("text/plain"), "text"),
-            (b"{\"cut", Some("application/json"), "text"),
-            (b"hello", None, "text"),
-            (b"\xff\xfe", Some("text/plain"), "binary"),
-            (b"\xff\xfe", None, "binary"),
-            (b"hello", Some("application/octet-stream"), "binary"),
-            (b"a=b", Some("application/x-www-form-urlencoded"), "text"),
-        ] {
-            assert_eq!(shown(body, content_type).form(), form, "{content_type:?}");
-        }
-        assert_eq!(
-            show(b"{}".to_vec(), None, Some("gzip"), false).form(),
-            "binary"
-        );
-    }
-
-    #[test]
-    fn a_character_cut_by_the_cap_leaves_the_text_before_it() {
-        let Shown::Text(text) = show(
-            "né".as_bytes()[..2].to_vec(),
-            Some("text/plain"),
-            None,
-            true,
-        ) else {
-            panic!("not text")
-        };
-        assert_eq!(text, "n");
-    }
-
-    #[test]
-    fn a_damaged_body_is_an_error() {
-        assert!(unpack(Codec::Zstd, b"no zstd frame".to_vec()).is_err());
-    }
-
-    #[test]
-    fn packing_follows_the_route() {
-        let body = vec![b'a'; 1000];
-        assert_eq!(pack(&body, KeepCompressed::Auto, None).0, Codec::Zstd);
-        assert_eq!(
-            pack(&body, KeepCompressed::Auto, Some("gzip")).0,
-            Codec::Identity
-        );
-        assert_eq!(pack(&body, KeepCompressed::Never, None).0, Codec::Identity);
-        assert_eq!(
-            pack(b"short", KeepCompressed::Auto, None).0,
-            Codec::Identity
-        );
-        assert_eq!(pack(b"short", KeepCompressed::Always, None).0, Codec::Zstd);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_packed_comes_back(body in prop::collection::vec(any::<u8>(), 0..2000)) {
-            for keep in [KeepCompressed::Auto, KeepCompressed::Always, KeepCompressed::Never] {
-                let (codec, data) = pack(&body, keep, None);
-                prop_assert_eq!(unpack(codec, data.into_owned()).unwrap(), body.clone());
-            }
-        }
-    }
-}
+mod tests;

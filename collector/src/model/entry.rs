@@ -252,10 +252,12 @@ pub struct Entry {
     pub content_encoding: Option<String>,
     /// The producer undid the content encoding: the body's bytes are plain.
     pub decoded: bool,
+    /// SHA-256 of the body's bytes as they came, if any were stored.
+    pub sha256: Option<[u8; 32]>,
     /// Only the beginning was kept.
     pub truncated: bool,
-    /// How many values were replaced in this half.
-    pub redactions: u64,
+    /// How many values each redaction rule replaced, by the rule's name.
+    pub redactions: BTreeMap<String, u32>,
     /// How the exchange ended.
     pub completion: Completion,
     /// What the proxy says of it.

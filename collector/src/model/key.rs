@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use rand::TryRng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use super::ids::{KeyId, UserId};
 
@@ -55,7 +56,10 @@ impl Role {
 pub struct Secret(String);
 
 /// The SHA-256 of a [`Secret`], which is all that is stored.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Hashes cannot be compared here: keys are looked up by their hash, in an index of Postgres. How long
+/// that takes tells at most something of the hash, from which nobody gets to 32 random bytes.
+#[derive(Clone)]
 pub struct SecretHash([u8; 32]);
 
 impl Secret {
@@ -104,15 +108,85 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Who sends a request, as their key says.
+/// Who sends a request, as their key or token says.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The key's public name.
-    pub key: KeyId,
-    /// The user that the key belongs to.
+    /// By what they are known.
+    pub credential: Credential,
+    /// Whom it belongs to.
     pub user: UserId,
-    /// What the key may do.
+    /// What it allows.
     pub role: Role,
+}
+
+/// By what a caller is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A key of ours, by its public name.
+    Key(KeyId),
+    /// A token that somebody else has signed, for its subject.
+    Token(UserId),
+}
+
+/// Most bytes of a key's name.
+pub const MAX_KEY_NAME_BYTES: usize = 256;
+
+/// What is known of a key; never the key itself.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    /// Its public name.
+    pub id: KeyId,
+    /// What its owner calls it.
+    pub name: String,
+    /// Whose it is.
+    pub user: UserId,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it stops working; never, if absent.
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<OffsetDateTime>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+/// Whether a key works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// It does.
+    Valid,
+    /// It has, until it expired.
+    Expired,
+    /// Somebody has put an end to it.
+    Revoked,
+}
+
+impl KeyRecord {
+    /// Whether the key works at `now`.
+    #[must_use]
+    pub fn state(&self, now: OffsetDateTime) -> KeyState {
+        if self.revoked_at.is_some() {
+            KeyState::Revoked
+        } else if self.expires_at.is_some_and(|at| at <= now) {
+            KeyState::Expired
+        } else {
+            KeyState::Valid
+        }
+    }
+}
+
+impl KeyState {
+    /// For people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +197,8 @@ mod tests {
     fn a_key_is_recognised_by_its_form_alone() {
         let secret = Secret::generate().unwrap();
         assert_eq!(secret.reveal().len(), PREFIX.len() + 43);
-        assert!(Secret::parse(secret.reveal()).is_some_and(|s| s.hash() == secret.hash()));
+        let parsed = Secret::parse(secret.reveal()).unwrap();
+        assert_eq!(parsed.hash().as_bytes(), secret.hash().as_bytes());
         for text in [
             "",
             "dsk_",
@@ -138,7 +213,7 @@ mod tests {
     #[test]
     fn two_keys_differ_and_debug_hides_them() {
         let (a, b) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        assert!(a.hash() != b.hash());
+        assert_ne!(a.hash().as_bytes(), b.hash().as_bytes());
         assert_eq!(format!("{a:?}"), "Secret(…)");
     }
 

@@ -1,39 +1,38 @@
-//! The read path: pages of entries. Every read takes a [`Scope`], and sees no expired entry.
+//! The read path: entries, by page or by name. Every read takes a [`Scope`], and sees no expired entry.
+//!
+//! - [`filter`]: what is wanted, as SQL.
+//! - [`select`]: reads entries and their parts.
+//! - [`endpoints`]: the endpoints that there are.
+//! - [`nothing`]: why nothing was found.
+//! - [`patterns`]: checks regular expressions.
+//! - [`row`]: turns rows into entries.
 
-mod row;
+mod endpoints;
+mod filter;
+mod nothing;
+mod patterns;
+pub(super) mod row;
+mod select;
 
-use dossier_wire::Half;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{PgConnection, QueryBuilder};
 use time::OffsetDateTime;
 
 use super::{Store, StoreError};
 use crate::model::entry::Entry;
-use crate::model::ids::{EntryId, ExchangeId, SessionId};
+use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
-/// Totals are counted exactly up to here.
-const EXACT_TOTAL: i64 = 10_000;
+pub use endpoints::Endpoints;
+pub(super) use filter::push_where;
+pub use filter::{Condition, EntryFilter};
+pub use nothing::Nothing;
+pub use patterns::BadPattern;
+pub(super) use select::{push_bodies, push_select};
 
-/// Which entries are wanted; what is absent does not matter.
-#[derive(Debug, Clone, Default)]
-pub struct EntryFilter {
-    /// One half only.
-    pub half: Option<Half>,
-    /// In normal form.
-    pub endpoint: Option<String>,
-    /// `created_at` not before.
-    pub from: Option<OffsetDateTime>,
-    /// `created_at` not after.
-    pub to: Option<OffsetDateTime>,
-    /// Of this session.
-    pub session: Option<SessionId>,
-    /// Of this exchange.
-    pub exchange: Option<ExchangeId>,
-    /// With this response status.
-    pub status: Option<i16>,
-    /// With this HTTP method.
-    pub method: Option<String>,
-}
+/// Totals are counted exactly up to here.
+pub(super) const EXACT_TOTAL: i64 = 10_000;
+/// An exchange has two halves. A producer that sends more of them must not fill the memory.
+const MAX_HALVES: i64 = 16;
 
 /// By `created_at`, ties by id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,6 +77,8 @@ pub struct PageRequest {
     pub limit: u8,
     /// What is wanted of each beside its metadata.
     pub parts: Parts,
+    /// All that match, if that was counted for an earlier page. A page that is empty is counted again.
+    pub known_total: Option<Total>,
 }
 
 /// Parts of entries that cost extra to read.
@@ -87,6 +88,14 @@ pub struct Parts {
     pub bodies: bool,
     /// Headers and trailers.
     pub headers: bool,
+}
+
+impl Parts {
+    /// Everything.
+    pub const ALL: Self = Self {
+        bodies: true,
+        headers: true,
+    };
 }
 
 /// How many entries there are in all.
@@ -119,9 +128,18 @@ impl Store {
         request: &PageRequest,
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
+        let reading = self.read_page(request, now);
+        reading.await.map_err(StoreError::of_a_read)
+    }
+
+    async fn read_page(
+        &self,
+        request: &PageRequest,
+        now: OffsetDateTime,
+    ) -> Result<EntryPage, StoreError> {
         let limit = usize::from(request.limit);
         let mut reading = self.reading(&request.scope).await?;
-        let rows = page_query(request, now)
+        let rows = select::page(request, now)
             .build()
             .fetch_all(&mut *reading)
             .await?;
@@ -130,128 +148,103 @@ impl Store {
             .take(limit)
             .map(|row| row::read(row, request.parts))
             .collect::<Result<Vec<_>, _>>()?;
-        let total = count(&mut reading, &request.scope, &request.filter, now).await?;
+        let has_more = rows.len() > limit;
+        let total = match total_seen(request, entries.len(), has_more) {
+            Some(total) => total,
+            None => count(&mut reading, request, now).await?,
+        };
         Ok(EntryPage {
             entries,
             total,
-            has_more: rows.len() > limit,
+            has_more,
         })
+    }
+
+    /// The entry of this number, with all its parts, if it is alive at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn entry(
+        &self,
+        scope: &Scope,
+        id: EntryId,
+        now: OffsetDateTime,
+    ) -> Result<Option<Entry>, StoreError> {
+        let reading = async {
+            let mut reading = self.reading(scope).await?;
+            let row = select::one(scope, id, now)
+                .build()
+                .fetch_optional(&mut *reading)
+                .await?;
+            row.map(|row| row::read(&row, Parts::ALL)).transpose()
+        };
+        reading.await.map_err(StoreError::of_a_read)
+    }
+
+    /// The entries of one user's exchange, with all their parts, that are alive at `now`, the earliest
+    /// first. If everyone may be seen and several users have an exchange of this id, it is the one that
+    /// was stored first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn exchange(
+        &self,
+        scope: &Scope,
+        id: ExchangeId,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let reading = async {
+            let mut reading = self.reading(scope).await?;
+            let rows = select::exchange(scope, id, now)
+                .build()
+                .fetch_all(&mut *reading)
+                .await?;
+            let entries = rows.iter().map(|row| row::read(row, Parts::ALL));
+            let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+            let first = entries.iter().min_by_key(|entry| entry.id);
+            let user = first.map(|entry| entry.user.clone());
+            entries.retain(|entry| Some(&entry.user) == user.as_ref());
+            Ok(entries)
+        };
+        reading.await.map_err(StoreError::of_a_read)
+    }
+}
+
+/// The total, if a page tells it without counting.
+fn total_seen(request: &PageRequest, found: usize, has_more: bool) -> Option<Total> {
+    match request.start {
+        Start::After(_) if found > 0 => request.known_total,
+        // It is the last page, so all that matches was seen or passed over.
+        Start::Offset(offset) if !has_more && (found > 0 || offset == 0) => {
+            let total = offset.saturating_add(i64::try_from(found).ok()?);
+            Some(Total::of(total))
+        }
+        _ => None,
+    }
+}
+
+impl Total {
+    pub(super) const fn of(count: i64) -> Self {
+        if count > EXACT_TOTAL {
+            Self::AtLeast(EXACT_TOTAL)
+        } else {
+            Self::Exact(count)
+        }
     }
 }
 
 async fn count(
     connection: &mut PgConnection,
-    scope: &Scope,
-    filter: &EntryFilter,
+    request: &PageRequest,
     now: OffsetDateTime,
 ) -> Result<Total, StoreError> {
     let mut query = QueryBuilder::new("select count(*) from (select 1 from entries e");
-    push_where(&mut query, scope, filter, now);
+    push_where(&mut query, &request.scope, &request.filter, now);
     query
         .push(" limit ")
         .push_bind(EXACT_TOTAL + 1)
         .push(") matching");
-    let count: i64 = query.build_query_scalar().fetch_one(connection).await?;
-    Ok(if count > EXACT_TOTAL {
-        Total::AtLeast(EXACT_TOTAL)
-    } else {
-        Total::Exact(count)
-    })
-}
-
-fn page_query(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let (direction, beyond) = match request.order {
-        Order::Descending => (" desc", "<"),
-        Order::Ascending => (" asc", ">"),
-    };
-    // The page is cut before bodies are joined, so that only its own bodies are read.
-    let mut query = QueryBuilder::new("select p.*");
-    if request.parts.bodies {
-        query.push(", b.codec::text as codec, b.data");
-    }
-    query.push(
-        " from (select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
-         created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
-         body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
-         coalesce(body_expires_at, expires_at) as body_expires_at, body_decoded, redactions, response_flags, \
-         response_details, upstream_host, workload",
-    );
-    if request.parts.headers {
-        query.push(", headers, trailers");
-    }
-    query.push(" from entries e");
-    push_where(&mut query, &request.scope, &request.filter, now);
-    if let Start::After(cursor) = request.start {
-        query
-            .push(" and (e.created_at, e.id) ")
-            .push(beyond)
-            .push(" (")
-            .push_bind(cursor.created_at);
-        query.push(", ").push_bind(cursor.id.0).push(")");
-    }
-    query
-        .push(" order by e.created_at")
-        .push(direction)
-        .push(", e.id")
-        .push(direction);
-    query
-        .push(" limit ")
-        .push_bind(i64::from(request.limit) + 1);
-    if let Start::Offset(offset) = request.start {
-        query.push(" offset ").push_bind(offset);
-    }
-    query.push(") p");
-    if request.parts.bodies {
-        // A body may go before its entry, and its partition may outlive it for a while.
-        query
-            .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
-            .push_bind(now);
-    }
-    query
-        .push(" order by p.created_at")
-        .push(direction)
-        .push(", p.id")
-        .push(direction);
-    query
-}
-
-fn push_where(
-    query: &mut QueryBuilder<Postgres>,
-    scope: &Scope,
-    filter: &EntryFilter,
-    now: OffsetDateTime,
-) {
-    query.push(" where e.expires_at > ").push_bind(now);
-    if let Some(user) = scope.user() {
-        query
-            .push(" and e.user_id = ")
-            .push_bind(user.as_str().to_owned());
-    }
-    if let Some(half) = filter.half {
-        query
-            .push(" and e.half = ")
-            .push_bind(half.as_str())
-            .push("::half");
-    }
-    if let Some(endpoint) = &filter.endpoint {
-        query.push(" and e.endpoint = ").push_bind(endpoint.clone());
-    }
-    if let Some(from) = filter.from {
-        query.push(" and e.created_at >= ").push_bind(from);
-    }
-    if let Some(to) = filter.to {
-        query.push(" and e.created_at <= ").push_bind(to);
-    }
-    if let Some(session) = filter.session {
-        query.push(" and e.session_id = ").push_bind(session.0);
-    }
-    if let Some(exchange) = filter.exchange {
-        query.push(" and e.exchange_id = ").push_bind(exchange.0);
-    }
-    if let Some(status) = filter.status {
-        query.push(" and e.status = ").push_bind(status);
-    }
-    if let Some(method) = &filter.method {
-        query.push(" and e.method = ").push_bind(method.clone());
-    }
+    Ok(Total::of(
+        query.build_query_scalar().fetch_one(connection).await?,
+    ))
 }

@@ -1,13 +1,19 @@
 //! API keys in the database: their hashes, never the keys.
 
 use sqlx::Row;
-use time::OffsetDateTime;
+use sqlx::postgres::PgRow;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::sessions::user_id;
 use super::{Store, StoreError};
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{Caller, Role, SecretHash};
+use crate::model::key::{Caller, Credential, KeyRecord, Role, SecretHash};
+
+/// A list of keys does not get longer.
+const MOST_KEYS_LISTED: i64 = 10_000;
+/// Noting every use would write a row for every request.
+const USE_IS_NOTED_EVERY: Duration = Duration::MINUTE;
 
 /// A key to be stored.
 #[derive(Debug, Clone)]
@@ -20,6 +26,40 @@ pub struct NewKey {
     pub role: Role,
     /// When it stops working; never, if absent.
     pub expires_at: Option<OffsetDateTime>,
+}
+
+/// Who holds a key.
+#[derive(Debug, Clone)]
+pub struct KnownCaller {
+    /// They.
+    pub caller: Caller,
+    /// To be noted with [`Store::note_use`], when there is time for it.
+    pub unnoted_use: Option<KeyUse>,
+}
+
+/// That a key was used.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyUse {
+    key: KeyId,
+    at: OffsetDateTime,
+}
+
+/// Keys, without the keys themselves.
+#[derive(Debug, Clone)]
+pub struct KeyList {
+    /// By user and age.
+    pub keys: Vec<KeyRecord>,
+    /// The list was cut.
+    pub there_are_more: bool,
+}
+
+/// Which keys are meant.
+#[derive(Debug, Clone)]
+pub enum WhichKeys {
+    /// These.
+    Named(Vec<KeyId>),
+    /// All of a user's.
+    OfUser(UserId),
 }
 
 impl Store {
@@ -50,7 +90,8 @@ impl Store {
         Ok(KeyId(id))
     }
 
-    /// Who holds the key with this hash, if it is valid now. Notes the use, at most once a minute.
+    /// Who holds the key with this hash, if it is valid now. It is asked of Postgres each time, so that
+    /// a key fails from the moment it is revoked.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -58,10 +99,9 @@ impl Store {
         &self,
         hash: &SecretHash,
         now: OffsetDateTime,
-    ) -> Result<Option<Caller>, StoreError> {
+    ) -> Result<Option<KnownCaller>, StoreError> {
         let row = sqlx::query(
-            "select key_id, user_id, role::text as role,
-                    coalesce(last_used_at < $2 - interval '1 minute', true) as note_use
+            "select key_id, user_id, role::text as role, last_used_at
              from api_keys
              where key_sha256 = $1 and revoked_at is null and coalesce(expires_at > $2, true)",
         )
@@ -71,20 +111,101 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let key = KeyId(row.try_get("key_id")?);
-        if row.try_get("note_use")? {
-            sqlx::query("update api_keys set last_used_at = $2 where key_id = $1")
-                .bind(key.0)
-                .bind(now)
-                .execute(&self.pool)
-                .await?;
-        }
-        let role: String = row.try_get("role")?;
-        Ok(Some(Caller {
-            key,
+        let caller = Caller {
+            credential: Credential::Key(key),
             user: user_id(row.try_get("user_id")?)?,
-            role: Role::from_name(&role).ok_or(StoreError::Unknown {
-                column: "api_keys.role",
-            })?,
+            role: role(&row)?,
+        };
+        let last_used: Option<OffsetDateTime> = row.try_get("last_used_at")?;
+        let unnoted = last_used.is_none_or(|at| now - at >= USE_IS_NOTED_EVERY);
+        Ok(Some(KnownCaller {
+            caller,
+            unnoted_use: unnoted.then_some(KeyUse { key, at: now }),
         }))
     }
+
+    /// Notes when a key was used, unless that was done within the last minute.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn note_use(&self, used: KeyUse) -> Result<(), StoreError> {
+        sqlx::query(
+            "update api_keys set last_used_at = $2
+             where key_id = $1 and coalesce(last_used_at <= $2 - $3::interval, true)",
+        )
+        .bind(used.key.0)
+        .bind(used.at)
+        .bind(USE_IS_NOTED_EVERY)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// All keys, or those of one user, by user and age; at most 10,000.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn list_keys(&self, user: Option<&UserId>) -> Result<KeyList, StoreError> {
+        let mut rows = sqlx::query(
+            "select key_id, name, user_id, role::text as role, created_at, expires_at, last_used_at, revoked_at
+             from api_keys where $1::text is null or user_id = $1
+             order by user_id, created_at, key_id limit $2",
+        )
+        .bind(user.map(UserId::as_str))
+        .bind(MOST_KEYS_LISTED + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let most = usize::try_from(MOST_KEYS_LISTED).unwrap_or(usize::MAX);
+        let there_are_more = rows.len() > most;
+        rows.truncate(most);
+        Ok(KeyList {
+            keys: rows.iter().map(record).collect::<Result<_, _>>()?,
+            there_are_more,
+        })
+    }
+
+    /// Revokes keys; one that is revoked already stays as it is. Returns those that there are.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn revoke_keys(
+        &self,
+        which: &WhichKeys,
+        now: OffsetDateTime,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let (ids, user) = match which {
+            WhichKeys::Named(ids) => (ids.iter().map(|id| id.0).collect(), None),
+            WhichKeys::OfUser(user) => (Vec::new(), Some(user.as_str())),
+        };
+        let revoked: Vec<Uuid> = sqlx::query_scalar(
+            "update api_keys set revoked_at = coalesce(revoked_at, $3)
+             where key_id = any($1) or user_id = $2 returning key_id",
+        )
+        .bind(ids)
+        .bind(user)
+        .bind(now)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(revoked.into_iter().map(KeyId).collect())
+    }
+}
+
+fn record(row: &PgRow) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: KeyId(row.try_get("key_id")?),
+        name: row.try_get("name")?,
+        user: user_id(row.try_get("user_id")?)?,
+        role: role(row)?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        last_used_at: row.try_get("last_used_at")?,
+        revoked_at: row.try_get("revoked_at")?,
+    })
+}
+
+fn role(row: &PgRow) -> Result<Role, StoreError> {
+    let name: String = row.try_get("role")?;
+    Role::from_name(&name).ok_or(StoreError::Unknown {
+        column: "api_keys.role",
+    })
 }

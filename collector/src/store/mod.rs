@@ -5,11 +5,17 @@
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
+//! - [`deletion`]: entries go for good, and that is written down.
+//! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
+//! - [`condition`]: what `dossier doctor` asks.
 
 mod batches;
+mod condition;
 mod copy;
+mod deletion;
 mod entries;
+mod isolation;
 mod keys;
 mod partitions;
 mod sessions;
@@ -18,13 +24,22 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
-pub use entries::{Cursor, EntryFilter, EntryPage, Order, PageRequest, Parts, Start, Total};
-pub use keys::NewKey;
+pub use condition::{PartitionState, Schema, Server, reach};
+pub use deletion::{Deletion, Kept, Outcome};
+pub use entries::{
+    BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order, PageRequest,
+    Parts, Start, Total,
+};
+pub use isolation::IsolationFault;
+pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
+pub use sessions::{
+    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -32,6 +47,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// No single statement of a request may run longer.
 const STATEMENT_TIMEOUT: &str = "30s";
+/// SQLSTATE of a statement that ran out of time.
+const QUERY_CANCELED: &str = "57014";
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +56,18 @@ pub enum StoreError {
     /// Postgres is away or overloaded: the same call may succeed later.
     #[error("Postgres cannot be reached: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// A read took longer than it may: less must be asked.
+    #[error("Postgres took too long for a read")]
+    TooSlow,
     /// Postgres answered with an error that a retry will not mend.
     #[error("Postgres refused a statement: {0}")]
     Database(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Postgres would not keep users apart.
+    #[error(transparent)]
+    Isolation(#[from] IsolationFault),
     /// What is stored is not what the schema promises.
     #[error(
         "column {column} holds something unknown: was the database written by a newer collector?"
@@ -68,6 +91,21 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable(error)
             }
             _ => Self::Database(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// The error as a read means it. A write that ran out of time may be tried again; a read would run
+    /// out of time again.
+    fn of_a_read(self) -> Self {
+        match &self {
+            Self::Unavailable(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(QUERY_CANCELED) =>
+            {
+                Self::TooSlow
+            }
+            _ => self,
         }
     }
 }
@@ -123,9 +161,10 @@ impl Store {
         Ok(())
     }
 
-    /// Begins what a read does: its statements see the same state of the database.
-    async fn reading(&self, _scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let begin = "begin isolation level repeatable read, read only";
+    /// Begins what a read does: its statements see the same state of the database, and of that what
+    /// the scope allows. All of it is one message to Postgres, so that isolation costs no round trip.
+    async fn reading(&self, scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let begin = AssertSqlSafe(isolation::begin(scope));
         Ok(self.pool.begin_with(begin).await?)
     }
 

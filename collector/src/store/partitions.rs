@@ -17,7 +17,8 @@ use crate::model::entry::Expiry;
 
 /// Any fixed number will do, as long as all collectors share it.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0001;
-const TABLES: [&str; 2] = ["entries", "bodies"];
+/// The tables that have them.
+pub(super) const TABLES: [&str; 2] = ["entries", "bodies"];
 
 /// Days whose partitions are known to exist, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
@@ -59,12 +60,17 @@ impl Known {
     }
 }
 
+/// The name of a day's partition. A date always has the form that it is made of.
+pub(super) fn name(table: &str, day: Date) -> Option<String> {
+    let suffix = day.format(format_description!("[year][month][day]")).ok()?;
+    Some(format!("{table}_{suffix}"))
+}
+
 async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
     let Some(next) = day.checked_add(Duration::DAY) else {
         return Ok(());
     };
-    let (Ok(suffix), Ok(from), Ok(to)) = (
-        day.format(format_description!("[year][month][day]")),
+    let (Ok(from), Ok(to)) = (
         day.format(format_description!("[year]-[month]-[day]")),
         next.format(format_description!("[year]-[month]-[day]")),
     ) else {
@@ -76,7 +82,9 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
         .execute(&mut *transaction)
         .await?;
     for table in TABLES {
-        let name = format!("{table}_{suffix}");
+        let Some(name) = name(table, day) else {
+            continue;
+        };
         let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
             .bind(&name)
             .fetch_one(&mut *transaction)
@@ -87,6 +95,7 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
         // Identifiers cannot be parameters. These are made here of a fixed word and digits.
         let statements = format!(
             "create table {name} (like {table} including defaults including storage);
+             alter table {name} enable row level security;
              alter table {table} attach partition {name} for values from ('{from} 00:00+00') to ('{to} 00:00+00')"
         );
         sqlx::raw_sql(AssertSqlSafe(statements))

@@ -14,6 +14,10 @@ use uuid::Uuid;
 /// Longest life of an entry. Each day of expiry is a partition of the store, so that ten years are
 /// plenty; what shall live longer has no TTL.
 pub const MAX_TTL_DAYS: u32 = 3650;
+/// Longest silence that can be said to end a session: a year.
+pub const MAX_SESSION_MINUTES: u32 = 525_600;
+/// Longest name of a group of sessions.
+pub const MAX_SESSION_GROUP_BYTES: usize = 256;
 
 /// One half of an exchange, without its body: the body's bytes follow the header in the frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,9 +54,13 @@ pub struct Record<'a> {
     /// Constants and values taken from the traffic, as the route's configuration says.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// How the exchange finds its session. Absent: it belongs to none.
+    /// How the exchange finds its session, the same on both halves. Absent: it belongs to none.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionRule<'a>>,
+    /// Among which of the user's exchanges it finds its session by time: those of the same text. At most
+    /// [`MAX_SESSION_GROUP_BYTES`]. Absent: among all that have none.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub session_group: Option<Cow<'a, str>>,
     /// Days until the entry expires, counted from `started_at`. At most [`MAX_TTL_DAYS`].
     /// Absent: kept until deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +155,7 @@ impl<'a> Record<'a> {
             status: None,
             metadata: Map::new(),
             session: None,
+            session_group: None,
             ttl_days: None,
             body_ttl_days: None,
             compress: KeepCompressed::Auto,
@@ -231,7 +240,8 @@ impl Half {
 pub enum SessionRule<'a> {
     /// The client named it: all of the user's exchanges with this text share a session.
     Id(#[serde(borrow)] Cow<'a, str>),
-    /// Found by time: joins the user's latest session if that was active within so many minutes.
+    /// Found by time: joins the user's latest session if that was active within so many minutes, at
+    /// most [`MAX_SESSION_MINUTES`].
     TimeoutMinutes(NonZeroU32),
 }
 

@@ -145,7 +145,7 @@ fn check_body(entry: &Value, raw: &str, content_type: &str, body: &[u8]) {
     assert_eq!(content["form"], shown.form, "{entry}");
 }
 
-/// As the API promises: JSON as it is, text as a string, all else in base64.
+/// As the API promises: JSON as it is, events one by one, text as a string, all else in base64.
 fn shown(content_type: &str, body: &[u8]) -> Shown {
     if body.is_empty() {
         return Shown {
@@ -157,6 +157,17 @@ fn shown(content_type: &str, body: &[u8]) -> Shown {
         return Shown {
             form: "json",
             raw: String::from_utf8(body.to_vec()).unwrap(),
+        };
+    }
+    if content_type == "text/event-stream" {
+        let events: Vec<_> = std::str::from_utf8(body)
+            .unwrap()
+            .split_terminator("\n\n")
+            .map(|event| format!(r#"{{"data":{}}}"#, event.strip_prefix("data: ").unwrap()))
+            .collect();
+        return Shown {
+            form: "events",
+            raw: format!(r#"{{"events":[{}]}}"#, events.join(",")),
         };
     }
     if content_type.starts_with("text/") {

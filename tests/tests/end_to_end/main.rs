@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod api;
 mod collector_away;
 mod configuration;
 mod configuration_refused;

@@ -1,6 +1,7 @@
 //! What a query is answered: a page of entries, their bodies in the form in which they are readable.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use dossier_wire::{Half, Pair};
 use serde::Serialize;
@@ -8,9 +9,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::{Query, encode_cursor};
+use super::Query;
+use super::cursor::Token;
 use crate::http::error::ApiError;
-use crate::model::body::{Shown, show, unpack};
+use crate::model::body::{Allowance, Caveat, Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
@@ -29,8 +31,9 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
+/// An entry as it is answered.
 #[derive(Serialize)]
-struct Item {
+pub(in crate::api) struct Item {
     id: EntryId,
     #[serde(rename = "type")]
     half: Half,
@@ -73,6 +76,9 @@ struct Content {
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'static str>,
+    /// Why what is shown is not the body as its sender meant it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caveat: Option<&'static str>,
     encoding: Option<String>,
     decoded: bool,
     size: i64,
@@ -80,39 +86,67 @@ struct Content {
     truncated: bool,
     completion: &'static str,
     redactions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redactions_by_rule: Option<BTreeMap<String, u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 impl Page {
     /// Shows what was found for a query.
     pub(super) fn of(page: EntryPage, query: &Query) -> Result<Self, ApiError> {
-        let last = page.entries.last().map(|entry| Cursor {
-            created_at: entry.created_at,
-            id: entry.id,
+        let last = page.entries.last().map(|entry| Token {
+            cursor: Cursor {
+                created_at: entry.created_at,
+                id: entry.id,
+            },
+            total: page.total,
+            question: query.question,
         });
         let (total, total_exact) = match page.total {
             Total::Exact(total) => (total, true),
             Total::AtLeast(total) => (total, false),
         };
+        let mut allowance = Allowance::default();
         Ok(Self {
             items: page
                 .entries
                 .into_iter()
-                .map(|entry| Item::of(entry, query.wanted.parts))
+                .map(|entry| Item::of(entry, query.wanted.parts, &mut allowance))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
             number: query.page_number,
             size: query.wanted.limit,
             has_more: page.has_more,
-            next_cursor: last.filter(|_| page.has_more).map(encode_cursor),
+            next_cursor: last.filter(|_| page.has_more).map(Token::encode),
         })
     }
 }
 
 impl Item {
-    fn of(mut entry: Entry, parts: Parts) -> Result<Self, ApiError> {
+    /// Shows all of an entry: also what its redactions were, and the hash of its body.
+    pub(in crate::api) fn whole(
+        mut entry: Entry,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
+        let by_rule = std::mem::take(&mut entry.redactions);
+        let sha256 = entry.sha256.map(|bytes| hexadecimal(&bytes));
+        let mut item = Self::of(entry, Parts::ALL, allowance)?;
+        item.content.redactions = sum(&by_rule);
+        item.content.redactions_by_rule = Some(by_rule);
+        item.content.sha256 = sha256;
+        Ok(item)
+    }
+
+    /// Shows an entry.
+    pub(in crate::api) fn of(
+        mut entry: Entry,
+        parts: Parts,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
         let shown = if parts.bodies {
-            Some(shown(&mut entry)?)
+            Some(shown(&mut entry, allowance)?)
         } else {
             None
         };
@@ -123,6 +157,7 @@ impl Item {
         let content = Content {
             form: shown.as_ref().map(Data::form),
             missing: shown.as_ref().and_then(Data::missing),
+            caveat: shown.as_ref().and_then(Data::caveat),
             media_type: entry.content_type,
             encoding: entry.content_encoding,
             decoded: entry.decoded,
@@ -130,7 +165,9 @@ impl Item {
             stored_size: entry.stored_size,
             truncated: entry.truncated,
             completion: entry.completion.as_str(),
-            redactions: entry.redactions,
+            redactions: sum(&entry.redactions),
+            redactions_by_rule: None,
+            sha256: None,
         };
         let (headers, trailers) = entry
             .headers
@@ -160,6 +197,17 @@ impl Item {
     }
 }
 
+fn sum(redactions: &BTreeMap<String, u32>) -> u64 {
+    redactions.values().copied().map(u64::from).sum()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
 impl Proxy {
     fn of(account: Account<'static>) -> Option<Self> {
         (account != Account::default()).then_some(Self {
@@ -178,7 +226,7 @@ enum Data {
     Missing(&'static str),
 }
 
-fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
+fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
@@ -187,12 +235,9 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
             let encoding = entry.content_encoding.as_deref().filter(|_| !entry.decoded);
-            Data::Body(show(
-                bytes,
-                entry.content_type.as_deref(),
-                encoding,
-                entry.truncated,
-            ))
+            let content_type = entry.content_type.as_deref();
+            let shown = show(bytes, content_type, encoding, entry.truncated, allowance);
+            Data::Body(shown.map_err(|error| ApiError::internal("body", error))?)
         }
     })
 }
@@ -200,7 +245,7 @@ fn shown(entry: &mut Entry) -> Result<Data, ApiError> {
 impl Data {
     const fn form(&self) -> &'static str {
         match self {
-            Self::Body(shown) => shown.form(),
+            Self::Body(shown) => shown.form,
             Self::Empty => "empty",
             Self::Missing(_) => "missing",
         }
@@ -213,12 +258,19 @@ impl Data {
         }
     }
 
+    fn caveat(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(shown) => shown.caveat.map(Caveat::as_str),
+            Self::Empty | Self::Missing(_) => None,
+        }
+    }
+
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
-            Self::Body(Shown::Json(json)) => Ok(json),
-            Self::Body(Shown::Text(text) | Shown::Binary(text)) => to_raw_value(&text),
-            Self::Empty | Self::Missing(_) => to_raw_value(&Value::Null),
+            Self::Body(shown) => Ok(shown.data),
+            Self::Empty | Self::Missing(_) => {
+                to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
+            }
         }
-        .map_err(|error| ApiError::internal("body", error))
     }
 }

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use dossier_wire::record::MAX_TTL_DAYS;
+use dossier_wire::record::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use dossier_wire::{Pair, SessionRule};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::model::clock::from_micros;
 use crate::model::endpoint::normalise;
 use crate::model::ids::InvalidUserId;
+use crate::model::json::map_has_nul;
 use crate::model::session::SessionRequest;
 
 /// Longest text of any one field, except the user id.
@@ -40,6 +40,10 @@ pub(super) enum Unstorable {
     Ttl(&'static str),
     #[error("body_ttl_days: more than ttl_days: a body cannot outlive its entry")]
     BodyOutlives,
+    #[error("session.timeout_minutes: more than {MAX_SESSION_MINUTES}")]
+    SessionTimeout,
+    #[error("session_group: longer than {MAX_SESSION_GROUP_BYTES} bytes")]
+    SessionGroup,
     #[error("body_missing: says that no byte of the body follows, but some do")]
     NotMissing,
     #[error("status: expected 100 to 599")]
@@ -128,12 +132,23 @@ pub(super) fn bigint(field: &'static str, number: u64) -> Result<i64, Unstorable
     i64::try_from(number).map_err(|_| Unstorable::Size(field))
 }
 
-pub(super) fn session(rule: SessionRule<'_>) -> Result<SessionRequest, Unstorable> {
+pub(super) fn session(
+    rule: SessionRule<'_>,
+    group: Option<Cow<'_, str>>,
+) -> Result<SessionRequest, Unstorable> {
+    let group = text("session_group", group.unwrap_or_default())?;
+    if group.len() > MAX_SESSION_GROUP_BYTES {
+        return Err(Unstorable::SessionGroup);
+    }
     match rule {
         SessionRule::Id(id) => Ok(SessionRequest::Named(text("session.id", id)?.into_owned())),
-        SessionRule::TimeoutMinutes(minutes) => Ok(SessionRequest::Within(Duration::from_mins(
-            minutes.get().into(),
-        ))),
+        SessionRule::TimeoutMinutes(minutes) if minutes.get() > MAX_SESSION_MINUTES => {
+            Err(Unstorable::SessionTimeout)
+        }
+        SessionRule::TimeoutMinutes(minutes) => Ok(SessionRequest::Within {
+            timeout: Duration::minutes(minutes.get().into()),
+            group: group.into_owned(),
+        }),
     }
 }
 
@@ -151,24 +166,8 @@ pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], Unstorable> {
 }
 
 pub(super) fn metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Unstorable> {
-    if has_nul(&metadata) {
+    if map_has_nul(&metadata) {
         return Err(Unstorable::Nul("metadata"));
     }
     Ok(metadata)
-}
-
-fn has_nul(metadata: &Map<String, Value>) -> bool {
-    metadata
-        .iter()
-        .any(|(key, value)| key.contains('\0') || value_has_nul(value))
-}
-
-/// The depth is bounded by that of the JSON reader, which takes at most 128 levels.
-fn value_has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(value_has_nul),
-        Value::Object(map) => has_nul(map),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }

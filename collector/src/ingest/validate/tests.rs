@@ -7,6 +7,7 @@ use time::macros::datetime;
 use super::*;
 use crate::model::body::Codec;
 use crate::model::entry::BodyState;
+use crate::model::session::SessionRequest;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const NOW_MICROS: u64 = 1_780_315_200_000_000;
@@ -16,7 +17,7 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
         "exchange_id": "01890000-0000-7000-8000-000000000000", "type": "response", "user_id": "alice",
         "endpoint": "/api/x", "method": "POST", "path": "/api/x", "started_at": NOW_MICROS,
         "first_byte_at": NOW_MICROS + 5, "ended_at": NOW_MICROS + 9, "body_size": body.len(),
-        "completion": "complete",
+        "completion": "complete", "session": {"timeout_minutes": 1},
     });
     change(&mut header);
     let header: &'static str = header.to_string().leak();
@@ -38,7 +39,7 @@ fn a_record_becomes_an_entry() {
 #[test]
 fn what_cannot_be_stored_is_named_without_its_value() {
     let pair = |name: &str, value: &str| json!([[name, value]]);
-    let cases: [(&str, Value, &str); 21] = [
+    let cases: [(&str, Value, &str); 24] = [
         ("user_id", json!(""), "user_id"),
         ("user_id", json!("hunter2".repeat(100)), "user_id"),
         ("path", json!("/hunter2\u{0}"), "path"),
@@ -57,6 +58,17 @@ fn what_cannot_be_stored_is_named_without_its_value() {
             "body_xxh3",
         ),
         ("body_ttl_days", json!(3651), "body_ttl_days"),
+        (
+            "session",
+            json!({"timeout_minutes": 525_601}),
+            "session.timeout_minutes",
+        ),
+        (
+            "session_group",
+            json!("hunter2".repeat(37)),
+            "session_group",
+        ),
+        ("session_group", json!("hunter2\u{0}"), "session_group"),
         ("headers", pair("hunter2", "\u{0}"), "headers"),
         ("headers", pair("hunter2\u{0}", ""), "headers"),
         ("headers", pair(&"hunter2".repeat(37), ""), "headers"),
@@ -95,6 +107,8 @@ fn what_just_fits_is_stored() {
             header["redactions"] = many_rules(256);
             header["response_flags"] = json!(i64::MAX);
             header["body_ttl_days"] = json!(3650);
+            header["session"] = json!({"timeout_minutes": 525_600});
+            header["session_group"] = json!("g".repeat(256));
         },
         b"hi",
     )
@@ -103,6 +117,11 @@ fn what_just_fits_is_stored() {
     assert_eq!(entry.headers.trailing.len(), 4);
     assert_eq!(entry.redactions.len(), 256);
     assert_eq!(entry.account.flags, i64::MAX);
+    let year = SessionRequest::Within {
+        timeout: time::Duration::days(365),
+        group: "g".repeat(256),
+    };
+    assert_eq!(entry.session, Some(year));
 }
 
 #[test]

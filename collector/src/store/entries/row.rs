@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::sessions::user_id;
 
 /// Reads a row that was selected with these parts.
-pub(super) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
+pub(in crate::store) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
     let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
     let ttl: Option<OffsetDateTime> = row.try_get("ttl")?;
     let session: Option<Uuid> = row.try_get("session_id")?;
@@ -42,6 +42,7 @@ pub(super) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
         content_type: row.try_get("content_type")?,
         content_encoding: row.try_get("content_encoding")?,
         decoded: row.try_get("body_decoded")?,
+        sha256: sha256(row)?,
         truncated: row.try_get("truncated")?,
         redactions: redactions(row)?,
         completion: completion(row.try_get("completion")?)?,
@@ -55,11 +56,17 @@ pub(super) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
     })
 }
 
-/// How many values were replaced, by whatever rule.
-fn redactions(row: &PgRow) -> Result<u64, StoreError> {
+fn redactions(row: &PgRow) -> Result<BTreeMap<String, u32>, StoreError> {
     let by_rule: Option<Json<BTreeMap<String, u32>>> = row.try_get("redactions")?;
-    let by_rule = by_rule.map_or_else(BTreeMap::new, |Json(by_rule)| by_rule);
-    Ok(by_rule.into_values().map(u64::from).sum())
+    Ok(by_rule.map_or_else(BTreeMap::new, |Json(by_rule)| by_rule))
+}
+
+fn sha256(row: &PgRow) -> Result<Option<[u8; 32]>, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get("body_sha256")?;
+    let unknown = |_| StoreError::Unknown {
+        column: "entries.body_sha256",
+    };
+    bytes.map(<[u8; 32]>::try_from).transpose().map_err(unknown)
 }
 
 fn account(row: &PgRow) -> Result<Account<'static>, StoreError> {

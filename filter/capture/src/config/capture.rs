@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::KeepCompressed;
-use dossier_wire::record::MAX_TTL_DAYS;
+use dossier_wire::record::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use serde_json::{Number, Value};
 
 use super::media::{self, MediaRange};
@@ -12,7 +12,8 @@ use super::names;
 use super::plan::{Halves, Plan, Storage};
 use super::reader::{Node, Object, whole_number};
 use super::redact::RedactKeys;
-use super::source::{Extraction, SessionSource, ValueSource};
+use super::session::SessionKeys;
+use super::source::{Extraction, ValueSource};
 use super::when::When;
 use crate::sample::Sample;
 
@@ -23,7 +24,7 @@ pub(crate) struct Keys {
     ttl_days: Option<NonZeroU32>,
     body_ttl_days: Option<NonZeroU32>,
     session_timeout_minutes: Option<NonZeroU32>,
-    session: Option<SessionSource>,
+    session: SessionKeys,
     compress: Option<KeepCompressed>,
     metadata: BTreeMap<String, Metadata>,
     headers: Halves<Option<Vec<String>>>,
@@ -42,12 +43,11 @@ enum Metadata {
     From(ValueSource),
 }
 
-const MAX_SESSION_MINUTES: u64 = 525_600;
 const MAX_BODY_BYTES: usize = 1 << 20;
 const DEFAULT_BODY_BYTES: usize = 64 << 10;
 const MAX_ENDPOINT_BYTES: usize = 1024;
 const MAX_METADATA_KEYS: usize = 32;
-const MAX_METADATA_KEY_BYTES: usize = 64;
+pub(super) const MAX_METADATA_KEY_BYTES: usize = 64;
 const MAX_METADATA_VALUE_BYTES: usize = 1024;
 const MAX_HEADERS: usize = 64;
 
@@ -67,10 +67,11 @@ impl Keys {
             }),
             session_timeout_minutes: object
                 .get("session_timeout_minutes")
-                .and_then(|node| positive(&node, MAX_SESSION_MINUTES, " of minutes")),
+                .and_then(|node| positive(&node, MAX_SESSION_MINUTES.into(), " of minutes")),
             session: object
                 .get("session")
-                .and_then(|node| SessionSource::read(&node)),
+                .map(|node| SessionKeys::read(&node))
+                .unwrap_or_default(),
             ttl_days: days(&object, "ttl_days"),
             body_ttl_days: days(&object, "body_ttl_days"),
             compress: object.get("compress").and_then(|node| compress(&node)),
@@ -120,7 +121,7 @@ impl Keys {
             session_timeout_minutes: self
                 .session_timeout_minutes
                 .or(base.session_timeout_minutes),
-            session: self.session.clone().or_else(|| base.session.clone()),
+            session: self.session.over(&base.session),
             compress: self.compress.or(base.compress),
             metadata,
             headers: Halves {
@@ -159,10 +160,11 @@ impl Keys {
                 .body_ttl_days
                 .filter(|body| self.ttl_days.is_none_or(|all| *body < all)),
             session_timeout_minutes: self.session_timeout_minutes,
-            session: self.session.clone(),
+            session: self.session.source.clone(),
+            session_by: self.session.by.clone().unwrap_or_default(),
             compress: self.compress.unwrap_or_default(),
             metadata: constants.collect(),
-            extracted: Extraction::of(taken, self.session.as_ref()),
+            extracted: Extraction::of(taken, self.session.source.as_ref()),
             headers: Halves {
                 request: self.headers.request.clone().unwrap_or_default(),
                 response: self.headers.response.clone().unwrap_or_default(),

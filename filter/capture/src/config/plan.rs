@@ -6,6 +6,7 @@ use dossier_wire::{Half, KeepCompressed};
 use serde_json::{Map, Value};
 
 use super::media::MediaRange;
+use super::session::GroupPart;
 use super::source::{Extraction, SessionSource};
 use super::when::When;
 use crate::redact::Redaction;
@@ -24,6 +25,8 @@ pub struct Plan {
     pub session_timeout_minutes: Option<NonZeroU32>,
     /// Where the client may name the session.
     pub(crate) session: Option<SessionSource>,
+    /// What divides a user's sessions that are found by time.
+    pub(crate) session_by: Vec<GroupPart>,
     /// Whether the collector stores the body compressed.
     pub compress: KeepCompressed,
     /// Constants that every entry carries.
@@ -107,6 +110,7 @@ impl Plan {
     pub(super) fn to_bare(&self) -> Self {
         Self {
             session: None,
+            session_by: Vec::new(),
             extracted: Halves::default(),
             headers: Halves::default(),
             content_types: Some(Vec::new()),

@@ -2,7 +2,7 @@
 
 use super::names;
 use super::plan::Halves;
-use super::reader::Node;
+use super::reader::{Node, Object};
 use crate::json::{JsonPath, Paths};
 
 /// Where a value of the metadata comes from.
@@ -122,18 +122,20 @@ impl ValueSource {
 }
 
 impl SessionSource {
-    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
-        let object = node.object("header, cookie, query or request_json")?;
-        let source = object
-            .one_of(&["header", "cookie", "query", "request_json"])
-            .and_then(|(key, node)| match key {
-                "header" => names::header(&node).map(Self::Header),
-                "cookie" => parameter(&node, "the name of a cookie").map(Self::Cookie),
-                "query" => parameter(&node, "the name of a query parameter").map(Self::Query),
-                _ => json_path(&node).map(Self::RequestJson),
-            });
-        object.refuse_unknown();
-        source
+    const KEYS: [&'static str; 4] = ["header", "cookie", "query", "request_json"];
+
+    pub(super) fn is_in(object: &Object<'_>) -> bool {
+        Self::KEYS.iter().any(|key| object.get(key).is_some())
+    }
+
+    pub(super) fn read(object: &Object<'_>) -> Option<Self> {
+        let (key, node) = object.one_of(&Self::KEYS)?;
+        match key {
+            "header" => names::header(&node).map(Self::Header),
+            "cookie" => parameter(&node, "the name of a cookie").map(Self::Cookie),
+            "query" => parameter(&node, "the name of a query parameter").map(Self::Query),
+            _ => json_path(&node).map(Self::RequestJson),
+        }
     }
 }
 

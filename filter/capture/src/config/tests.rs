@@ -240,6 +240,26 @@ fn faults_name_the_path_the_expectation_and_what_was_found() {
             "routes[0].capture.session.cookie: expected the name of a cookie, got \"a=b\"",
         ),
         (
+            route(json!({"session": {}})),
+            "routes[0].capture.session: expected exactly one of header, cookie, query, request_json, got none of them",
+        ),
+        (
+            route(json!({"session": {"by": ["endpoint"], "header": "x", "query": "x"}})),
+            "routes[0].capture.session: expected exactly one of header, cookie, query, request_json, got 2 of them",
+        ),
+        (
+            route(json!({"session": {"by": ["path"]}})),
+            "routes[0].capture.session.by[0]: expected endpoint, route, {header: …} or {metadata: …}, got \"path\"",
+        ),
+        (
+            route(json!({"session": {"by": vec!["route"; 5]}})),
+            "routes[0].capture.session.by: expected a list of at most 4 parts, got 5",
+        ),
+        (
+            route(json!({"session": {"by": [{"metadata": ""}]}})),
+            "routes[0].capture.session.by[0].metadata: expected a name in the metadata, of 1 to 64 bytes, got \"\"",
+        ),
+        (
             route(json!({"ttl_days": 7, "body_ttl_days": 8})),
             "routes[0].capture.body_ttl_days: expected at most ttl_days: a body cannot outlive its entry",
         ),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::redactor::Redactor;
-use super::{user, values};
+use super::{group, user, values};
 use crate::budget::Lease;
 use crate::config::{Plan, UserSource};
 use crate::headers::Headers;
@@ -36,6 +36,8 @@ pub(super) struct Head {
     pub(super) traceparent: Option<String>,
     /// As the client names it.
     pub(super) session: Option<String>,
+    /// Digests of the headers that its group of sessions depends on.
+    pub(super) group_headers: Vec<Option<u128>>,
     /// Constants, and what was taken from the traffic so far.
     pub(super) metadata: Map<String, Value>,
     _lease: Lease,
@@ -95,6 +97,7 @@ impl Head {
                 .session
                 .as_ref()
                 .and_then(|source| values::session(source, headers)),
+            group_headers: group::headers(&plan.session_by, headers, redactor),
             metadata: plan.metadata.clone(),
             query,
             endpoint,

@@ -6,6 +6,7 @@
 
 mod body;
 mod completion;
+mod group;
 mod head;
 mod records;
 mod redactor;

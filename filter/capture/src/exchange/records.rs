@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::SWITCHING_PROTOCOLS;
 use super::completion::{self, Ending};
+use super::group;
 use super::head::Head;
 use super::side::{FinishedSide, Side};
 use crate::config::Plan;
@@ -96,6 +97,7 @@ impl Facts<'_> {
             status: account.status,
             metadata: head.metadata.clone(),
             session: self.session(),
+            session_group: self.session_group(),
             ttl_days: plan.ttl_days,
             body_ttl_days: plan.body_ttl_days,
             compress: plan.compress,
@@ -131,6 +133,14 @@ impl Facts<'_> {
         let named = named.map(|id| SessionRule::Id(Cow::Borrowed(id)));
         let timeout = self.plan.session_timeout_minutes;
         named.or_else(|| timeout.map(SessionRule::TimeoutMinutes))
+    }
+
+    /// Sessions that are named, and exchanges without one, have no group.
+    fn session_group(&self) -> Option<Cow<'_, str>> {
+        matches!(self.session(), Some(SessionRule::TimeoutMinutes(_)))
+            .then(|| group::name(&self.plan.session_by, self.head))
+            .flatten()
+            .map(Cow::Owned)
     }
 }
 

@@ -127,6 +127,75 @@ fn the_session_is_the_one_that_the_client_names_or_found_by_time() {
     ));
 }
 
+/// The group of sessions of an exchange, the same on both halves.
+fn group(capture: &Value, header: &'static str, sent: &'static [u8]) -> Option<String> {
+    let talk = Talk {
+        head: &[JSON, ("x-tenant", header)],
+        sent,
+        ..Talk::default()
+    };
+    let records = talk.with(capture);
+    let groups: Vec<_> = records
+        .iter()
+        .map(|(it, _)| it.session_group.clone())
+        .collect();
+    assert_eq!(groups[0], groups[1]);
+    groups[0].as_deref().map(str::to_owned)
+}
+
+#[test]
+fn sessions_are_divided_by_what_the_configuration_says() {
+    let capture = |by: Value| {
+        json!({
+            "storage_type": "both", "session_timeout_minutes": 5, "session": {"by": by},
+            "metadata": {"m": {"request_json": "$.m"}},
+        })
+    };
+    let both = capture(json!(["endpoint", {"header": "x-tenant"}, {"metadata": "m"}]));
+    let one = group(&both, "a", b"{\"m\": 1}").unwrap();
+    assert_eq!(one.len(), 32);
+    assert_eq!(group(&both, "a", b"{\"m\": 1, \"n\": 2}").unwrap(), one);
+    for (header, sent) in [
+        ("b", &b"{\"m\": 1}"[..]),
+        ("a", b"{\"m\": 2}"),
+        ("a", b"{\"m\": \"1\"}"),
+        ("a", b"{}"),
+    ] {
+        assert_ne!(
+            group(&both, header, sent).unwrap(),
+            one,
+            "{header} {sent:?}"
+        );
+    }
+    let by_header = capture(json!([{"header": "x-tenant"}]));
+    assert_eq!(
+        group(&by_header, "a", b"{}"),
+        group(&by_header, "a", b"{\"m\": 1}")
+    );
+    assert_eq!(group(&capture(json!([])), "a", b"{}"), None);
+}
+
+#[test]
+fn a_session_that_is_named_and_an_exchange_without_one_have_no_group() {
+    let named = json!({
+        "storage_type": "both", "session_timeout_minutes": 5,
+        "session": {"header": "x-tenant", "by": ["endpoint"]},
+    });
+    assert_eq!(group(&named, "mine", b"{}"), None);
+    assert!(group(&named, "", b"{}").is_some());
+    let without = json!({"storage_type": "both", "session": {"by": ["endpoint"]}});
+    assert_eq!(group(&without, "a", b"{}"), None);
+}
+
+#[test]
+fn a_header_that_is_redacted_divides_no_sessions() {
+    let capture = json!({
+        "storage_type": "both", "session_timeout_minutes": 5,
+        "session": {"by": [{"header": "x-tenant"}]}, "redact": {"headers": ["x-tenant"]},
+    });
+    assert_eq!(group(&capture, "a", b"{}"), group(&capture, "b", b"{}"));
+}
+
 #[test]
 fn only_headers_that_are_named_are_recorded() {
     let capture = json!({"storage_type": "both", "headers": {"request": ["X-A", "accept"], "response": ["x-b"]}});

@@ -1,0 +1,80 @@
+//! `GET /storage/exchanges/{exchange_id}`: both halves of an exchange together.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use dossier_wire::Half;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::query::answer::Item;
+use crate::app::App;
+use crate::http::auth::Reader;
+use crate::http::envelope::Success;
+use crate::http::error::{ApiError, FieldError};
+use crate::model::body::Allowance;
+use crate::model::entry::Entry;
+use crate::model::ids::{ExchangeId, SessionId, UserId};
+
+#[derive(Serialize)]
+struct Exchange {
+    #[serde(rename = "exchange_id")]
+    id: ExchangeId,
+    user_id: UserId,
+    session_id: Option<SessionId>,
+    request: Option<Item>,
+    response: Option<Item>,
+}
+
+/// One of the caller's exchanges. A half that was not recorded, or is gone, is null.
+///
+/// # Errors
+/// [`ApiError`]
+pub async fn exchange(
+    State(app): State<App>,
+    reader: Reader,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Success<impl Serialize>, ApiError> {
+    let id = read_id(id)?;
+    let entries = app
+        .store
+        .exchange(&reader.scope(None)?, id, app.clock.now())
+        .await?;
+    let exchange = Exchange::of(id, entries)?;
+    Ok(Success::new("Exchange retrieved", exchange))
+}
+
+impl Exchange {
+    fn of(id: ExchangeId, entries: Vec<Entry>) -> Result<Self, ApiError> {
+        let first = entries.first().ok_or(ApiError::NotFound)?;
+        let user_id = first.user.clone();
+        let session_id = entries.iter().find_map(|entry| entry.session);
+        let (requests, responses): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|entry| entry.half == Half::Request);
+        let mut allowance = Allowance::default();
+        let mut first = |half: Vec<Entry>| {
+            let entry = half.into_iter().next();
+            entry
+                .map(|entry| Item::whole(entry, &mut allowance))
+                .transpose()
+        };
+        Ok(Self {
+            id,
+            user_id,
+            session_id,
+            request: first(requests)?,
+            response: first(responses)?,
+        })
+    }
+}
+
+fn read_id(id: Result<Path<String>, PathRejection>) -> Result<ExchangeId, ApiError> {
+    let Path(text) = id.map_err(|_| ApiError::NotFound)?;
+    Uuid::try_parse(&text).map(ExchangeId).map_err(|_| {
+        ApiError::Invalid(vec![FieldError {
+            field: "exchange_id".to_owned(),
+            message: "expected a UUID".to_owned(),
+            kind: "value_error",
+        }])
+    })
+}

@@ -1,0 +1,199 @@
+//! `NO_RESULTS_FOUND`: why a page is empty.
+
+use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
+use super::Query;
+use super::endpoint::Nearest;
+use crate::http::envelope::{Severity, Warning};
+use crate::http::error::ApiError;
+use crate::store::{Condition, Nothing, Start, Store, Total};
+
+/// Tells why a query's page is empty.
+///
+/// # Errors
+/// [`ApiError`]
+pub(super) async fn warning(
+    store: &Store,
+    query: &Query,
+    total: Total,
+    nearest: Option<Nearest>,
+    now: OffsetDateTime,
+) -> Result<Warning, ApiError> {
+    if total != Total::Exact(0) {
+        return Ok(past_the_end(query, total));
+    }
+    let wanted = &query.wanted;
+    let nothing = store
+        .explain_nothing(&wanted.scope, &wanted.filter, now)
+        .await?;
+    let conditions: Vec<_> = wanted.filter.conditions().collect();
+    let names: Vec<_> = conditions.iter().map(name).collect();
+    let mut message = match &nothing {
+        Some(nothing) => say(&names, nothing),
+        None => "No entries match. There are too many entries to tell why in time.".to_owned(),
+    };
+    let mut details = details(query, &conditions, nothing.as_ref());
+    if let Some(nearest) = nearest {
+        message.push_str(&say_nearest(&nearest));
+        details.insert("nearest_endpoints".to_owned(), json!(nearest.endpoints));
+    }
+    Ok(no_results(message, details.into()))
+}
+
+fn no_results(message: String, details: Value) -> Warning {
+    Warning {
+        code: "NO_RESULTS_FOUND",
+        message,
+        severity: Severity::Medium,
+        details: Some(details),
+    }
+}
+
+fn past_the_end(query: &Query, total: Total) -> Warning {
+    let size = i64::from(query.wanted.limit);
+    let (total, exact) = match total {
+        Total::Exact(total) => (total, true),
+        Total::AtLeast(total) => (total, false),
+    };
+    let pages = (total + size - 1) / size;
+    let message = match query.wanted.start {
+        Start::After(_) => {
+            "Nothing lies behind this cursor: it is that of the last page.".to_owned()
+        }
+        Start::Offset(_) => format!(
+            "Page {} lies past the end: there are {pages} pages of {size}.",
+            query.page_number
+        ),
+    };
+    let details =
+        json!({"page": query.page_number, "pages": pages, "total": total, "total_exact": exact});
+    no_results(message, details)
+}
+
+fn say(names: &[String], nothing: &Nothing) -> String {
+    let removing: Vec<_> = nothing
+        .removing
+        .iter()
+        .filter_map(|place| names.get(*place).map(String::as_str))
+        .collect();
+    match removing.as_slice() {
+        [] if nothing.asked == 0 => "There are no entries, whatever the filters.".to_owned(),
+        [] => "No entries match.".to_owned(),
+        [one] => format!("No entries match. Without {one} there would be results."),
+        several if nothing.together => format!(
+            "No entries match. Without {} together there would be results.",
+            several.join(" and ")
+        ),
+        several => format!(
+            "No entries match. Without any one of {} there would be results.",
+            several.join(", ")
+        ),
+    }
+}
+
+fn say_nearest(nearest: &Nearest) -> String {
+    let so_far = if nearest.cut {
+        ", as far as the first thousand tell"
+    } else {
+        ""
+    };
+    let names = match nearest.endpoints.as_slice() {
+        [] => String::new(),
+        endpoints => format!("; the nearest are {}", endpoints.join(", ")),
+    };
+    format!(" This endpoint is not recorded{so_far}{names}.")
+}
+
+fn details(
+    query: &Query,
+    conditions: &[Condition<'_>],
+    nothing: Option<&Nothing>,
+) -> Map<String, Value> {
+    let user = query.user.as_ref().map(|user| {
+        let all = nothing.map(|nothing| nothing.asked);
+        json!({"filter": "user_id", "value": user, "matches_alone": all})
+    });
+    let filters = conditions.iter().enumerate().map(|(place, condition)| {
+        let alone = nothing.and_then(|nothing| nothing.alone.get(place));
+        json!({"filter": name(condition), "value": value(condition), "matches_alone": alone})
+    });
+    let removing = nothing.map_or(&[][..], |nothing| &nothing.removing);
+    let removing = removing.iter().filter_map(|place| conditions.get(*place));
+    [
+        ("filters", user.into_iter().chain(filters).collect()),
+        ("removing", removing.map(name).collect()),
+        ("together", nothing.is_some_and(|it| it.together).into()),
+        ("exact", nothing.is_some_and(|it| it.exact).into()),
+    ]
+    .map(|(name, value): (&str, Value)| (name.to_owned(), value))
+    .into_iter()
+    .collect()
+}
+
+/// As callers know it.
+fn name(condition: &Condition<'_>) -> String {
+    let name = match condition {
+        Condition::Half(_) => "storage_type",
+        Condition::Endpoint(_) => "endpoint",
+        Condition::From(_) => "start_date",
+        Condition::To(_) => "end_date",
+        Condition::Session(_) => "session_id",
+        Condition::Exchange(_) => "exchange_id",
+        Condition::Status(_) => "status",
+        Condition::Method(_) => "method",
+        Condition::Metadata(filter) => {
+            return format!("metadata_filters.{}", filter.path.as_str());
+        }
+    };
+    name.to_owned()
+}
+
+fn value(condition: &Condition<'_>) -> Value {
+    match condition {
+        Condition::Half(half) => json!(half),
+        Condition::Endpoint(text) | Condition::Method(text) => json!(text),
+        Condition::From(at) | Condition::To(at) => {
+            json!(at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok())
+        }
+        Condition::Session(session) => json!(session),
+        Condition::Exchange(exchange) => json!(exchange),
+        Condition::Status(status) => json!(status),
+        Condition::Metadata(filter) => filter.asked.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(removing: &[usize], together: bool) -> Nothing {
+        Nothing {
+            alone: vec![0; 3],
+            exact: true,
+            asked: 5,
+            removing: removing.to_vec(),
+            together,
+        }
+    }
+
+    #[test]
+    fn what_must_go_is_told_in_words() {
+        let names = ["endpoint", "status", "method"].map(str::to_owned);
+        for (removing, together, words) in [
+            (&[1][..], false, "Without status there"),
+            (&[0, 2], false, "Without any one of endpoint, method there"),
+            (&[0, 1], true, "Without endpoint and status together there"),
+        ] {
+            let said = say(&names, &nothing(removing, together));
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let at = time::macros::datetime!(2026-01-02 03:00 +02:00);
+        assert_eq!(value(&Condition::From(at)), json!("2026-01-02T01:00:00Z"));
+    }
+}

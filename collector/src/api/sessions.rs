@@ -1,0 +1,160 @@
+//! `GET /storage/sessions` and `POST /storage/sessions/query`: pages of sessions, the latter with
+//! their entries.
+
+mod answer;
+mod cursor;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use serde::Serialize;
+
+use self::answer::Page;
+use super::MAX_REQUEST_BYTES;
+use super::fields::Fields;
+use super::query::precedence::Precedence;
+use super::query::{self, endpoint, filter};
+use crate::app::App;
+use crate::http::auth::Reader;
+use crate::http::envelope::Success;
+use crate::http::error::{ApiError, FieldError};
+use crate::model::ids::UserId;
+use crate::store::{SessionEntries, SessionPageRequest, SessionStart, Store, Total};
+
+/// The parameters of the list.
+const LIST_FIELDS: &[&str] = &[
+    "page",
+    "page_size",
+    "cursor",
+    "endpoint",
+    "start_date",
+    "end_date",
+    "session_id",
+    "storage_type",
+    "type",
+    "user_id",
+];
+/// Of those, the numbers.
+const LIST_NUMBERS: &[&str] = &["page", "page_size"];
+const MAX_ENTRIES: u8 = 100;
+const DEFAULT_ENTRIES: u8 = 20;
+
+/// A request, complete and checked.
+struct Asked {
+    wanted: SessionPageRequest,
+    page_number: i64,
+    /// The endpoint as it was given.
+    endpoint: Option<String>,
+    precedence: Precedence,
+}
+
+/// Lists the caller's sessions.
+///
+/// # Errors
+/// [`ApiError`]
+pub async fn list(
+    State(app): State<App>,
+    reader: Reader,
+    parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Success<impl Serialize>, ApiError> {
+    let Query(parameters) = parameters.map_err(|_| not_a_query())?;
+    let fields = Fields::of_parameters(parameters, LIST_FIELDS, LIST_NUMBERS);
+    let asked = Asked::read(&app.store, fields, &reader, None).await?;
+    answer(&app, asked).await
+}
+
+/// Finds the caller's sessions, with their entries.
+///
+/// # Errors
+/// [`ApiError`]
+pub async fn query(
+    State(app): State<App>,
+    reader: Reader,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Success<impl Serialize>, ApiError> {
+    let body = body.map_err(|_| ApiError::TooLarge(MAX_REQUEST_BYTES))?;
+    let known = [
+        filter::FIELDS,
+        query::PAGE_FIELDS,
+        &["user_id", "entries_per_session"],
+    ]
+    .concat();
+    let mut fields = Fields::parse(&body, &known)?;
+    let entries = SessionEntries {
+        limit: fields
+            .integer("entries_per_session", 1, MAX_ENTRIES.into())
+            .and_then(|limit| u8::try_from(limit).ok())
+            .unwrap_or(DEFAULT_ENTRIES),
+        parts: query::read_include(&mut fields),
+    };
+    let asked = Asked::read(&app.store, fields, &reader, Some(entries)).await?;
+    answer(&app, asked).await
+}
+
+async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> {
+    let now = app.clock.now();
+    let mut found = app.store.find_sessions(&asked.wanted, now).await?;
+    if found.total == Total::Exact(0) {
+        let wanted = &mut asked.wanted;
+        let settled = endpoint::settle(&app.store, &wanted.scope, &mut wanted.filter, now).await?;
+        if settled == endpoint::Settled::Changed {
+            found = app.store.find_sessions(wanted, now).await?;
+        }
+    }
+    let given = asked.endpoint.as_deref();
+    let warnings = asked
+        .precedence
+        .warning()
+        .into_iter()
+        .chain(endpoint::warning(given, &asked.wanted.filter))
+        .collect();
+    // Many bodies may have to be decoded, while others wait for this thread.
+    let data = tokio::task::spawn_blocking(move || Page::of(found, &asked))
+        .await
+        .map_err(|error| ApiError::internal("show sessions", error))??;
+    Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
+}
+
+fn not_a_query() -> ApiError {
+    ApiError::Invalid(vec![FieldError {
+        field: "query".to_owned(),
+        message: "expected parameters such as ?page=1&page_size=20".to_owned(),
+        kind: "value_error",
+    }])
+}
+
+impl Asked {
+    async fn read(
+        store: &Store,
+        mut fields: Fields,
+        reader: &Reader,
+        entries: Option<SessionEntries>,
+    ) -> Result<Self, ApiError> {
+        let mut precedence = Precedence::default();
+        let asked = filter::read(store, &mut fields, &mut precedence).await?;
+        let user = fields
+            .text("user_id", UserId::MAX_BYTES)
+            .and_then(|text| UserId::new(text).ok());
+        let order = query::read_order(&mut fields);
+        let limit = query::read_page_size(&mut fields);
+        let page_number = query::read_page_number(&mut fields);
+        let start = match cursor::read(&mut fields, &mut precedence) {
+            Some(cursor) => SessionStart::After(cursor),
+            None => SessionStart::Offset((page_number - 1) * i64::from(limit)),
+        };
+        fields.finish()?;
+        Ok(Self {
+            wanted: SessionPageRequest {
+                scope: reader.scope(user)?,
+                filter: asked.filter,
+                order,
+                start,
+                limit,
+                entries,
+            },
+            page_number,
+            endpoint: asked.endpoint,
+            precedence,
+        })
+    }
+}

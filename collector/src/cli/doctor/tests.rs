@@ -1,0 +1,127 @@
+//! Each verdict, and that each that is not good says what to do.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use time::macros::datetime;
+
+use super::*;
+
+fn server(version: i32) -> Server {
+    Server {
+        version,
+        now: datetime!(2026-06-01 12:00 UTC),
+        is_replica: false,
+    }
+}
+
+fn partitions(days: usize, missing: &[&str]) -> PartitionState {
+    PartitionState {
+        days,
+        without_forever: Vec::new(),
+        missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn word(verdict: Verdict) -> String {
+    let line = Finding::new("x", verdict).to_string();
+    line.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_server_is_new_enough_and_takes_writes() {
+    assert_eq!(word(of_server(&server(150_014))), "ok");
+    assert_eq!(word(of_server(&server(130_000))), "ok");
+    assert_eq!(word(of_server(&server(129_999))), "fail");
+    let replica = Server {
+        is_replica: true,
+        ..server(150_014)
+    };
+    assert_eq!(word(of_server(&replica)), "fail");
+}
+
+#[test]
+fn clocks_agree_as_far_as_can_be_told() {
+    let at = |seconds| datetime!(2026-06-01 12:00 UTC) + Duration::seconds(seconds);
+    assert_eq!(
+        skew(at(0), at(5), at(10)),
+        Duration::ZERO,
+        "it was asked meanwhile"
+    );
+    assert_eq!(skew(at(0), at(12), at(10)), Duration::seconds(2));
+    assert_eq!(skew(at(0), at(-3), at(10)), Duration::seconds(3));
+    for (milliseconds, expected) in [
+        (0, "ok"),
+        (999, "ok"),
+        (1000, "warn"),
+        (59_999, "warn"),
+        (60_000, "fail"),
+    ] {
+        let verdict = of_skew(Duration::milliseconds(milliseconds));
+        assert_eq!(word(verdict), expected, "{milliseconds} ms");
+    }
+}
+
+#[test]
+fn a_schema_that_is_not_current_is_a_failure() {
+    assert_eq!(word(of_schema(Schema::Current)), "ok");
+    for schema in [Schema::Behind(2), Schema::Ahead, Schema::Altered(3)] {
+        assert_eq!(word(of_schema(schema)), "fail", "{schema:?}");
+    }
+}
+
+#[test]
+fn missing_days_are_a_warning_and_a_missing_forever_a_failure() {
+    assert_eq!(
+        word(of_partitions(&partitions(0, &["entries_20260601"]))),
+        "ok"
+    );
+    assert_eq!(word(of_partitions(&partitions(9, &[]))), "ok");
+    let missing = of_partitions(&partitions(9, &["entries_20260608"]));
+    assert!(matches!(&missing, Verdict::Warn { told, .. } if told.contains("entries_20260608")));
+    let gone = PartitionState {
+        without_forever: vec!["bodies_forever".to_owned()],
+        ..partitions(9, &[])
+    };
+    assert_eq!(word(of_partitions(&gone)), "fail");
+}
+
+#[test]
+fn a_data_folder_is_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let chmod = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(word(folder::examine(&data)), "fail");
+    let home = data.join("postgres");
+    std::fs::create_dir_all(&home).unwrap();
+    for (outer, inner, expected) in [
+        (0o755, 0o700, "ok"),
+        (0o700, 0o700, "ok"),
+        (0o777, 0o700, "fail"),
+        (0o775, 0o700, "fail"),
+        (0o755, 0o750, "fail"),
+        (0o755, 0o701, "fail"),
+    ] {
+        chmod(&data, outer);
+        chmod(&home, inner);
+        assert_eq!(
+            word(folder::examine(&data)),
+            expected,
+            "{outer:o} {inner:o}"
+        );
+    }
+}
+
+#[test]
+fn a_line_tells_what_how_and_what_to_do() {
+    let finding = Finding::new("clock", of_skew(Duration::seconds(2)));
+    let line = finding.to_string();
+    assert!(
+        line.starts_with("warn  clock: this machine and Postgres differ by 2.0 s: let"),
+        "{line}"
+    );
+    assert!(!finding.is_failure());
+    assert!(Finding::new("clock", of_skew(Duration::hours(1))).is_failure());
+}

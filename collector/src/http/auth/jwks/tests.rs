@@ -1,0 +1,111 @@
+//! Keys that come, go, and cannot be had for a while.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::routing::get;
+use futures_util::future::join_all;
+use tempfile::TempDir;
+use time::macros::datetime;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::http::auth::signer::{Signer, published};
+
+const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+fn in_file(signers: &[&Signer]) -> (Jwks, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), signers);
+    let jwks = Jwks::new(Source::File(folder.path().join("keys.json")));
+    (jwks, folder)
+}
+
+fn publish(folder: &Path, signers: &[&Signer]) {
+    std::fs::write(folder.join("keys.json"), published(signers)).unwrap();
+}
+
+async fn has(jwks: &Jwks, signer: &Signer, now: OffsetDateTime) -> bool {
+    match jwks.key(Some(signer.id), Algorithm::ES256, now).await {
+        Ok(_) => true,
+        Err(ApiError::InvalidToken(TokenFault::Signature)) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_soon_and_the_source_is_not_asked_more_often() {
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    let (jwks, folder) = in_file(&[&old]);
+    assert!(has(&jwks, &old, NOW).await);
+    publish(folder.path(), &[&old, &new]);
+    assert!(!has(&jwks, &new, NOW + Duration::seconds(29)).await);
+    assert!(has(&jwks, &new, NOW + Duration::seconds(30)).await);
+    assert!(has(&jwks, &old, NOW + Duration::seconds(30)).await);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_not_trusted_for_long() {
+    let (withdrawn, other) = (Signer::ec("withdrawn"), Signer::ec("other"));
+    let (jwks, folder) = in_file(&[&withdrawn, &other]);
+    assert!(has(&jwks, &withdrawn, NOW).await);
+    publish(folder.path(), &[&other]);
+    let stale = NOW + FRESH_FOR;
+    assert!(has(&jwks, &withdrawn, stale - Duration::seconds(1)).await);
+    assert!(!has(&jwks, &withdrawn, stale).await);
+    assert!(has(&jwks, &other, stale).await);
+}
+
+#[tokio::test]
+async fn keys_hold_for_a_while_when_the_source_is_away_and_then_nobody_can_tell() {
+    let signer = Signer::ec("a");
+    let (jwks, folder) = in_file(&[&signer]);
+    assert!(has(&jwks, &signer, NOW).await);
+    std::fs::remove_file(folder.path().join("keys.json")).unwrap();
+    let end = NOW + KEPT_FOR;
+    assert!(has(&jwks, &signer, end - Duration::seconds(60)).await);
+    let late = jwks.key(Some("a"), Algorithm::ES256, end).await;
+    assert!(matches!(late, Err(ApiError::KeysUnavailable)));
+    publish(folder.path(), &[&signer]);
+    assert!(has(&jwks, &signer, end + ASKED_AT_MOST_EVERY).await);
+}
+
+#[tokio::test]
+async fn without_any_keys_nobody_can_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let jwks = Jwks::new(Source::File(folder.path().join("none")));
+    let key = jwks.key(Some("a"), Algorithm::ES256, NOW).await;
+    assert!(matches!(key, Err(ApiError::KeysUnavailable)));
+}
+
+#[tokio::test]
+async fn many_tokens_at_once_ask_the_source_once() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let signer = Signer::ec("a");
+    let document = published(&[&signer]);
+    let answer = move || async move {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        document
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new().route("/", get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let jwks = Jwks::new(Source::Url(url.parse().unwrap()));
+    let found = join_all((0..50).map(|_| has(&jwks, &signer, NOW))).await;
+    assert_eq!(found, [true; 50]);
+    let stranger = Signer::ec("stranger");
+    let found = join_all((0..50).map(|_| has(&jwks, &stranger, NOW))).await;
+    assert_eq!(found, [false; 50]);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_nothing_fresh() {
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    let (jwks, folder) = in_file(&[&old]);
+    assert!(has(&jwks, &old, NOW).await);
+    publish(folder.path(), &[&new]);
+    assert!(!has(&jwks, &old, NOW - Duration::hours(1)).await);
+}

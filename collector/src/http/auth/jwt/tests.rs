@@ -1,0 +1,288 @@
+//! Good tokens, and every way in which one is not.
+
+use jsonwebtoken::Header;
+use serde_json::json;
+use tempfile::TempDir;
+use time::macros::datetime;
+
+use super::*;
+use crate::http::auth::signer::{Signer, published};
+use crate::settings::access::{AccessArgs, AccessSettings};
+
+const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+const SECRET: &str = "a secret that only these tests know of";
+
+/// Settings as they come from the command line.
+fn tokens(change: impl FnOnce(&mut AccessArgs)) -> Tokens {
+    let mut args = AccessArgs::default();
+    change(&mut args);
+    let settings = AccessSettings::resolve(args, AccessArgs::default()).unwrap();
+    Tokens::new(settings.jwt.unwrap())
+}
+
+fn by_secret() -> Tokens {
+    tokens(|args| args.jwt_secret = Some(SECRET.to_owned()))
+}
+
+fn by_public_keys(signers: &[&Signer]) -> (Tokens, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, published(signers)).unwrap();
+    (tokens(|args| args.jwt_jwks_file = Some(path)), folder)
+}
+
+fn at(seconds_from_now: i64) -> i64 {
+    NOW.unix_timestamp() + seconds_from_now
+}
+
+fn claims(extra: &Value) -> Value {
+    let mut claims = json!({"sub": "alice", "exp": at(300)});
+    for (name, value) in extra.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+async fn verdict(tokens: &Tokens, token: &str) -> Result<Caller, TokenFault> {
+    match tokens.caller(token, NOW).await {
+        Ok(caller) => Ok(caller),
+        Err(ApiError::InvalidToken(fault)) => Err(fault),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn fault(tokens: &Tokens, token: &str) -> Option<TokenFault> {
+    verdict(tokens, token).await.err()
+}
+
+/// What becomes of a well signed token with these claims.
+async fn verdict_on(tokens: &Tokens, extra: &Value) -> Result<Caller, TokenFault> {
+    verdict(tokens, &Signer::secret(SECRET).token(&claims(extra))).await
+}
+
+#[tokio::test]
+async fn a_token_of_each_kind_of_key_is_taken() {
+    let (ec, rsa) = (Signer::ec("e"), Signer::rsa("r"));
+    let (public, _folder) = by_public_keys(&[&ec, &rsa]);
+    let plain = claims(&json!({}));
+    for (tokens, token) in [
+        (&by_secret(), Signer::secret(SECRET).token(&plain)),
+        (&public, ec.token(&plain)),
+        (&public, rsa.token(&plain)),
+    ] {
+        let caller = verdict(tokens, &token).await.unwrap();
+        assert_eq!(caller.user.as_str(), "alice");
+        assert_eq!(caller.role, Role::User);
+        assert_eq!(caller.credential, Credential::Token(caller.user));
+    }
+}
+
+#[tokio::test]
+async fn what_a_stranger_signed_is_refused() {
+    let stranger = Signer::secret("another secret, of somebody unknown");
+    let token = stranger.token(&claims(&json!({})));
+    assert_eq!(
+        fault(&by_secret(), &token).await,
+        Some(TokenFault::Signature)
+    );
+
+    let known = Signer::ec("a");
+    let (public, _folder) = by_public_keys(&[&known]);
+    for stranger in [Signer::ec("a"), Signer::ec("b"), Signer::rsa("a")] {
+        let token = stranger.token(&claims(&json!({})));
+        assert_eq!(fault(&public, &token).await, Some(TokenFault::Signature));
+    }
+}
+
+#[tokio::test]
+async fn a_token_does_not_choose_how_it_is_verified() {
+    let (ec, rsa) = (Signer::ec("e"), Signer::rsa("r"));
+    let (public, _folder) = by_public_keys(&[&ec, &rsa]);
+    let plain = claims(&json!({}));
+    // The public key as if it were a shared secret: whatever of it somebody may have tried.
+    let key = rsa.public();
+    for secret in [key.to_string(), key["n"].as_str().unwrap().to_owned()] {
+        let header = Header {
+            kid: Some("r".to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let token = Signer::secret(&secret).token_with(&header, &plain);
+        assert_eq!(fault(&public, &token).await, Some(TokenFault::Malformed));
+    }
+    // Another strength of the same secret, and a public key where a secret is expected.
+    let header = Header::new(Algorithm::HS512);
+    let token = Signer::secret(SECRET).token_with(&header, &plain);
+    assert_eq!(
+        fault(&by_secret(), &token).await,
+        Some(TokenFault::Malformed)
+    );
+    let token = ec.token(&plain);
+    assert_eq!(
+        fault(&by_secret(), &token).await,
+        Some(TokenFault::Malformed)
+    );
+    // No signature at all; and a key that the token brings along.
+    for header in [
+        r#"{"alg":"none"}"#,
+        r#"{"alg":"None"}"#,
+        r#"{"alg":""}"#,
+        "{}",
+    ] {
+        let token = format!("{}.{}.", base64(header), base64(&plain.to_string()));
+        assert_eq!(
+            fault(&public, &token).await,
+            Some(TokenFault::Malformed),
+            "{header}"
+        );
+        assert_eq!(
+            fault(&by_secret(), &token).await,
+            Some(TokenFault::Malformed),
+            "{header}"
+        );
+    }
+    let own = Signer::ec("e");
+    let header = Header {
+        jwk: serde_json::from_value(own.public()).unwrap(),
+        jku: Some("https://example.com/keys".to_owned()),
+        ..own.header()
+    };
+    let token = own.token_with(&header, &plain);
+    assert_eq!(fault(&public, &token).await, Some(TokenFault::Signature));
+    let header = Header {
+        crit: Some(vec!["exp".to_owned()]),
+        ..ec.header()
+    };
+    let token = ec.token_with(&header, &plain);
+    assert_eq!(fault(&public, &token).await, Some(TokenFault::Malformed));
+}
+
+#[tokio::test]
+async fn a_token_that_was_changed_is_refused() {
+    let tokens = by_secret();
+    let token = Signer::secret(SECRET).token(&claims(&json!({})));
+    let parts: Vec<&str> = token.split('.').collect();
+    let admin = base64(&claims(&json!({"role": "admin"})).to_string());
+    let changed = format!("{}.{admin}.{}", parts[0], parts[2]);
+    assert_eq!(fault(&tokens, &changed).await, Some(TokenFault::Signature));
+    let cut = format!("{}.{}.", parts[0], parts[1]);
+    assert_eq!(fault(&tokens, &cut).await, Some(TokenFault::Signature));
+    for noise in ["..", "a.b.c", "🦀.🦀.🦀"] {
+        assert_eq!(
+            fault(&tokens, noise).await,
+            Some(TokenFault::Malformed),
+            "{noise}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn times_are_kept_with_a_little_leeway() {
+    let tokens = by_secret();
+    for (times, expected) in [
+        (json!({"exp": at(1)}), None),
+        (json!({"exp": at(-29)}), None),
+        (json!({"exp": at(-30)}), Some(TokenFault::Expired)),
+        (json!({"exp": 0}), Some(TokenFault::Expired)),
+        (json!({"exp": -1.5}), Some(TokenFault::Malformed)),
+        (json!({"exp": 1e300}), Some(TokenFault::Malformed)),
+        (json!({"exp": "tomorrow"}), Some(TokenFault::Malformed)),
+        (json!({"exp": null}), Some(TokenFault::Malformed)),
+        (json!({"nbf": at(30)}), None),
+        (json!({"nbf": at(31)}), Some(TokenFault::TooEarly)),
+        (json!({"nbf": "now"}), Some(TokenFault::Malformed)),
+    ] {
+        assert_eq!(verdict_on(&tokens, &times).await.err(), expected, "{times}");
+    }
+    let token = Signer::secret(SECRET).token(&json!({"sub": "alice"}));
+    assert_eq!(fault(&tokens, &token).await, Some(TokenFault::Malformed));
+}
+
+#[tokio::test]
+async fn audience_and_issuer_are_checked_if_they_are_configured() {
+    let strict = tokens(|args| {
+        args.jwt_secret = Some(SECRET.to_owned());
+        args.jwt_audience = vec!["dossier".to_owned(), "audit".to_owned()];
+        args.jwt_issuer = Some("https://id.example.com".to_owned());
+    });
+    let iss = "https://id.example.com";
+    for (names, expected) in [
+        (json!({"aud": "dossier", "iss": iss}), None),
+        (json!({"aud": ["x", "audit"], "iss": iss}), None),
+        (
+            json!({"aud": "other", "iss": iss}),
+            Some(TokenFault::Audience),
+        ),
+        (json!({"aud": [], "iss": iss}), Some(TokenFault::Audience)),
+        (json!({"iss": iss}), Some(TokenFault::Audience)),
+        (json!({"aud": "dossier"}), Some(TokenFault::Issuer)),
+        (
+            json!({"aud": "dossier", "iss": format!("{iss}/")}),
+            Some(TokenFault::Issuer),
+        ),
+        (
+            json!({"aud": "dossier", "iss": 1}),
+            Some(TokenFault::Issuer),
+        ),
+    ] {
+        assert_eq!(verdict_on(&strict, &names).await.err(), expected, "{names}");
+    }
+    let lax = by_secret();
+    for names in [json!({}), json!({"aud": "other", "iss": "anyone"})] {
+        assert_eq!(verdict_on(&lax, &names).await.err(), None, "{names}");
+    }
+}
+
+#[tokio::test]
+async fn the_subject_is_the_user() {
+    let tokens = by_secret();
+    for subject in [
+        json!(null),
+        json!(7),
+        json!(""),
+        json!("a\0b"),
+        json!("x".repeat(257)),
+    ] {
+        let fault = verdict_on(&tokens, &json!({"sub": subject})).await.err();
+        assert_eq!(fault, Some(TokenFault::Subject), "{subject}");
+    }
+    let caller = verdict_on(&tokens, &json!({"sub": "auth0|42"}))
+        .await
+        .unwrap();
+    assert_eq!(caller.user.as_str(), "auth0|42");
+}
+
+#[tokio::test]
+async fn a_claim_names_the_role_and_without_it_the_caller_is_a_user() {
+    let tokens = tokens(|args| {
+        args.jwt_secret = Some(SECRET.to_owned());
+        args.jwt_role_claim = Some("https://example.com/role".to_owned());
+    });
+    for (claim, expected) in [
+        (json!("admin"), Ok(Role::Admin)),
+        (json!("readonly"), Ok(Role::Readonly)),
+        (json!("ingest"), Ok(Role::Ingest)),
+        (json!("user"), Ok(Role::User)),
+        (json!(null), Ok(Role::User)),
+        (json!([]), Ok(Role::User)),
+        (json!(["editor", "billing"]), Ok(Role::User)),
+        (json!(["editor", "readonly"]), Ok(Role::Readonly)),
+        (json!(["admin", "readonly"]), Err(TokenFault::Role)),
+        (json!("Admin"), Err(TokenFault::Role)),
+        (json!("editor"), Err(TokenFault::Role)),
+        (json!(""), Err(TokenFault::Role)),
+        (json!(true), Err(TokenFault::Role)),
+        (json!({"admin": true}), Err(TokenFault::Role)),
+    ] {
+        let verdict = verdict_on(&tokens, &json!({"https://example.com/role": claim})).await;
+        assert_eq!(verdict.map(|caller| caller.role), expected, "{claim}");
+    }
+    let other = verdict_on(&tokens, &json!({"role": "admin"}))
+        .await
+        .unwrap();
+    assert_eq!(other.role, Role::User, "another claim says nothing");
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+}

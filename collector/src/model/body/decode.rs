@@ -1,0 +1,373 @@
+//! Undoes content encodings for reading: as far as the bytes go, and no further than a limit.
+
+use std::io::Read;
+
+use brotli_decompressor::Decompressor;
+use flate2::bufread::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::Caveat;
+
+/// Most encodings that one body is in.
+const MAX_LAYERS: usize = 4;
+/// RFC 9659 lets no stream of the web need a larger window: 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A content encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// A body without its content encodings, or as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decoded {
+    pub(super) bytes: Vec<u8>,
+    /// Why these are not all bytes, or are in their encoding still.
+    pub(super) caveat: Option<Caveat>,
+    /// Nobody here knows the encoding, so that these are neither JSON nor text.
+    pub(super) opaque: bool,
+}
+
+/// Undoes what the header `content-encoding` lists, the last first.
+///
+/// Bytes that are not in that encoding at all stay as they are: headers can be wrong.
+pub(super) fn decode(body: Vec<u8>, encoding: Option<&str>, limit: usize) -> Decoded {
+    let layers = layers(encoding.unwrap_or_default());
+    let undone = layers.as_ref().map(|layers| peel(&body, layers, limit));
+    let (bytes, caveat) = match undone {
+        Some(Peeled::Nothing) => (body, None),
+        Some(Peeled::As(bytes, caveat)) => (bytes, caveat),
+        Some(Peeled::Other) | None => (body, Some(Caveat::NotDecoded)),
+    };
+    let (bytes, over) = cut(bytes, limit);
+    Decoded {
+        bytes,
+        caveat: over.or(caveat),
+        opaque: layers.is_none(),
+    }
+}
+
+/// The encodings that a header lists, or none if one of them is unknown or there are too many.
+fn layers(header: &str) -> Option<Vec<Layer>> {
+    let names = header
+        .split(',')
+        .map(|name| name.trim().to_ascii_lowercase());
+    let mut layers = Vec::new();
+    for name in names {
+        layers.push(match name.as_str() {
+            "" | "identity" => continue,
+            "gzip" | "x-gzip" => Layer::Gzip,
+            "deflate" => Layer::Deflate,
+            "br" => Layer::Brotli,
+            "zstd" => Layer::Zstd,
+            _ => return None,
+        });
+    }
+    (layers.len() <= MAX_LAYERS).then_some(layers)
+}
+
+enum Peeled {
+    /// There was no encoding.
+    Nothing,
+    /// What came out, and why that is not all.
+    As(Vec<u8>, Option<Caveat>),
+    /// The bytes are in another encoding, or in none.
+    Other,
+}
+
+fn peel(body: &[u8], layers: &[Layer], limit: usize) -> Peeled {
+    let mut peeled: Option<(Vec<u8>, Option<Caveat>)> = None;
+    for layer in layers.iter().rev() {
+        let (outer, before) = peeled
+            .as_ref()
+            .map_or((body, None), |(bytes, caveat)| (bytes, *caveat));
+        let (bytes, caveat) = layer.undo(outer, limit);
+        if caveat == Some(Caveat::BrokenOff) && (bytes.is_empty() || is_text(outer)) {
+            return Peeled::Other;
+        }
+        peeled = Some((bytes, before.or(caveat)));
+    }
+    peeled.map_or(Peeled::Nothing, |(bytes, caveat)| Peeled::As(bytes, caveat))
+}
+
+/// Raw deflate and brotli have no mark to know them by, so that text can be taken for a beginning of
+/// either; but neither is ever text.
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
+}
+
+impl Layer {
+    fn undo(self, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+        match self {
+            Self::Gzip => read(MultiGzDecoder::new(body), limit),
+            Self::Brotli => read(Decompressor::new(body, CHUNK_BYTES), limit),
+            Self::Deflate => deflate(body, limit),
+            Self::Zstd => zstd(body, limit),
+        }
+    }
+}
+
+fn read(decoder: impl Read, limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let mut bytes = Vec::new();
+    // What was read before an error stays.
+    let whole = decoder.take(limit as u64 + 1).read_to_end(&mut bytes);
+    let (bytes, over) = cut(bytes, limit);
+    (bytes, over.or(whole.err().map(|_| Caveat::BrokenOff)))
+}
+
+fn zstd(body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let decoder = zstd::Decoder::with_buffer(body).and_then(|mut decoder| {
+        decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+        Ok(decoder)
+    });
+    match decoder {
+        Ok(decoder) => read(decoder, limit),
+        Err(_) => (Vec::new(), Some(Caveat::BrokenOff)),
+    }
+}
+
+/// By the standard this is a zlib stream, but some send it without zlib's frame.
+fn deflate(body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let framed = inflate(body, true, limit);
+    if framed.0.is_empty() && framed.1.is_some() {
+        return inflate(body, false, limit);
+    }
+    framed
+}
+
+/// By hand, because flate2's readers take a stream that is cut for one that is whole.
+fn inflate(body: &[u8], framed: bool, limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let mut inflater = Decompress::new(framed);
+    let (mut rest, mut bytes) = (body, Vec::new());
+    let broken_off = loop {
+        bytes.reserve(CHUNK_BYTES);
+        let (taken, given) = (inflater.total_in(), bytes.len());
+        let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None);
+        let taken = usize::try_from(inflater.total_in() - taken).unwrap_or(usize::MAX);
+        rest = rest.get(taken..).unwrap_or_default();
+        match status {
+            Ok(Status::StreamEnd) => break false,
+            Ok(_) if bytes.len() > limit => break false,
+            Ok(_) if taken > 0 || bytes.len() > given => {}
+            Ok(_) | Err(_) => break true,
+        }
+    };
+    let (bytes, over) = cut(bytes, limit);
+    (bytes, over.or(broken_off.then_some(Caveat::BrokenOff)))
+}
+
+fn cut(mut bytes: Vec<u8>, limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let over = bytes.len() > limit;
+    bytes.truncate(limit);
+    (bytes, over.then_some(Caveat::OverLimit))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+    /// [`lines`], compressed by Node's zlib.
+    const LINES_IN_BROTLI: &str = concat!(
+        "G7QHAMQb+u+7JgkE4crZAjlH3K6bgDD+/3IqLX+cRbcJake9yqjapJPf4fW/+eOis+GkmBl38zk7Ngn75PZutNgouGZxVStm",
+        "Pny2a9Z7BHCtBnvmfLtRiWYZgNyMBCoVVv2ToleLXS5mNgfIDZNM2pfuYTuUbaP44+84OiDGaKoUoP19z3c+6FHuPQxzUAyK",
+        "pzUF5X9KYTrpMSS4g0e4vmbUKFizumSL4HZGBBnFll74FGoMWVL7qYctLMIr08MWDYA4yG+gzWpB23BBB83DEFnxU2GasdZx",
+        "77smE9mv7cL8dPDSq/ojscj9meZ9BWDr3uPksTe090sDwa0a+y9aUL9TtzCAuX8ajokF3s5bLQuFSN5G5aMmGxfz528jOEL1",
+        "utwraPWm6eHMsPh0g98Wi+gnb3o8acuH+TpafKyDs5epXuwe1dcY/hSUfzYoowYP0rCRk6jhduW8NDnZINtRrc5PHXcpNi+R",
+        "9OCIgTpC3dxgzelxyHvYZLLnd5QR/bQKCWr0w6x/EDTR4zKzpnup/JFvu1NshTZmYNwm2VzPZf0x2Axqf0T5RorO/FTiX/WO",
+        "MrJtw/8Mrn6pv1ndzhL6JW4e",
+    );
+    /// 2 MiB of zeros, and one more.
+    const ZEROS_IN_BROTLI: &str = "mwAAIPgnAOKxQED3/gM=";
+
+    fn lines() -> Vec<u8> {
+        let line = |n: u32| format!("line {}\n", n * n * 7919 % 10007);
+        (0..200).map(line).collect::<String>().into_bytes()
+    }
+
+    fn brotli(base64: &str) -> Vec<u8> {
+        STANDARD.decode(base64).unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw_deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::bulk::compress(bytes, 1).unwrap()
+    }
+
+    /// The lines in every encoding.
+    fn encoded() -> [(&'static str, Vec<u8>); 5] {
+        [
+            ("gzip", gzip(&lines())),
+            ("deflate", zlib(&lines())),
+            ("deflate", raw_deflate(&lines())),
+            ("br", brotli(LINES_IN_BROTLI)),
+            ("zstd", zstd(&lines())),
+        ]
+    }
+
+    fn decoded(body: &[u8], encoding: &str) -> (Vec<u8>, Option<Caveat>) {
+        let decoded = decode(body.to_vec(), Some(encoding), LIMIT);
+        (decoded.bytes, decoded.caveat)
+    }
+
+    #[test]
+    fn every_encoding_is_undone() {
+        for (encoding, body) in encoded() {
+            assert_eq!(decoded(&body, encoding), (lines(), None), "{encoding}");
+        }
+        assert_eq!(decoded(&gzip(b"x"), " X-GZip "), (b"x".to_vec(), None));
+        assert_eq!(decoded(b"x", "identity"), (b"x".to_vec(), None));
+        assert_eq!(decode(b"x".to_vec(), None, LIMIT).caveat, None);
+        let members = [gzip(b"one "), gzip(b"two")].concat();
+        assert_eq!(decoded(&members, "gzip"), (b"one two".to_vec(), None));
+    }
+
+    #[test]
+    fn stacked_encodings_are_undone_the_last_first() {
+        let body = zstd(&zlib(&gzip(&lines())));
+        assert_eq!(
+            decoded(&body, "gzip, deflate, identity, zstd"),
+            (lines(), None)
+        );
+    }
+
+    #[test]
+    fn more_layers_than_the_bound_are_left() {
+        let four = (0..MAX_LAYERS).fold(b"x".to_vec(), |body, _| gzip(&body));
+        assert_eq!(decoded(&four, "gzip,gzip,gzip,gzip"), (b"x".to_vec(), None));
+        let five = gzip(&four);
+        let left = decode(five.clone(), Some("gzip,gzip,gzip,gzip,gzip"), LIMIT);
+        assert_eq!((left.bytes, left.opaque), (five, true));
+    }
+
+    #[test]
+    fn a_body_that_is_cut_is_undone_as_far_as_it_goes() {
+        for (encoding, body) in encoded() {
+            for length in 1..body.len() {
+                let (bytes, caveat) = decoded(&body[..length], encoding);
+                if caveat == Some(Caveat::NotDecoded) {
+                    assert_eq!(bytes, &body[..length]);
+                } else {
+                    assert!(lines().starts_with(&bytes), "{encoding} {length}");
+                    assert_eq!(caveat, Some(Caveat::BrokenOff), "{encoding} {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn most_of_a_body_that_is_cut_can_be_read() {
+        for (encoding, body) in encoded() {
+            // zstd gives out whole blocks only, and this is one.
+            if encoding == "zstd" {
+                continue;
+            }
+            let (bytes, _) = decoded(&body[..body.len() * 3 / 4], encoding);
+            assert!(
+                bytes.len() > lines().len() / 2,
+                "{encoding}: {}",
+                bytes.len()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_its_encoding_stays_as_it_is() {
+        for encoding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
+            let (bytes, caveat) = decoded(b"{\"plain\": 1}", encoding);
+            assert_eq!(bytes, b"{\"plain\": 1}", "{encoding}");
+            assert_eq!(caveat, Some(Caveat::NotDecoded), "{encoding}");
+        }
+        let unknown = decode(b"x".to_vec(), Some("gzip, rot13"), LIMIT);
+        assert_eq!(
+            (unknown.caveat, unknown.opaque),
+            (Some(Caveat::NotDecoded), true)
+        );
+    }
+
+    #[test]
+    fn nothing_expands_beyond_the_limit() {
+        let zeros = vec![0; 2 * LIMIT + 1];
+        for (encoding, body) in [
+            ("gzip", gzip(&zeros)),
+            ("deflate", zlib(&zeros)),
+            ("deflate", raw_deflate(&zeros)),
+            ("br", brotli(ZEROS_IN_BROTLI)),
+            ("zstd", zstd(&zeros)),
+            ("gzip, zstd", zstd(&gzip(&zeros))),
+            ("identity", zeros.clone()),
+        ] {
+            let (bytes, caveat) = decoded(&body, encoding);
+            assert_eq!(bytes.len(), LIMIT, "{encoding}");
+            assert_eq!(caveat, Some(Caveat::OverLimit), "{encoding}");
+            let exact = decode(body, Some(encoding), zeros.len());
+            assert_eq!(
+                (exact.bytes.len(), exact.caveat),
+                (zeros.len(), None),
+                "{encoding}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_undone_or_left(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            encoding in "(gzip|deflate|br|zstd|,| ){0,5}",
+        ) {
+            prop_assert!(decode(body, Some(&encoding), 1000).bytes.len() <= 1000);
+        }
+
+        #[test]
+        fn a_damaged_stream_never_fails(at in 0_usize..600, byte: u8) {
+            for (encoding, mut body) in encoded() {
+                let at = at % body.len();
+                body[at] = byte;
+                let (bytes, _) = decoded(&body, encoding);
+                prop_assert!(bytes.len() <= LIMIT);
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_comes_back(body in prop::collection::vec(any::<u8>(), 1..2000)) {
+            for (encoding, encoded) in [
+                ("gzip", gzip(&body)),
+                ("deflate", zlib(&body)),
+                ("deflate", raw_deflate(&body)),
+                ("zstd", zstd(&body)),
+            ] {
+                prop_assert_eq!(decoded(&encoded, encoding), (body.clone(), None));
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Reads a stream of server-sent events, by the rules of the HTML standard.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::MAX_LISTED;
+use super::deltas::Texts;
+
+/// A stream, event by event.
+#[derive(Debug, Serialize)]
+pub(super) struct Stream<'a> {
+    pub(super) events: Vec<Event<'a>>,
+    /// The texts that the events carry piece by piece, joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<String>,
+    /// What there is of a last event that no empty line ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unfinished: Option<&'a str>,
+    /// There are more than are listed.
+    #[serde(skip)]
+    pub(super) more: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Event<'a> {
+    #[serde(rename = "event", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Data {
+    Json(Box<RawValue>),
+    Text(String),
+}
+
+/// The fields of an event, as they come in.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    kind: Option<&'a str>,
+    id: Option<&'a str>,
+    /// Lines, joined.
+    data: Option<String>,
+}
+
+/// Reads a stream, which `\n`, `\r` or `\r\n` divide into lines and empty lines into events.
+pub(super) fn events(text: &str) -> Stream<'_> {
+    let mut stream = Stream {
+        events: Vec::new(),
+        text: None,
+        unfinished: None,
+        more: false,
+    };
+    let (mut fields, mut texts) = (Fields::default(), Texts::default());
+    let (mut event_begin, mut rest) = (text, text);
+    while let Some((line, after)) = split_line(rest) {
+        rest = after;
+        if !line.is_empty() {
+            fields.take(line);
+            continue;
+        }
+        event_begin = rest;
+        let Some(event) = std::mem::take(&mut fields).into_event() else {
+            continue;
+        };
+        if stream.events.len() == MAX_LISTED {
+            stream.more = true;
+            break;
+        }
+        if let Some(Data::Json(json)) = &event.data {
+            texts.add(json);
+        }
+        stream.events.push(event);
+    }
+    let is_cut = !stream.more && (!fields.is_empty() || !(rest.is_empty() || is_comment(rest)));
+    stream.unfinished = is_cut.then_some(event_begin);
+    stream.text = texts.join();
+    stream
+}
+
+/// The first line without its end, and what follows it.
+fn split_line(text: &str) -> Option<(&str, &str)> {
+    let (line, after) = text.split_at_checked(text.find(['\n', '\r'])?)?;
+    let after = after.strip_prefix("\r\n").or_else(|| after.get(1..))?;
+    Some((line, after))
+}
+
+fn is_comment(line: &str) -> bool {
+    line.starts_with(':')
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, line: &'a str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => self.kind = Some(value),
+            "id" => self.id = Some(value),
+            "data" => match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                None => self.data = Some(value.to_owned()),
+            },
+            // Comments, the time to wait before a new connection, and what nobody knows.
+            _ => {}
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.id.is_none() && self.data.is_none()
+    }
+
+    fn into_event(self) -> Option<Event<'a>> {
+        (!self.is_empty()).then(|| Event {
+            kind: self.kind,
+            id: self.id,
+            data: self.data.map(Data::of),
+        })
+    }
+}
+
+impl Data {
+    fn of(text: String) -> Self {
+        match serde_json::from_str::<&RawValue>(&text) {
+            Ok(json) => Self::Json(json.to_owned()),
+            Err(_) => Self::Text(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn shown(text: &str) -> Value {
+        serde_json::to_value(events(text)).unwrap()
+    }
+
+    #[test]
+    fn a_chat_completion_is_listed_and_joined() {
+        let stream = concat!(
+            "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n",
+            ": keep-alive\n\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n",
+            "data: [DONE]\n\n",
+        );
+        assert_eq!(
+            shown(stream),
+            json!({
+                "events": [
+                    {"data": {"choices": [{"delta": {"content": "Hel"}}]}},
+                    {"data": {"choices": [{"delta": {"content": "lo"}}]}},
+                    {"data": "[DONE]"},
+                ],
+                "text": "Hello",
+            })
+        );
+    }
+
+    #[test]
+    fn fields_are_read_by_the_standard() {
+        for (stream, events) in [
+            ("data:x\n\n", json!([{"data": "x"}])),
+            ("data:  x\n\n", json!([{"data": " x"}])),
+            ("data: a\ndata\ndata: b\n\n", json!([{"data": "a\n\nb"}])),
+            (
+                "event: e\r\nid: 7\r\ndata: x\r\n\r\n",
+                json!([{"event": "e", "id": "7", "data": "x"}]),
+            ),
+            (
+                "data: x\r\rdata: y\r\r",
+                json!([{"data": "x"}, {"data": "y"}]),
+            ),
+            ("event: ping\n\n", json!([{"event": "ping"}])),
+            ("retry: 10\nnonsense\n: no\n\n\n\n", json!([])),
+            ("data: {\"a\":\ndata: 1}\n\n", json!([{"data": {"a": 1}}])),
+            ("", json!([])),
+        ] {
+            assert_eq!(shown(stream), json!({"events": events}), "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn digits_and_duplicates_of_json_survive() {
+        let json = r#"{"n":12345678901234567890.10,"a":1,"a":2}"#;
+        let stream = format!("data: {json}\n\n");
+        let shown = serde_json::to_string(&events(&stream)).unwrap();
+        assert_eq!(shown, format!(r#"{{"events":[{{"data":{json}}}]}}"#));
+    }
+
+    #[test]
+    fn an_event_that_is_cut_off_is_kept_apart() {
+        for (stream, unfinished) in [
+            ("data: x\n\ndata: {\"ch", json!("data: {\"ch")),
+            (
+                "data: x\n\nevent: e\ndata: y\n",
+                json!("event: e\ndata: y\n"),
+            ),
+            ("data: x\n\nda", json!("da")),
+            ("data: x\n\n: keep-al", Value::Null),
+            ("data: x\n\n: keep-alive\n", Value::Null),
+        ] {
+            let shown = shown(stream);
+            assert_eq!(shown["events"], json!([{"data": "x"}]), "{stream:?}");
+            assert_eq!(shown["unfinished"], unfinished, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let stream = "data\n\n".repeat(MAX_LISTED);
+        let listed = events(&stream);
+        assert_eq!((listed.events.len(), listed.more), (MAX_LISTED, false));
+        let stream = "data\n\n".repeat(MAX_LISTED + 1);
+        let listed = events(&stream);
+        assert_eq!((listed.events.len(), listed.more), (MAX_LISTED, true));
+        assert_eq!(listed.unfinished, None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_comes_back(texts in prop::collection::vec("[a-z é]{1,9}", 0..9), end in "\r\n|\n|\r") {
+            let events: Vec<_> = texts.iter().map(|text| format!("data: {text}{end}{end}")).collect();
+            let stream = events.concat();
+            let expected: Vec<_> = texts.iter().map(|text| json!({"data": text})).collect();
+            prop_assert_eq!(shown(&stream), json!({"events": expected}));
+        }
+
+        #[test]
+        fn any_text_is_read(text in "(data|id|:| |\r|\n|\\{|\\}|é|[a-z]){0,40}") {
+            let stream = events(&text);
+            prop_assert!(serde_json::to_string(&stream).is_ok());
+        }
+    }
+}

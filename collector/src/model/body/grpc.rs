@@ -1,0 +1,162 @@
+//! Lists the frames of a gRPC body. Their messages stay as they are: only their schema tells more.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::MAX_LISTED;
+
+const COMPRESSED: u8 = 0x01;
+/// gRPC-Web sends trailers as a frame of their own.
+const TRAILERS: u8 = 0x80;
+
+/// A body in frames.
+#[derive(Debug, Serialize)]
+pub(super) struct Frames {
+    #[serde(rename = "frames")]
+    listed: Vec<Frame>,
+    /// What there is of a last frame that is not whole, header and all, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unfinished: Option<String>,
+    /// There are more than are listed.
+    #[serde(skip)]
+    pub(super) more: bool,
+}
+
+/// One message, or the trailers of gRPC-Web.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Frame {
+    compressed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    trailers: bool,
+    /// Bytes of the message.
+    size: usize,
+    /// The message, in base64.
+    data: String,
+}
+
+/// Lists the frames of a body, or says that it is not made of frames.
+pub(super) fn frames(body: &[u8]) -> Option<Frames> {
+    let mut frames = Frames {
+        listed: Vec::new(),
+        unfinished: None,
+        more: false,
+    };
+    let mut rest = body;
+    while !rest.is_empty() {
+        if frames.listed.len() == MAX_LISTED {
+            frames.more = true;
+            break;
+        }
+        let (flags, behind) = rest.split_first()?;
+        if flags & !(COMPRESSED | TRAILERS) != 0 {
+            return None;
+        }
+        let Some((message, after)) = split(behind) else {
+            frames.unfinished = Some(STANDARD.encode(rest));
+            break;
+        };
+        frames.listed.push(Frame {
+            compressed: flags & COMPRESSED != 0,
+            trailers: flags & TRAILERS != 0,
+            size: message.len(),
+            data: STANDARD.encode(message),
+        });
+        rest = after;
+    }
+    Some(frames)
+}
+
+/// The message behind its length, and what follows it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (size, behind) = bytes.split_first_chunk()?;
+    behind.split_at_checked(usize::try_from(u32::from_be_bytes(*size)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A byte of flags and the message's length.
+    const HEADER_BYTES: usize = 5;
+
+    fn shown(body: &[u8]) -> serde_json::Value {
+        serde_json::to_value(frames(body).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn frames_are_listed_with_their_messages() {
+        let body = b"\0\0\0\0\x02hi\x01\0\0\0\x01z\0\0\0\0\0";
+        assert_eq!(
+            shown(body),
+            json!({"frames": [
+                {"compressed": false, "size": 2, "data": "aGk="},
+                {"compressed": true, "size": 1, "data": "eg=="},
+                {"compressed": false, "size": 0, "data": ""},
+            ]})
+        );
+    }
+
+    #[test]
+    fn trailers_of_grpc_web_are_marked() {
+        let body = b"\x80\0\0\0\x01x";
+        assert_eq!(
+            shown(body)["frames"][0],
+            json!({"compressed": false, "trailers": true, "size": 1, "data": "eA=="})
+        );
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_is_kept_apart() {
+        for (body, unfinished) in [
+            (&b"\0\0\0\0\x01a\0\0\0\0\x09ab"[..], "AAAAAAlhYg=="),
+            (b"\0\0\0\0\x01a\0\0", "AAA="),
+        ] {
+            let shown = shown(body);
+            assert_eq!(shown["frames"].as_array().unwrap().len(), 1);
+            assert_eq!(shown["unfinished"], unfinished);
+        }
+    }
+
+    #[test]
+    fn what_has_unknown_flags_is_not_made_of_frames() {
+        assert!(frames(b"\x02\0\0\0\0").is_none());
+        assert!(frames(b"hello, this is text").is_none());
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let listed = frames(&vec![0; HEADER_BYTES * MAX_LISTED]).unwrap();
+        assert_eq!((listed.listed.len(), listed.more), (MAX_LISTED, false));
+        let listed = frames(&vec![0; HEADER_BYTES * (MAX_LISTED + 1)]).unwrap();
+        assert_eq!((listed.listed.len(), listed.more), (MAX_LISTED, true));
+    }
+
+    proptest! {
+        #[test]
+        fn any_messages_come_back(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..9)) {
+            let mut body = Vec::new();
+            for message in &messages {
+                body.push(0);
+                body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+                body.extend(message);
+            }
+            let listed = frames(&body).unwrap();
+            prop_assert!(listed.unfinished.is_none());
+            let found: Vec<_> = listed.listed.iter().map(|it| STANDARD.decode(&it.data).unwrap()).collect();
+            prop_assert_eq!(found, messages);
+        }
+
+        #[test]
+        fn any_bytes_are_listed_or_not(body in prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..80)) {
+            if let Some(listed) = frames(&body) {
+                let whole: usize = listed.listed.iter().map(|it| HEADER_BYTES + it.size).sum();
+                let rest = listed.unfinished.map_or(0, |it| STANDARD.decode(it).unwrap().len());
+                prop_assert_eq!(whole + rest, body.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a body is by its content type.
+
+use encoding_rs::Encoding;
+
+/// How a body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As JSON if it is, else as text.
+    Json,
+    Text,
+    /// A stream of server-sent events.
+    Events,
+    /// A row of gRPC frames.
+    Grpc,
+    Binary,
+}
+
+/// What a content type says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Media {
+    pub(super) kind: Kind,
+    /// How its text is written, if it says so and the name is known.
+    pub(super) charset: Option<&'static Encoding>,
+}
+
+impl Media {
+    /// Without a content type a body may be JSON, or text.
+    pub(super) fn of(content_type: Option<&str>) -> Self {
+        let mut parts = content_type.unwrap_or_default().split(';');
+        let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+        let charset = parts.find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then_some(value)
+        });
+        let label = charset.map(|label| label.trim().trim_matches('"').as_bytes());
+        Self {
+            kind: kind(&essence),
+            charset: label.and_then(Encoding::for_label),
+        }
+    }
+}
+
+fn kind(essence: &str) -> Kind {
+    match essence {
+        "" | "application/json" => Kind::Json,
+        "text/event-stream" => Kind::Events,
+        "application/grpc" | "application/grpc-web" => Kind::Grpc,
+        "application/xml"
+        | "application/javascript"
+        | "application/x-www-form-urlencoded"
+        | "application/graphql"
+        | "application/x-ndjson"
+        | "application/yaml" => Kind::Text,
+        other if is_framed(other) => Kind::Grpc,
+        other if other.ends_with("+json") => Kind::Json,
+        other if other.starts_with("text/") || other.ends_with("+xml") => Kind::Text,
+        _ => Kind::Binary,
+    }
+}
+
+/// gRPC with the name of how its messages are written.
+fn is_framed(essence: &str) -> bool {
+    ["application/grpc+", "application/grpc-web+"]
+        .iter()
+        .any(|prefix| essence.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::{UTF_8, UTF_16LE, WINDOWS_1252};
+
+    use super::*;
+
+    #[test]
+    fn the_essence_gives_the_kind_in_any_case() {
+        for (content_type, kind) in [
+            (None, Kind::Json),
+            (Some(""), Kind::Json),
+            (Some("Application/JSON"), Kind::Json),
+            (Some("application/problem+json"), Kind::Json),
+            (Some("text/event-stream; charset=utf-8"), Kind::Events),
+            (Some("application/grpc"), Kind::Grpc),
+            (Some("application/grpc+json"), Kind::Grpc),
+            (Some("application/grpc-web+proto"), Kind::Grpc),
+            (Some("application/grpc-web-text"), Kind::Binary),
+            (Some("image/svg+xml"), Kind::Text),
+            (Some("text/csv"), Kind::Text),
+            (Some("image/png"), Kind::Binary),
+            (Some(";;==\"\u{1}é"), Kind::Json),
+        ] {
+            assert_eq!(Media::of(content_type).kind, kind, "{content_type:?}");
+        }
+    }
+
+    #[test]
+    fn the_charset_is_a_parameter_and_may_be_quoted() {
+        for (content_type, charset) in [
+            ("text/plain", None),
+            ("text/plain; charset=utf-8", Some(UTF_8)),
+            (
+                "text/plain; a=b; CharSet=\"ISO-8859-1\"",
+                Some(WINDOWS_1252),
+            ),
+            ("text/plain;charset=utf-16", Some(UTF_16LE)),
+            ("text/plain;charset=klingon", None),
+        ] {
+            assert_eq!(Media::of(Some(content_type)).charset, charset);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What Postgres cannot hold of JSON.
+
+use serde_json::{Map, Value};
+
+/// Whether a key or a text in it holds a NUL, which Postgres cannot store. The depth is bounded by that of
+/// the JSON reader, which takes at most 128 levels.
+#[must_use]
+pub fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map_has_nul(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The same of an object.
+#[must_use]
+pub fn map_has_nul(map: &Map<String, Value>) -> bool {
+    map.iter()
+        .any(|(key, value)| key.contains('\0') || has_nul(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_nul_is_found_wherever_it_is() {
+        for value in [
+            json!("\0"),
+            json!([["a\0"]]),
+            json!({"a\0": 1}),
+            json!({"a": [{"b": "\0"}]}),
+        ] {
+            assert!(has_nul(&value), "{value}");
+        }
+        assert!(!has_nul(&json!({"a": ["0", 0, null, true, "\\u0000"]})));
+    }
+}

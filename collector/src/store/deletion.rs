@@ -1,0 +1,121 @@
+//! Deletes entries by number. Each leaves a line in `deletion_audit`, written in the same transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{PgConnection, Row};
+use time::OffsetDateTime;
+
+use super::{Store, StoreError};
+use crate::model::ids::EntryId;
+use crate::model::key::{Caller, Credential};
+
+/// The reason is what allowed it: an entry past its time needs no force.
+const DELETE: &str = "
+    with gone as (
+        delete from entries where id = any($1) and ($2 or expires_at <= $3)
+        returning id, user_id, exchange_id, half, endpoint, created_at, expires_at,
+                  coalesce(body_expires_at, expires_at) as body_expires_at
+    ), without_bodies as (
+        delete from bodies b using gone
+        where b.user_id = gone.user_id and b.entry_id = gone.id and b.expires_at = gone.body_expires_at
+    )
+    insert into deletion_audit (deleted_at, deleted_by, key_id, reason, entry_id, user_id, exchange_id, half, endpoint,
+                                created_at, expires_at)
+    select $3, $4, $5, case when expires_at <= $3 then 'expired' else 'forced' end::deletion_reason, id, user_id,
+           exchange_id, half, endpoint, created_at, expires_at
+    from gone
+    returning entry_id";
+
+/// What is to be deleted.
+#[derive(Debug)]
+pub struct Deletion<'a> {
+    /// Of any users.
+    pub ids: &'a [EntryId],
+    /// Entries that are not past their time go too.
+    pub force: bool,
+    /// Who wants it.
+    pub by: &'a Caller,
+}
+
+/// What became of an entry that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is gone for good.
+    Deleted,
+    /// It was not deleted.
+    Kept(Kept),
+}
+
+/// Why an entry was not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Its time has not come.
+    TtlNotExpired,
+    /// It has no time to go.
+    NoTtl,
+    /// There is no such entry.
+    NotFound,
+}
+
+impl Store {
+    /// Deletes entries with their bodies, all in one transaction. Tells of each id once, in the order
+    /// given.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is deleted then.
+    pub async fn delete_entries(
+        &self,
+        deletion: &Deletion<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<(EntryId, Outcome)>, StoreError> {
+        let ids: Vec<_> = deletion.ids.iter().map(|id| id.0).collect();
+        let mut transaction = self.pool.begin().await?;
+        let rows = sqlx::query(DELETE)
+            .bind(&ids)
+            .bind(deletion.force)
+            .bind(now)
+            .bind(deletion.by.user.as_str())
+            .bind(match &deletion.by.credential {
+                Credential::Key(id) => Some(id.0),
+                Credential::Token(_) => None,
+            })
+            .fetch_all(&mut *transaction)
+            .await?;
+        let deleted = rows.iter().map(|row| row.try_get(0));
+        let deleted = deleted.collect::<Result<HashSet<i64>, _>>()?;
+        let kept = kept(&mut transaction, &ids).await?;
+        transaction.commit().await?;
+
+        let mut told = HashSet::new();
+        let once = deletion.ids.iter().filter(|id| told.insert(**id));
+        let outcome = |id: &EntryId| {
+            if deleted.contains(&id.0) {
+                return Outcome::Deleted;
+            }
+            Outcome::Kept(kept.get(&id.0).copied().unwrap_or(Kept::NotFound))
+        };
+        Ok(once.map(|id| (*id, outcome(id))).collect())
+    }
+}
+
+async fn kept(
+    connection: &mut PgConnection,
+    ids: &[i64],
+) -> Result<HashMap<i64, Kept>, StoreError> {
+    let rows = sqlx::query(
+        "select id, expires_at = 'infinity' as forever from entries where id = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let kept = rows.iter().map(|row| {
+        let forever: bool = row.try_get("forever")?;
+        let reason = if forever {
+            Kept::NoTtl
+        } else {
+            Kept::TtlNotExpired
+        };
+        Ok((row.try_get("id")?, reason))
+    });
+    kept.collect()
+}

@@ -1,0 +1,223 @@
+//! What is wanted of entries, as conditions of SQL.
+
+use dossier_wire::Half;
+use sqlx::types::Json;
+use sqlx::{Postgres, QueryBuilder};
+use time::OffsetDateTime;
+
+use crate::model::filter::{Bound, MetadataFilter, MetadataPath, MetadataTest, Scalar};
+use crate::model::ids::{ExchangeId, SessionId};
+use crate::model::scope::Scope;
+
+/// Which entries are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct EntryFilter {
+    /// One half only.
+    pub half: Option<Half>,
+    /// In normal form.
+    pub endpoint: Option<String>,
+    /// `created_at` not before.
+    pub from: Option<OffsetDateTime>,
+    /// `created_at` not after.
+    pub to: Option<OffsetDateTime>,
+    /// Of this session.
+    pub session: Option<SessionId>,
+    /// Of this exchange.
+    pub exchange: Option<ExchangeId>,
+    /// With this response status.
+    pub status: Option<i16>,
+    /// With this HTTP method.
+    pub method: Option<String>,
+    /// Whose metadata pass all of these.
+    pub metadata: Vec<MetadataFilter>,
+}
+
+/// One of the conditions of a filter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Condition<'a> {
+    /// One half only.
+    Half(Half),
+    /// In normal form.
+    Endpoint(&'a str),
+    /// `created_at` not before.
+    From(OffsetDateTime),
+    /// `created_at` not after.
+    To(OffsetDateTime),
+    /// Of this session.
+    Session(SessionId),
+    /// Of this exchange.
+    Exchange(ExchangeId),
+    /// With this response status.
+    Status(i16),
+    /// With this HTTP method.
+    Method(&'a str),
+    /// Whose metadata pass this.
+    Metadata(&'a MetadataFilter),
+}
+
+impl EntryFilter {
+    /// Its conditions, all of which must hold, always in the same order.
+    pub fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
+        let metadata = self.metadata.iter().map(Condition::Metadata);
+        [
+            self.half.map(Condition::Half),
+            self.endpoint.as_deref().map(Condition::Endpoint),
+            self.from.map(Condition::From),
+            self.to.map(Condition::To),
+            self.session.map(Condition::Session),
+            self.exchange.map(Condition::Exchange),
+            self.status.map(Condition::Status),
+            self.method.as_deref().map(Condition::Method),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(metadata)
+    }
+}
+
+/// What every read asks of `entries e`: to be in the scope, and not expired.
+pub(in crate::store) fn push_alive(
+    query: &mut QueryBuilder<Postgres>,
+    scope: &Scope,
+    now: OffsetDateTime,
+) {
+    query.push(" where e.expires_at > ").push_bind(now);
+    if let Some(user) = scope.user() {
+        query
+            .push(" and e.user_id = ")
+            .push_bind(user.as_str().to_owned());
+    }
+}
+
+/// All that is asked of `entries e`.
+pub(in crate::store) fn push_where(
+    query: &mut QueryBuilder<Postgres>,
+    scope: &Scope,
+    filter: &EntryFilter,
+    now: OffsetDateTime,
+) {
+    push_alive(query, scope, now);
+    for condition in filter.conditions() {
+        query.push(" and ");
+        push_condition(query, condition);
+    }
+}
+
+pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Condition<'_>) {
+    match condition {
+        Condition::Half(half) => query
+            .push("e.half = ")
+            .push_bind(half.as_str())
+            .push("::half"),
+        Condition::Endpoint(endpoint) => query.push("e.endpoint = ").push_bind(endpoint.to_owned()),
+        Condition::From(from) => query.push("e.created_at >= ").push_bind(from),
+        Condition::To(to) => query.push("e.created_at <= ").push_bind(to),
+        Condition::Session(session) => query.push("e.session_id = ").push_bind(session.0),
+        Condition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
+        Condition::Status(status) => query.push("e.status = ").push_bind(status),
+        Condition::Method(method) => query.push("e.method = ").push_bind(method.to_owned()),
+        Condition::Metadata(filter) => {
+            push_metadata(query, filter);
+            query
+        }
+    };
+}
+
+fn push_metadata(query: &mut QueryBuilder<Postgres>, filter: &MetadataFilter) {
+    query.push("(true");
+    for test in &filter.tests {
+        query.push(" and ");
+        push_test(query, &filter.path, test);
+    }
+    query.push(")");
+}
+
+fn push_test(query: &mut QueryBuilder<Postgres>, path: &MetadataPath, test: &MetadataTest) {
+    match test {
+        MetadataTest::Equals(scalar) => {
+            push_value(query, path);
+            query.push(" = ").push_bind(Json(scalar.value().clone()));
+        }
+        MetadataTest::In(scalars) => {
+            let values: Vec<_> = scalars
+                .iter()
+                .map(Scalar::value)
+                .cloned()
+                .map(Json)
+                .collect();
+            push_value(query, path);
+            query.push(" = any(").push_bind(values).push(")");
+        }
+        MetadataTest::Exists(wanted) => {
+            push_value(query, path);
+            query.push(if *wanted { " is not null" } else { " is null" });
+        }
+        MetadataTest::Compare(comparison, Bound::Number(bound)) => {
+            push_has_type(query, path, "number");
+            push_value(query, path);
+            let bound = serde_json::Value::Number(bound.clone());
+            query.push(" ").push(comparison.as_str()).push(" ");
+            query.push_bind(Json(bound)).push(")");
+        }
+        MetadataTest::Compare(comparison, Bound::Text(bound)) => {
+            push_has_type(query, path, "string");
+            push_text(query, path);
+            query.push(" collate \"C\" ").push(comparison.as_str());
+            query.push(" ").push_bind(bound.clone()).push(")");
+        }
+        MetadataTest::Matches(pattern) => {
+            push_has_type(query, path, "string");
+            push_text(query, path);
+            query.push(" ~ ").push_bind(pattern.clone()).push(")");
+        }
+        MetadataTest::Contains(part) => push_contains(query, path, part),
+    }
+}
+
+fn push_contains(
+    query: &mut QueryBuilder<Postgres>,
+    path: &MetadataPath,
+    part: &serde_json::Value,
+) {
+    query.push("(");
+    if let Some(text) = part.as_str() {
+        push_has_type(query, path, "string");
+        query.push("strpos(");
+        push_text(query, path);
+        query
+            .push(", ")
+            .push_bind(text.to_owned())
+            .push(") > 0) or ");
+    }
+    push_value(query, path);
+    query.push(" @> ").push_bind(Json(part.clone())).push(")");
+}
+
+/// Opens a bracket.
+fn push_has_type(query: &mut QueryBuilder<Postgres>, path: &MetadataPath, name: &'static str) {
+    query.push("(jsonb_typeof(");
+    push_value(query, path);
+    query.push(") = '").push(name).push("' and ");
+}
+
+/// A text without its quotes.
+fn push_text(query: &mut QueryBuilder<Postgres>, path: &MetadataPath) {
+    query.push("(");
+    push_value(query, path);
+    query.push(" #>> '{}')");
+}
+
+/// The value as it is shown; SQL's null if there is none.
+fn push_value(query: &mut QueryBuilder<Postgres>, path: &MetadataPath) {
+    if path.is_session() {
+        query.push("coalesce(to_jsonb(e.session_id), e.metadata -> 'session_id')");
+        return;
+    }
+    query
+        .push("coalesce(e.metadata -> ")
+        .push_bind(path.as_str().to_owned());
+    if let Some(keys) = path.keys() {
+        query.push(", e.metadata #> ").push_bind(keys);
+    }
+    query.push(")");
+}

@@ -1,0 +1,75 @@
+//! `dossier doctor` beside a collector that runs, and where there is nothing.
+
+use std::num::NonZeroU32;
+
+use dossier_tests::clock::minutes_ago;
+use dossier_tests::producer::Sample;
+use dossier_tests::testing::TestBackend;
+
+use crate::support::store;
+
+/// The word before each thing that was looked at.
+fn verdicts(output: &str) -> Vec<(&str, &str)> {
+    output
+        .lines()
+        .filter_map(|line| line.split_once(':')?.0.split_once("  "))
+        .map(|(word, what)| (word, what.trim()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_collector_is_found_sound() {
+    let backend = TestBackend::start().await.unwrap();
+    let said = backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let all = [
+        "data folder",
+        "database",
+        "clock",
+        "migrations",
+        "partitions",
+        "isolation",
+    ];
+    assert_eq!(
+        verdicts(&said.output),
+        all.map(|what| ("ok", what)),
+        "{}",
+        said.output
+    );
+
+    let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
+    sample.record.ttl_days = NonZeroU32::new(30);
+    store(&backend, &[sample]).await;
+    let said = backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(said.status.success(), "a warning is no failure: {said:?}");
+    assert!(
+        verdicts(&said.output).contains(&("warn", "partitions")),
+        "{}",
+        said.output
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_told_and_not_made() {
+    let backend = TestBackend::start().await.unwrap();
+    let nowhere = backend.folder().join("nowhere");
+    let arguments = ["doctor", "--data-dir", nowhere.to_str().unwrap()];
+    let said = backend.collector.run(&arguments).await.unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(
+        verdicts(&said.output),
+        [("fail", "data folder"), ("fail", "database")]
+    );
+    assert!(!nowhere.exists());
+
+    let url = "postgres://dossier:hunter2@127.0.0.1:1/dossier";
+    let said = backend
+        .collector
+        .run(&["doctor", "--database-url", url])
+        .await
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(verdicts(&said.output), [("fail", "database")]);
+    assert!(said.output.contains("refused"), "{}", said.output);
+    assert!(!said.output.contains("hunter2") && !said.errors.contains("hunter2"));
+}

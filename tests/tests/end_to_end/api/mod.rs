@@ -1,0 +1,10 @@
+//! The collector's API for readers, subject by subject.
+
+mod auth;
+mod bodies;
+mod deletion;
+mod doctor;
+mod entries;
+mod isolation_matrix;
+mod query;
+mod sessions;
