@@ -301,6 +301,15 @@ fn capture_cases() -> Vec<Case> {
             "`$.session_id`",
             session(json!({"request_json": "$.session_id"})),
         ),
+        Case::capture(
+            &["session.by", "session.by[].header", "session.by[].metadata"],
+            "a header and metadata",
+            json!({
+                "session_timeout_minutes": 30,
+                "session": {"by": [{"header": "x-tier"}, {"metadata": "purpose"}]},
+                "metadata": {"purpose": "training"},
+            }),
+        ),
         Case::capture(&["compress"], "`true`", json!({"compress": true})),
         Case::capture(&["endpoint"], "`/ai`", json!({"endpoint": "/ai"})),
         Case::capture(

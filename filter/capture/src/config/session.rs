@@ -37,7 +37,7 @@ impl SessionKeys {
         };
         let by = object.get("by");
         // With `by` alone, no client names its sessions.
-        let source = (by.is_none() || SessionSource::is_in(&object))
+        let source = SessionSource::is_in(&object)
             .then(|| SessionSource::read(&object))
             .flatten();
         let by = by.and_then(|node| node.each(MAX_PARTS, "parts", GroupPart::read));
