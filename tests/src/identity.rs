@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 /// The path of the keys in `envoy/full.yaml`.
 const PATH: &str = "/keys";
@@ -37,13 +37,7 @@ impl IdentityProvider {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as an identity provider"))?;
+        let (address, listener) = on_free_port("listen as an identity provider").await?;
         let service = Router::new().route(PATH, get(|| async { KEYS }));
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, service).await;

@@ -14,11 +14,11 @@ use dossier_wire::compression::inflate;
 use dossier_wire::frame::{Kind, MAX_BATCH_BYTES};
 use dossier_wire::{Batch, INGEST_PATH};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 /// The running inbox; it ends when this is dropped.
 #[derive(Debug)]
@@ -72,13 +72,7 @@ impl Inbox {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as an inbox"))?;
+        let (address, listener) = on_free_port("listen as an inbox").await?;
         let (sender, kept) = watch::channel(Kept::default());
         let service = Router::new()
             .route(INGEST_PATH, post(take))

@@ -46,4 +46,6 @@ pub mod upstream;
 pub mod valve;
 pub mod wait;
 
+mod listening;
+
 pub use error::HarnessError;

@@ -8,10 +8,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderMap;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 const RETURNED: [&str; 3] = ["content-type", "content-encoding", "set-cookie"];
@@ -30,13 +30,7 @@ impl Mirror {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as a mirror"))?;
+        let (address, listener) = on_free_port("listen as a mirror").await?;
         let service = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));

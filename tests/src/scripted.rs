@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 /// What is done after the request's head has come, one step after the other. A connection whose
 /// script is through takes the next request.
@@ -54,13 +55,7 @@ impl Scripted {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as a scripted service"))?;
+        let (address, listener) = on_free_port("listen as a scripted service").await?;
         let scripts = Arc::new(Scripts::default());
         let server = tokio::spawn(accept(listener, Arc::clone(&scripts)));
         Ok(Self {

@@ -31,10 +31,10 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_EVENTS: u32 = 1_000;
@@ -56,13 +56,7 @@ impl Upstream {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as the example service"))?;
+        let (address, listener) = on_free_port("listen as the example service").await?;
         let service = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));

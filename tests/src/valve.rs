@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
+use crate::listening::on_free_port;
 
 /// What happens to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +37,7 @@ impl Valve {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start(position: Position) -> Result<Self, HarnessError> {
-        let listening = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listening
-            .await
-            .map_err(HarnessError::io("listen as a valve"))?;
+        let (address, listener) = on_free_port("listen as a valve").await?;
         let (sender, receiver) = watch::channel(position);
         let relay = tokio::spawn(accept(listener, receiver));
         Ok(Self {
