@@ -1,6 +1,7 @@
 //! What every request handler shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
@@ -22,18 +23,26 @@ pub struct App {
     pub admission: Admission,
     /// Lets callers in whom it knows.
     pub door: Door,
+    /// No answer takes longer.
+    pub request_timeout: Duration,
 }
 
 impl App {
     /// A collector on this database. It needs a running Tokio.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, access: AccessSettings) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        access: AccessSettings,
+        request_timeout: Duration,
+    ) -> Self {
         Self {
             door: Door::new(access, &store),
             store,
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),
+            request_timeout,
         }
     }
 }

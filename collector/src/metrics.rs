@@ -65,6 +65,8 @@ pub struct Metrics {
     pub inflated_bytes: Counter,
     /// Bytes of batches that are being worked on.
     pub in_flight_bytes: Gauge,
+    /// Connections of clients.
+    pub connections: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,6 +97,7 @@ impl Metrics {
             received_bytes: Counter::default(),
             inflated_bytes: Counter::default(),
             in_flight_bytes: Gauge::default(),
+            connections: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -125,6 +128,11 @@ impl Metrics {
             "Batches in work",
             Unit::Bytes,
             metrics.in_flight_bytes.clone(),
+        );
+        registry.register(
+            "http_connections",
+            "Connections of clients",
+            metrics.connections.clone(),
         );
         registry.register(
             "gap_records",

@@ -1,6 +1,9 @@
 //! Listens, wires the layers together, stops gracefully.
 
+mod connections;
+
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +15,7 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
+use crate::settings::clients::ClientSettings;
 use crate::store::Store;
 use crate::{api, http, ingest};
 
@@ -26,11 +30,13 @@ pub async fn serve(
     store: Store,
     clock: Clock,
     access: AccessSettings,
+    clients: ClientSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock, access);
+    let app = App::new(store, clock, access, clients.request_timeout);
+    let metrics = Arc::clone(&app.metrics);
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;
@@ -39,14 +45,13 @@ pub async fn serve(
         let _ = draining.send(());
     };
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
     tokio::select! {
-        ended = server.into_future() => ended,
+        () = connections::serve(listener, router(app), clients, metrics, stop) => {}
         () = out_of_time(drain_began) => {
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// All routes with what they share.

@@ -1,6 +1,7 @@
 //! Settings of `dossier serve` and its fellows: flags before environment before file before defaults.
 
 pub mod access;
+pub mod clients;
 
 use std::fs;
 use std::io;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
 use self::access::{AccessArgs, AccessSettings};
+use self::clients::{ClientArgs, ClientSettings};
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
@@ -66,6 +68,10 @@ pub struct ServeArgs {
     /// Who gets in, and how often.
     #[command(flatten)]
     pub access: AccessArgs,
+
+    /// How many clients may be connected, and how long they may take.
+    #[command(flatten)]
+    pub clients: ClientArgs,
 }
 
 /// The settings file.
@@ -91,6 +97,9 @@ struct File {
     jwt_issuer: Option<String>,
     rate_limit: Option<u32>,
     rate_limit_burst: Option<u32>,
+    max_clients: Option<u32>,
+    client_timeout: Option<u32>,
+    request_timeout: Option<u32>,
 }
 
 /// Which Postgres to use.
@@ -113,6 +122,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Who gets in, and how often.
     pub access: AccessSettings,
+    /// How many clients may be connected, and how long they may take.
+    pub clients: ClientSettings,
 }
 
 /// What is wrong with the settings.
@@ -140,6 +151,17 @@ pub enum SettingsError {
     /// Out of bounds.
     #[error("max_connections: expected a whole number from 2 to 1000, got {0}")]
     MaxConnections(u32),
+    /// Out of bounds.
+    #[error("max_clients: expected a whole number from 1 to 65536, got {0}")]
+    MaxClients(u32),
+    /// Out of bounds.
+    #[error("{setting}: expected a whole number of seconds from 1 to 3600, got {seconds}")]
+    Seconds {
+        /// Which.
+        setting: &'static str,
+        /// How many.
+        seconds: u32,
+    },
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -184,6 +206,7 @@ impl Settings {
     pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
         let mut file = read_file(args.database.config.as_deref())?;
         let access = AccessSettings::resolve(args.access, file.access())?;
+        let clients = ClientSettings::resolve(&args.clients, &file.clients())?;
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -197,6 +220,7 @@ impl Settings {
             listen,
             max_connections,
             access,
+            clients,
         })
     }
 }
@@ -214,6 +238,15 @@ impl File {
             jwt_issuer: self.jwt_issuer.take(),
             rate_limit: self.rate_limit,
             rate_limit_burst: self.rate_limit_burst,
+        }
+    }
+
+    /// What concerns the connections of clients.
+    const fn clients(&self) -> ClientArgs {
+        ClientArgs {
+            max_clients: self.max_clients,
+            client_timeout: self.client_timeout,
+            request_timeout: self.request_timeout,
         }
     }
 }

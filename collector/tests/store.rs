@@ -24,8 +24,8 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest, Parts,
-    Start, Store, Stored, Total, WhichKeys,
+    Among, BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest,
+    Parts, Start, Store, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
@@ -849,7 +849,9 @@ fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
         let _lock = on_the_side(&fixture, "begin; lock table entries").await;
         let scope = Scope::User(user("alice"));
         let filter = EntryFilter::default();
-        let nothing = fixture.store.explain_nothing(&scope, &filter, NOW);
+        let nothing = fixture
+            .store
+            .explain_nothing(&scope, &filter, Among::Entries, NOW);
         assert_eq!(nothing.await.unwrap(), None);
     });
 }

@@ -5,7 +5,7 @@ mod cursor;
 pub(super) mod endpoint;
 pub(super) mod filter;
 mod metadata;
-mod nothing;
+pub(super) mod nothing;
 pub(super) mod precedence;
 
 use axum::body::Bytes;
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::answer::Page;
 use self::cursor::Token;
+use self::nothing::EmptyPage;
 use self::precedence::Precedence;
 use super::MAX_REQUEST_BYTES;
 use super::fields::Fields;
@@ -23,7 +24,7 @@ use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
-use crate::store::{Order, PageRequest, Parts, Start, Store, Total};
+use crate::store::{Among, Order, PageRequest, Parts, Start, Store, Total};
 
 /// The fields that say which page is wanted, and how.
 pub(super) const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
@@ -81,7 +82,8 @@ pub async fn query(
     }
     let mut warnings = Vec::new();
     if page.entries.is_empty() {
-        warnings.push(nothing::warning(&app.store, &query, page.total, nearest, now).await?);
+        let empty = query.empty_page(page.total, nearest);
+        warnings.push(nothing::warning(&app.store, &empty, now).await?);
     }
     warnings.extend(query.precedence.warning());
     warnings.extend(endpoint::warning(
@@ -106,10 +108,10 @@ impl Query {
         let page_number = read_page_number(&mut fields);
         let token = read_cursor(&mut fields, &mut precedence);
         let parts = read_include(&mut fields);
-        let search = fields.text("search", MAX_SEARCH_BYTES);
+        let search = asks_to_search(&mut fields);
         let question = fields.fingerprint(PAGE_FIELDS);
         fields.finish()?;
-        if search.is_some() {
+        if search {
             return Err(ApiError::SearchNotEnabled);
         }
         let start = match token {
@@ -134,6 +136,24 @@ impl Query {
             precedence,
         })
     }
+
+    const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
+        EmptyPage {
+            of: Among::Entries,
+            scope: &self.wanted.scope,
+            filter: &self.wanted.filter,
+            user: self.user.as_ref(),
+            number: self.page_number,
+            size: self.wanted.limit,
+            by_cursor: matches!(self.wanted.start, Start::After(_)),
+            total,
+            nearest,
+        }
+    }
+}
+
+pub(super) fn asks_to_search(fields: &mut Fields) -> bool {
+    fields.text("search", MAX_SEARCH_BYTES).is_some()
 }
 
 pub(super) fn read_order(fields: &mut Fields) -> Order {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use self::answer::Page;
 use super::MAX_REQUEST_BYTES;
 use super::fields::Fields;
+use super::query::nothing::{self, EmptyPage};
 use super::query::precedence::Precedence;
 use super::query::{self, endpoint, filter};
 use crate::app::App;
@@ -19,7 +20,7 @@ use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::model::ids::UserId;
-use crate::store::{SessionEntries, SessionPageRequest, SessionStart, Store, Total};
+use crate::store::{Among, SessionEntries, SessionPageRequest, SessionStart, Store, Total};
 
 /// The parameters of the list.
 const LIST_FIELDS: &[&str] = &[
@@ -42,6 +43,8 @@ const DEFAULT_ENTRIES: u8 = 20;
 /// A request, complete and checked.
 struct Asked {
     wanted: SessionPageRequest,
+    /// The one user that an admin asked for.
+    user: Option<UserId>,
     page_number: i64,
     /// The endpoint as it was given.
     endpoint: Option<String>,
@@ -76,7 +79,7 @@ pub async fn query(
     let known = [
         filter::FIELDS,
         query::PAGE_FIELDS,
-        &["user_id", "entries_per_session"],
+        &["user_id", "search", "entries_per_session"],
     ]
     .concat();
     let mut fields = Fields::parse(&body, &known)?;
@@ -87,27 +90,34 @@ pub async fn query(
             .unwrap_or(DEFAULT_ENTRIES),
         parts: query::read_include(&mut fields),
     };
+    let search = query::asks_to_search(&mut fields);
     let asked = Asked::read(&app.store, fields, &reader, Some(entries)).await?;
+    if search {
+        return Err(ApiError::SearchNotEnabled);
+    }
     answer(&app, asked).await
 }
 
 async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> {
     let now = app.clock.now();
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
+    let mut nearest = None;
     if found.total == Total::Exact(0) {
         let wanted = &mut asked.wanted;
-        let settled = endpoint::settle(&app.store, &wanted.scope, &mut wanted.filter, now).await?;
-        if settled == endpoint::Settled::Changed {
-            found = app.store.find_sessions(wanted, now).await?;
+        match endpoint::settle(&app.store, &wanted.scope, &mut wanted.filter, now).await? {
+            endpoint::Settled::AsItIs => {}
+            endpoint::Settled::Changed => found = app.store.find_sessions(wanted, now).await?,
+            endpoint::Settled::Unclear(endpoints) => nearest = Some(endpoints),
         }
     }
+    let mut warnings = Vec::new();
+    if found.sessions.is_empty() {
+        let empty = asked.empty_page(found.total, nearest);
+        warnings.push(nothing::warning(&app.store, &empty, now).await?);
+    }
+    warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
-    let warnings = asked
-        .precedence
-        .warning()
-        .into_iter()
-        .chain(endpoint::warning(given, &asked.wanted.filter))
-        .collect();
+    warnings.extend(endpoint::warning(given, &asked.wanted.filter));
     // Many bodies may have to be decoded, while others wait for this thread.
     let data = tokio::task::spawn_blocking(move || Page::of(found, &asked))
         .await
@@ -145,16 +155,31 @@ impl Asked {
         fields.finish()?;
         Ok(Self {
             wanted: SessionPageRequest {
-                scope: reader.scope(user)?,
+                scope: reader.scope(user.clone())?,
                 filter: asked.filter,
                 order,
                 start,
                 limit,
                 entries,
             },
+            user,
             page_number,
             endpoint: asked.endpoint,
             precedence,
         })
+    }
+
+    const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
+        EmptyPage {
+            of: Among::Sessions,
+            scope: &self.wanted.scope,
+            filter: &self.wanted.filter,
+            user: self.user.as_ref(),
+            number: self.page_number,
+            size: self.wanted.limit,
+            by_cursor: matches!(self.wanted.start, SessionStart::After(_)),
+            total,
+            nearest,
+        }
     }
 }

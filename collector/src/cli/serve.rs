@@ -12,6 +12,7 @@ use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
 use crate::server;
 use crate::settings::access::AccessSettings;
+use crate::settings::clients::ClientSettings;
 use crate::settings::{Database, ServeArgs, Settings};
 use crate::store::Store;
 
@@ -28,20 +29,21 @@ impl Serve {
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
+        let (access, clients) = (settings.access, settings.clients);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
                 let store = Store::new(*options, settings.max_connections);
-                serve(store, settings.access, listener, stop).await
+                serve(store, access, clients, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, settings.access, listener, stop) => served,
+                    served = serve(store, access, clients, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -54,12 +56,14 @@ impl Serve {
 async fn serve(
     store: Store,
     access: AccessSettings,
+    clients: ClientSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     store.migrate().await?;
     store.check_isolation().await?;
-    let served = server::serve(store.clone(), Clock::system(), access, listener, stop).await;
+    let clock = Clock::system();
+    let served = server::serve(store.clone(), clock, access, clients, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

@@ -22,8 +22,6 @@ use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
-/// No answer takes longer; statements of Postgres are cut off before.
-const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// A good answer.
 #[derive(Debug)]
@@ -146,7 +144,7 @@ pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Respo
     // In a task of its own, so that a caller who leaves does not stop it between two statements: the
     // connection would go back to the pool out of step, and give one caller's rows to the next.
     let answering = tokio::spawn(next.run(request));
-    let mut response = match tokio::time::timeout(TIME_LIMIT, answering).await {
+    let mut response = match tokio::time::timeout(app.request_timeout, answering).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => ApiError::internal("answer a request", error).into_response(),
         Err(_) => ApiError::TimedOut.into_response(),

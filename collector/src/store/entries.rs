@@ -25,7 +25,7 @@ use crate::model::scope::Scope;
 pub use endpoints::Endpoints;
 pub(super) use filter::push_where;
 pub use filter::{Condition, EntryFilter};
-pub use nothing::Nothing;
+pub use nothing::{Among, Nothing};
 pub use patterns::BadPattern;
 pub(super) use select::{push_bodies, push_select};
 

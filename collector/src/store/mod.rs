@@ -32,8 +32,8 @@ pub use batches::Stored;
 pub use condition::{PartitionState, Schema, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
 pub use entries::{
-    BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order, PageRequest,
-    Parts, Start, Total,
+    Among, BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order,
+    PageRequest, Parts, Start, Total,
 };
 pub use isolation::IsolationFault;
 pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};

@@ -4,39 +4,63 @@ use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use super::Query;
 use super::endpoint::Nearest;
 use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
-use crate::store::{Condition, Nothing, Start, Store, Total};
+use crate::model::ids::UserId;
+use crate::model::scope::Scope;
+use crate::store::{Among, Condition, EntryFilter, Nothing, Store, Total};
 
-/// Tells why a query's page is empty.
+/// A page without anything on it.
+#[derive(Debug)]
+pub(in crate::api) struct EmptyPage<'a> {
+    /// What it is a page of.
+    pub(in crate::api) of: Among,
+    /// Who asked.
+    pub(in crate::api) scope: &'a Scope,
+    /// For what.
+    pub(in crate::api) filter: &'a EntryFilter,
+    /// The one user that an admin asked for.
+    pub(in crate::api) user: Option<&'a UserId>,
+    /// Its number, as long as it was not found by a cursor.
+    pub(in crate::api) number: i64,
+    /// How many would fit.
+    pub(in crate::api) size: u8,
+    /// It was found by a cursor.
+    pub(in crate::api) by_cursor: bool,
+    /// How many there are on all pages.
+    pub(in crate::api) total: Total,
+    /// Endpoints that may have been meant, if the one that was asked for is not recorded.
+    pub(in crate::api) nearest: Option<Nearest>,
+}
+
+/// Tells why a page is empty.
 ///
 /// # Errors
 /// [`ApiError`]
-pub(super) async fn warning(
+pub(in crate::api) async fn warning(
     store: &Store,
-    query: &Query,
-    total: Total,
-    nearest: Option<Nearest>,
+    page: &EmptyPage<'_>,
     now: OffsetDateTime,
 ) -> Result<Warning, ApiError> {
-    if total != Total::Exact(0) {
-        return Ok(past_the_end(query, total));
+    if page.total != Total::Exact(0) {
+        return Ok(past_the_end(page));
     }
-    let wanted = &query.wanted;
     let nothing = store
-        .explain_nothing(&wanted.scope, &wanted.filter, now)
+        .explain_nothing(page.scope, page.filter, page.of, now)
         .await?;
-    let conditions: Vec<_> = wanted.filter.conditions().collect();
+    let conditions: Vec<_> = page.filter.conditions().collect();
     let names: Vec<_> = conditions.iter().map(name).collect();
     let mut message = match &nothing {
-        Some(nothing) => say(&names, nothing),
-        None => "No entries match. There are too many entries to tell why in time.".to_owned(),
+        Some(nothing) => say(page.of, &names, nothing),
+        None => format!(
+            "No {} match. There are too many entries to tell why in time.",
+            noun(page.of)
+        ),
     };
-    let mut details = details(query, &conditions, nothing.as_ref());
-    if let Some(nearest) = nearest {
-        message.push_str(&say_nearest(&nearest));
+    let mut details = details(page.user, &conditions, nothing.as_ref());
+    if let Some(nearest) = &page.nearest {
+        message.push_str(&say_nearest(nearest));
         details.insert("nearest_endpoints".to_owned(), json!(nearest.endpoints));
     }
     Ok(no_results(message, details.into()))
@@ -51,43 +75,46 @@ fn no_results(message: String, details: Value) -> Warning {
     }
 }
 
-fn past_the_end(query: &Query, total: Total) -> Warning {
-    let size = i64::from(query.wanted.limit);
-    let (total, exact) = match total {
+fn past_the_end(page: &EmptyPage<'_>) -> Warning {
+    let (number, size) = (page.number, i64::from(page.size));
+    let (total, exact) = match page.total {
         Total::Exact(total) => (total, true),
         Total::AtLeast(total) => (total, false),
     };
     let pages = (total + size - 1) / size;
-    let message = match query.wanted.start {
-        Start::After(_) => {
-            "Nothing lies behind this cursor: it is that of the last page.".to_owned()
-        }
-        Start::Offset(_) => format!(
-            "Page {} lies past the end: there are {pages} pages of {size}.",
-            query.page_number
-        ),
+    let message = if page.by_cursor {
+        "Nothing lies behind this cursor: it is that of the last page.".to_owned()
+    } else {
+        format!("Page {number} lies past the end: there are {pages} pages of {size}.")
     };
-    let details =
-        json!({"page": query.page_number, "pages": pages, "total": total, "total_exact": exact});
+    let details = json!({"page": number, "pages": pages, "total": total, "total_exact": exact});
     no_results(message, details)
 }
 
-fn say(names: &[String], nothing: &Nothing) -> String {
+const fn noun(of: Among) -> &'static str {
+    match of {
+        Among::Entries => "entries",
+        Among::Sessions => "sessions",
+    }
+}
+
+fn say(of: Among, names: &[String], nothing: &Nothing) -> String {
+    let noun = noun(of);
     let removing: Vec<_> = nothing
         .removing
         .iter()
         .filter_map(|place| names.get(*place).map(String::as_str))
         .collect();
     match removing.as_slice() {
-        [] if nothing.asked == 0 => "There are no entries, whatever the filters.".to_owned(),
-        [] => "No entries match.".to_owned(),
-        [one] => format!("No entries match. Without {one} there would be results."),
+        [] if nothing.asked == 0 => format!("There are no {noun}, whatever the filters."),
+        [] => format!("No {noun} match."),
+        [one] => format!("No {noun} match. Without {one} there would be results."),
         several if nothing.together => format!(
-            "No entries match. Without {} together there would be results.",
+            "No {noun} match. Without {} together there would be results.",
             several.join(" and ")
         ),
         several => format!(
-            "No entries match. Without any one of {} there would be results.",
+            "No {noun} match. Without any one of {} there would be results.",
             several.join(", ")
         ),
     }
@@ -107,11 +134,11 @@ fn say_nearest(nearest: &Nearest) -> String {
 }
 
 fn details(
-    query: &Query,
+    user: Option<&UserId>,
     conditions: &[Condition<'_>],
     nothing: Option<&Nothing>,
 ) -> Map<String, Value> {
-    let user = query.user.as_ref().map(|user| {
+    let user = user.map(|user| {
         let all = nothing.map(|nothing| nothing.asked);
         json!({"filter": "user_id", "value": user, "matches_alone": all})
     });
@@ -186,8 +213,10 @@ mod tests {
             (&[0, 2], false, "Without any one of endpoint, method there"),
             (&[0, 1], true, "Without endpoint and status together there"),
         ] {
-            let said = say(&names, &nothing(removing, together));
+            let said = say(Among::Entries, &names, &nothing(removing, together));
             assert!(said.contains(words), "{said}");
+            let said = say(Among::Sessions, &names, &nothing(removing, together));
+            assert!(said.starts_with("No sessions match"), "{said}");
         }
     }
 

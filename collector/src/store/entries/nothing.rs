@@ -15,6 +15,15 @@ const MAX_ASKED: i64 = 100_000;
 const LIMIT: &str = "select set_config('statement_timeout', '2s', true),
                             set_config('max_parallel_workers_per_gather', '0', true)";
 
+/// Which entries are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All that may be seen.
+    Entries,
+    /// Those that belong to a session.
+    Sessions,
+}
+
 /// What the conditions of a filter leave, in the order of [`EntryFilter::conditions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nothing {
@@ -47,10 +56,11 @@ impl Store {
         &self,
         scope: &Scope,
         filter: &EntryFilter,
+        among: Among,
         now: OffsetDateTime,
     ) -> Result<Option<Nothing>, StoreError> {
         match self
-            .groups(scope, filter, now)
+            .groups(scope, filter, among, now)
             .await
             .map_err(StoreError::of_a_read)
         {
@@ -64,11 +74,12 @@ impl Store {
         &self,
         scope: &Scope,
         filter: &EntryFilter,
+        among: Among,
         now: OffsetDateTime,
     ) -> Result<Vec<Group>, StoreError> {
         let mut reading = self.reading(scope).await?;
         sqlx::query(LIMIT).execute(&mut *reading).await?;
-        let rows = ask(scope, filter, now)
+        let rows = ask(scope, filter, among, now)
             .build()
             .fetch_all(&mut *reading)
             .await?;
@@ -82,7 +93,12 @@ impl Store {
     }
 }
 
-fn ask(scope: &Scope, filter: &EntryFilter, now: OffsetDateTime) -> QueryBuilder<Postgres> {
+fn ask(
+    scope: &Scope,
+    filter: &EntryFilter,
+    among: Among,
+    now: OffsetDateTime,
+) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select met, count(*) as entries from (select 0::bigint");
     for (place, condition) in filter.conditions().enumerate() {
         query.push(" | case when ");
@@ -91,6 +107,9 @@ fn ask(scope: &Scope, filter: &EntryFilter, now: OffsetDateTime) -> QueryBuilder
     }
     query.push(" as met from entries e");
     push_alive(&mut query, scope, now);
+    if among == Among::Sessions {
+        query.push(" and e.session_id is not null");
+    }
     // Of everyone's entries there is no list by time, and sorting them all would take too long.
     if scope.user().is_some() {
         query.push(" order by e.created_at desc, e.id desc");

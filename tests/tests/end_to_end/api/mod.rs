@@ -2,9 +2,12 @@
 
 mod auth;
 mod bodies;
+mod connections;
 mod deletion;
 mod doctor;
 mod entries;
 mod isolation_matrix;
+mod jwks;
+mod known_faults;
 mod query;
 mod sessions;

@@ -1,0 +1,151 @@
+//! Connections of clients to the collector: bounded in number and in the time that they may waste.
+
+use dossier_tests::clock::minutes_ago;
+use dossier_tests::producer::Sample;
+use dossier_tests::raw_client::RawClient;
+use dossier_tests::testing::TestBackend;
+use dossier_tests::wait;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::support::{SOON, metric, store};
+
+async fn start(environment: &[(&str, &str)]) -> TestBackend {
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let started = TestBackend::start_with(|plan| {
+        plan.collector_environment = environment;
+        Ok(())
+    });
+    started.await.unwrap()
+}
+
+async fn connect(backend: &TestBackend) -> RawClient {
+    RawClient::connect(backend.collector.address).await.unwrap()
+}
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_ends_its_headers_is_sent_away() {
+    let backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
+    let mut drip = connect(&backend).await;
+    drip.send("GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ")
+        .await
+        .unwrap();
+    let silent = connect(&backend).await;
+    let mut idle = connect(&backend).await;
+    idle.send(HEALTH).await.unwrap();
+    idle.read_until("alive").await.unwrap();
+    // Each byte in time does not help: it is the headers as a whole that must come.
+    let dripping = async {
+        while drip.send("a").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, dripping).await.unwrap();
+    assert!(!silent.read_to_end().await.unwrap().contains("200"));
+    idle.read_to_end().await.unwrap();
+
+    let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
+    store(&backend, &[sample]).await;
+    let alice = &backend.keys.people.alice;
+    assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_body_does_not_come_is_ended() {
+    let backend = start(&[("DOSSIER_REQUEST_TIMEOUT", "1")]).await;
+    let mut client = connect(&backend).await;
+    let alice = &backend.keys.people.alice;
+    let head = format!(
+        "POST /storage/query HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {alice}\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    client.send(head).await.unwrap();
+    let answer = client.read_to_end().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(answer.contains("\"TIMEOUT\""), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_its_answers_is_sent_away() {
+    let backend = start(&[
+        ("DOSSIER_CLIENT_TIMEOUT", "1"),
+        ("DOSSIER_MAX_CLIENTS", "2"),
+    ])
+    .await;
+    let mut deaf = TcpStream::connect(backend.collector.address).await.unwrap();
+    // It asks on and on, until there is no room for answers anywhere, and then sees the end.
+    let asking = async {
+        let many = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+        while tokio::io::AsyncWriteExt::write_all(&mut deaf, many.as_bytes())
+            .await
+            .is_ok()
+        {}
+    };
+    tokio::time::timeout(SOON, asking).await.unwrap();
+    wait_for_connections(&backend, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_clients_than_allowed_are_served_at_once_and_others_wait_their_turn() {
+    let backend = start(&[("DOSSIER_MAX_CLIENTS", "3")]).await;
+    // The harness's own connection is one of three.
+    wait_for_connections(&backend, 1).await;
+    let mut served = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&backend).await;
+        client.send(HEALTH).await.unwrap();
+        client.read_until("alive").await.unwrap();
+        served.push(client);
+    }
+    let mut waiting = connect(&backend).await;
+    waiting.send(HEALTH).await.unwrap();
+    let unanswered = tokio::time::timeout(
+        std::time::Duration::from_millis(500),
+        waiting.read_until("alive"),
+    );
+    assert!(unanswered.await.is_err(), "there is no place for a fourth");
+    assert_eq!(connections(&backend).await, 3);
+    let alice = &backend.keys.people.alice;
+    assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 0);
+
+    served.pop();
+    waiting.read_until("alive").await.unwrap();
+    assert_eq!(connections(&backend).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_limits_are_refused_at_the_start() {
+    let backend = TestBackend::start().await.unwrap();
+    for (flag, value) in [
+        ("--max-clients", "0"),
+        ("--client-timeout", "0"),
+        ("--request-timeout", "3601"),
+    ] {
+        let said = backend
+            .collector
+            .run(&["serve", flag, value])
+            .await
+            .unwrap();
+        let name = flag.trim_start_matches('-').replace('-', "_");
+        assert!(!said.status.success(), "{flag}");
+        assert!(said.errors.contains(&name), "{flag}: {}", said.errors);
+    }
+}
+
+async fn connections(backend: &TestBackend) -> u64 {
+    metric(backend, "dossier_http_connections").await.unwrap()
+}
+
+async fn wait_for_connections(backend: &TestBackend, expected: u64) {
+    let waited = wait::until("connections to end", SOON, async || {
+        match connections(backend).await {
+            found if found == expected => Ok(()),
+            found => Err(format!("{found} connections")),
+        }
+    });
+    waited.await.unwrap();
+}
