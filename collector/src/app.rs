@@ -1,13 +1,13 @@
 //! What every request handler shares.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
+use crate::settings::clients::ClientSettings;
 use crate::store::Store;
 
 /// The parts of a running collector. Cloning it clones handles, not parts.
@@ -23,8 +23,8 @@ pub struct App {
     pub admission: Admission,
     /// Lets callers in whom it knows.
     pub door: Door,
-    /// No answer takes longer.
-    pub request_timeout: Duration,
+    /// How long clients, and their requests, may take.
+    pub clients: ClientSettings,
 }
 
 impl App {
@@ -34,7 +34,7 @@ impl App {
         store: Store,
         clock: Clock,
         access: AccessSettings,
-        request_timeout: Duration,
+        clients: ClientSettings,
     ) -> Self {
         Self {
             door: Door::new(access, &store),
@@ -42,7 +42,7 @@ impl App {
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),
-            request_timeout,
+            clients,
         }
     }
 }

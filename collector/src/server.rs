@@ -35,7 +35,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock, access, clients.request_timeout);
+    let app = App::new(store, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::Serialize;
 
-use super::MAX_REQUEST_BYTES;
 use super::fields::Fields;
+use super::whole;
 use crate::app::App;
 use crate::http::auth::Admin;
 use crate::http::envelope::Success;
@@ -39,7 +39,7 @@ pub async fn delete(
     Admin(by): Admin,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = body.map_err(|_| ApiError::TooLarge(MAX_REQUEST_BYTES))?;
+    let body = whole(body)?;
     let (ids, force) = read(&body)?;
     let deletion = Deletion {
         ids: &ids,

@@ -9,10 +9,14 @@ mod query;
 mod sessions;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 
 use crate::app::App;
+use crate::http::error::ApiError;
 
 /// Largest body of a request to these endpoints.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
@@ -34,4 +38,15 @@ pub fn routes() -> Router<App> {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+}
+
+/// The body of a request, if all of it came.
+///
+/// # Errors
+/// [`ApiError::TooLarge`], [`ApiError::BodyBrokeOff`]
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_REQUEST_BYTES),
+        _ => ApiError::BodyBrokeOff,
+    })
 }

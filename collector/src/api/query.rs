@@ -17,8 +17,8 @@ use self::answer::Page;
 use self::cursor::Token;
 use self::nothing::EmptyPage;
 use self::precedence::Precedence;
-use super::MAX_REQUEST_BYTES;
 use super::fields::Fields;
+use super::whole;
 use crate::app::App;
 use crate::http::auth::Reader;
 use crate::http::envelope::Success;
@@ -65,7 +65,7 @@ pub async fn query(
     reader: Reader,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = body.map_err(|_| ApiError::TooLarge(MAX_REQUEST_BYTES))?;
+    let body = whole(body)?;
     let mut query = Query::read(&app.store, &body, &reader).await?;
     let now = app.clock.now();
     let mut page = app.store.find_entries(&query.wanted, now).await?;

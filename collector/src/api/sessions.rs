@@ -10,11 +10,11 @@ use axum::extract::{Query, State};
 use serde::Serialize;
 
 use self::answer::Page;
-use super::MAX_REQUEST_BYTES;
 use super::fields::Fields;
 use super::query::nothing::{self, EmptyPage};
 use super::query::precedence::Precedence;
 use super::query::{self, endpoint, filter};
+use super::whole;
 use crate::app::App;
 use crate::http::auth::Reader;
 use crate::http::envelope::Success;
@@ -75,7 +75,7 @@ pub async fn query(
     reader: Reader,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = body.map_err(|_| ApiError::TooLarge(MAX_REQUEST_BYTES))?;
+    let body = whole(body)?;
     let known = [
         filter::FIELDS,
         query::PAGE_FIELDS,

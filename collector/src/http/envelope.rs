@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::timely::timely;
 use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -143,8 +144,9 @@ pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Respo
 
     // In a task of its own, so that a caller who leaves does not stop it between two statements: the
     // connection would go back to the pool out of step, and give one caller's rows to the next.
+    let request = request.map(|body| timely(body, app.clients.timeout));
     let answering = tokio::spawn(next.run(request));
-    let mut response = match tokio::time::timeout(app.request_timeout, answering).await {
+    let mut response = match tokio::time::timeout(app.clients.request_timeout, answering).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => ApiError::internal("answer a request", error).into_response(),
         Err(_) => ApiError::TimedOut.into_response(),

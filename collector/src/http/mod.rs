@@ -5,6 +5,7 @@ pub mod auth;
 pub mod envelope;
 pub mod error;
 pub mod rate_limit;
+mod timely;
 
 use self::error::ApiError;
 

@@ -19,11 +19,11 @@ pub struct ClientArgs {
     #[arg(long, env = "DOSSIER_MAX_CLIENTS", value_name = "N")]
     pub max_clients: Option<u32>,
 
-    /// Seconds a client may take to send a request's headers, or leave an answer unread, 1 to 3600 [default: 30]
+    /// Seconds a client may take for a request's headers, for its body, and to go on reading, 1 to 3600 [default: 30]
     #[arg(long, env = "DOSSIER_CLIENT_TIMEOUT", value_name = "SECONDS")]
     pub client_timeout: Option<u32>,
 
-    /// Seconds until a request must be read and answered, 1 to 3600 [default: 60]
+    /// Seconds until a request is answered, 1 to 3600 [default: 60]
     #[arg(long, env = "DOSSIER_REQUEST_TIMEOUT", value_name = "SECONDS")]
     pub request_timeout: Option<u32>,
 }
@@ -33,8 +33,8 @@ pub struct ClientArgs {
 pub struct ClientSettings {
     /// Most connections at a time. Others wait in the system's queue.
     pub most: u32,
-    /// For the headers of a request from the moment that the connection is free for one, and for any
-    /// progress with an answer.
+    /// For the headers of a request, from the moment that the connection is free for one; for its body;
+    /// and for any progress with reading the answer.
     pub timeout: Duration,
     /// For a request, from its headers to its answer.
     pub request_timeout: Duration,

@@ -6,6 +6,8 @@ use dossier_tests::raw_client::RawClient;
 use dossier_tests::testing::TestBackend;
 use dossier_tests::wait;
 use serde_json::json;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::net::TcpStream;
 
 use crate::support::{SOON, metric, store};
@@ -57,16 +59,48 @@ async fn a_client_that_never_ends_its_headers_is_sent_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_whose_body_does_not_come_is_ended() {
+    let backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
+    let (alice, ingest) = (&backend.keys.people.alice, &backend.keys.ingest);
+    let batch = "content-type: application/vnd.dossier.batch\r\nx-dossier-batch: 0190d5a0-0000-7000-8000-000000000001\r\n";
+    for (path, key, headers) in [
+        ("/storage/query", alice, ""),
+        ("/storage/sessions/query", alice, ""),
+        ("/ingest/v1/batches", ingest, batch),
+    ] {
+        let mut client = connect(&backend).await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n{headers}content-length: 100\r\n\r\n{{"
+        );
+        client.send(head).await.unwrap();
+        let answer = client.read_to_end().await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{path}: {answer}");
+        assert!(answer.contains("\"TIMEOUT\""), "{path}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_takes_too_long_to_answer_is_told_so() {
     let backend = start(&[("DOSSIER_REQUEST_TIMEOUT", "1")]).await;
-    let mut client = connect(&backend).await;
-    let alice = &backend.keys.people.alice;
-    let head = format!(
-        "POST /storage/query HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {alice}\r\ncontent-length: 100\r\n\r\n{{"
-    );
-    client.send(head).await.unwrap();
-    let answer = client.read_to_end().await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
-    assert!(answer.contains("\"TIMEOUT\""), "{answer}");
+    let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
+    store(&backend, &[sample]).await;
+    let mut connection = PgConnection::connect_with(
+        &PgConnectOptions::new_without_pgpass()
+            .socket(backend.folder().join("data/postgres/socket"))
+            .username("dossier")
+            .database("dossier"),
+    )
+    .await
+    .unwrap();
+    let lock = "begin; lock table entries in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let answer = client.query(alice, &json!({})).await.unwrap();
+    assert_eq!((answer.status, answer.error_code()), (504, "TIMEOUT"));
+    sqlx::raw_sql("rollback")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(client.count(alice, &json!({})).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

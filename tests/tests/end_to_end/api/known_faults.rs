@@ -80,7 +80,7 @@ async fn an_endpoint_that_matches_nothing_returns_no_rows() {
     let stack = recording_both().await;
     send(&stack, "/api/orders", &json!({})).await;
     stored(&stack, 2).await;
-    for endpoint in ["/api/nothing", "/nothing", "", "/", "%", "*"] {
+    for endpoint in ["/api/nothing", "/nothing", "/", "%", "*"] {
         let question = json!({ "endpoint": endpoint });
         let answer = ask(&stack, &question).await;
         assert_eq!(answer.items().len(), 0, "{question}");
@@ -94,7 +94,7 @@ async fn an_endpoint_that_matches_nothing_returns_no_rows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_appears_once_with_and_without_a_slash() {
     let stack = recording_both().await;
-    for target in ["/api/orders", "/api/orders/", "/api//orders?x=1"] {
+    for target in ["/api/orders", "/api/orders/", "/api//orders?seed=1"] {
         send(&stack, target, &json!({})).await;
     }
     stored(&stack, 6).await;

@@ -3,6 +3,7 @@
 mod auth;
 mod bodies;
 mod connections;
+mod contract;
 mod deletion;
 mod doctor;
 mod entries;

@@ -11,7 +11,7 @@ use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{SOON, store};
+use crate::support::{SOON, store, text};
 
 const LIST: &str = "/storage/sessions";
 const QUERY: &str = "/storage/sessions/query";
@@ -414,5 +414,104 @@ async fn late_arrivals_through_two_collectors_land_where_they_belong() {
     assert_eq!(
         (&session["created_at"], &session["last_activity"]),
         (&json!(begin), &json!(end))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_page_of_sessions_says_why() {
+    let backend = filled().await;
+    // It belongs to no session: it is no reason for anything.
+    let loose = Sample::request("alice", "/api/loose", minutes_ago(1), "{}");
+    store(&backend, &[loose]).await;
+    let filters = |answer: &Answer| -> Vec<(String, u64)> {
+        let details = &answer.warning("NO_RESULTS_FOUND")["details"];
+        let filters = details["filters"].as_array().unwrap().iter();
+        let pair = |it: &Value| {
+            (
+                text(it, "filter").to_owned(),
+                it["matches_alone"].as_u64().unwrap(),
+            )
+        };
+        filters.map(pair).collect()
+    };
+    let unknown = "0190d5a0-0000-7000-8000-000000000001";
+    for (parameters, question, alone, removing) in [
+        (
+            "?endpoint=/api/c&storage_type=request&start_date=2100-01-01".to_owned(),
+            json!({"endpoint": "/api/c", "storage_type": "request", "start_date": "2100-01-01"}),
+            vec![("storage_type", 7), ("endpoint", 2), ("start_date", 0)],
+            json!(["start_date"]),
+        ),
+        (
+            format!("?session_id={unknown}"),
+            json!({ "session_id": unknown }),
+            vec![("session_id", 0)],
+            json!(["session_id"]),
+        ),
+        (
+            "?endpoint=/api/loose".to_owned(),
+            json!({"endpoint": "/api/loose"}),
+            vec![("endpoint", 0)],
+            json!(["endpoint"]),
+        ),
+    ] {
+        for answer in [
+            list(&backend, &parameters).await,
+            query(&backend, &question).await,
+        ] {
+            assert!(sessions(&answer).is_empty());
+            assert_eq!(answer.warning_codes(), ["NO_RESULTS_FOUND"], "{question}");
+            let warning = answer.warning("NO_RESULTS_FOUND");
+            assert_eq!(warning["severity"], "MEDIUM");
+            assert_eq!(warning["details"]["removing"], removing, "{question}");
+            let found = filters(&answer);
+            let found: Vec<_> = found
+                .iter()
+                .map(|(name, count)| (name.as_str(), *count))
+                .collect();
+            assert_eq!(found, alone, "{question}");
+        }
+    }
+    let answer = query(
+        &backend,
+        &json!({"metadata_filters": {"model": "x"}, "status": 200}),
+    )
+    .await;
+    let warning = answer.warning("NO_RESULTS_FOUND");
+    assert_eq!(
+        warning["details"]["removing"],
+        json!(["metadata_filters.model"])
+    );
+    let message = "No sessions match. Without metadata_filters.model there would be results.";
+    assert_eq!(warning["message"], message);
+
+    let answer = list(&backend, "?endpoint=/api/nowhere").await;
+    let nearest = &answer.warning("NO_RESULTS_FOUND")["details"]["nearest_endpoints"];
+    assert!(nearest.as_array().unwrap().contains(&json!("/api/a")));
+    for answer in [
+        list(&backend, "?page=3&page_size=2").await,
+        query(&backend, &json!({"page": 3, "page_size": 2})).await,
+    ] {
+        let details = json!({"page": 3, "pages": 2, "total": 3, "total_exact": true});
+        assert_eq!(answer.warning("NO_RESULTS_FOUND")["details"], details);
+    }
+    let answer = query(&backend, &json!({"page_size": 3})).await;
+    assert!(answer.warning_codes().is_empty(), "{}", answer.json);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_over_sessions_is_refused_until_there_is_an_index() {
+    let backend = TestBackend::start().await.unwrap();
+    let answer = query(&backend, &json!({"search": "words"})).await;
+    assert_eq!(
+        (answer.status, answer.error_code()),
+        (501, "SEARCH_NOT_ENABLED")
+    );
+    let answer = query(&backend, &json!({"search": 1, "page": 0})).await;
+    assert_eq!(answer.status, 422, "{}", answer.json);
+    let answer = list(&backend, "?search=words").await;
+    assert_eq!(
+        (answer.status, answer.error_fields()),
+        (422, vec!["search"])
     );
 }

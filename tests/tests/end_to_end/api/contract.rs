@@ -1,0 +1,296 @@
+//! What holds for every endpoint: its two paths, the envelope, the codes of errors, request ids.
+
+use dossier_tests::client::{Answer, Client};
+use dossier_tests::clock::minutes_ago;
+use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::producer::Sample;
+use dossier_tests::testing::TestBackend;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{SOON, store, text};
+
+/// An exchange of alice's in a session, its number and its id.
+async fn filled() -> (TestBackend, u64, Uuid) {
+    let backend = TestBackend::start().await.unwrap();
+    let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}").in_session("s");
+    store(&backend, &[sample.clone(), sample.response("{}")]).await;
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let question = json!({"type": "request"});
+    let entries = client.query_all(alice, &question).await.unwrap();
+    let id = entries[0]["id"].as_u64().unwrap();
+    (backend, id, sample.record.exchange_id)
+}
+
+/// One request of each endpoint for readers, and for admins.
+fn requests(id: u64, exchange: Uuid) -> Vec<(Method, String, Value)> {
+    vec![
+        (Method::POST, "/storage/query".to_owned(), json!({})),
+        (Method::GET, format!("/storage/entries/{id}"), Value::Null),
+        (
+            Method::GET,
+            format!("/storage/entries/{id}/body"),
+            Value::Null,
+        ),
+        (
+            Method::GET,
+            format!("/storage/exchanges/{exchange}"),
+            Value::Null,
+        ),
+        (
+            Method::GET,
+            "/storage/sessions?page=1".to_owned(),
+            Value::Null,
+        ),
+        (
+            Method::POST,
+            "/storage/sessions/query".to_owned(),
+            json!({}),
+        ),
+        (
+            Method::POST,
+            "/storage/delete".to_owned(),
+            json!({"storage_ids": [999_999]}),
+        ),
+    ]
+}
+
+async fn send(client: &Client, key: Option<&str>, path: &str, body: &Value) -> Answer {
+    let answer = match body {
+        Value::Null => client.get(path, key).await,
+        body => client.post(path, key, body).await,
+    };
+    answer.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_endpoint_answers_the_same_under_v1() {
+    let (backend, id, exchange) = filled().await;
+    let admin = Some(backend.keys.people.admin.as_str());
+    for (_, path, body) in requests(id, exchange) {
+        let plain = send(&backend.client, admin, &path, &body).await;
+        let v1 = send(&backend.client, admin, &format!("/v1{path}"), &body).await;
+        assert_eq!(plain.status, 200, "{path}: {}", plain.json);
+        assert_eq!(v1.status, 200, "/v1{path}: {}", v1.json);
+        assert_eq!(plain.json["data"], v1.json["data"], "{path}");
+        assert_eq!(plain.content_type, v1.content_type, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_has_the_envelope() {
+    let (backend, id, exchange) = filled().await;
+    let admin = Some(backend.keys.people.admin.as_str());
+    let mut operations = vec![
+        (Method::GET, "/healthz".to_owned(), Value::Null),
+        (Method::GET, "/readyz".to_owned(), Value::Null),
+    ];
+    operations.extend(requests(id, exchange));
+    for (_, path, body) in operations {
+        if path.ends_with("/body") {
+            continue;
+        }
+        let good = send(&backend.client, admin, &path, &body).await;
+        assert_eq!(good.content_type, "application/json", "{path}");
+        assert_eq!(
+            names(&good.json),
+            ["data", "message", "metadata", "success", "warnings"]
+        );
+        assert_eq!(good.json["success"], true, "{path}");
+        assert!(!text(&good.json, "message").is_empty(), "{path}");
+        assert!(good.json["data"].is_object(), "{path}");
+        assert!(good.json["warnings"].is_array(), "{path}");
+        check_metadata(&good);
+    }
+    for (_, path, body) in requests(id, exchange) {
+        let bad = send(&backend.client, None, &path, &body).await;
+        assert_eq!(bad.status, 401, "{path}");
+        assert_eq!(bad.header("www-authenticate"), "Bearer", "{path}");
+        check_failure(&bad, "AUTH_MISSING_TOKEN");
+    }
+}
+
+fn names(json: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = json
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn check_metadata(answer: &Answer) {
+    let metadata = &answer.json["metadata"];
+    assert_eq!(names(metadata), ["request_id", "took_ms"]);
+    assert_eq!(metadata["request_id"], answer.header("x-request-id"));
+    assert!(metadata["took_ms"].as_f64().unwrap() >= 0.0);
+}
+
+fn check_failure(answer: &Answer, code: &str) {
+    let json = &answer.json;
+    assert_eq!(
+        names(json),
+        [
+            "data", "error", "message", "metadata", "success", "warnings"
+        ]
+    );
+    assert_eq!(
+        (&json["success"], &json["data"], &json["warnings"]),
+        (&json!(false), &Value::Null, &json!([])),
+        "{json}"
+    );
+    assert_eq!(names(&json["error"]), ["code", "details"], "{json}");
+    assert_eq!(answer.error_code(), code, "{json}");
+    check_metadata(answer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paths_and_methods_that_are_none_are_told_in_the_envelope() {
+    let (backend, id, exchange) = filled().await;
+    let alice = Some(backend.keys.people.alice.as_str());
+    for path in ["/", "/storage", "/storage/queries", "/v2/storage/query"] {
+        let answer = backend.client.get(path, alice).await.unwrap();
+        assert_eq!(answer.status, 404, "{path}");
+        check_failure(&answer, "NOT_FOUND");
+    }
+    for (method, path, _) in requests(id, exchange) {
+        let answer = if method == Method::GET {
+            let path = path.split('?').next().unwrap();
+            backend.client.post(path, alice, &json!({})).await
+        } else {
+            backend.client.get(&path, alice).await
+        };
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 405, "{path}");
+        check_failure(&answer, "METHOD_NOT_ALLOWED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_json_is_a_400_of_every_endpoint_that_takes_json() {
+    let (backend, ..) = filled().await;
+    let http = reqwest::Client::new();
+    for path in ["query", "sessions/query", "delete"] {
+        for body in ["", "{", "[]", "7", "{} {}", "{\"page\": 1,}", "\u{feff}{}"] {
+            let url = format!("http://{}/storage/{path}", backend.collector.address);
+            let asked = http
+                .post(url)
+                .header("x-api-key", &backend.keys.people.admin);
+            let answer = asked.body(body).send().await.unwrap();
+            assert_eq!(answer.status(), 400, "{path} {body:?}");
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["error"]["code"], "VAL_INVALID_JSON", "{body:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_may_come_in_a_header_of_its_own_and_the_request_s_id_is_logged() {
+    let (mut backend, ..) = filled().await;
+    let url = format!("http://{}/storage/sessions", backend.collector.address);
+    let http = reqwest::Client::new();
+    let alice = backend.keys.people.alice.clone();
+    for (key, status) in [(alice.as_str(), 200), ("dsk_x", 401), ("", 401)] {
+        let id = format!("contract-{status}-{}", key.len());
+        let asked = http.get(&url).header("x-api-key", key);
+        let answer = asked.header("x-request-id", &id).send().await.unwrap();
+        assert_eq!(answer.status(), status, "a key of {} bytes", key.len());
+        assert_eq!(answer.headers()["x-request-id"], id);
+        let log = backend.collector.process().unwrap().log();
+        let logged = dossier_tests::wait::until("the id in the log", SOON, async || {
+            let log = log.text();
+            if log.contains(&id) {
+                Ok(log)
+            } else {
+                Err(String::new())
+            }
+        });
+        assert!(
+            !logged.await.unwrap().contains(&alice),
+            "a key is not logged"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_total_is_exact_to_ten_thousand_and_then_a_floor() {
+    let backend = TestBackend::start().await.unwrap();
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let samples: Vec<_> = (0..10_000)
+        .map(|number| Sample::request("alice", "/api/x", minutes_ago(10) + number, ""))
+        .collect();
+    store(&backend, &samples).await;
+    let question = json!({"page_size": 2});
+    let told = |answer: &Answer| {
+        let data = &answer.json["data"];
+        (data["total"].clone(), data["total_exact"].clone())
+    };
+    let exact = client.query(alice, &question).await.unwrap();
+    assert_eq!(told(&exact), (json!(10_000), json!(true)));
+    store(&backend, &samples[..1]).await;
+    let floor = client.query(alice, &question).await.unwrap();
+    assert_eq!(told(&floor), (json!(10_000), json!(false)));
+    assert_eq!(floor.json["data"]["has_more"], true);
+    let cursor = &floor.json["data"]["next_cursor"];
+    let next = json!({"page_size": 2, "cursor": cursor});
+    let next = client.query(alice, &next).await.unwrap();
+    assert_eq!(told(&next), (json!(10_000), json!(false)));
+    let deep = client.query(alice, &json!({"page": 10_001})).await.unwrap();
+    assert_eq!((deep.status, deep.error_fields()), (422, vec!["page"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_included_is_a_choice() {
+    let (backend, ..) = filled().await;
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    for (include, data, headers) in [
+        (json!(null), true, false),
+        (json!([]), false, false),
+        (json!(["data"]), true, false),
+        (json!(["headers"]), false, true),
+        (json!(["headers", "data"]), true, true),
+    ] {
+        let question = json!({ "include": include });
+        let answer = client.query(alice, &question).await.unwrap();
+        for entry in answer.items() {
+            let has = |name| entry.get(name).is_some();
+            assert_eq!((has("data"), has("headers")), (data, headers), "{include}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insides() {
+    let (mut backend, id, exchange) = filled().await;
+    let plan = CollectorPlan {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: backend.folder().join("second"),
+        log: backend.folder().join("second.log"),
+        database_url: Some(format!(
+            "postgres:///dossier?user=dossier&host={}",
+            backend.folder().join("data/postgres/socket").display()
+        )),
+        environment: Vec::new(),
+    };
+    let second = Collector::start(plan).await.unwrap();
+    let client = Client::new(second.address).unwrap();
+    // Its Postgres goes with it.
+    backend.collector.stop().await.unwrap();
+    let admin = backend.keys.people.admin.as_str();
+    let mut requests = requests(id, exchange);
+    requests.push((Method::GET, "/readyz".to_owned(), Value::Null));
+    for (_, path, body) in requests {
+        let answer = send(&client, Some(admin), &path, &body).await;
+        assert_eq!(answer.status, 503, "{path}: {}", answer.json);
+        assert_eq!(answer.retry_after.as_deref(), Some("1"), "{path}");
+        check_failure(&answer, "STORAGE_UNAVAILABLE");
+        let shown = answer.json.to_string().to_lowercase();
+        for inside in ["postgres", "socket", "sqlx", "dossier?user", "pool"] {
+            assert!(!shown.contains(inside), "{path}: {shown}");
+        }
+    }
+    assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
+}
