@@ -106,7 +106,7 @@ mod tests {
         let expected = ClientSettings {
             most: 5,
             timeout: Duration::from_secs(7),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
         };
         assert_eq!(settings, expected);
     }

@@ -193,7 +193,7 @@ async fn filters_run_in_the_database_and_not_over_rows_in_memory() {
         .collect();
     let backend = with_samples(&samples).await;
     let sockets = backend.folder().join("data/postgres/socket");
-    let counted = CountedSocket::open(&sockets, &backend.folder().join("s")).await;
+    let counted = CountedSocket::open(&sockets, &backend.folder().join("s"));
     let plan = CollectorPlan {
         listen: ([127, 0, 0, 1], 0).into(),
         data: backend.folder().join("second"),
@@ -233,7 +233,7 @@ struct CountedSocket {
 }
 
 impl CountedSocket {
-    async fn open(sockets: &Path, folder: &Path) -> Self {
+    fn open(sockets: &Path, folder: &Path) -> Self {
         const NAME: &str = ".s.PGSQL.5432";
         std::fs::create_dir(folder).unwrap();
         let (target, bytes) = (sockets.join(NAME), Arc::new(AtomicU64::new(0)));
