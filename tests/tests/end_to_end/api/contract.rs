@@ -7,6 +7,8 @@ use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
 use crate::support::{SOON, store, text};
@@ -293,4 +295,81 @@ async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insi
         }
     }
     assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
+    let (backend, ..) = filled().await;
+    let (client, admin) = (&backend.client, &backend.keys.people.admin);
+    let large = json!({"endpoint": "x".repeat(1024 * 1024)});
+    for path in [
+        "/storage/query",
+        "/storage/sessions/query",
+        "/storage/delete",
+    ] {
+        let answer = client.post(path, Some(admin), &large).await.unwrap();
+        assert_eq!(answer.status, 413, "{path}");
+        check_failure(&answer, "PAYLOAD_TOO_LARGE");
+        let limit = &answer.json["error"]["details"]["limit_bytes"];
+        assert_eq!(limit, 1024 * 1024, "{path}");
+    }
+    for (count, status) in [(10_000, 200), (10_001, 422)] {
+        let ids: Vec<u64> = (1_000_000..1_000_000 + count).collect();
+        let body = json!({ "storage_ids": ids });
+        let answer = client.post("/storage/delete", Some(admin), &body).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, status, "{count} ids: {}", answer.json);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_ends_on_its_day() {
+    let (backend, ..) = filled().await;
+    let arguments = [
+        "keys",
+        "create",
+        "--user",
+        "alice",
+        "--role",
+        "user",
+        "--name",
+        "short",
+        "--expires-in-days",
+        "1",
+    ];
+    let said = backend.collector.run(&arguments).await.unwrap();
+    let key = said.output.trim();
+    let status = async || {
+        let answer = backend.client.query(key, &json!({})).await.unwrap();
+        (answer.status, answer.error_code().to_owned())
+    };
+    assert_eq!(status().await.0, 200);
+    let sockets = backend.folder().join("data/postgres/socket");
+    let options = PgConnectOptions::new_without_pgpass().socket(sockets);
+    let options = options.username("dossier").database("dossier");
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    let a_day_passes = "update api_keys set expires_at = expires_at - interval '1 day'";
+    sqlx::raw_sql(a_day_passes)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(status().await, (401, "AUTH_INVALID_TOKEN".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_users_who_name_a_session_alike_have_two() {
+    let (backend, ..) = filled().await;
+    let of_bob = Sample::request("bob", "/api/x", minutes_ago(1), "{}").in_session("s");
+    store(&backend, &[of_bob]).await;
+    let people = &backend.keys.people;
+    let mut ids = Vec::new();
+    for key in [&people.alice, &people.bob] {
+        let answer = backend.client.get("/storage/sessions", Some(key)).await;
+        let answer = answer.unwrap();
+        let sessions = answer.json["data"]["sessions"].as_array().unwrap();
+        assert_eq!(sessions.len(), 1, "{}", answer.json);
+        let id: Uuid = text(&sessions[0], "session_id").parse().unwrap();
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
 }
