@@ -6,7 +6,9 @@ use crate::http::admission::Admission;
 use crate::http::auth::Door;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
+use crate::outage::Outage;
 use crate::settings::access::AccessSettings;
+use crate::spool::Spool;
 use crate::store::Store;
 
 /// The parts of a running collector. Cloning it clones handles, not parts.
@@ -14,6 +16,10 @@ use crate::store::Store;
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Where batches wait while the database takes none, if such a place is wanted.
+    pub spool: Option<Spool>,
+    /// Whether the database takes batches.
+    pub outage: Outage,
     /// The time.
     pub clock: Clock,
     /// Counts of everything.
@@ -27,10 +33,12 @@ pub struct App {
 impl App {
     /// A collector on this database. It needs a running Tokio.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, access: AccessSettings) -> Self {
+    pub fn new(store: Store, spool: Option<Spool>, clock: Clock, access: AccessSettings) -> Self {
         Self {
             door: Door::new(access, &store),
             store,
+            spool,
+            outage: Outage::default(),
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),

@@ -12,8 +12,9 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
+use crate::spool::Spool;
 use crate::store::Store;
-use crate::{api, http, ingest};
+use crate::{api, http, ingest, jobs};
 
 /// How long requests that are under way may take to end once a stop is asked for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -24,13 +25,15 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// An error of the listener.
 pub async fn serve(
     store: Store,
+    spool: Option<Spool>,
     clock: Clock,
     access: AccessSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock, access);
+    let app = App::new(store, spool, clock, access);
+    let jobs = tokio::spawn(jobs::run(app.clone()));
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;
@@ -40,13 +43,17 @@ pub async fn serve(
     };
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
-    tokio::select! {
+    let served = tokio::select! {
         ended = server.into_future() => ended,
         () = out_of_time(drain_began) => {
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
             Ok(())
         }
-    }
+    };
+    // What it is at is begun again at the next start.
+    jobs.abort();
+    let _ = jobs.await;
+    served
 }
 
 /// All routes with what they share.

@@ -13,6 +13,7 @@ use crate::postgres::PrivatePostgres;
 use crate::server;
 use crate::settings::access::AccessSettings;
 use crate::settings::{Database, ServeArgs, Settings};
+use crate::spool::{Spool, SpoolSettings};
 use crate::store::Store;
 
 /// Arguments of `dossier serve`.
@@ -25,6 +26,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let settings = Settings::resolve(self.args)?;
+        // A write that the limit on file sizes forbids is an error like a full disk, not the end.
+        let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
@@ -34,14 +37,14 @@ impl Serve {
         match settings.database {
             Database::Given(options) => {
                 let store = Store::new(*options, settings.max_connections);
-                serve(store, settings.access, listener, stop).await
+                serve(store, settings.spool, settings.access, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, settings.access, listener, stop) => served,
+                    served = serve(store, settings.spool, settings.access, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -53,13 +56,23 @@ impl Serve {
 
 async fn serve(
     store: Store,
+    spool: Option<SpoolSettings>,
     access: AccessSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
+    let spool = spool.map(Spool::open).transpose()?;
     store.migrate().await?;
     store.check_isolation().await?;
-    let served = server::serve(store.clone(), Clock::system(), access, listener, stop).await;
+    let served = server::serve(
+        store.clone(),
+        spool,
+        Clock::system(),
+        access,
+        listener,
+        stop,
+    )
+    .await;
     store.close().await;
     Ok(served?)
 }
