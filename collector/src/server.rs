@@ -43,7 +43,7 @@ pub async fn serve(
     };
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
-    let served = tokio::select! {
+    let outcome = tokio::select! {
         ended = server.into_future() => ended,
         () = out_of_time(drain_began) => {
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
@@ -53,7 +53,7 @@ pub async fn serve(
     // What it is at is begun again at the next start.
     jobs.abort();
     let _ = jobs.await;
-    served
+    outcome
 }
 
 /// All routes with what they share.

@@ -21,14 +21,11 @@ pub async fn alive() -> Success<Value> {
 /// Batches can be made durable: in Postgres, or in the spool.
 pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
     let postgres = app.store.ping().await;
-    let spool = match &app.spool {
-        Some(spool) => Some(spool.check().await),
-        None => None,
-    };
-    if let Err(error) = &postgres
-        && !matches!(spool, Some(Ok(())))
-    {
-        return Err(ApiError::unavailable(error));
+    if let Err(error) = &postgres {
+        let spool = app.spool.as_ref();
+        let spool = spool.ok_or_else(|| ApiError::unavailable(error))?;
+        let checked = spool.check().await;
+        checked.map_err(|error| ApiError::unavailable(&error))?;
     }
     let state = app.spool.as_ref().map(Spool::state);
     Ok(Success::new(
@@ -36,7 +33,6 @@ pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
         json!({
             "postgres": if postgres.is_ok() { "up" } else { "away" },
             "spool": state.map(|state| json!({
-                "takes_batches": matches!(spool, Some(Ok(()))),
                 "batches": state.batches,
                 "bytes": state.bytes,
                 "max_bytes": state.max_bytes,
@@ -48,9 +44,12 @@ pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
 
 /// The metrics as Prometheus reads them.
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     if let Some(spool) = &app.spool {
         app.metrics.spool(&spool.state(), app.clock.now());
     }
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    app.metrics
+        .in_flight_bytes
+        .set(i64::try_from(app.admission.taken_bytes()).unwrap_or(i64::MAX));
     ([(CONTENT_TYPE, OPEN_METRICS)], app.metrics.render())
 }

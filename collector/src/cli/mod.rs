@@ -43,7 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take batches and answer queries until stopped
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Manage API keys

@@ -61,7 +61,7 @@ async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
-    let spool = spool.map(Spool::open).transpose()?;
+    let spool = spool.as_ref().map(Spool::open).transpose()?;
     store.migrate().await?;
     store.check_isolation().await?;
     let served = server::serve(

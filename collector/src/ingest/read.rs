@@ -82,9 +82,6 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
         .received_bytes
         .inc_by(sent.batch.bytes.len() as u64);
     app.metrics.inflated_bytes.inc_by(sent.bytes().len() as u64);
-    app.metrics
-        .in_flight_bytes
-        .set(i64::try_from(app.admission.taken_bytes()).unwrap_or(i64::MAX));
     Ok(sent)
 }
 

@@ -25,6 +25,13 @@ enum Round {
     StoodStill,
 }
 
+/// How a batch left the spool.
+enum Left {
+    Stored,
+    /// It was damaged, or somebody has removed it.
+    Lost,
+}
+
 /// Why a batch stays in the spool.
 #[derive(Debug, thiserror::Error)]
 enum Delay {
@@ -65,13 +72,13 @@ async fn round(app: &App) -> Round {
     }
 }
 
-/// Returns how many batches could be taken out of the spool.
+/// Returns how many batches were stored.
 async fn store_waiting(app: &App, spool: &Spool) -> u64 {
     let (mut done, mut last, mut has_warned) = (0, None, false);
     while let Some(number) = spool.oldest_after(last) {
         last = Some(number);
         match store_one(app, spool, number).await {
-            Ok(()) => {
+            Ok(Left::Stored) => {
                 app.outage.end();
                 done += 1;
             }
@@ -84,20 +91,20 @@ async fn store_waiting(app: &App, spool: &Spool) -> u64 {
                 has_warned = true;
                 warn!(%delay, "a batch stays in the spool");
             }
-            Err(_) => {}
+            Ok(Left::Lost) | Err(_) => {}
         }
     }
     done
 }
 
-async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<(), Delay> {
+async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Delay> {
     let batch = match spool.read(number).await? {
         Found::Whole(batch) => batch,
         Found::Damaged => {
             app.metrics.spool_set_aside.inc();
-            return Ok(());
+            return Ok(Left::Lost);
         }
-        Found::Gone => return Ok(()),
+        Found::Gone => return Ok(Left::Lost),
     };
     let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
     let parsed = Batch::parse(sent.bytes()).map_err(|error| Delay::Read(ApiError::Batch(error)))?;
@@ -111,5 +118,6 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<(), Delay
         count(app, &batch);
     }
     app.metrics.spool_replayed.inc();
-    Ok(spool.remove(number).await?)
+    spool.remove(number).await?;
+    Ok(Left::Stored)
 }

@@ -109,7 +109,8 @@ impl Folder {
             .path
             .join(format!("{PROBE}-{}{UNFINISHED}", Uuid::new_v4()));
         let block = vec![0; usize::try_from(BLOCK_BYTES).unwrap_or_default()];
-        let written = write_synced(&path, &[&block]);
+        // Not synced: whoever asks often must not keep the disk from those who write batches.
+        let written = write_new(&path, &[&block]).map(drop);
         let _ = fs::remove_file(&path);
         written.map_err(|source| io_error(&path, source))
     }
@@ -159,11 +160,15 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
 }
 
 fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    write_new(path, parts)?.sync_all()
+}
+
+fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<File> {
     let mut file = private(File::options().write(true).create_new(true)).open(path)?;
     for part in parts {
         file.write_all(part)?;
     }
-    file.sync_all()
+    Ok(file)
 }
 
 fn private(options: &mut fs::OpenOptions) -> &fs::OpenOptions {

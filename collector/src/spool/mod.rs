@@ -103,7 +103,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::InUse`] if another process has it; [`SpoolError::Io`].
-    pub fn open(settings: SpoolSettings) -> Result<Self, SpoolError> {
+    pub fn open(settings: &SpoolSettings) -> Result<Self, SpoolError> {
         let folder = Folder::own(&settings.folder)?;
         let index = folder.look()?;
         if index.count() > 0 {

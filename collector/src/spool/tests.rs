@@ -43,7 +43,7 @@ async fn drain(spool: &Spool) -> Vec<u128> {
 #[tokio::test]
 async fn batches_come_back_in_order_and_after_a_restart_too() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     // In the same microsecond, and with ids that sort otherwise.
     for number in [3, 1, 2] {
         spool.keep(batch(number)).await.unwrap();
@@ -52,7 +52,7 @@ async fn batches_come_back_in_order_and_after_a_restart_too() {
     assert_eq!(spool.state().batches, 3, "none is kept twice");
     assert_eq!(spool.state().oldest, Some(NOW));
     drop(spool);
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     spool.keep(batch(0)).await.unwrap();
     assert_eq!(drain(&spool).await, [3, 1, 2, 0]);
     assert_eq!((spool.state().batches, spool.state().bytes), (0, 0));
@@ -61,7 +61,7 @@ async fn batches_come_back_in_order_and_after_a_restart_too() {
 #[tokio::test]
 async fn it_takes_no_more_than_its_bound_and_gives_room_back() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(settings(folder.path(), 2 * folder::BLOCK_BYTES)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 2 * folder::BLOCK_BYTES)).unwrap();
     spool.keep(batch(1)).await.unwrap();
     spool.check().await.unwrap();
     spool.keep(batch(2)).await.unwrap();
@@ -77,7 +77,7 @@ async fn it_takes_no_more_than_its_bound_and_gives_room_back() {
 #[tokio::test]
 async fn what_is_damaged_is_set_aside_and_the_rest_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     for number in 1..=3 {
         spool.keep(batch(number)).await.unwrap();
     }
@@ -99,10 +99,10 @@ async fn what_is_damaged_is_set_aside_and_the_rest_is_read() {
 #[tokio::test]
 async fn one_process_owns_it_and_others_do_not_see_in() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     spool.keep(batch(1)).await.unwrap();
     assert!(matches!(
-        Spool::open(settings(folder.path(), 1 << 20)),
+        Spool::open(&settings(folder.path(), 1 << 20)),
         Err(SpoolError::InUse(_))
     ));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -121,7 +121,7 @@ async fn what_was_not_finished_goes_and_what_is_not_ours_stays() {
     for name in ["00000000000000000001-x.batch.unfinished", "notes.txt"] {
         fs::write(inner.join(name), b"half").unwrap();
     }
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     assert_eq!(spool.state().batches, 0);
     assert!(
         !inner
@@ -134,7 +134,7 @@ async fn what_was_not_finished_goes_and_what_is_not_ours_stays() {
 #[tokio::test]
 async fn a_disk_that_refuses_costs_no_room() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(settings(folder.path(), 1 << 20)).unwrap();
+    let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     let (here, away) = (folder.path().join("spool"), folder.path().join("away"));
     fs::rename(&here, &away).unwrap();
     assert!(matches!(
