@@ -6,8 +6,10 @@ use crate::http::admission::Admission;
 use crate::http::auth::Door;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
+use crate::outage::Outage;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
+use crate::spool::Spool;
 use crate::store::Store;
 
 /// The parts of a running collector. Cloning it clones handles, not parts.
@@ -15,6 +17,10 @@ use crate::store::Store;
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Where batches wait while the database takes none, if such a place is wanted.
+    pub spool: Option<Spool>,
+    /// Whether the database takes batches.
+    pub outage: Outage,
     /// The time.
     pub clock: Clock,
     /// Counts of everything.
@@ -32,6 +38,7 @@ impl App {
     #[must_use]
     pub fn new(
         store: Store,
+        spool: Option<Spool>,
         clock: Clock,
         access: AccessSettings,
         clients: ClientSettings,
@@ -39,6 +46,8 @@ impl App {
         Self {
             door: Door::new(access, &store),
             store,
+            spool,
+            outage: Outage::default(),
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),

@@ -6,6 +6,8 @@
 //! - [`server`]: listens, wires the layers together, stops gracefully.
 //! - [`api`] and [`ingest`]: HTTP for readers and for producers.
 //! - [`http`]: what both share.
+//! - [`jobs`]: what the collector does by itself.
+//! - [`spool`]: batches on disk while Postgres is away.
 //! - [`store`]: all SQL.
 //! - [`model`]: what entries, sessions, keys and scopes are, without HTTP or SQL.
 //!
@@ -16,10 +18,13 @@ pub mod app;
 pub mod cli;
 pub mod http;
 pub mod ingest;
+pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod outage;
 pub mod postgres;
 pub mod server;
 pub mod settings;
+pub mod spool;
 pub mod store;

@@ -15,6 +15,7 @@
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
+//! - [`database`]: a Postgres that a test can take away from a collector.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
 
@@ -22,6 +23,7 @@ pub mod bootstrap;
 pub mod client;
 pub mod clock;
 pub mod collector;
+pub mod database;
 pub mod envoy;
 pub mod error;
 pub mod grpc;

@@ -17,6 +17,7 @@ use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
 use crate::postgres::{self, PostgresError, PrivatePostgres};
 use crate::settings::{Database, SettingsError};
+use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 
 /// Keeps what Dossier's Envoy filter records, and answers queries about it.
@@ -42,7 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take batches and answer queries until stopped
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Manage API keys
@@ -75,6 +76,9 @@ pub enum CliError {
         /// Why.
         source: std::io::Error,
     },
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A user id.
     #[error("--user: {0}")]
     User(#[from] InvalidUserId),

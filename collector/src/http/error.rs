@@ -69,7 +69,7 @@ pub enum ApiError {
     RateLimited,
     /// The keys that tokens are verified by are not to be had.
     KeysUnavailable,
-    /// Postgres is away.
+    /// Postgres is away, and the spool takes nothing either.
     Unavailable(Hidden),
     /// The answer took too long.
     TimedOut,
@@ -83,6 +83,11 @@ impl ApiError {
     /// A fault of ours; `context` and `cause` go to the log.
     pub fn internal(context: &str, cause: impl Error) -> Self {
         Self::Internal(Hidden(format!("{context}: {cause}")))
+    }
+
+    /// The storage is away, and so is what stands in for it; `cause` goes to the log.
+    pub fn unavailable(cause: &impl Error) -> Self {
+        Self::Unavailable(Hidden(cause.to_string()))
     }
 
     /// The HTTP status.
@@ -217,7 +222,7 @@ impl fmt::Display for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
+            StoreError::Unavailable(_) | StoreError::NoAnswer(_) => Self::unavailable(&error),
             StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),
         }

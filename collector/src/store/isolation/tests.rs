@@ -58,7 +58,10 @@ impl Fixture {
         let day = datetime!(2030-01-02 03:04 UTC);
         let known = &self.store.partitions;
         known
-            .ensure(&self.store.pool, [Expiry::At(day)].into_iter())
+            .ensure(
+                &mut self.store.pool.acquire().await.unwrap(),
+                [Expiry::At(day)].into_iter(),
+            )
             .await
             .unwrap();
         for (id, user) in (1_i64..).zip(USERS) {
