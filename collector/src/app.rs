@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
+use crate::http::decoding::Decoding;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
@@ -20,6 +21,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Lets batches in as long as there is room.
     pub admission: Admission,
+    /// Turns at decoding bodies.
+    pub decoding: Decoding,
     /// Lets callers in whom it knows.
     pub door: Door,
 }
@@ -34,6 +37,7 @@ impl App {
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),
+            decoding: Decoding::default(),
         }
     }
 }

@@ -91,12 +91,8 @@ fn ask(scope: &Scope, filter: &EntryFilter, now: OffsetDateTime) -> QueryBuilder
     }
     query.push(" as met from entries e");
     push_alive(&mut query, scope, now);
-    // Of everyone's entries there is no list by time, and sorting them all would take too long.
-    if scope.user().is_some() {
-        query.push(" order by e.created_at desc, e.id desc");
-    }
     query
-        .push(" limit ")
+        .push(" order by e.created_at desc, e.id desc limit ")
         .push_bind(MAX_ASKED)
         .push(") asked group by met");
     query
