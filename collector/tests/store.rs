@@ -950,3 +950,34 @@ fn a_total_that_is_known_is_not_counted_again() {
         assert_eq!(page.entries.len(), found, "{offset}");
     }
 }
+
+#[test]
+fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
+    const MIB: usize = 1 << 20;
+    static LARGE: [u8; 6 * MIB] = [b'a'; 6 * MIB];
+    let fixture = Fixture::new();
+    for number in 0..5_i64 {
+        let large = NewEntry {
+            created_at: NOW - time::Duration::minutes(number),
+            body: NewBody::Stored(body(&LARGE)),
+            ..entry("alice")
+        };
+        fixture.store_batch(&batch(vec![large]));
+    }
+    for (order, first) in [(Order::Descending, 0), (Order::Ascending, 4)] {
+        let request = PageRequest {
+            order,
+            ..everything(Scope::User(user("alice")))
+        };
+        let reading = fixture.store.find_entries(&request, NOW);
+        let page = fixture.runtime.block_on(reading).unwrap();
+        let first_at = NOW - time::Duration::minutes(first);
+        assert_eq!(page.entries[0].created_at, first_at);
+        let read = page.entries.iter();
+        let read: Vec<_> = read
+            .map(|entry| (entry.body.is_some(), entry.body_left_out))
+            .collect();
+        let (there, left_out) = ((true, false), (false, true));
+        assert_eq!(read, [there, there, there, left_out, left_out]);
+    }
+}
