@@ -5,6 +5,7 @@ pub mod access;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -17,6 +18,7 @@ use self::access::{AccessArgs, AccessSettings};
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
 const DEFAULT_CONNECTIONS: u32 = 10;
+const DEFAULT_AUDIT_DAYS: u32 = 730;
 
 /// Where the database is.
 #[derive(Debug, Clone, Default, Args)]
@@ -63,6 +65,10 @@ pub struct ServeArgs {
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
 
+    /// Days for which deletions stay on record, to 36500; 0 for ever [default: 730]
+    #[arg(long, env = "DOSSIER_AUDIT_DAYS", value_name = "N")]
+    pub audit_days: Option<u32>,
+
     /// Who gets in, and how often.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -81,6 +87,7 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     max_connections: Option<u32>,
+    audit_days: Option<u32>,
     jwt_secret: Option<String>,
     jwt_secret_file: Option<PathBuf>,
     jwt_jwks_file: Option<PathBuf>,
@@ -111,6 +118,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Most connections to Postgres.
     pub max_connections: u32,
+    /// Days for which deletions stay on record; none: for ever.
+    pub audit_days: Option<NonZeroU32>,
     /// Who gets in, and how often.
     pub access: AccessSettings,
 }
@@ -140,6 +149,9 @@ pub enum SettingsError {
     /// Out of bounds.
     #[error("max_connections: expected a whole number from 2 to 1000, got {0}")]
     MaxConnections(u32),
+    /// Out of bounds.
+    #[error("audit_days: expected a whole number from 0 to 36500, got {0}")]
+    AuditDays(u32),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -192,10 +204,16 @@ impl Settings {
         if !(2..=1000).contains(&max_connections) {
             return Err(SettingsError::MaxConnections(max_connections));
         }
+        let audit_days = args.audit_days.or(file.audit_days);
+        let audit_days = audit_days.unwrap_or(DEFAULT_AUDIT_DAYS);
+        if audit_days > 36_500 {
+            return Err(SettingsError::AuditDays(audit_days));
+        }
         Ok(Self {
             database: database(args.database, file)?,
             listen,
             max_connections,
+            audit_days: NonZeroU32::new(audit_days),
             access,
         })
     }

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -979,5 +980,29 @@ fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
             .collect();
         let (there, left_out) = ((true, false), (false, true));
         assert_eq!(read, [there, there, there, left_out, left_out]);
+    }
+}
+
+#[test]
+fn deletions_stay_on_record_for_so_many_days() {
+    let fixture = Fixture::new();
+    let store = fixture.store.clone().with_audit_kept(NonZeroU32::new(30));
+    let caller = Caller {
+        credential: Credential::Key(KeyId(Uuid::now_v7())),
+        user: user("root"),
+        role: Role::Admin,
+    };
+    fixture.store_batch(&batch((0..3).map(|_| entry("alice")).collect()));
+    for (id, days, lines) in [(1, 0, 1), (2, 30, 2), (3, 31, 2)] {
+        let deletion = Deletion {
+            ids: &[EntryId(id)],
+            force: true,
+            by: &caller,
+        };
+        let now = NOW + time::Duration::days(days);
+        let deleting = store.delete_entries(&deletion, now);
+        let outcomes = fixture.runtime.block_on(deleting).unwrap();
+        assert_eq!(outcomes, [(EntryId(id), Outcome::Deleted)]);
+        assert_eq!(fixture.count("deletion_audit"), lines, "after {days} days");
     }
 }

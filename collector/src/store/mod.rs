@@ -20,6 +20,7 @@ mod keys;
 mod partitions;
 mod sessions;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -124,6 +125,7 @@ fn is_passing(code: Option<&str>) -> bool {
 pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
+    audit_days: Option<NonZeroU32>,
 }
 
 impl Store {
@@ -141,7 +143,14 @@ impl Store {
         Self {
             pool,
             partitions: partitions::Known::default(),
+            audit_days: None,
         }
+    }
+
+    /// Keeps deletions on record for so many days only; none: for ever.
+    #[must_use]
+    pub fn with_audit_kept(self, audit_days: Option<NonZeroU32>) -> Self {
+        Self { audit_days, ..self }
     }
 
     /// Brings the schema up to date. Safe while other collectors do the same.
