@@ -11,6 +11,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use dossier_collector::model::clock::Clock;
 use dossier_collector::model::filter::{
     Bound, Comparison, MetadataFilter, MetadataPath, MetadataTest, Scalar,
 };
@@ -195,7 +196,7 @@ async fn no_question_of_a_user_walks_a_table() {
     let session = SessionId(row.get("session_id"));
     let exchange = ExchangeId(row.get("exchange_id"));
     let scope = Scope::User(UserId::new("user-7").unwrap());
-    let now = OffsetDateTime::now_utc();
+    let now = Clock::system().now();
     for mode in ["force_custom_plan", "force_generic_plan"] {
         fixture
             .run(&format!(
@@ -235,7 +236,7 @@ async fn no_question_of_a_user_walks_a_table() {
 #[tokio::test]
 async fn a_question_about_all_users_goes_by_time() {
     let fixture = Fixture::start().await;
-    let now = OffsetDateTime::now_utc();
+    let now = Clock::system().now();
     let filter = EntryFilter {
         from: Some(now - time::Duration::hours(1)),
         ..EntryFilter::default()
