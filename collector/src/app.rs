@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
+use crate::http::decoding::Decoding;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::outage::Outage;
@@ -27,6 +28,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Lets batches in as long as there is room.
     pub admission: Admission,
+    /// Turns at decoding bodies.
+    pub decoding: Decoding,
     /// Lets callers in whom it knows.
     pub door: Door,
     /// How long clients, and their requests, may take.
@@ -52,6 +55,7 @@ impl App {
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),
             clients,
+            decoding: Decoding::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod spool;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -22,6 +23,7 @@ use crate::spool::SpoolSettings;
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
 const DEFAULT_CONNECTIONS: u32 = 10;
+const DEFAULT_AUDIT_DAYS: u32 = 730;
 
 /// Where the database is.
 #[derive(Debug, Clone, Default, Args)]
@@ -68,6 +70,10 @@ pub struct ServeArgs {
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
 
+    /// Days for which deletions stay on record, to 36500; 0 for ever [default: 730]
+    #[arg(long, env = "DOSSIER_AUDIT_DAYS", value_name = "N")]
+    pub audit_days: Option<u32>,
+
     /// Where batches wait while Postgres is away.
     #[command(flatten)]
     pub spool: SpoolArgs,
@@ -96,6 +102,7 @@ struct File {
     max_connections: Option<u32>,
     spool_dir: Option<PathBuf>,
     spool_max_bytes: Option<u64>,
+    audit_days: Option<u32>,
     jwt_secret: Option<String>,
     jwt_secret_file: Option<PathBuf>,
     jwt_jwks_file: Option<PathBuf>,
@@ -131,6 +138,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Where batches wait while Postgres is away; none: they do not.
     pub spool: Option<SpoolSettings>,
+    /// Days for which deletions stay on record; none: for ever.
+    pub audit_days: Option<NonZeroU32>,
     /// Who gets in, and how often.
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
@@ -176,6 +185,9 @@ pub enum SettingsError {
     /// Out of bounds.
     #[error("spool_max_bytes: expected 0 or at least 8388608, got {0}")]
     SpoolMaxBytes(u64),
+    /// Out of bounds.
+    #[error("audit_days: expected a whole number from 0 to 36500, got {0}")]
+    AuditDays(u32),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -230,11 +242,17 @@ impl Settings {
             return Err(SettingsError::MaxConnections(max_connections));
         }
         let spool = spool(args.spool, &args.database, &mut file)?;
+        let audit_days = args.audit_days.or(file.audit_days);
+        let audit_days = audit_days.unwrap_or(DEFAULT_AUDIT_DAYS);
+        if audit_days > 36_500 {
+            return Err(SettingsError::AuditDays(audit_days));
+        }
         Ok(Self {
             spool,
             database: database(args.database, file)?,
             listen,
             max_connections,
+            audit_days: NonZeroU32::new(audit_days),
             access,
             clients,
         })

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -1018,5 +1019,60 @@ fn a_total_that_is_known_is_not_counted_again() {
         let page = page(Start::Offset(offset), None);
         assert_eq!(page.total, Total::Exact(total), "{offset}");
         assert_eq!(page.entries.len(), found, "{offset}");
+    }
+}
+
+#[test]
+fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
+    const MIB: usize = 1 << 20;
+    static LARGE: [u8; 6 * MIB] = [b'a'; 6 * MIB];
+    let fixture = Fixture::new();
+    for number in 0..5_i64 {
+        let large = NewEntry {
+            created_at: NOW - time::Duration::minutes(number),
+            body: NewBody::Stored(body(&LARGE)),
+            ..entry("alice")
+        };
+        fixture.store_batch(&batch(vec![large]));
+    }
+    for (order, first) in [(Order::Descending, 0), (Order::Ascending, 4)] {
+        let request = PageRequest {
+            order,
+            ..everything(Scope::User(user("alice")))
+        };
+        let reading = fixture.store.find_entries(&request, NOW);
+        let page = fixture.runtime.block_on(reading).unwrap();
+        let first_at = NOW - time::Duration::minutes(first);
+        assert_eq!(page.entries[0].created_at, first_at);
+        let read = page.entries.iter();
+        let read: Vec<_> = read
+            .map(|entry| (entry.body.is_some(), entry.body_left_out))
+            .collect();
+        let (there, left_out) = ((true, false), (false, true));
+        assert_eq!(read, [there, there, there, left_out, left_out]);
+    }
+}
+
+#[test]
+fn deletions_stay_on_record_for_so_many_days() {
+    let fixture = Fixture::new();
+    let store = fixture.store.clone().with_audit_kept(NonZeroU32::new(30));
+    let caller = Caller {
+        credential: Credential::Key(KeyId(Uuid::now_v7())),
+        user: user("root"),
+        role: Role::Admin,
+    };
+    fixture.store_batch(&batch((0..3).map(|_| entry("alice")).collect()));
+    for (id, days, lines) in [(1, 0, 1), (2, 30, 2), (3, 31, 2)] {
+        let deletion = Deletion {
+            ids: &[EntryId(id)],
+            force: true,
+            by: &caller,
+        };
+        let now = NOW + time::Duration::days(days);
+        let deleting = store.delete_entries(&deletion, now);
+        let outcomes = fixture.runtime.block_on(deleting).unwrap();
+        assert_eq!(outcomes, [(EntryId(id), Outcome::Deleted)]);
+        assert_eq!(fixture.count("deletion_audit"), lines, "after {days} days");
     }
 }

@@ -39,7 +39,8 @@ pub async fn exchange(
         .store
         .exchange(&reader.scope(None)?, id, app.clock.now())
         .await?;
-    let exchange = Exchange::of(id, entries)?;
+    let shown = move || Exchange::of(id, entries);
+    let exchange = app.decoding.answer(shown).await?;
     Ok(Success::new("Exchange retrieved", exchange))
 }
 

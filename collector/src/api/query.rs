@@ -90,7 +90,8 @@ pub async fn query(
         query.endpoint.as_deref(),
         &query.wanted.filter,
     ));
-    let data = Page::of(page, &query)?;
+    let shown = move || Page::of(page, &query);
+    let data = app.decoding.answer(shown).await?;
     Ok(Success::new("Storage entries retrieved", data).with_warnings(warnings))
 }
 

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use self::answer::Page;
 use super::fields::Fields;
@@ -98,7 +99,7 @@ pub async fn query(
     answer(&app, asked).await
 }
 
-async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> {
+async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
     let mut nearest = None;
@@ -118,10 +119,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> 
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
     warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    // Many bodies may have to be decoded, while others wait for this thread.
-    let data = tokio::task::spawn_blocking(move || Page::of(found, &asked))
-        .await
-        .map_err(|error| ApiError::internal("show sessions", error))??;
+    let data = app.decoding.answer(move || Page::of(found, &asked)).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 

@@ -38,13 +38,15 @@ impl Serve {
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
-                let store = Store::new(*options, settings.max_connections);
+                let store = Store::new(*options, settings.max_connections)
+                    .with_audit_kept(settings.audit_days);
                 serve(store, settings.spool, access, clients, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
-                let store = Store::new(postgres.options(), settings.max_connections);
+                let store = Store::new(postgres.options(), settings.max_connections)
+                    .with_audit_kept(settings.audit_days);
                 let served = tokio::select! {
                     served = serve(store, settings.spool, access, clients, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),

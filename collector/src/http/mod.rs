@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod auth;
+pub mod decoding;
 pub mod envelope;
 pub mod error;
 pub mod rate_limit;

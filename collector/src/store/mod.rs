@@ -22,6 +22,7 @@ mod partitions;
 mod rejected;
 mod sessions;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -142,6 +143,7 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
 pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
+    audit_days: Option<NonZeroU32>,
 }
 
 impl Store {
@@ -159,7 +161,14 @@ impl Store {
         Self {
             pool,
             partitions: partitions::Known::default(),
+            audit_days: None,
         }
+    }
+
+    /// Keeps deletions on record for so many days only; none: for ever.
+    #[must_use]
+    pub fn with_audit_kept(self, audit_days: Option<NonZeroU32>) -> Self {
+        Self { audit_days, ..self }
     }
 
     /// Brings the schema up to date. Safe while other collectors do the same.

@@ -76,6 +76,9 @@ struct Content {
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'static str>,
+    /// Where a body is that this answer has no room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_at: Option<String>,
     /// Why what is shown is not the body as its sender meant it.
     #[serde(skip_serializing_if = "Option::is_none")]
     caveat: Option<&'static str>,
@@ -154,7 +157,9 @@ impl Item {
         if let Some(session) = entry.session {
             storage_info.insert("session_id".to_owned(), json!(session));
         }
+        let left_out = matches!(shown, Some(Data::LeftOut));
         let content = Content {
+            body_at: left_out.then(|| format!("/storage/entries/{}/body", entry.id.0)),
             form: shown.as_ref().map(Data::form),
             missing: shown.as_ref().and_then(Data::missing),
             caveat: shown.as_ref().and_then(Data::caveat),
@@ -224,13 +229,17 @@ enum Data {
     Body(Shown),
     Empty,
     Missing(&'static str),
+    /// The bodies before it on the page are too large together.
+    LeftOut,
 }
 
 fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
+        (BodyState::Stored, None) if entry.body_left_out => Data::LeftOut,
         (BodyState::Stored, None) => Data::Missing("expired"),
+        (BodyState::Stored, Some(_)) if allowance.is_used_up() => Data::LeftOut,
         (BodyState::Stored, Some(body)) => {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
@@ -247,13 +256,14 @@ impl Data {
         match self {
             Self::Body(shown) => shown.form,
             Self::Empty => "empty",
-            Self::Missing(_) => "missing",
+            Self::Missing(_) | Self::LeftOut => "missing",
         }
     }
 
     const fn missing(&self) -> Option<&'static str> {
         match self {
             Self::Missing(reason) => Some(reason),
+            Self::LeftOut => Some("page_full"),
             Self::Body(_) | Self::Empty => None,
         }
     }
@@ -261,14 +271,14 @@ impl Data {
     fn caveat(&self) -> Option<&'static str> {
         match self {
             Self::Body(shown) => shown.caveat.map(Caveat::as_str),
-            Self::Empty | Self::Missing(_) => None,
+            Self::Empty | Self::Missing(_) | Self::LeftOut => None,
         }
     }
 
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
             Self::Body(shown) => Ok(shown.data),
-            Self::Empty | Self::Missing(_) => {
+            Self::Empty | Self::Missing(_) | Self::LeftOut => {
                 to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
             }
         }

@@ -2,30 +2,40 @@
 
 /// What to measure, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arguments {
-    /// Turns of each Envoy.
-    pub(crate) rounds: usize,
-    /// Streams in a turn.
-    pub(crate) streams: usize,
+pub(crate) enum Arguments {
+    /// What recording adds to streams.
+    Streaming {
+        /// Turns of each Envoy.
+        rounds: usize,
+        /// Streams in a turn.
+        streams: usize,
+    },
+    /// What the collector adds to the bare SQL.
+    Query {
+        /// Turns of each question.
+        rounds: usize,
+    },
 }
 
-const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]";
+const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]\n       \
+                     dossier-bench query [--rounds 1..1000]";
 const MOST: usize = 1000;
 
 impl Arguments {
     /// Reads them, without the program's name.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, &'static str> {
-        let mut arguments = Self {
-            rounds: 20,
-            streams: 30,
+        let mut arguments = match words.next().as_deref() {
+            Some("streaming") => Self::Streaming {
+                rounds: 20,
+                streams: 30,
+            },
+            Some("query") => Self::Query { rounds: 50 },
+            _ => return Err(USAGE),
         };
-        if words.next().as_deref() != Some("streaming") {
-            return Err(USAGE);
-        }
         while let Some(word) = words.next() {
-            let place = match word.as_str() {
-                "--rounds" => &mut arguments.rounds,
-                "--streams" => &mut arguments.streams,
+            let place = match (&mut arguments, word.as_str()) {
+                (Self::Streaming { rounds, .. } | Self::Query { rounds }, "--rounds") => rounds,
+                (Self::Streaming { streams, .. }, "--streams") => streams,
                 _ => return Err(USAGE),
             };
             let number = words.next().and_then(|word| word.parse().ok());
@@ -49,8 +59,9 @@ mod tests {
     fn numbers_are_bounded_and_the_rest_is_refused() {
         let (rounds, streams) = (2, 1000);
         let given = read("streaming --streams 1000 --rounds 2");
-        assert_eq!(given, Ok(Arguments { rounds, streams }));
-        assert_eq!(read("streaming").unwrap().rounds, 20);
+        assert_eq!(given, Ok(Arguments::Streaming { rounds, streams }));
+        assert_eq!(read("query --rounds 2"), Ok(Arguments::Query { rounds }));
+        assert!(read("streaming").is_ok());
         for wrong in [
             "",
             "loading",
@@ -58,6 +69,7 @@ mod tests {
             "streaming --rounds 0",
             "streaming --streams 1001",
             "streaming --stream 5",
+            "query --streams 5",
         ] {
             assert_eq!(read(wrong), Err(USAGE), "{wrong}");
         }

@@ -1,10 +1,13 @@
-//! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
-//! `make bench` runs it.
+//! `dossier-bench`: measures what recording and reading cost, with the real programs, and prints
+//! Markdown tables. `make bench` and `make bench-query` run it.
 //!
-//! Machines are noisy, so two Envoys run side by side, with the filter and without, and take turns.
+//! Machines are noisy, so what is compared runs side by side and takes turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
+mod cases;
+mod dataset;
+mod queries;
 mod service;
 mod statistics;
 mod streaming;
@@ -22,7 +25,13 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match streaming::run(arguments).await {
+    let measuring = async {
+        match arguments {
+            Arguments::Streaming { rounds, streams } => streaming::run(rounds, streams).await,
+            Arguments::Query { rounds } => queries::run(rounds).await,
+        }
+    };
+    match measuring.await {
         Ok(table) => {
             println!("{table}");
             ExitCode::SUCCESS

@@ -14,7 +14,6 @@ use dossier_tests::testing::Folder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::arguments::Arguments;
 use crate::service::{EVENTS, Service, sent};
 use crate::statistics::{median, quantile};
 
@@ -43,19 +42,19 @@ struct Round {
 }
 
 /// Measures, and returns a table.
-pub(crate) async fn run(arguments: Arguments) -> Result<String, HarnessError> {
+pub(crate) async fn run(turns: usize, streams: usize) -> Result<String, HarnessError> {
     let origin = Instant::now();
     let (service, inbox) = (Service::start(origin).await?, Inbox::start().await?);
     let folders = (Folder::make()?, Folder::make()?);
     let without = envoy(folders.0.path(), &service, &inbox, Bootstrap::remove_filter).await?;
     let with = envoy(folders.1.path(), &service, &inbox, |_| Ok(())).await?;
-    let turn = async |envoy: &Envoy| take_turn(envoy.address, origin, arguments.streams).await;
+    let turn = async |envoy: &Envoy| take_turn(envoy.address, origin, streams).await;
     // The first streams open connections and fill caches.
     for envoy in [&without, &with] {
         turn(envoy).await?;
     }
     let mut rounds = Vec::new();
-    for number in 0..arguments.rounds {
+    for number in 0..turns {
         // Whoever goes first would have the advantage of a pause, so they take turns in that too.
         let (before, after) = if number % 2 == 0 {
             (turn(&without).await?, turn(&with).await?)
@@ -68,8 +67,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<String, HarnessError> {
             with: after,
         });
     }
-    expect_records(&inbox, (arguments.rounds + 1) * arguments.streams).await?;
-    Ok(table(arguments, &rounds))
+    expect_records(&inbox, (turns + 1) * streams).await?;
+    Ok(table(streams, &rounds))
 }
 
 async fn envoy(
@@ -176,11 +175,8 @@ async fn expect_records(inbox: &Inbox, streams: usize) -> Result<(), HarnessErro
     Ok(())
 }
 
-fn table(arguments: Arguments, rounds: &[Round]) -> String {
-    let Arguments {
-        rounds: count,
-        streams,
-    } = arguments;
+fn table(streams: usize, rounds: &[Round]) -> String {
+    let count = rounds.len();
     let mut table = format!(
         "{count} rounds of {streams} streams of {EVENTS} events for each Envoy.\n\n\
          | | without the filter | with it | more | ratio | middle half of the rounds | all rounds |\n\
@@ -256,13 +252,7 @@ mod tests {
             round(200.0, 200.0),
             round(100.0, 300.0),
         ];
-        let table = table(
-            Arguments {
-                rounds: 3,
-                streams: 1,
-            },
-            &rounds,
-        );
+        let table = table(1, &rounds);
         assert!(
             table.contains(
                 "| request to first event | 100 µs | 200 µs | 10 µs | 1.10 | 1.10 to 3.00 | 1.00 to 3.00 |"
