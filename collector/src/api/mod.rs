@@ -5,6 +5,7 @@ mod entries;
 mod exchanges;
 mod fields;
 mod health;
+mod openapi;
 mod query;
 mod sessions;
 
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
+pub use self::openapi::text as openapi_text;
 use crate::app::App;
 
 /// Largest body of a request to these endpoints.
@@ -33,5 +35,7 @@ pub fn routes() -> Router<App> {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
 }

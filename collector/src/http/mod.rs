@@ -5,6 +5,7 @@ pub mod auth;
 pub mod envelope;
 pub mod error;
 pub mod rate_limit;
+pub mod shapes;
 
 use self::error::ApiError;
 

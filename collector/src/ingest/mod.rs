@@ -9,6 +9,7 @@ use axum::routing::post;
 use dossier_wire::{Batch, INGEST_PATH};
 use serde::Serialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
 pub use self::read::MAX_SENT_BYTES;
 use crate::app::App;
@@ -25,11 +26,16 @@ pub fn routes() -> Router<App> {
     Router::new().route(INGEST_PATH, post(take_batch))
 }
 
-#[derive(Serialize)]
-struct Receipt {
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Receipt {
+    #[schema(value_type = uuid::Uuid)]
     batch_id: BatchId,
+    /// It had been stored before; nothing was stored now.
     duplicate: bool,
+    /// Records that were stored.
     records: usize,
+    /// Malformed records that were put aside.
     rejected: usize,
 }
 
