@@ -5,6 +5,8 @@ mod bodies;
 mod deletion;
 mod doctor;
 mod entries;
+mod fuzz;
 mod isolation_matrix;
 mod query;
+mod reference;
 mod sessions;
