@@ -26,6 +26,7 @@ async fn visit(backend: &TestBackend, path: &str) -> Visit {
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
         .args(["--disable-quic", "--no-first-run", "--disable-sync"])
         .args(["--disable-background-networking"])
+        .args(["--disable-features=NetworkTimeServiceQuerying"])
         .args(["--disable-component-update", "--disable-dev-shm-usage"])
         .args(["--enable-logging=stderr", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.display()))
