@@ -22,7 +22,8 @@ pub(super) enum Good {
     Bare {
         media_type: &'static str,
         description: &'static str,
-        schema: Value,
+        /// None for bytes that may be anything.
+        schema: Option<Value>,
         example: Value,
     },
 }
@@ -65,7 +66,10 @@ fn describe_good(good: Good) -> Value {
             schema,
             example,
         } => {
-            let content = json!({"schema": schema, "example": example});
+            let mut content = json!({"example": example});
+            if let Some(schema) = schema {
+                content["schema"] = schema;
+            }
             json!({"description": description, "headers": headers(), "content": {media_type: content}})
         }
     }

@@ -195,7 +195,7 @@ fn body() -> Operation {
             Good::Bare {
                 media_type: "*/*",
                 description: "The bytes",
-                schema: json!({"type": "string", "format": "binary"}),
+                schema: None,
                 example: json!("{\"text\": \"Generated response\", \"tokens\": 150}"),
             },
             &errors,
@@ -355,7 +355,7 @@ fn metrics() -> Operation {
         Good::Bare {
             media_type: "application/openmetrics-text",
             description: "OpenMetrics text",
-            schema: json!({"type": "string"}),
+            schema: Some(json!({"type": "string"})),
             example: json!("dossier_records_total 2\n# EOF\n"),
         },
         &[],
@@ -370,7 +370,9 @@ fn document() -> Operation {
         Good::Bare {
             media_type: "application/json",
             description: "OpenAPI 3.1",
-            schema: json!({"type": "object", "required": ["openapi"], "additionalProperties": true}),
+            schema: Some(
+                json!({"type": "object", "required": ["openapi"], "additionalProperties": true}),
+            ),
             example: json!({"openapi": "3.1.0"}),
         },
         &[],
@@ -385,7 +387,7 @@ fn page() -> Operation {
         Good::Bare {
             media_type: "text/html",
             description: "A page",
-            schema: json!({"type": "string"}),
+            schema: Some(json!({"type": "string"})),
             example: json!("<!doctype html>"),
         },
         &[],
