@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz bench bench-query bench-keys filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz fuzz-api openapi bench bench-query bench-keys filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -16,6 +16,13 @@ test: ## run all checks and tests: lints, native, wasm, end-to-end
 
 fuzz: ## throw mutated inputs at every decoder, a minute at each
 	@exec .ci/tools/fuzz
+
+fuzz-api: ## throw requests made from the OpenAPI document at a running collector
+	@exec .ci/tools/fuzz-api
+
+openapi: ## write docs/openapi.json from the code
+	@.ci/tools/cargo run --quiet -p dossier-collector -- openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
 
 setup: ## find or install all tools, build nothing
 	@.ci/tools/setup all >/dev/null

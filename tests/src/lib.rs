@@ -9,6 +9,7 @@
 //! - [`live`]: the filter's configuration, changed while Envoy runs.
 //! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
+//! - [`contract`]: what the collector may answer.
 //! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`mirror`],
 //!   [`grpc`], [`inbox`].
 //! - [`identity`]: who signs the tokens of clients.
@@ -23,6 +24,7 @@ pub mod bootstrap;
 pub mod client;
 pub mod clock;
 pub mod collector;
+pub mod contract;
 pub mod database;
 pub mod envoy;
 pub mod error;

@@ -1,7 +1,7 @@
 //! `GET /storage/sessions` and `POST /storage/sessions/query`: pages of sessions, the latter with
 //! their entries.
 
-mod answer;
+pub(super) mod answer;
 mod cursor;
 
 use axum::body::Bytes;
@@ -24,7 +24,7 @@ use crate::model::ids::UserId;
 use crate::store::{Among, SessionEntries, SessionPageRequest, SessionStart, Store, Total};
 
 /// The parameters of the list.
-const LIST_FIELDS: &[&str] = &[
+pub(super) const LIST_FIELDS: &[&str] = &[
     "page",
     "page_size",
     "cursor",
@@ -38,8 +38,8 @@ const LIST_FIELDS: &[&str] = &[
 ];
 /// Of those, the numbers.
 const LIST_NUMBERS: &[&str] = &["page", "page_size"];
-const MAX_ENTRIES: u8 = 100;
-const DEFAULT_ENTRIES: u8 = 20;
+pub(super) const MAX_ENTRIES: u8 = 100;
+pub(super) const DEFAULT_ENTRIES: u8 = 20;
 
 /// A request, complete and checked.
 struct Asked {

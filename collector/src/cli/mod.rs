@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod keys;
 mod migrate;
+mod openapi;
 mod serve;
 mod validate;
 
@@ -52,6 +53,8 @@ enum Command {
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
+    /// Print the API's OpenAPI document, which the collector serves at /openapi.json
+    Openapi(openapi::Openapi),
     /// Print completions for a shell, for it to read at its start
     Completions(completions::Completions),
 }
@@ -105,6 +108,7 @@ pub fn run() -> ExitCode {
         | Command::Keys(_)
         | Command::Validate(_)
         | Command::Doctor(_)
+        | Command::Openapi(_)
         | Command::Completions(_) => Verbosity::Command,
     });
     let outcome = match cli.command {
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => block_on(keys.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),
+        Command::Openapi(openapi) => openapi.run(),
         Command::Completions(completions) => completions.run(),
     };
     match outcome {

@@ -8,6 +8,7 @@ use dossier_wire::BatchError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
+use utoipa::ToSchema;
 
 use super::auth::TokenFault;
 use crate::model::key::Role;
@@ -17,7 +18,7 @@ use crate::store::StoreError;
 const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// One invalid field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Which.
     pub field: String,
@@ -29,7 +30,7 @@ pub struct FieldError {
 }
 
 /// An internal fault: told to the log, hidden from the caller.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hidden(String);
 
 /// Why a request was not answered as asked.

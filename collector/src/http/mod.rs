@@ -6,6 +6,7 @@ pub mod decoding;
 pub mod envelope;
 pub mod error;
 pub mod rate_limit;
+pub mod shapes;
 mod timely;
 
 use self::error::ApiError;

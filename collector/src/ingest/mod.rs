@@ -13,6 +13,7 @@ use axum::routing::post;
 use dossier_wire::{Batch, INGEST_PATH};
 use serde::Serialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use self::keep::Kept;
 pub use self::read::MAX_SENT_BYTES;
@@ -31,14 +32,18 @@ pub fn routes() -> Router<App> {
     Router::new().route(INGEST_PATH, post(take_batch))
 }
 
-#[derive(Serialize)]
-struct Receipt {
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Receipt {
+    #[schema(value_type = uuid::Uuid)]
     batch_id: BatchId,
-    /// It was stored before. Of a batch that is spooled this is not known yet.
+    /// It had been stored before; nothing was stored now. Of a batch that is spooled this is not known yet.
     duplicate: bool,
     /// It is on the collector's disk and will be in Postgres.
     spooled: bool,
+    /// Records that were stored.
     records: usize,
+    /// Malformed records that were put aside.
     rejected: usize,
 }
 

@@ -28,9 +28,12 @@ use crate::model::scope::Scope;
 use crate::settings::access::AccessSettings;
 use crate::store::{KnownCaller, Store, StoreError};
 
-const ADMINS: &[Role] = &[Role::Admin];
-const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
-const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
+/// Who may do everything.
+pub(crate) const ADMINS: &[Role] = &[Role::Admin];
+/// Who may read.
+pub(crate) const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
+/// Who may send batches.
+pub(crate) const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
 
 /// Knows callers by their keys and tokens. Cloning it clones a handle.
 #[derive(Debug, Clone)]
