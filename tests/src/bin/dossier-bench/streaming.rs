@@ -14,7 +14,7 @@ use dossier_tests::testing::Folder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::arguments::Arguments;
+use crate::arguments::Streaming;
 use crate::service::{EVENTS, Service, sent};
 use crate::statistics::{median, quantile};
 
@@ -43,7 +43,7 @@ struct Round {
 }
 
 /// Measures, and returns a table.
-pub(crate) async fn run(arguments: Arguments) -> Result<String, HarnessError> {
+pub(crate) async fn run(arguments: Streaming) -> Result<String, HarnessError> {
     let origin = Instant::now();
     let (service, inbox) = (Service::start(origin).await?, Inbox::start().await?);
     let folders = (Folder::make()?, Folder::make()?);
@@ -176,8 +176,8 @@ async fn expect_records(inbox: &Inbox, streams: usize) -> Result<(), HarnessErro
     Ok(())
 }
 
-fn table(arguments: Arguments, rounds: &[Round]) -> String {
-    let Arguments {
+fn table(arguments: Streaming, rounds: &[Round]) -> String {
+    let Streaming {
         rounds: count,
         streams,
     } = arguments;
@@ -257,7 +257,7 @@ mod tests {
             round(100.0, 300.0),
         ];
         let table = table(
-            Arguments {
+            Streaming {
                 rounds: 3,
                 streams: 1,
             },
