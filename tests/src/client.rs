@@ -277,7 +277,7 @@ impl Client {
         batch: Uuid,
         raw: Vec<u8>,
     ) -> Result<Answer, HarnessError> {
-        self.ingest_bytes(key, batch, Some("deflate"), Compression::Fast.compress(raw))
+        self.ingest_bytes(key, batch, Some("deflate"), Compression::Fast.compress(&raw))
             .await
     }
 

@@ -191,7 +191,7 @@ impl Cell {
             let p99 = series.slower(base, |latencies| latencies.p99);
             let _ = writeln!(
                 file,
-                "{},{},{},\"{}\",{:.1},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{}",
+                "{},{},{},\"{}\",{:.1},{:.3},{:.3},{:.3},{:.3},{:.0},{:.0},{:.3},{:.3},{:.3},{:.3},{:.3},{}",
                 self.workers,
                 self.protocol.name(),
                 self.size,
@@ -201,6 +201,8 @@ impl Cell {
                 cpu.low,
                 cpu.high,
                 series.over(base, |reading| reading.throughput).middle,
+                series.latency(|latencies| latencies.p50),
+                series.latency(|latencies| latencies.p99),
                 series.slower(base, |latencies| latencies.p50).middle,
                 p99.middle,
                 p99.low,
@@ -215,6 +217,10 @@ impl Cell {
 impl Series {
     fn middle(&self, of: fn(&Reading) -> f64) -> f64 {
         median(&self.readings.iter().map(of).collect::<Vec<_>>())
+    }
+
+    fn latency(&self, of: fn(&Latencies) -> f64) -> f64 {
+        median(&self.latencies.iter().map(of).collect::<Vec<_>>())
     }
 
     /// The ratios within each round.
@@ -238,7 +244,7 @@ impl Series {
 }
 
 const CSV_HEAD: &str = "workers,protocol,body_bytes,variant,cpu_micros,cpu_ratio,cpu_ratio_q1,cpu_ratio_q3,\
-                        throughput_ratio,p50_ratio,p99_ratio,p99_ratio_q1,p99_ratio_q3,p999_ratio,memory_bytes\n";
+                        throughput_ratio,p50_micros,p99_micros,p50_ratio,p99_ratio,p99_ratio_q1,p99_ratio_q3,p999_ratio,memory_bytes\n";
 
 /// Returns the tables, and writes them and the other forms into the folder that was asked for.
 pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, HarnessError> {

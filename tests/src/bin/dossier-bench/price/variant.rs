@@ -8,6 +8,8 @@ use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, s
 use dossier_tests::place;
 use serde_json::{Value, json};
 
+use crate::empty_filter;
+
 /// An Envoy to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Variant {
@@ -43,8 +45,6 @@ pub(crate) struct Neighbours {
     pub(crate) nobody: SocketAddr,
 }
 
-/// A filter without a single instruction that could be left out: see [`Variant::Empty`].
-const EMPTY_FILTER: &str = include_str!("empty_filter.wat");
 /// Posts like ours: without waiting for the answer.
 const LUA: &str = include_str!("post_bodies.lua");
 
@@ -111,12 +111,7 @@ impl Variant {
         bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
         match self {
             Self::Plain => bootstrap.remove_filter()?,
-            Self::Empty => {
-                let file = folder.join("empty.wasm");
-                let code = wat::parse_str(EMPTY_FILTER).map_err(|error| wrong(&error))?;
-                std::fs::write(&file, code).map_err(HarnessError::io("write the empty filter"))?;
-                bootstrap.set_wasm(&file)?;
-            }
+            Self::Empty => empty_filter::install(&mut bootstrap, folder)?,
             Self::Tap => replace_filter(&mut bootstrap, tap(folder))?,
             Self::Lua => replace_filter(&mut bootstrap, lua())?,
             _ => {
@@ -191,11 +186,4 @@ fn lua() -> Value {
             "default_source_code": {"inline_string": LUA},
         },
     })
-}
-
-fn wrong(error: &impl ToString) -> HarnessError {
-    HarnessError::Unexpected {
-        doing: "translate the empty filter".to_owned(),
-        answer: error.to_string(),
-    }
 }
