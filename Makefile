@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz bench bench-keys filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz bench bench-filter bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -28,6 +28,13 @@ build: ## build the collector and the test stack for release: target/release/
 
 bench: ## measure what recording costs, as in docs/performance.md
 	@.ci/tools/bench
+
+bench-filter: ## measure what recording costs each request: an hour on a quiet machine
+	@.ci/tools/bench filter
+
+bench-counts: ## write down anew how many instructions an exchange takes: tests/engine/counts.json
+	@.ci/tools/filter >/dev/null
+	@.ci/tools/cargo run --quiet --release -p dossier-engine -- counts
 
 bench-keys: ## count what each configuration key costs, as in docs/performance.md
 	@.ci/tools/filter >/dev/null
