@@ -117,7 +117,7 @@ mod tests {
     fn what_was_compressed_comes_back_however_it_is_cut() {
         for length in [0, 1, STEP_BYTES, 300_000_usize] {
             let raw: Vec<u8> = (0..=250u8).cycle().take(length).collect();
-            let sent = Compression::Fast.compress(raw.clone());
+            let sent = Compression::Fast.compress(&raw);
             for piece in [1000, 7, sent.len()] {
                 assert_eq!(
                     inflate(&sent, piece).unwrap().unwrap(),
@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn the_bound_is_exact() {
-        let whole = Compression::Best.compress(vec![0; MAX_BATCH_BYTES]);
+        let whole = Compression::Best.compress(&vec![0; MAX_BATCH_BYTES]);
         assert_eq!(
             inflate(&whole, 4096).unwrap().unwrap().len(),
             MAX_BATCH_BYTES
         );
-        let over = Compression::Best.compress(vec![0; MAX_BATCH_BYTES + 1]);
+        let over = Compression::Best.compress(&vec![0; MAX_BATCH_BYTES + 1]);
         assert!(matches!(inflate(&over, 4096), Err(ApiError::TooLarge(_))));
     }
 }

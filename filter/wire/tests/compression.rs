@@ -1,17 +1,37 @@
 //! Compression as a property: what goes in comes out, and never more than the limit.
 
 use dossier_wire::Compression;
-use dossier_wire::compression::{InflateError, inflate};
+use dossier_wire::compression::{InflateError, Packer, inflate};
 use proptest::prelude::*;
 
 proptest! {
     #[test]
     fn compressed_bytes_come_back(raw in prop::collection::vec(any::<u8>(), 0..5000)) {
         for compression in [Compression::Fast, Compression::Best] {
-            let sent = compression.compress(raw.clone());
+            let sent = compression.compress(&raw);
             prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw.clone());
         }
-        prop_assert_eq!(Compression::None.compress(raw.clone()), raw);
+        prop_assert_eq!(Compression::None.compress(&raw), raw);
+    }
+
+    #[test]
+    fn batches_added_bit_by_bit_come_back_one_by_one(
+        batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), 0..20), 1..4),
+    ) {
+        for compression in [Compression::None, Compression::Fast, Compression::Best] {
+            let mut packer = Packer::new(compression);
+            for pieces in &batches {
+                for piece in pieces {
+                    packer.add(piece);
+                }
+                let (sent, raw) = (packer.take(), pieces.concat());
+                prop_assert_eq!(packer.held(), 0);
+                match compression.content_encoding() {
+                    None => prop_assert_eq!(sent, raw),
+                    Some(_) => prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw),
+                }
+            }
+        }
     }
 
     #[test]
@@ -24,7 +44,7 @@ proptest! {
 
 #[test]
 fn a_bomb_stops_at_the_limit() {
-    let bomb = Compression::Best.compress(vec![0; 10 << 20]);
+    let bomb = Compression::Best.compress(&vec![0; 10 << 20]);
     assert!(bomb.len() < 20_000);
     assert_eq!(
         inflate(&bomb, 1 << 20),
@@ -34,8 +54,8 @@ fn a_bomb_stops_at_the_limit() {
 
 #[test]
 fn a_cut_or_damaged_stream_is_malformed() {
-    let mut sent = Compression::Fast
-        .compress(b"a batch of records, some of them alike, some of them not".to_vec());
+    let mut sent =
+        Compression::Fast.compress(b"a batch of records, some of them alike, some of them not");
     assert_eq!(
         inflate(&sent[..sent.len() - 1], 1000),
         Err(InflateError::Malformed)

@@ -59,7 +59,7 @@ async fn expect_refused(sent: Vec<u8>, status: u16, code: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bomb_is_refused_as_soon_as_it_goes_too_far() {
     // Eight times what a batch may hold, sent in few bytes.
-    let bomb = Compression::Best.compress(vec![0; 256 << 20]);
+    let bomb = Compression::Best.compress(&vec![0; 256 << 20]);
     assert!(bomb.len() < 1 << 20);
     expect_refused(bomb, 413, "PAYLOAD_TOO_LARGE").await;
 }
@@ -71,7 +71,7 @@ async fn a_million_tiny_records_are_refused() {
         raw.extend_from_slice(&[1, 2, 0, 0, 0, 0, 0, 0, 0]);
         raw.extend_from_slice(b"{}");
     }
-    expect_refused(Compression::Best.compress(raw), 422, "VAL_MALFORMED_BATCH").await;
+    expect_refused(Compression::Best.compress(&raw), 422, "VAL_MALFORMED_BATCH").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +79,7 @@ async fn lengths_that_are_wrong_are_refused() {
     let mut raw = batch(&sample()).unwrap();
     // The length of the body, behind magic, version, kind and the header's length.
     raw[13..17].copy_from_slice(&u32::MAX.to_le_bytes());
-    expect_refused(Compression::Best.compress(raw), 422, "VAL_MALFORMED_BATCH").await;
+    expect_refused(Compression::Best.compress(&raw), 422, "VAL_MALFORMED_BATCH").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

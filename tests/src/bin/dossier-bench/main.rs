@@ -1,16 +1,15 @@
 //! `dossier-bench`: measures what recording and reading cost, with the real programs, and prints
-//! Markdown tables. `make bench` and `make bench-query` run it.
+//! Markdown tables. `make bench`, `make bench-filter` and `make bench-query` run it.
 //!
 //! Machines are noisy, so what is compared runs side by side and takes turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
-mod cases;
-mod dataset;
-mod queries;
-mod service;
+mod empty_filter;
+mod price;
+mod query;
 mod statistics;
-mod streaming;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -25,13 +24,12 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let measuring = async {
-        match arguments {
-            Arguments::Streaming { rounds, streams } => streaming::run(rounds, streams).await,
-            Arguments::Query { rounds } => queries::run(rounds).await,
-        }
+    let table = match arguments {
+        Arguments::Streaming(arguments) => stream::run(arguments).await,
+        Arguments::Filter(arguments) => price::run(&arguments).await,
+        Arguments::Query { rounds } => query::run(rounds).await,
     };
-    match measuring.await {
+    match table {
         Ok(table) => {
             println!("{table}");
             ExitCode::SUCCESS

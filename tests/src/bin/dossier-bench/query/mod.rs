@@ -1,5 +1,8 @@
 //! What do answers of the collector cost over the bare SQL, with five million entries in its tables?
 
+mod cases;
+mod dataset;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -14,9 +17,9 @@ use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
-use crate::cases::{self, Asker, Case, Place, Request};
-use crate::dataset::{self, ENTRIES, LARGE_USER, USER, failed};
 use crate::statistics::{median, quantile};
+use cases::{Asker, Case, Place, Request};
+use dataset::{ENTRIES, LARGE_USER, USER, failed};
 
 /// Kept between runs, below the folder of what was built.
 const FOLDER: &str = "bench-query";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::dataset::{LARGE_USER, USER};
+use super::dataset::{LARGE_USER, USER};
 
 /// What one would write by hand for the columns that an answer shows. `{}` is the condition.
 const PAGE: &str = "
