@@ -1,5 +1,7 @@
 //! The collector's own metrics, in the text format that Prometheus reads.
 
+mod retention;
+
 use dossier_wire::Gap;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -8,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use self::retention::{RetentionMetrics, RunOutcome};
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 11] = [
@@ -67,6 +71,8 @@ pub struct Metrics {
     pub in_flight_bytes: Gauge,
     /// Connections of clients.
     pub connections: Gauge,
+    /// What retention did.
+    pub retention: RetentionMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +104,7 @@ impl Metrics {
             inflated_bytes: Counter::default(),
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
+            retention: RetentionMetrics::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -155,6 +162,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.latency.clone(),
         );
+        metrics.retention.register(&mut registry);
         Self {
             registry,
             ..metrics

@@ -16,8 +16,9 @@ use crate::app::App;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
+use crate::settings::retention::RetentionSettings;
 use crate::store::Store;
-use crate::{api, http, ingest};
+use crate::{api, http, ingest, jobs};
 
 /// How long requests that are under way may take to end once a stop is asked for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -31,12 +32,14 @@ pub async fn serve(
     clock: Clock,
     access: AccessSettings,
     clients: ClientSettings,
+    retention: RetentionSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
     let app = App::new(store, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
+    let jobs = tokio::spawn(jobs::run(app.clone(), retention));
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;
@@ -51,6 +54,9 @@ pub async fn serve(
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
         }
     }
+    // What it is at is begun again at the next start.
+    jobs.abort();
+    let _ = jobs.await;
     Ok(())
 }
 

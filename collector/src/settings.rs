@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod clients;
+pub mod retention;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::{ClientArgs, ClientSettings};
+use self::retention::{KeepArgs, RetentionArgs, RetentionSettings};
+use crate::model::retention::Keep;
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
@@ -72,6 +75,10 @@ pub struct ServeArgs {
     /// How many clients may be connected, and how long they may take.
     #[command(flatten)]
     pub clients: ClientArgs,
+
+    /// How long the collector's own records are kept, and how often it cleans up.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 }
 
 /// The settings file.
@@ -100,6 +107,9 @@ struct File {
     max_clients: Option<u32>,
     client_timeout: Option<u32>,
     request_timeout: Option<u32>,
+    ledger_days: Option<u32>,
+    audit_days: Option<u32>,
+    retention_interval: Option<u32>,
 }
 
 /// Which Postgres to use.
@@ -124,6 +134,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
     pub clients: ClientSettings,
+    /// How long the collector's own records are kept, and how often it cleans up.
+    pub retention: RetentionSettings,
 }
 
 /// What is wrong with the settings.
@@ -162,6 +174,17 @@ pub enum SettingsError {
         /// How many.
         seconds: u32,
     },
+    /// Out of bounds.
+    #[error("{setting}: expected a whole number of days from 1 to 36500, got {days}")]
+    Days {
+        /// Which.
+        setting: &'static str,
+        /// How many.
+        days: u32,
+    },
+    /// Out of bounds.
+    #[error("retention_interval: expected a whole number of seconds from 1 to 86400, got {0}")]
+    RetentionInterval(u32),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -207,6 +230,7 @@ impl Settings {
         let mut file = read_file(args.database.config.as_deref())?;
         let access = AccessSettings::resolve(args.access, file.access())?;
         let clients = ClientSettings::resolve(&args.clients, &file.clients())?;
+        let retention = RetentionSettings::resolve(&args.retention, &file.retention())?;
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -221,6 +245,7 @@ impl Settings {
             max_connections,
             access,
             clients,
+            retention,
         })
     }
 }
@@ -249,6 +274,26 @@ impl File {
             request_timeout: self.request_timeout,
         }
     }
+
+    /// What concerns retention.
+    const fn retention(&self) -> RetentionArgs {
+        RetentionArgs {
+            keep: KeepArgs {
+                ledger_days: self.ledger_days,
+                audit_days: self.audit_days,
+            },
+            retention_interval: self.retention_interval,
+        }
+    }
+}
+
+/// How long the collector's own records are kept, by the arguments, the environment and the file.
+///
+/// # Errors
+/// [`SettingsError`], which names the setting.
+pub fn keep_of(args: &KeepArgs, database: &DatabaseArgs) -> Result<Keep, SettingsError> {
+    let file = read_file(database.config.as_deref())?;
+    args.resolve(&file.retention().keep)
 }
 
 impl Database {

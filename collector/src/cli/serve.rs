@@ -13,6 +13,7 @@ use crate::postgres::PrivatePostgres;
 use crate::server;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
+use crate::settings::retention::RetentionSettings;
 use crate::settings::{Database, ServeArgs, Settings};
 use crate::store::Store;
 
@@ -29,21 +30,21 @@ impl Serve {
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
-        let (access, clients) = (settings.access, settings.clients);
+        let (access, clients, retention) = (settings.access, settings.clients, settings.retention);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
                 let store = Store::new(*options, settings.max_connections);
-                serve(store, access, clients, listener, stop).await
+                serve(store, access, clients, retention, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, access, clients, listener, stop) => served,
+                    served = serve(store, access, clients, retention, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -57,13 +58,23 @@ async fn serve(
     store: Store,
     access: AccessSettings,
     clients: ClientSettings,
+    retention: RetentionSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     store.migrate().await?;
     store.check_isolation().await?;
     let clock = Clock::system();
-    let served = server::serve(store.clone(), clock, access, clients, listener, stop).await;
+    let served = server::serve(
+        store.clone(),
+        clock,
+        access,
+        clients,
+        retention,
+        listener,
+        stop,
+    )
+    .await;
     store.close().await;
     Ok(served?)
 }

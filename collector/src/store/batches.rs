@@ -11,6 +11,7 @@ use super::{Store, StoreError};
 use crate::model::clock::from_micros;
 use crate::model::entry::{Expiry, NewBatch, NewEntry};
 use crate::model::ids::BatchId;
+use crate::model::retention::is_gone;
 
 const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
@@ -32,7 +33,8 @@ pub enum Stored {
 }
 
 impl Store {
-    /// Stores a batch, unless it is stored already. When this returns, it is committed.
+    /// Stores a batch, unless it is stored already. When this returns, it is committed. Of what has
+    /// expired so long ago that its partition may be gone, nothing is written.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch is stored then.
@@ -41,9 +43,9 @@ impl Store {
         batch: &NewBatch<'_>,
         now: OffsetDateTime,
     ) -> Result<Stored, StoreError> {
-        self.partitions
-            .ensure(&self.pool, batch.entries.iter().flat_map(expiries))
-            .await?;
+        let expiries = batch.entries.iter().flat_map(expiries);
+        let expiries = expiries.filter(|expiry| !is_gone(*expiry, now));
+        self.partitions.ensure(&self.pool, expiries).await?;
         let stored = self.store_in_transaction(batch, now).await;
         if let Err(StoreError::Database(_)) = &stored {
             // A partition may have been dropped by another collector since it was known here.
@@ -63,7 +65,7 @@ impl Store {
             return Ok(Stored::Before);
         }
         let placed = sessions::place(&mut transaction, &batch.entries).await?;
-        copy_entries(&mut transaction, &batch.entries, &placed).await?;
+        copy_entries(&mut transaction, &batch.entries, &placed, now).await?;
         store_gaps(&mut transaction, batch, now).await?;
         store_rejected(&mut transaction, batch, now).await?;
         transaction.commit().await?;
@@ -101,7 +103,10 @@ async fn copy_entries(
     connection: &mut PgConnection,
     entries: &[NewEntry<'_>],
     placed: &Placed,
+    now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let kept = entries.iter().filter(|entry| !is_gone(entry.expires, now));
+    let entries: Vec<&NewEntry<'_>> = kept.collect();
     if entries.is_empty() {
         return Ok(());
     }
@@ -109,9 +114,10 @@ async fn copy_entries(
     let mut rows = Rows::new();
     let mut bodies = Rows::new();
     let mut any_body = false;
-    for (entry, id) in entries.iter().zip(ids) {
+    for (entry, id) in entries.into_iter().zip(ids) {
         write_entry(&mut rows, entry, id, placed);
-        if let Some(body) = entry.body.stored() {
+        let body = entry.body.stored();
+        if let Some(body) = body.filter(|body| !is_gone(body.expires(entry.expires), now)) {
             any_body = true;
             bodies
                 .row(BODY_FIELDS)
