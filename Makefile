@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz bench bench-keys filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz bench bench-keys bench-retention filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -28,6 +28,9 @@ build: ## build the collector and the test stack for release: target/release/
 
 bench: ## measure what recording costs, as in docs/performance.md
 	@.ci/tools/bench
+
+bench-retention: ## measure how a million expired entries leave while others come, as in docs/performance.md
+	@.ci/tools/bench retention
 
 bench-keys: ## count what each configuration key costs, as in docs/performance.md
 	@.ci/tools/filter >/dev/null

@@ -130,11 +130,14 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Vec<Partition>
     Ok(partitions)
 }
 
-/// None: it is no partition of ours.
+/// None: it is no partition of ours, or it was dropped just now.
 fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
     let parent: &str = row.try_get("parent")?;
     let name: String = row.try_get("name")?;
     let Some(table) = TABLES.into_iter().find(|table| *table == parent) else {
+        return Ok(None);
+    };
+    let Some(bytes) = row.try_get("bytes")? else {
         return Ok(None);
     };
     let kind = match partitions::day(table, &name) {
@@ -151,7 +154,7 @@ fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
         table,
         name,
         kind,
-        bytes: row.try_get("bytes")?,
+        bytes,
         estimated_rows: row.try_get("estimated_rows")?,
         stage,
     }))

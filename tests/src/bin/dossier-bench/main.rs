@@ -1,5 +1,5 @@
-//! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
-//! `make bench` runs it.
+//! `dossier-bench`: measures what recording and letting go cost, with the real programs, and prints
+//! Markdown tables. `make bench` and its fellows run it.
 //!
 //! Machines are noisy, so Envoys run side by side, with the filter and without, and take turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
@@ -7,6 +7,7 @@
 mod arguments;
 mod empty_filter;
 mod price;
+mod retention;
 mod service;
 mod statistics;
 mod streaming;
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
     let table = match arguments {
         Arguments::Streaming(arguments) => streaming::run(arguments).await,
         Arguments::Filter(arguments) => price::run(&arguments).await,
+        Arguments::Retention(arguments) => retention::run(arguments).await,
     };
     match table {
         Ok(table) => {
