@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::listing::{MARK, Partition, Stage, list};
 use super::{Retention, be_patient};
-use crate::store::{LOCK_NOT_AVAILABLE, StoreError};
+use crate::store::{LOCK_NOT_AVAILABLE, QUERY_CANCELED, StoreError};
 
 /// For locks on a partition that nobody but autovacuum should use. Autovacuum gives way after Postgres's
 /// `deadlock_timeout`, a second.
@@ -121,11 +121,14 @@ async fn patiently(
     Ok(())
 }
 
+/// Whether a lock did not come in time, or several did not together.
 fn is_in_use(error: &StoreError) -> bool {
     match error {
-        StoreError::Database(sqlx::Error::Database(error)) => {
-            error.code().as_deref() == Some(LOCK_NOT_AVAILABLE)
-        }
+        StoreError::Database(sqlx::Error::Database(error))
+        | StoreError::Unavailable(sqlx::Error::Database(error)) => matches!(
+            error.code().as_deref(),
+            Some(LOCK_NOT_AVAILABLE | QUERY_CANCELED)
+        ),
         _ => false,
     }
 }
