@@ -14,9 +14,8 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::model::clock::Clock;
-use crate::settings::access::AccessSettings;
-use crate::settings::clients::ClientSettings;
-use crate::settings::retention::RetentionSettings;
+use crate::settings::ServiceSettings;
+use crate::spool::Spool;
 use crate::store::Store;
 use crate::{api, http, ingest, jobs};
 
@@ -29,15 +28,19 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// An error of the listener.
 pub async fn serve(
     store: Store,
+    spool: Option<Spool>,
     clock: Clock,
-    access: AccessSettings,
-    clients: ClientSettings,
-    retention: RetentionSettings,
+    settings: ServiceSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock, access, clients);
+    let ServiceSettings {
+        access,
+        clients,
+        retention,
+    } = settings;
+    let app = App::new(store, spool, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
     let jobs = tokio::spawn(jobs::run(app.clone(), retention));
     let (draining, drain_began) = oneshot::channel();

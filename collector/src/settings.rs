@@ -3,6 +3,7 @@
 pub mod access;
 pub mod clients;
 pub mod retention;
+pub mod spool;
 
 use std::fs;
 use std::io;
@@ -17,7 +18,9 @@ use sqlx::postgres::PgConnectOptions;
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::{ClientArgs, ClientSettings};
 use self::retention::{KeepArgs, RetentionArgs, RetentionSettings};
+use self::spool::SpoolArgs;
 use crate::model::retention::Keep;
+use crate::spool::SpoolSettings;
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
@@ -68,6 +71,10 @@ pub struct ServeArgs {
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
 
+    /// Where batches wait while Postgres is away.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
+
     /// Who gets in, and how often.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -94,6 +101,8 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     max_connections: Option<u32>,
+    spool_dir: Option<PathBuf>,
+    spool_max_bytes: Option<u64>,
     jwt_secret: Option<String>,
     jwt_secret_file: Option<PathBuf>,
     jwt_jwks_file: Option<PathBuf>,
@@ -130,6 +139,15 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Most connections to Postgres.
     pub max_connections: u32,
+    /// Where batches wait while Postgres is away; none: they do not.
+    pub spool: Option<SpoolSettings>,
+    /// What the service itself is told.
+    pub service: ServiceSettings,
+}
+
+/// What the service itself is told.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
     /// Who gets in, and how often.
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
@@ -175,16 +193,21 @@ pub enum SettingsError {
         seconds: u32,
     },
     /// Out of bounds.
-    #[error("{setting}: expected a whole number of days from 1 to 36500, got {days}")]
+    #[error("{setting}: expected a whole number of days from {least} to 36500, got {days}")]
     Days {
         /// Which.
         setting: &'static str,
+        /// The fewest there may be.
+        least: u32,
         /// How many.
         days: u32,
     },
     /// Out of bounds.
     #[error("retention_interval: expected a whole number of seconds from 1 to 86400, got {0}")]
     RetentionInterval(u32),
+    /// Out of bounds.
+    #[error("spool_max_bytes: expected 0 or at least 8388608, got {0}")]
+    SpoolMaxBytes(u64),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -228,9 +251,11 @@ impl Settings {
     /// [`SettingsError`], which names the setting.
     pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
         let mut file = read_file(args.database.config.as_deref())?;
-        let access = AccessSettings::resolve(args.access, file.access())?;
-        let clients = ClientSettings::resolve(&args.clients, &file.clients())?;
-        let retention = RetentionSettings::resolve(&args.retention, &file.retention())?;
+        let service = ServiceSettings {
+            access: AccessSettings::resolve(args.access, file.access())?,
+            clients: ClientSettings::resolve(&args.clients, &file.clients())?,
+            retention: RetentionSettings::resolve(&args.retention, &file.retention())?,
+        };
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -239,13 +264,13 @@ impl Settings {
         if !(2..=1000).contains(&max_connections) {
             return Err(SettingsError::MaxConnections(max_connections));
         }
+        let spool = spool(args.spool, &args.database, &mut file)?;
         Ok(Self {
+            spool,
             database: database(args.database, file)?,
             listen,
             max_connections,
-            access,
-            clients,
-            retention,
+            service,
         })
     }
 }
@@ -294,6 +319,33 @@ impl File {
 pub fn keep_of(args: &KeepArgs, database: &DatabaseArgs) -> Result<Keep, SettingsError> {
     let file = read_file(database.config.as_deref())?;
     args.resolve(&file.retention().keep)
+}
+
+/// Which spool the arguments, the environment and the file name, if any.
+///
+/// # Errors
+/// [`SettingsError`], which names the setting.
+pub fn spool_of(
+    args: SpoolArgs,
+    database: &DatabaseArgs,
+) -> Result<Option<SpoolSettings>, SettingsError> {
+    let mut file = read_file(database.config.as_deref())?;
+    spool(args, database, &mut file)
+}
+
+fn spool(
+    args: SpoolArgs,
+    database: &DatabaseArgs,
+    file: &mut File,
+) -> Result<Option<SpoolSettings>, SettingsError> {
+    let by_file = SpoolArgs {
+        spool_dir: file.spool_dir.take(),
+        spool_max_bytes: file.spool_max_bytes,
+    };
+    args.or(by_file).resolve(|| {
+        let data_dir = database.data_dir.as_ref().or(file.data_dir.as_ref());
+        data_dir.cloned().map_or_else(default_data_dir, Ok)
+    })
 }
 
 impl Database {
@@ -419,6 +471,38 @@ mod tests {
         assert!(
             matches!(settings.database, Database::Given(options) if options.get_host() == "here")
         );
+    }
+
+    #[test]
+    fn the_spool_is_in_the_data_folder_unless_told_otherwise() {
+        let spool = |file: &str, args: SpoolArgs| {
+            let args = ServeArgs {
+                spool: args,
+                ..ServeArgs::default()
+            };
+            with_file(file, args).map(|settings| settings.spool)
+        };
+        let plain = spool("data_dir = \"/x\"", SpoolArgs::default());
+        let plain = plain.unwrap().unwrap();
+        assert_eq!(plain.folder, Path::new("/x/spool"));
+        assert_eq!(plain.max_bytes, 1 << 30);
+        let flags = SpoolArgs {
+            spool_max_bytes: Some(1 << 23),
+            ..SpoolArgs::default()
+        };
+        let both = spool("spool_dir = \"/y\"\nspool_max_bytes = 0", flags);
+        let both = both.unwrap().unwrap();
+        assert_eq!(
+            (both.folder.as_path(), both.max_bytes),
+            (Path::new("/y"), 1 << 23)
+        );
+        let none = spool(
+            "data_dir = \"/x\"\nspool_max_bytes = 0",
+            SpoolArgs::default(),
+        );
+        assert!(none.unwrap().is_none());
+        let error = spool("spool_max_bytes = 1", SpoolArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("spool_max_bytes"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod keys;
 mod migrate;
+mod openapi;
 mod retention;
 mod serve;
 mod validate;
@@ -19,6 +20,7 @@ use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
 use crate::postgres::{self, PostgresError, PrivatePostgres};
 use crate::settings::{Database, SettingsError};
+use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 
 /// Keeps what Dossier's Envoy filter records, and answers queries about it.
@@ -44,7 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take batches and answer queries until stopped
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Show what expires when, or let go at once what has expired
@@ -55,6 +57,8 @@ enum Command {
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
+    /// Print the API's OpenAPI document, which the collector serves at /openapi.json
+    Openapi(openapi::Openapi),
     /// Print completions for a shell, for it to read at its start
     Completions(completions::Completions),
 }
@@ -79,6 +83,9 @@ pub enum CliError {
         /// Why.
         source: std::io::Error,
     },
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A user id.
     #[error("--user: {0}")]
     User(#[from] InvalidUserId),
@@ -106,6 +113,7 @@ pub fn run() -> ExitCode {
         | Command::Keys(_)
         | Command::Validate(_)
         | Command::Doctor(_)
+        | Command::Openapi(_)
         | Command::Completions(_) => Verbosity::Command,
     });
     let outcome = match cli.command {
@@ -115,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => block_on(keys.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),
+        Command::Openapi(openapi) => openapi.run(),
         Command::Completions(completions) => completions.run(),
     };
     match outcome {

@@ -67,11 +67,14 @@ async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode
     }
     for table in AgedTable::ALL {
         let rows = store.aged_rows(table, keep, now).await?;
-        let days = table.kept(keep).whole_days();
+        let kept = table.kept(keep).map_or_else(
+            || "kept for ever".to_owned(),
+            |kept| format!("older than {} days", kept.whole_days()),
+        );
         lines.push([
             if rows > 0 { "now" } else { "-" }.to_owned(),
             table.as_str().to_owned(),
-            format!("older than {days} days"),
+            kept,
             rows.to_string(),
             "-".to_owned(),
         ]);

@@ -11,10 +11,8 @@ use super::CliError;
 use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
 use crate::server;
-use crate::settings::access::AccessSettings;
-use crate::settings::clients::ClientSettings;
-use crate::settings::retention::RetentionSettings;
-use crate::settings::{Database, ServeArgs, Settings};
+use crate::settings::{Database, ServeArgs, ServiceSettings, Settings};
+use crate::spool::{Spool, SpoolSettings};
 use crate::store::Store;
 
 /// Arguments of `dossier serve`.
@@ -27,24 +25,27 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let settings = Settings::resolve(self.args)?;
+        // A write that the limit on file sizes forbids is an error like a full disk, not the end.
+        let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
-        let (access, clients, retention) = (settings.access, settings.clients, settings.retention);
+        let (spool, service) = (settings.spool, settings.service);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
                 let store = Store::new(*options, settings.max_connections);
-                serve(store, access, clients, retention, listener, stop).await
+                let serving = serve(store, spool, service, listener, stop);
+                serving.await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, access, clients, retention, listener, stop) => served,
+                    served = serve(store, spool, service, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -56,25 +57,16 @@ impl Serve {
 
 async fn serve(
     store: Store,
-    access: AccessSettings,
-    clients: ClientSettings,
-    retention: RetentionSettings,
+    spool: Option<SpoolSettings>,
+    service: ServiceSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
+    let spool = spool.as_ref().map(Spool::open).transpose()?;
     store.migrate().await?;
     store.check_isolation().await?;
     let clock = Clock::system();
-    let served = server::serve(
-        store.clone(),
-        clock,
-        access,
-        clients,
-        retention,
-        listener,
-        stop,
-    )
-    .await;
+    let served = server::serve(store.clone(), spool, clock, service, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

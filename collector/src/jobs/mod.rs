@@ -2,10 +2,35 @@
 
 mod retention;
 
+use std::time::Duration;
+
+use tracing::{debug, info};
+
 use crate::app::App;
+use crate::ingest;
 use crate::settings::retention::RetentionSettings;
 
+const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
+
 /// Does it until it is dropped.
-pub async fn run(app: App, retention: RetentionSettings) {
-    retention::run(&app, retention).await;
+pub async fn run(app: App, settings: RetentionSettings) {
+    let retention = retention::run(&app, settings);
+    tokio::join!(
+        ingest::replay(app.clone()),
+        prune_rejected(app.clone()),
+        retention
+    );
+}
+
+/// Lets records go that were rejected long ago, or are too many.
+async fn prune_rejected(app: App) {
+    loop {
+        match app.store.prune_rejected(app.clock.now()).await {
+            Ok(0) => {}
+            Ok(pruned) => info!(pruned, "old rejected records went"),
+            // The next time will do.
+            Err(error) => debug!(%error, "rejected records were not pruned"),
+        }
+        tokio::time::sleep(BETWEEN_PRUNINGS).await;
+    }
 }

@@ -13,8 +13,8 @@ pub const GRACE: Duration = Duration::DAY;
 pub struct Keep {
     /// Ids of batches. A batch that is sent again later than that is stored again.
     pub ledger: Duration,
-    /// Who deleted what, and what producers lost.
-    pub audit: Duration,
+    /// Who deleted what, and what producers lost; none: for ever.
+    pub audit: Option<Duration>,
 }
 
 /// When a partition of the day goes: the data that expires last on this day has then been unseen for

@@ -8,7 +8,7 @@ use super::SettingsError;
 use crate::model::retention::Keep;
 
 const DEFAULT_LEDGER_DAYS: u32 = 7;
-const DEFAULT_AUDIT_DAYS: u32 = 1095;
+const DEFAULT_AUDIT_DAYS: u32 = 730;
 const MAX_DAYS: u32 = 36_500;
 const DEFAULT_INTERVAL_SECONDS: u32 = 3600;
 const MAX_INTERVAL_SECONDS: u32 = 86_400;
@@ -20,7 +20,7 @@ pub struct KeepArgs {
     #[arg(long, env = "DOSSIER_LEDGER_DAYS", value_name = "DAYS")]
     pub ledger_days: Option<u32>,
 
-    /// Days for which deletions and losses are on record, 1 to 36500 [default: 1095]
+    /// Days for which deletions and losses are on record, up to 36500; 0 for ever [default: 730]
     #[arg(long, env = "DOSSIER_AUDIT_DAYS", value_name = "DAYS")]
     pub audit_days: Option<u32>,
 }
@@ -55,8 +55,11 @@ impl KeepArgs {
         let ledger = self.ledger_days.or(file.ledger_days);
         let audit = self.audit_days.or(file.audit_days);
         Ok(Keep {
-            ledger: days("ledger_days", ledger.unwrap_or(DEFAULT_LEDGER_DAYS))?,
-            audit: days("audit_days", audit.unwrap_or(DEFAULT_AUDIT_DAYS))?,
+            ledger: days("ledger_days", ledger.unwrap_or(DEFAULT_LEDGER_DAYS), 1)?,
+            audit: match audit.unwrap_or(DEFAULT_AUDIT_DAYS) {
+                0 => None,
+                audit => Some(days("audit_days", audit, 0)?),
+            },
         })
     }
 }
@@ -82,11 +85,15 @@ impl RetentionSettings {
     }
 }
 
-fn days(setting: &'static str, days: u32) -> Result<time::Duration, SettingsError> {
-    if (1..=MAX_DAYS).contains(&days) {
+fn days(setting: &'static str, days: u32, least: u32) -> Result<time::Duration, SettingsError> {
+    if (least..=MAX_DAYS).contains(&days) {
         Ok(time::Duration::days(days.into()))
     } else {
-        Err(SettingsError::Days { setting, days })
+        Err(SettingsError::Days {
+            setting,
+            least,
+            days,
+        })
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
         let expected = RetentionSettings {
             keep: Keep {
                 ledger: time::Duration::days(7),
-                audit: time::Duration::days(1095),
+                audit: Some(time::Duration::days(730)),
             },
             interval: Duration::from_secs(5),
         };
@@ -132,7 +139,7 @@ mod tests {
             (args(86_401, 1, 1), Some("retention_interval")),
             (args(1, 0, 1), Some("ledger_days")),
             (args(1, 36_501, 1), Some("ledger_days")),
-            (args(1, 1, 0), Some("audit_days")),
+            (args(1, 1, 0), None),
             (args(1, 1, 36_501), Some("audit_days")),
         ] {
             match (RetentionSettings::resolve(&given, &file), wrong) {

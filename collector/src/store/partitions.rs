@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::AssertSqlSafe;
 use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Duration};
@@ -37,7 +37,7 @@ impl Known {
     /// Makes sure that a partition exists for each expiry.
     pub(super) async fn ensure(
         &self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         expiries: impl Iterator<Item = Expiry>,
     ) -> Result<(), StoreError> {
         let wanted: BTreeSet<Date> = expiries
@@ -52,7 +52,7 @@ impl Known {
             wanted.difference(&days.known).copied().collect()
         };
         for day in missing {
-            create(pool, day).await?;
+            create(connection, day).await?;
             self.days().known.insert(day);
         }
         Ok(())
@@ -67,8 +67,9 @@ impl Known {
             let next = needed.iter().filter_map(|day| day.next_day());
             next.filter(|day| !days.known.contains(day)).collect()
         };
+        let mut connection = pool.acquire().await?;
         for day in &missing {
-            create(pool, *day).await?;
+            create(&mut connection, *day).await?;
             self.days().known.insert(*day);
         }
         Ok(missing.len())
@@ -116,7 +117,7 @@ pub(super) fn day(table: &str, name: &str) -> Option<Date> {
     Date::parse(suffix, SUFFIX).ok()
 }
 
-async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
+async fn create(connection: &mut PgConnection, day: Date) -> Result<(), StoreError> {
     let Some(next) = day.checked_add(Duration::DAY) else {
         return Ok(());
     };
@@ -126,7 +127,7 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
     ) else {
         return Ok(());
     };
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)")
         .bind(ADVISORY_LOCK)
         .execute(&mut *transaction)

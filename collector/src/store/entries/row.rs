@@ -53,6 +53,7 @@ pub(in crate::store) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreEr
         } else {
             None
         },
+        body_left_out: parts.bodies && row.try_get("body_left_out")?,
     })
 }
 

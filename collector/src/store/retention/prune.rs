@@ -49,11 +49,11 @@ impl AgedTable {
         }
     }
 
-    /// How long its rows are kept.
+    /// How long its rows are kept; none: for ever.
     #[must_use]
-    pub const fn kept(self, keep: Keep) -> Duration {
+    pub const fn kept(self, keep: Keep) -> Option<Duration> {
         match self {
-            Self::Ledger => keep.ledger,
+            Self::Ledger => Some(keep.ledger),
             Self::DeletionAudit | Self::Gaps => keep.audit,
         }
     }
@@ -68,9 +68,9 @@ impl AgedTable {
         }
     }
 
-    /// From before which its rows go; none: no row is that old, as far as calendars go.
+    /// From before which its rows go; none: none go, or none is that old as far as calendars go.
     fn cutoff(self, keep: Keep, now: OffsetDateTime) -> Option<OffsetDateTime> {
-        now.checked_sub(self.kept(keep))
+        now.checked_sub(self.kept(keep)?)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::testing::Database;
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const KEEP: Keep = Keep {
     ledger: time::Duration::days(7),
-    audit: time::Duration::days(30),
+    audit: Some(time::Duration::days(30)),
 };
 /// Its data went a day after it was over, and that was hours ago.
 const DUE: Date = date!(2026 - 05 - 30);
@@ -36,9 +36,10 @@ async fn make(store: &Store, days: &[Date]) {
     let expiries = days
         .iter()
         .map(|day| Expiry::At(day.midnight().assume_utc()));
+    let mut connection = store.pool.acquire().await.unwrap();
     store
         .partitions
-        .ensure(&store.pool, expiries)
+        .ensure(&mut connection, expiries)
         .await
         .unwrap();
 }
@@ -272,7 +273,14 @@ async fn old_rows_go_however_many_and_young_ones_stay() {
         )
         .await;
     let aged = async |table| store.aged_rows(table, KEEP, NOW).await.unwrap();
+    let for_ever = Keep {
+        audit: None,
+        ..KEEP
+    };
     let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
+    for table in [AgedTable::Gaps, AgedTable::DeletionAudit] {
+        assert_eq!(retention.prune(table, for_ever).await.unwrap(), 0);
+    }
     for (table, old, young) in [
         (AgedTable::Ledger, 5001, 1),
         (AgedTable::Gaps, 1, 2),

@@ -10,6 +10,11 @@ pub(crate) enum Arguments {
     Streaming(Streaming),
     Filter(Price),
     Retention(Retention),
+    /// What the collector adds to the bare SQL.
+    Query {
+        /// Turns of each question.
+        rounds: usize,
+    },
 }
 
 /// Whether events arrive as soon as without the filter.
@@ -51,6 +56,7 @@ pub(crate) struct Retention {
 const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
                             [--variants 0..11,..] [--out FOLDER]
+       dossier-bench query [--rounds 1..1000]
        dossier-bench retention [--rounds 1..1000] [--entries 1..10000000] [--seconds 1..1000]";
 const MOST: usize = 1000;
 /// Bodies larger than this are beyond what is recorded.
@@ -65,9 +71,19 @@ impl Arguments {
             Some("streaming") => Streaming::read(words).map(Self::Streaming),
             Some("filter") => Price::read(words).map(Self::Filter),
             Some("retention") => Retention::read(words).map(Self::Retention),
+            Some("query") => read_query(words).map(|rounds| Self::Query { rounds }),
             _ => None,
         }
         .ok_or(USAGE)
+    }
+}
+
+/// How many rounds.
+fn read_query(mut words: impl Iterator<Item = String>) -> Option<usize> {
+    match (words.next().as_deref(), words.next(), words.next()) {
+        (None, ..) => Some(50),
+        (Some("--rounds"), Some(rounds), None) => count(&rounds),
+        _ => None,
     }
 }
 
@@ -191,6 +207,8 @@ mod tests {
             given,
             Ok(Arguments::Streaming(Streaming { rounds, streams }))
         );
+        assert_eq!(read("query"), Ok(Arguments::Query { rounds: 50 }));
+        assert_eq!(read("query --rounds 7"), Ok(Arguments::Query { rounds: 7 }));
         for wrong in [
             "",
             "loading",
@@ -198,6 +216,10 @@ mod tests {
             "streaming --rounds 0",
             "streaming --streams 1001",
             "streaming --stream 5",
+            "query --rounds",
+            "query --rounds 1001",
+            "query --rounds 5 --rounds 5",
+            "query --streams 5",
             "filter --rounds 0",
             "filter --sizes 1,x",
             "filter --sizes 2000000",

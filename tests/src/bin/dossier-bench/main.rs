@@ -1,16 +1,16 @@
-//! `dossier-bench`: measures what recording and letting go cost, with the real programs, and prints
+//! `dossier-bench`: measures what recording, reading and letting go cost, with the real programs, and prints
 //! Markdown tables. `make bench` and its fellows run it.
 //!
-//! Machines are noisy, so Envoys run side by side, with the filter and without, and take turns.
+//! Machines are noisy, so what is compared runs side by side and takes turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
 mod empty_filter;
 mod price;
+mod query;
 mod retention;
-mod service;
 mod statistics;
-mod streaming;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -26,9 +26,10 @@ async fn main() -> ExitCode {
         }
     };
     let table = match arguments {
-        Arguments::Streaming(arguments) => streaming::run(arguments).await,
+        Arguments::Streaming(arguments) => stream::run(arguments).await,
         Arguments::Filter(arguments) => price::run(&arguments).await,
         Arguments::Retention(arguments) => retention::run(arguments).await,
+        Arguments::Query { rounds } => query::run(rounds).await,
     };
     match table {
         Ok(table) => {
