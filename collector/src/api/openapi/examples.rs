@@ -104,7 +104,12 @@ pub(super) fn deletion() -> Value {
 }
 
 pub(super) fn receipt() -> Value {
-    json!({"batch_id": BATCH, "duplicate": false, "records": 2, "rejected": 0})
+    json!({"batch_id": BATCH, "duplicate": false, "spooled": false, "records": 2, "rejected": 0})
+}
+
+pub(super) fn readiness() -> Value {
+    let spool = json!({"batches": 0, "bytes": 0, "max_bytes": 1 << 30, "damaged": 0});
+    json!({"postgres": "up", "spool": spool})
 }
 
 pub(super) fn entry_query() -> Value {
