@@ -4,7 +4,7 @@ use dossier_wire::{BATCH_ID_HEADER, BatchError, CONTENT_TYPE, INGEST_PATH};
 use serde_json::{Value, json};
 
 use super::answers::{self, Good};
-use super::schemas::reference;
+use super::schemas::{put, reference};
 use super::{examples, requests};
 use crate::api::MAX_REQUEST_BYTES;
 use crate::http::auth::{ADMINS, READERS, TokenFault, WRITERS};
@@ -52,10 +52,10 @@ impl Operation {
             "responses": self.answers,
         });
         if !self.parameters.is_empty() {
-            described["parameters"] = json!(self.parameters);
+            put(&mut described, "parameters", json!(self.parameters));
         }
         if let Some(body) = &self.body {
-            described["requestBody"] = body.clone();
+            put(&mut described, "requestBody", body.clone());
         }
         described
     }
@@ -100,13 +100,13 @@ fn query() -> Operation {
 fn list_sessions() -> Operation {
     let mut parameters = requests::list_parameters();
     for parameter in &mut parameters {
-        let example = match parameter["name"].as_str() {
+        let example = match parameter.get("name").and_then(Value::as_str) {
             Some("page") => json!(1),
             Some("page_size") => json!(20),
             Some("storage_type") => json!("response"),
             _ => continue,
         };
-        parameter["example"] = example;
+        put(parameter, "example", example);
     }
     let mut errors = reader_errors(READERS);
     errors.push(invalid(

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::examples;
-use super::schemas::reference;
+use super::schemas::{put, reference};
 use crate::api::delete::MAX_IDS;
 use crate::api::query::filter::{MAX_ENDPOINT_BYTES, MAX_METHOD_BYTES};
 use crate::api::query::metadata::{MAX_CHOICES, MAX_FILTERS, MAX_PATTERN_BYTES};
@@ -21,10 +21,10 @@ pub(super) fn schemas() -> [(String, Value); 5] {
     with_entries.insert("search".to_owned(), search());
     with_entries.insert("entries_per_session".to_owned(), entries_per_session());
     [
-        ("EntryQuery", object(entries, &examples::entry_query())),
+        ("EntryQuery", object(&entries, &examples::entry_query())),
         (
             "SessionQuery",
-            object(with_entries, &examples::session_query()),
+            object(&with_entries, &examples::session_query()),
         ),
         ("MetadataFilters", metadata_filters()),
         ("DeletionRequest", deletion()),
@@ -149,7 +149,7 @@ fn entries_per_session() -> Value {
     whole(1, MAX_ENTRIES.into(), Some(DEFAULT_ENTRIES.into()), about)
 }
 
-fn object(fields: Map<String, Value>, example: &Value) -> Value {
+fn object(fields: &Map<String, Value>, example: &Value) -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -245,7 +245,7 @@ fn whole(least: i64, most: i64, default: Option<i64>, about: &str) -> Value {
         "description": about,
     });
     if let Some(default) = default {
-        schema["default"] = json!(default);
+        put(&mut schema, "default", json!(default));
     }
     schema
 }

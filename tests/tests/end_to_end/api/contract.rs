@@ -376,7 +376,7 @@ async fn what_cannot_be_read_as_http_is_answered_with_a_bare_status() {
     let backend = TestBackend::start().await.unwrap();
     let get =
         |path: &str, headers: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-    let hundred: String = (0..100).map(|name| format!("x-{name}: 1\r\n")).collect();
+    let hundred = "x-a: 1\r\n".repeat(100);
     for (sent, status) in [
         (get("/healthz", "no colon\r\n"), "400"),
         (get("/heal thz", ""), "400"),
