@@ -57,7 +57,7 @@ enum Command {
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
-    /// Print the API's OpenAPI document, which the collector serves at /openapi.json
+    /// Print the description of the API that the collector serves at /openapi.json
     Openapi(openapi::Openapi),
     /// Print completions for a shell, for it to read at its start
     Completions(completions::Completions),

@@ -146,7 +146,7 @@ impl Price {
                 "--sizes" => {
                     arguments.sizes = list(&value, |size| {
                         size.parse().ok().filter(|size| *size <= MOST_BYTES)
-                    })?
+                    })?;
                 }
                 "--workers" => {
                     let worker = |text: &str| {
