@@ -277,8 +277,13 @@ impl Client {
         batch: Uuid,
         raw: Vec<u8>,
     ) -> Result<Answer, HarnessError> {
-        self.ingest_bytes(key, batch, Some("deflate"), Compression::Fast.compress(raw))
-            .await
+        self.ingest_bytes(
+            key,
+            batch,
+            Some("deflate"),
+            Compression::Fast.compress(&raw),
+        )
+        .await
     }
 
     /// Sends bytes to where batches go, whatever they are.

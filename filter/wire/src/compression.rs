@@ -1,6 +1,8 @@
 //! zlib around a whole batch: single records compress badly, batches of alike records well.
 
-use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::DataFormat;
+use miniz_oxide::deflate::CompressionLevel;
+use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress_to_output};
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
 /// How hard the producer tries to make a batch small.
@@ -39,14 +41,97 @@ impl Compression {
         }
     }
 
-    /// Compresses a sealed batch.
+    /// Compresses a batch that is there as a whole.
     #[must_use]
-    pub fn compress(self, raw: Vec<u8>) -> Vec<u8> {
+    pub fn compress(self, raw: &[u8]) -> Vec<u8> {
+        let mut packer = Packer::new(self);
+        packer.add(raw);
+        packer.take()
+    }
+
+    const fn level(self) -> Option<CompressionLevel> {
         match self {
-            Self::None => raw,
-            Self::Fast => compress_to_vec_zlib(&raw, 1),
-            Self::Best => compress_to_vec_zlib(&raw, 6),
+            Self::None => None,
+            Self::Fast => Some(CompressionLevel::BestSpeed),
+            Self::Best => Some(CompressionLevel::DefaultLevel),
         }
+    }
+}
+
+/// Compresses batches while they are filled, one after the other: no record waits until a whole batch is
+/// compressed, and none is kept uncompressed.
+pub struct Packer {
+    compression: Compression,
+    /// None: bytes stay as they are. It is large, so it is used again for the next batch.
+    deflate: Option<Box<CompressorOxide>>,
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    /// One for batches that are compressed so.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        let deflate = compression.level().map(|level| {
+            let format = DataFormat::Zlib;
+            Box::new(CompressorOxide::with_format_and_level(format, level))
+        });
+        Self {
+            compression,
+            deflate,
+            packed: Vec::new(),
+        }
+    }
+
+    /// How it compresses.
+    #[must_use]
+    pub const fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes that it holds of the batch. Some may still be inside the compressor.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// The next bytes of the batch.
+    pub fn add(&mut self, raw: &[u8]) {
+        self.run(raw, TDEFLFlush::None);
+    }
+
+    /// Ends the batch and hands it out; the next one begins.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<u8> {
+        self.run(&[], TDEFLFlush::Finish);
+        if let Some(deflate) = &mut self.deflate {
+            deflate.reset();
+        }
+        std::mem::take(&mut self.packed)
+    }
+
+    fn run(&mut self, raw: &[u8], flush: TDEFLFlush) {
+        let Self {
+            deflate, packed, ..
+        } = self;
+        match deflate {
+            None => packed.extend_from_slice(raw),
+            Some(deflate) => {
+                // Writing to memory never stops it, so it always takes all of its input.
+                compress_to_output(deflate, raw, flush, |piece| {
+                    packed.extend_from_slice(piece);
+                    true
+                });
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Packer")
+            .field("compression", &self.compression)
+            .field("held", &self.packed.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes frames into one growing buffer.
+//! Writes frames, and hands them on as they come.
 
 use serde::Serialize;
 
@@ -16,7 +16,9 @@ pub struct TooLarge;
 /// A batch in the making.
 #[derive(Debug, Clone)]
 pub struct Encoder {
+    /// What was not handed out yet.
     buffer: Vec<u8>,
+    handed_out: usize,
     frames: usize,
 }
 
@@ -40,7 +42,11 @@ impl Encoder {
         let mut buffer = Vec::new();
         buffer.extend_from_slice(&MAGIC);
         buffer.push(VERSION);
-        Self { buffer, frames: 0 }
+        Self {
+            buffer,
+            handed_out: 0,
+            frames: 0,
+        }
     }
 
     /// Adds one half of an exchange with the part of its body that was kept.
@@ -63,16 +69,27 @@ impl Encoder {
     #[must_use]
     pub const fn mark(&self) -> Mark {
         Mark {
-            bytes: self.buffer.len(),
+            bytes: self.len(),
             frames: self.frames,
         }
     }
 
     /// Takes back every frame added since the mark was made, so that frames which belong together
-    /// are added together or not at all.
+    /// are added together or not at all. What was handed out since then stays.
     pub fn rewind(&mut self, mark: Mark) {
-        self.buffer.truncate(mark.bytes.max(PREAMBLE_BYTES));
-        self.frames = self.frames.min(mark.frames);
+        if mark.bytes >= self.handed_out {
+            self.buffer
+                .truncate(mark.bytes.max(PREAMBLE_BYTES) - self.handed_out);
+            self.frames = self.frames.min(mark.frames);
+        }
+    }
+
+    /// Hands out the bytes that were added since the last time. They still count, but are not held
+    /// any longer.
+    pub fn hand_out(&mut self, take: impl FnOnce(&[u8])) {
+        take(&self.buffer);
+        self.handed_out += self.buffer.len();
+        self.buffer.clear();
     }
 
     /// Bytes so far, the preamble included.
@@ -82,7 +99,7 @@ impl Encoder {
         reason = "a batch always has a preamble; ask for its frames"
     )]
     pub const fn len(&self) -> usize {
-        self.buffer.len()
+        self.handed_out + self.buffer.len()
     }
 
     /// Frames so far.
@@ -91,7 +108,7 @@ impl Encoder {
         self.frames
     }
 
-    /// Seals the batch and hands out its bytes, uncompressed.
+    /// Seals the batch and hands out the rest of its bytes, uncompressed.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.buffer
@@ -124,7 +141,7 @@ impl Encoder {
         // to memory cannot fail; if it ever did, the record would be counted as too large.
         serde_json::to_writer(&mut self.buffer, header).map_err(|_| TooLarge)?;
         let header_length = self.buffer.len() - header_start;
-        if header_length > MAX_HEADER_BYTES || self.buffer.len() + body.len() > MAX_BATCH_BYTES {
+        if header_length > MAX_HEADER_BYTES || self.len() + body.len() > MAX_BATCH_BYTES {
             return Err(TooLarge);
         }
         let header_length = u32::try_from(header_length).map_err(|_| TooLarge)?;

@@ -9,6 +9,7 @@ mod pause;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use dossier_wire::compression::Packer;
 use dossier_wire::{
     BATCH_ID_HEADER, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record, TooLarge,
 };
@@ -85,6 +86,8 @@ pub(crate) struct Outbox {
     shared: Rc<Shared>,
     target: Rc<Target>,
     open: Option<Open>,
+    /// Packs the open batch. A batch is packed as the configuration said when it was opened.
+    packer: Packer,
     waiting: VecDeque<Rc<Sealed>>,
     in_flight: Vec<InFlight>,
     /// Cost of all sealed batches, acknowledged ones excepted.
@@ -168,10 +171,12 @@ impl Target {
 impl Outbox {
     pub(crate) fn new(shared: Rc<Shared>, target: Rc<Target>) -> Self {
         let lease = Lease::new(Rc::clone(&shared.budget));
+        let packer = Packer::new(target.batch.compression);
         Self {
             shared,
             target,
             open: None,
+            packer,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             sealed_bytes: 0,
@@ -432,11 +437,24 @@ impl Outbox {
                 self.open = None;
             }
         }
+        self.pack();
         self.settle();
         result
     }
 
+    /// Packs what the open batch was just given. Bit by bit it holds nobody up; a whole batch would take
+    /// milliseconds.
+    fn pack(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.encoder.hand_out(|bytes| self.packer.add(bytes));
+        }
+    }
+
     fn open_batch(&mut self, steady_now: u64) -> &mut Open {
+        let compression = self.target.batch.compression;
+        if self.open.is_none() && self.packer.compression() != compression {
+            self.packer = Packer::new(compression);
+        }
         self.open.get_or_insert_with(|| Open {
             encoder: Encoder::new(),
             since: steady_now,
@@ -508,9 +526,9 @@ impl Outbox {
                 self.gaps.give_back(vec![gap], now.steady);
             }
         }
-        let compression = self.target.batch.compression;
         let raw_bytes = encoder.len();
-        let bytes = compression.compress(encoder.finish()).into_boxed_slice();
+        self.packer.add(&encoder.finish());
+        let bytes = self.packer.take().into_boxed_slice();
         self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
         self.shared
             .stats
@@ -519,7 +537,7 @@ impl Outbox {
         let sealed = Sealed {
             id: id.to_string(),
             bytes,
-            encoding: compression.content_encoding(),
+            encoding: self.packer.compression().content_encoding(),
             records,
             body_bytes,
             gaps: told,
@@ -536,8 +554,7 @@ impl Outbox {
 
     /// Brings the lease in line with what is held.
     fn settle(&mut self) {
-        let open = self.open.as_ref().map_or(0, |open| open.encoder.len());
-        self.lease.set(open + self.sealed_bytes);
+        self.lease.set(self.packer.held() + self.sealed_bytes);
     }
 }
 

@@ -69,9 +69,9 @@ fn seeds() -> Vec<Vec<u8>> {
     let batch = batch();
     let empty = Encoder::new().finish();
     vec![
-        Compression::Fast.compress(batch.clone()),
-        Compression::Best.compress(batch.repeat(50)),
-        Compression::Fast.compress(empty.clone()),
+        Compression::Fast.compress(&batch),
+        Compression::Best.compress(&batch.repeat(50)),
+        Compression::Fast.compress(&empty),
         batch,
         empty,
     ]
@@ -121,7 +121,7 @@ fn batches() {
             Err(InflateError::TooLong { limit }) => assert_eq!(limit, MOST),
             Err(InflateError::Malformed) => {}
         }
-        let sent = Compression::Fast.compress(bytes.to_vec());
+        let sent = Compression::Fast.compress(bytes);
         assert_eq!(inflate(&sent, bytes.len()).as_deref(), Ok(bytes));
     });
 }

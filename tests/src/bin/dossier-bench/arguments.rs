@@ -1,40 +1,139 @@
 //! The command line.
 
-/// What to measure, and how often.
+use std::path::PathBuf;
+
+use crate::price::{Protocol, Variant};
+
+/// What to measure.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    Streaming(Streaming),
+    Filter(Price),
+}
+
+/// Whether events arrive as soon as without the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arguments {
+pub(crate) struct Streaming {
     /// Turns of each Envoy.
     pub(crate) rounds: usize,
     /// Streams in a turn.
     pub(crate) streams: usize,
 }
 
-const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]";
+/// What recording costs each request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Price {
+    /// Turns of each Envoy.
+    pub(crate) rounds: usize,
+    /// Envoys that are compared; the first is always the plain one.
+    pub(crate) variants: Vec<Variant>,
+    /// Bytes of the bodies.
+    pub(crate) sizes: Vec<usize>,
+    /// Worker threads of each Envoy.
+    pub(crate) workers: Vec<u16>,
+    pub(crate) protocols: Vec<Protocol>,
+    /// Where the tables go.
+    pub(crate) out: PathBuf,
+}
+
+const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
+       dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
+                            [--variants 0..11,..] [--out FOLDER]";
 const MOST: usize = 1000;
+/// Bodies larger than this are beyond what is recorded.
+const MOST_BYTES: usize = 1 << 20;
+const MOST_WORKERS: u16 = 8;
 
 impl Arguments {
     /// Reads them, without the program's name.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, &'static str> {
+        match words.next().as_deref() {
+            Some("streaming") => Streaming::read(words).map(Self::Streaming),
+            Some("filter") => Price::read(words).map(Self::Filter),
+            _ => None,
+        }
+        .ok_or(USAGE)
+    }
+}
+
+impl Streaming {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let mut arguments = Self {
             rounds: 20,
             streams: 30,
         };
-        if words.next().as_deref() != Some("streaming") {
-            return Err(USAGE);
-        }
         while let Some(word) = words.next() {
             let place = match word.as_str() {
                 "--rounds" => &mut arguments.rounds,
                 "--streams" => &mut arguments.streams,
-                _ => return Err(USAGE),
+                _ => return None,
             };
-            let number = words.next().and_then(|word| word.parse().ok());
-            *place = number
-                .filter(|number| (1..=MOST).contains(number))
-                .ok_or(USAGE)?;
+            *place = count(&words.next()?)?;
         }
-        Ok(arguments)
+        Some(arguments)
     }
+}
+
+impl Price {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut arguments = Self {
+            rounds: 12,
+            variants: Variant::ALL.to_vec(),
+            sizes: vec![0, 1 << 10, 16 << 10, 256 << 10],
+            workers: vec![1, 2],
+            protocols: vec![Protocol::Http1, Protocol::Http2],
+            out: PathBuf::from("target/bench"),
+        };
+        while let Some(word) = words.next() {
+            let value = words.next()?;
+            match word.as_str() {
+                "--rounds" => arguments.rounds = count(&value)?,
+                "--sizes" => {
+                    arguments.sizes = list(&value, |size| {
+                        size.parse().ok().filter(|size| *size <= MOST_BYTES)
+                    })?
+                }
+                "--workers" => {
+                    let worker = |text: &str| {
+                        text.parse()
+                            .ok()
+                            .filter(|workers| (1..=MOST_WORKERS).contains(workers))
+                    };
+                    arguments.workers = list(&value, worker)?;
+                }
+                "--protocols" => {
+                    arguments.protocols = list(&value, |text| match text {
+                        "1" => Some(Protocol::Http1),
+                        "2" => Some(Protocol::Http2),
+                        _ => None,
+                    })?;
+                }
+                "--variants" => {
+                    let variant =
+                        |text: &str| Variant::ALL.get(text.parse::<usize>().ok()?).copied();
+                    arguments.variants = list(&value, variant)?;
+                    // What the others are compared with.
+                    arguments
+                        .variants
+                        .retain(|variant| *variant != Variant::Plain);
+                    arguments.variants.insert(0, Variant::Plain);
+                }
+                "--out" => arguments.out = PathBuf::from(value),
+                _ => return None,
+            }
+        }
+        Some(arguments)
+    }
+}
+
+fn count(word: &str) -> Option<usize> {
+    let number = word.parse().ok()?;
+    (1..=MOST).contains(&number).then_some(number)
+}
+
+/// All of them or none.
+fn list<T>(words: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    words.split(',').map(read).collect()
 }
 
 #[cfg(test)]
@@ -49,8 +148,10 @@ mod tests {
     fn numbers_are_bounded_and_the_rest_is_refused() {
         let (rounds, streams) = (2, 1000);
         let given = read("streaming --streams 1000 --rounds 2");
-        assert_eq!(given, Ok(Arguments { rounds, streams }));
-        assert_eq!(read("streaming").unwrap().rounds, 20);
+        assert_eq!(
+            given,
+            Ok(Arguments::Streaming(Streaming { rounds, streams }))
+        );
         for wrong in [
             "",
             "loading",
@@ -58,8 +159,26 @@ mod tests {
             "streaming --rounds 0",
             "streaming --streams 1001",
             "streaming --stream 5",
+            "filter --rounds 0",
+            "filter --sizes 1,x",
+            "filter --sizes 2000000",
+            "filter --workers 0",
+            "filter --protocols 3",
+            "filter --variants 12",
+            "filter --out",
         ] {
             assert_eq!(read(wrong), Err(USAGE), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_plain_envoy_is_always_among_those_compared() {
+        let Ok(Arguments::Filter(price)) = read("filter --variants 5,0,2 --sizes 0,1024") else {
+            panic!("refused");
+        };
+        let expected = [Variant::Plain, Variant::Both, Variant::NotMatching];
+        assert_eq!(price.variants, expected);
+        assert_eq!(price.sizes, [0, 1024]);
+        assert_eq!(price.rounds, 12);
     }
 }

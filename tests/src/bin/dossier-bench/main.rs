@@ -1,10 +1,12 @@
 //! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
 //! `make bench` runs it.
 //!
-//! Machines are noisy, so two Envoys run side by side, with the filter and without, and take turns.
+//! Machines are noisy, so Envoys run side by side, with the filter and without, and take turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
+mod empty_filter;
+mod price;
 mod service;
 mod statistics;
 mod streaming;
@@ -22,7 +24,11 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match streaming::run(arguments).await {
+    let table = match arguments {
+        Arguments::Streaming(arguments) => streaming::run(arguments).await,
+        Arguments::Filter(arguments) => price::run(&arguments).await,
+    };
+    match table {
         Ok(table) => {
             println!("{table}");
             ExitCode::SUCCESS

@@ -1,0 +1,226 @@
+//! What does recording cost each request? The same load on Envoys side by side: without a filter, with an
+//! empty one, with ours in several configurations, and with what Envoy itself offers.
+
+mod load;
+mod neighbours;
+mod process;
+mod report;
+mod traffic;
+mod variant;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dossier_tests::HarnessError;
+use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
+use dossier_tests::testing::Folder;
+
+use crate::arguments::Price;
+use load::Clients;
+use neighbours::Servers;
+use report::{Cell, Reading};
+use traffic::Bodies;
+use variant::Neighbours;
+
+pub(crate) use load::Protocol;
+pub(crate) use variant::Variant;
+
+/// How long a turn's load lasts.
+const TURN: Duration = Duration::from_millis(400);
+/// For the last batches of a turn to leave: what they cost belongs to the turn.
+const SETTLE: Duration = Duration::from_millis(180);
+
+/// An Envoy that is measured.
+#[derive(Debug)]
+struct Subject {
+    variant: Variant,
+    envoy: Envoy,
+    folder: Folder,
+}
+
+/// Measures everything, and writes the tables.
+pub(crate) async fn run(arguments: &Price) -> Result<String, HarnessError> {
+    let bodies: Vec<_> = arguments
+        .sizes
+        .iter()
+        .map(|size| (*size, Arc::new(Bodies::of(*size))))
+        .collect();
+    let servers = Servers::start(bodies.clone()).await?;
+    let mut cells = Vec::new();
+    for workers in &arguments.workers {
+        let subjects = start_all(arguments, *workers, &servers).await?;
+        for protocol in &arguments.protocols {
+            for (size, bodies) in &bodies {
+                eprintln!("{workers} worker(s), {}, {size} bytes", protocol.name());
+                let at = (*workers, *protocol, *size);
+                cells.push(measure(arguments, &subjects, at, bodies).await?);
+            }
+        }
+    }
+    report::write(arguments, &cells)
+}
+
+async fn start_all(
+    arguments: &Price,
+    workers: u16,
+    servers: &Servers,
+) -> Result<Vec<Subject>, HarnessError> {
+    let neighbours = Neighbours {
+        service: servers.service,
+        collector: servers.collector,
+        // The discard port; nobody has it.
+        nobody: SocketAddr::from(([127, 0, 0, 1], 9)),
+    };
+    let mut subjects = Vec::new();
+    for variant in &arguments.variants {
+        let folder = Folder::make()?;
+        let plan = EnvoyPlan {
+            bootstrap: variant.bootstrap(folder.path(), neighbours)?,
+            workers,
+            drain_time: DRAIN_TIME,
+            folder: folder.path().to_owned(),
+            log: folder.path().join("envoy.log"),
+            ingest_token: "dsk_none".to_owned(),
+        };
+        subjects.push(Subject {
+            variant: *variant,
+            envoy: Envoy::start(plan).await?,
+            folder,
+        });
+    }
+    Ok(subjects)
+}
+
+/// All variants in turns, for one kind of load.
+async fn measure(
+    arguments: &Price,
+    subjects: &[Subject],
+    at: (u16, Protocol, usize),
+    bodies: &Arc<Bodies>,
+) -> Result<Cell, HarnessError> {
+    let (workers, protocol, size) = at;
+    let mut clients = Vec::new();
+    for subject in subjects {
+        let subject_clients =
+            Clients::new(subject.envoy.address, protocol, size, Arc::clone(bodies))?;
+        // The first requests open connections, fill caches and have the filter's code optimised.
+        for _ in 0..3 {
+            subject_clients.burst(TURN).await?;
+        }
+        clients.push(subject_clients);
+    }
+    let mut cell = Cell::new(
+        workers,
+        protocol,
+        size,
+        subjects.iter().map(|subject| subject.variant),
+    );
+    for number in 0..arguments.rounds {
+        for index in order(number, subjects.len()) {
+            if let (Some(subject), Some(clients)) = (subjects.get(index), clients.get(index)) {
+                let reading = turn(subject, clients).await?;
+                cell.add(subject.variant, reading);
+            }
+        }
+    }
+    let rate = cell
+        .throughput(Variant::Plain)
+        .map(|capacity| capacity / 2.0);
+    for number in 0..arguments.rounds {
+        for index in order(number, subjects.len()) {
+            if let (Some(subject), Some(clients), Some(rate)) =
+                (subjects.get(index), clients.get(index), rate)
+            {
+                let took = clients.at_rate(rate, TURN).await?;
+                cell.add_latencies(subject.variant, &took);
+                forget_tapped(subject)?;
+            }
+        }
+    }
+    for subject in subjects {
+        cell.set_memory(subject.variant, subject.envoy.resident_bytes()?);
+    }
+    Ok(cell)
+}
+
+/// Each round begins with another variant: whoever comes after a pause has an advantage.
+fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |index| (index + round) % count)
+}
+
+async fn turn(subject: &Subject, clients: &Clients) -> Result<Reading, HarnessError> {
+    let process = subject.envoy.process.id();
+    let counted = Counted::of(subject).await?;
+    let began = process::cpu_time(process)?;
+    let answered = clients.burst(TURN).await?;
+    tokio::time::sleep(SETTLE).await;
+    let spent = process::cpu_time(process)?.saturating_sub(began);
+    let counted = Counted::of(subject).await?.since(counted);
+    let wanted = answered * subject.variant.records();
+    if counted.captured + counted.records_lost != wanted {
+        return Err(HarnessError::Unexpected {
+            doing: format!("record as \"{}\"", subject.variant.name()),
+            answer: format!("{counted:?} instead of {wanted} records"),
+        });
+    }
+    forget_tapped(subject)?;
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
+    Ok(Reading {
+        cpu_micros: spent.as_secs_f64() * 1e6 / answered.max(1) as f64,
+        throughput: answered as f64 / TURN.as_secs_f64(),
+        lost: (counted.records_lost + counted.bodies_lost) as f64 / wanted.max(1) as f64,
+    })
+}
+
+/// What the filter has counted: a comparison would be worth nothing if it had not recorded.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    captured: u64,
+    /// Not kept for want of room.
+    records_lost: u64,
+    bodies_lost: u64,
+}
+
+impl Counted {
+    async fn of(subject: &Subject) -> Result<Self, HarnessError> {
+        if subject.variant.records() == 0 {
+            return Ok(Self::default());
+        }
+        let counters = subject.envoy.stats("dossier.").await?;
+        let sum = |part: &str| {
+            let meant = counters.iter().filter(|(name, _)| name.contains(part));
+            meant.map(|(_, count)| count).sum()
+        };
+        Ok(Self {
+            captured: sum("records_captured"),
+            records_lost: sum("records_dropped"),
+            bodies_lost: sum("bodies_dropped"),
+        })
+    }
+
+    const fn since(self, before: Self) -> Self {
+        Self {
+            captured: self.captured - before.captured,
+            records_lost: self.records_lost - before.records_lost,
+            bodies_lost: self.bodies_lost - before.bodies_lost,
+        }
+    }
+}
+
+/// The tap writes a file for each request.
+fn forget_tapped(subject: &Subject) -> Result<(), HarnessError> {
+    if subject.variant != Variant::Tap {
+        return Ok(());
+    }
+    let emptying = || {
+        for file in std::fs::read_dir(subject.folder.path())? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with("tap") {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    };
+    emptying().map_err(HarnessError::io("remove what was tapped"))
+}
