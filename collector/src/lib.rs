@@ -6,6 +6,7 @@
 //! - [`server`]: listens, wires the layers together, stops gracefully.
 //! - [`api`] and [`ingest`]: HTTP for readers and for producers.
 //! - [`http`]: what both share.
+//! - [`jobs`]: what the collector does by itself.
 //! - [`store`]: all SQL.
 //! - [`model`]: what entries, sessions, keys and scopes are, without HTTP or SQL.
 //!
@@ -16,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod http;
 pub mod ingest;
+pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod model;

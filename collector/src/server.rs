@@ -17,7 +17,7 @@ use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
 use crate::store::Store;
-use crate::{api, http, ingest};
+use crate::{api, http, ingest, jobs};
 
 /// How long requests that are under way may take to end once a stop is asked for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -36,6 +36,7 @@ pub async fn serve(
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
     let app = App::new(store, clock, access, clients);
+    let jobs = tokio::spawn(jobs::run(app.clone()));
     let metrics = Arc::clone(&app.metrics);
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
@@ -51,6 +52,9 @@ pub async fn serve(
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
         }
     }
+    // What it is at is begun again at the next start.
+    jobs.abort();
+    let _ = jobs.await;
     Ok(())
 }
 

@@ -217,6 +217,7 @@ impl fmt::Display for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::DictionaryGone => Self::Unavailable(Hidden(error.to_string())),
             StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
             StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),

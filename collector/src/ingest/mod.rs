@@ -58,7 +58,7 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let sent = read::batch(app, request).await?;
     let batch = Batch::parse(sent.bytes()).map_err(ApiError::Batch)?;
     let now = app.clock.now();
-    let batch = validate::batch(sent.id, &batch, now);
+    let batch = validate::batch(sent.id, &batch, &app.store.dictionaries(), now);
     let stored = app.store.store_batch(&batch, now).await?;
     if stored == Stored::Now {
         count(app, &batch);

@@ -6,6 +6,7 @@
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
 //! - [`deletion`]: entries go for good, and that is written down.
+//! - [`dictionaries`]: what bodies are packed with.
 //! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
 //! - [`condition`]: what `dossier doctor` asks.
@@ -14,6 +15,7 @@ mod batches;
 mod condition;
 mod copy;
 mod deletion;
+mod dictionaries;
 mod entries;
 mod isolation;
 mod keys;
@@ -31,6 +33,7 @@ use crate::model::scope::Scope;
 pub use batches::Stored;
 pub use condition::{PartitionState, Schema, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
+pub use dictionaries::{Subject, Turn};
 pub use entries::{
     Among, BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order,
     PageRequest, Parts, Start, Total,
@@ -68,6 +71,9 @@ pub enum StoreError {
     /// Postgres would not keep users apart.
     #[error(transparent)]
     Isolation(#[from] IsolationFault),
+    /// A body was packed with a dictionary that was deleted meanwhile: packed again, it can be stored.
+    #[error("a dictionary was deleted while it was used: send the batch again")]
+    DictionaryGone,
     /// What is stored is not what the schema promises.
     #[error(
         "column {column} holds something unknown: was the database written by a newer collector?"
@@ -124,6 +130,7 @@ fn is_passing(code: Option<&str>) -> bool {
 pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
+    dictionaries: dictionaries::Known,
 }
 
 impl Store {
@@ -141,6 +148,7 @@ impl Store {
         Self {
             pool,
             partitions: partitions::Known::default(),
+            dictionaries: dictionaries::Known::default(),
         }
     }
 

@@ -60,12 +60,16 @@ pub(super) fn exchange(
     query
 }
 
+/// Of a body, wherever it lies.
+pub(in crate::store) const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, coalesce(w.body, b.data) as data, \
+     coalesce(w.dictionary_id, b.dictionary_id) as dictionary_id";
+
 /// Up to the conditions. The entries are chosen before bodies are joined, so that only their own bodies
 /// are read.
 fn begin(parts: Parts) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select p.*");
     if parts.bodies {
-        query.push(", b.codec::text as codec, b.data");
+        query.push(BODY_COLUMNS);
     }
     query.push(" from (");
     push_select(&mut query, parts);
@@ -97,8 +101,10 @@ fn end(query: &mut QueryBuilder<Postgres>, parts: Parts, now: OffsetDateTime) {
 
 /// Joins the bodies of the entries `p`.
 pub(in crate::store) fn push_bodies(query: &mut QueryBuilder<Postgres>, now: OffsetDateTime) {
-    // A body may go before its entry, and its partition may outlive it for a while.
+    // A body lies in its entry's row, or, if it goes before, in one of its own, whose partition may
+    // outlive it for a while.
     query
+        .push(" left join entries w on w.id = p.id and w.user_id = p.user_id and w.expires_at = p.expires_at")
         .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
         .push_bind(now);
 }
