@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz bench bench-keys filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz fuzz-api openapi bench bench-filter bench-query bench-storage bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -17,6 +17,13 @@ test: ## run all checks and tests: lints, native, wasm, end-to-end
 fuzz: ## throw mutated inputs at every decoder, a minute at each
 	@exec .ci/tools/fuzz
 
+fuzz-api: ## throw requests made from the OpenAPI document at a running collector
+	@exec .ci/tools/fuzz-api
+
+openapi: ## write docs/openapi.json from the code
+	@.ci/tools/cargo run --quiet -p dossier-collector -- openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
 setup: ## find or install all tools, build nothing
 	@.ci/tools/setup all >/dev/null
 
@@ -28,6 +35,19 @@ build: ## build the collector and the test stack for release: target/release/
 
 bench: ## measure what recording costs, as in docs/performance.md
 	@.ci/tools/bench
+
+bench-query: ## measure what reads cost over five million entries, as in docs/performance.md
+	@.ci/tools/bench query
+
+bench-storage: ## measure how much of the disk bodies take, as in docs/performance.md
+	@.ci/tools/bench storage
+
+bench-filter: ## measure what recording costs each request: an hour on a quiet machine
+	@.ci/tools/bench filter
+
+bench-counts: ## write down anew how many instructions an exchange takes: tests/engine/counts.json
+	@.ci/tools/filter >/dev/null
+	@.ci/tools/cargo run --quiet --release -p dossier-engine -- counts
 
 bench-keys: ## count what each configuration key costs, as in docs/performance.md
 	@.ci/tools/filter >/dev/null

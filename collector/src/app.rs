@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
+use crate::http::decoding::Decoding;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
+use crate::outage::Outage;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
+use crate::spool::Spool;
 use crate::store::Store;
 
 /// The parts of a running collector. Cloning it clones handles, not parts.
@@ -15,12 +18,18 @@ use crate::store::Store;
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Where batches wait while the database takes none, if such a place is wanted.
+    pub spool: Option<Spool>,
+    /// Whether the database takes batches.
+    pub outage: Outage,
     /// The time.
     pub clock: Clock,
     /// Counts of everything.
     pub metrics: Arc<Metrics>,
     /// Lets batches in as long as there is room.
     pub admission: Admission,
+    /// Turns at decoding bodies.
+    pub decoding: Decoding,
     /// Lets callers in whom it knows.
     pub door: Door,
     /// How long clients, and their requests, may take.
@@ -32,6 +41,7 @@ impl App {
     #[must_use]
     pub fn new(
         store: Store,
+        spool: Option<Spool>,
         clock: Clock,
         access: AccessSettings,
         clients: ClientSettings,
@@ -39,10 +49,13 @@ impl App {
         Self {
             door: Door::new(access, &store),
             store,
+            spool,
+            outage: Outage::default(),
             clock,
             metrics: Arc::new(Metrics::new()),
             admission: Admission::default(),
             clients,
+            decoding: Decoding::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`api`] and [`ingest`]: HTTP for readers and for producers.
 //! - [`http`]: what both share.
 //! - [`jobs`]: what the collector does by itself.
+//! - [`spool`]: batches on disk while Postgres is away.
 //! - [`store`]: all SQL.
 //! - [`model`]: what entries, sessions, keys and scopes are, without HTTP or SQL.
 //!
@@ -21,7 +22,9 @@ pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod outage;
 pub mod postgres;
 pub mod server;
 pub mod settings;
+pub mod spool;
 pub mod store;

@@ -1,5 +1,7 @@
 //! The collector's own metrics, in the text format that Prometheus reads.
 
+use std::sync::atomic::AtomicU64;
+
 use dossier_wire::Gap;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -8,6 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use time::OffsetDateTime;
+
+use crate::spool::SpoolState;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 11] = [
@@ -22,6 +27,8 @@ pub enum BatchOutcome {
     stored,
     /// It was stored before.
     duplicate,
+    /// It waits on disk.
+    spooled,
     /// It was malformed, too large, or not allowed.
     refused,
     /// Too much was in flight.
@@ -63,6 +70,15 @@ pub struct Metrics {
     pub received_bytes: Counter,
     /// Bytes of batches once inflated.
     pub inflated_bytes: Counter,
+    /// Batches written to the spool.
+    pub spool_written: Counter,
+    /// Batches of the spool that Postgres has got.
+    pub spool_replayed: Counter,
+    /// Damaged batches of the spool.
+    pub spool_set_aside: Counter,
+    spool_batches: Gauge,
+    spool_bytes: Gauge,
+    spool_oldest: Gauge<f64, AtomicU64>,
     /// Bytes of batches that are being worked on.
     pub in_flight_bytes: Gauge,
     /// Connections of clients.
@@ -98,6 +114,12 @@ impl Metrics {
             inflated_bytes: Counter::default(),
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
+            spool_written: Counter::default(),
+            spool_replayed: Counter::default(),
+            spool_set_aside: Counter::default(),
+            spool_batches: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_oldest: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -129,6 +151,7 @@ impl Metrics {
             Unit::Bytes,
             metrics.in_flight_bytes.clone(),
         );
+        metrics.register_spool(&mut registry);
         registry.register(
             "http_connections",
             "Connections of clients",
@@ -159,6 +182,50 @@ impl Metrics {
             registry,
             ..metrics
         }
+    }
+
+    fn register_spool(&self, registry: &mut Registry) {
+        registry.register(
+            "spool_batches",
+            "Batches that wait on disk",
+            self.spool_batches.clone(),
+        );
+        registry.register_with_unit(
+            "spool",
+            "What the spool takes on disk, damaged batches included",
+            Unit::Bytes,
+            self.spool_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "spool_oldest_age",
+            "How long the first of the waiting batches has waited",
+            Unit::Seconds,
+            self.spool_oldest.clone(),
+        );
+        registry.register(
+            "spool_written_batches",
+            "Batches put on disk because Postgres did not take them",
+            self.spool_written.clone(),
+        );
+        registry.register(
+            "spool_replayed_batches",
+            "Batches of the spool that Postgres has got",
+            self.spool_replayed.clone(),
+        );
+        registry.register(
+            "spool_damaged_batches",
+            "Batches of the spool that were damaged and set aside",
+            self.spool_set_aside.clone(),
+        );
+    }
+
+    /// Notes how the spool stands.
+    pub fn spool(&self, state: &SpoolState, now: OffsetDateTime) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.spool_batches.set(gauge(state.batches));
+        self.spool_bytes.set(gauge(state.bytes));
+        let age = state.oldest.map_or(0.0, |at| (now - at).as_seconds_f64());
+        self.spool_oldest.set(age.max(0.0));
     }
 
     /// Counts a batch.

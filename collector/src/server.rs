@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::model::clock::Clock;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
+use crate::spool::Spool;
 use crate::store::Store;
 use crate::{api, http, ingest, jobs};
 
@@ -28,6 +29,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// An error of the listener.
 pub async fn serve(
     store: Store,
+    spool: Option<Spool>,
     clock: Clock,
     access: AccessSettings,
     clients: ClientSettings,
@@ -35,7 +37,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let app = App::new(store, clock, access, clients);
+    let app = App::new(store, spool, clock, access, clients);
     let jobs = tokio::spawn(jobs::run(app.clone()));
     let metrics = Arc::clone(&app.metrics);
     let (draining, drain_began) = oneshot::channel();

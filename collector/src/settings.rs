@@ -2,10 +2,12 @@
 
 pub mod access;
 pub mod clients;
+pub mod spool;
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -15,10 +17,13 @@ use sqlx::postgres::PgConnectOptions;
 
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::{ClientArgs, ClientSettings};
+use self::spool::SpoolArgs;
+use crate::spool::SpoolSettings;
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
 const DEFAULT_CONNECTIONS: u32 = 10;
+const DEFAULT_AUDIT_DAYS: u32 = 730;
 
 /// Where the database is.
 #[derive(Debug, Clone, Default, Args)]
@@ -65,6 +70,14 @@ pub struct ServeArgs {
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
 
+    /// Days for which deletions stay on record, to 36500; 0 for ever [default: 730]
+    #[arg(long, env = "DOSSIER_AUDIT_DAYS", value_name = "N")]
+    pub audit_days: Option<u32>,
+
+    /// Where batches wait while Postgres is away.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
+
     /// Who gets in, and how often.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -87,6 +100,9 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     max_connections: Option<u32>,
+    spool_dir: Option<PathBuf>,
+    spool_max_bytes: Option<u64>,
+    audit_days: Option<u32>,
     jwt_secret: Option<String>,
     jwt_secret_file: Option<PathBuf>,
     jwt_jwks_file: Option<PathBuf>,
@@ -120,6 +136,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Most connections to Postgres.
     pub max_connections: u32,
+    /// Where batches wait while Postgres is away; none: they do not.
+    pub spool: Option<SpoolSettings>,
+    /// Days for which deletions stay on record; none: for ever.
+    pub audit_days: Option<NonZeroU32>,
     /// Who gets in, and how often.
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
@@ -162,6 +182,12 @@ pub enum SettingsError {
         /// How many.
         seconds: u32,
     },
+    /// Out of bounds.
+    #[error("spool_max_bytes: expected 0 or at least 8388608, got {0}")]
+    SpoolMaxBytes(u64),
+    /// Out of bounds.
+    #[error("audit_days: expected a whole number from 0 to 36500, got {0}")]
+    AuditDays(u32),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -215,10 +241,18 @@ impl Settings {
         if !(2..=1000).contains(&max_connections) {
             return Err(SettingsError::MaxConnections(max_connections));
         }
+        let spool = spool(args.spool, &args.database, &mut file)?;
+        let audit_days = args.audit_days.or(file.audit_days);
+        let audit_days = audit_days.unwrap_or(DEFAULT_AUDIT_DAYS);
+        if audit_days > 36_500 {
+            return Err(SettingsError::AuditDays(audit_days));
+        }
         Ok(Self {
+            spool,
             database: database(args.database, file)?,
             listen,
             max_connections,
+            audit_days: NonZeroU32::new(audit_days),
             access,
             clients,
         })
@@ -249,6 +283,33 @@ impl File {
             request_timeout: self.request_timeout,
         }
     }
+}
+
+/// Which spool the arguments, the environment and the file name, if any.
+///
+/// # Errors
+/// [`SettingsError`], which names the setting.
+pub fn spool_of(
+    args: SpoolArgs,
+    database: &DatabaseArgs,
+) -> Result<Option<SpoolSettings>, SettingsError> {
+    let mut file = read_file(database.config.as_deref())?;
+    spool(args, database, &mut file)
+}
+
+fn spool(
+    args: SpoolArgs,
+    database: &DatabaseArgs,
+    file: &mut File,
+) -> Result<Option<SpoolSettings>, SettingsError> {
+    let by_file = SpoolArgs {
+        spool_dir: file.spool_dir.take(),
+        spool_max_bytes: file.spool_max_bytes,
+    };
+    args.or(by_file).resolve(|| {
+        let data_dir = database.data_dir.as_ref().or(file.data_dir.as_ref());
+        data_dir.cloned().map_or_else(default_data_dir, Ok)
+    })
 }
 
 impl Database {
@@ -374,6 +435,38 @@ mod tests {
         assert!(
             matches!(settings.database, Database::Given(options) if options.get_host() == "here")
         );
+    }
+
+    #[test]
+    fn the_spool_is_in_the_data_folder_unless_told_otherwise() {
+        let spool = |file: &str, args: SpoolArgs| {
+            let args = ServeArgs {
+                spool: args,
+                ..ServeArgs::default()
+            };
+            with_file(file, args).map(|settings| settings.spool)
+        };
+        let plain = spool("data_dir = \"/x\"", SpoolArgs::default());
+        let plain = plain.unwrap().unwrap();
+        assert_eq!(plain.folder, Path::new("/x/spool"));
+        assert_eq!(plain.max_bytes, 1 << 30);
+        let flags = SpoolArgs {
+            spool_max_bytes: Some(1 << 23),
+            ..SpoolArgs::default()
+        };
+        let both = spool("spool_dir = \"/y\"\nspool_max_bytes = 0", flags);
+        let both = both.unwrap().unwrap();
+        assert_eq!(
+            (both.folder.as_path(), both.max_bytes),
+            (Path::new("/y"), 1 << 23)
+        );
+        let none = spool(
+            "data_dir = \"/x\"\nspool_max_bytes = 0",
+            SpoolArgs::default(),
+        );
+        assert!(none.unwrap().is_none());
+        let error = spool("spool_max_bytes = 1", SpoolArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("spool_max_bytes"), "{error}");
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Fixture {
             gaps: Vec::new(),
             rejected: Vec::new(),
         };
-        self.store.store_batch(&batch, NOW).await
+        self.store
+            .store_batch(&batch, NOW, std::time::Duration::from_secs(30))
+            .await
     }
 
     async fn number(&self, query: &'static str) -> i64 {

@@ -132,7 +132,7 @@ impl Collector {
         };
         let clock = Clock::new(now);
         let server = tokio::spawn(server::serve(
-            store, clock, access, clients, listener, stopped,
+            store, None, clock, access, clients, listener, stopped,
         ));
         Self {
             url,

@@ -33,6 +33,8 @@ use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+/// Time enough for a loaded machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
 /// An exchange of one user.
@@ -233,7 +235,7 @@ impl Fixture {
         self.runtime.block_on(async {
             for pair in batches.chunks(2) {
                 let stores = pair.iter().zip(&self.collectors);
-                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW));
+                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW, PATIENCE));
                 for stored in futures_util::future::join_all(storing).await {
                     assert_eq!(stored.unwrap(), Stored::Now);
                 }

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
     Among, BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest,
-    Parts, Start, Store, Stored, Total, WhichKeys,
+    Parts, Start, Store, StoreError, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
@@ -38,6 +39,8 @@ use time::macros::datetime;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+/// Time enough for a loaded machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
 /// A migrated store in a Postgres of its own, which ends with it.
@@ -70,7 +73,7 @@ impl Fixture {
 
     fn store_batch(&self, batch: &NewBatch<'_>) -> Stored {
         self.runtime
-            .block_on(self.store.store_batch(batch, NOW))
+            .block_on(self.store.store_batch(batch, NOW, PATIENCE))
             .unwrap()
     }
 
@@ -374,10 +377,10 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
         let other = Store::new(fixture.postgres.as_ref().unwrap().options(), 4);
         let stores = [&fixture.store, &other, &fixture.store, &other];
         let (a, b, c, d) = tokio::join!(
-            stores[0].store_batch(&with_all, NOW),
-            stores[1].store_batch(&with_all, NOW),
-            stores[2].store_batch(&with_all, NOW),
-            stores[3].store_batch(&with_all, NOW),
+            stores[0].store_batch(&with_all, NOW, PATIENCE),
+            stores[1].store_batch(&with_all, NOW, PATIENCE),
+            stores[2].store_batch(&with_all, NOW, PATIENCE),
+            stores[3].store_batch(&with_all, NOW, PATIENCE),
         );
         other.close().await;
         [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()]
@@ -402,6 +405,72 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
 }
 
 #[test]
+fn a_batch_that_postgres_takes_too_long_for_is_given_up_and_can_be_stored_later() {
+    let fixture = Fixture::new();
+    let slow = batch(vec![entry("alice")]);
+    fixture.runtime.block_on(async {
+        let options = fixture.postgres.as_ref().unwrap().options();
+        let mut other = sqlx::PgConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql("begin; lock table ingest_ledger in access exclusive mode")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        // As many as the pool has connections: none of them may stay behind in use.
+        for _ in 0..8 {
+            let patience = Duration::from_millis(100);
+            let stored = fixture.store.store_batch(&slow, NOW, patience).await;
+            assert!(matches!(stored, Err(StoreError::NoAnswer(_))), "{stored:?}");
+        }
+        other.close().await.unwrap();
+    });
+    assert_eq!(fixture.store_batch(&slow), Stored::Now);
+    assert_eq!(fixture.store_batch(&slow), Stored::Before);
+    assert_eq!(fixture.count("entries"), 1);
+}
+
+#[test]
+fn rejected_records_are_bounded_in_number_size_and_age() {
+    let fixture = Fixture::new();
+    let long = vec![b'x'; 20_000];
+    let bad = |records| {
+        let mut bad = batch(Vec::new());
+        bad.rejected = (0..records)
+            .map(|position| RejectedRecord {
+                position,
+                reason: "bad".into(),
+                header: b"{",
+                body: if position == 0 { &long } else { b"" },
+            })
+            .collect();
+        bad
+    };
+    let store = |batch: &NewBatch<'_>, at| {
+        let storing = fixture.store.store_batch(batch, at, PATIENCE);
+        fixture.runtime.block_on(storing).unwrap();
+    };
+    let prune = |at| fixture.runtime.block_on(fixture.store.prune_rejected(at));
+    store(&bad(3000), NOW);
+    assert_eq!(fixture.count("rejected_records"), 1000, "of one batch");
+    assert_eq!(
+        fixture.count("rejected_records where cut and length(body) = 16384"),
+        1
+    );
+    assert_eq!(fixture.count("rejected_records where not cut"), 999);
+    for number in 1..=10 {
+        store(&bad(1000), NOW + time::Duration::seconds(number));
+    }
+    assert_eq!(
+        prune(NOW + time::Duration::DAY).unwrap(),
+        1000,
+        "the oldest"
+    );
+    assert_eq!(prune(NOW + time::Duration::DAY).unwrap(), 0);
+    let a_month_later = NOW + time::Duration::days(30) + time::Duration::seconds(6);
+    assert_eq!(prune(a_month_later).unwrap(), 5000);
+    assert_eq!(fixture.count("rejected_records"), 5000);
+}
+
+#[test]
 fn many_batches_at_once_agree_on_partitions_and_sessions() {
     let fixture = Fixture::new();
     let mut batches = Vec::new();
@@ -422,7 +491,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
         let mut tasks = tokio::task::JoinSet::new();
         for batch in batches {
             let store = fixture.store.clone();
-            tasks.spawn(async move { store.store_batch(batch, NOW).await });
+            tasks.spawn(async move { store.store_batch(batch, NOW, PATIENCE).await });
         }
         while let Some(done) = tasks.join_next().await {
             assert_eq!(done.unwrap().unwrap(), Stored::Now);
@@ -951,5 +1020,60 @@ fn a_total_that_is_known_is_not_counted_again() {
         let page = page(Start::Offset(offset), None);
         assert_eq!(page.total, Total::Exact(total), "{offset}");
         assert_eq!(page.entries.len(), found, "{offset}");
+    }
+}
+
+#[test]
+fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
+    const MIB: usize = 1 << 20;
+    static LARGE: [u8; 6 * MIB] = [b'a'; 6 * MIB];
+    let fixture = Fixture::new();
+    for number in 0..5_i64 {
+        let large = NewEntry {
+            created_at: NOW - time::Duration::minutes(number),
+            body: NewBody::Stored(body(&LARGE)),
+            ..entry("alice")
+        };
+        fixture.store_batch(&batch(vec![large]));
+    }
+    for (order, first) in [(Order::Descending, 0), (Order::Ascending, 4)] {
+        let request = PageRequest {
+            order,
+            ..everything(Scope::User(user("alice")))
+        };
+        let reading = fixture.store.find_entries(&request, NOW);
+        let page = fixture.runtime.block_on(reading).unwrap();
+        let first_at = NOW - time::Duration::minutes(first);
+        assert_eq!(page.entries[0].created_at, first_at);
+        let read = page.entries.iter();
+        let read: Vec<_> = read
+            .map(|entry| (entry.body.is_some(), entry.body_left_out))
+            .collect();
+        let (there, left_out) = ((true, false), (false, true));
+        assert_eq!(read, [there, there, there, left_out, left_out]);
+    }
+}
+
+#[test]
+fn deletions_stay_on_record_for_so_many_days() {
+    let fixture = Fixture::new();
+    let store = fixture.store.clone().with_audit_kept(NonZeroU32::new(30));
+    let caller = Caller {
+        credential: Credential::Key(KeyId(Uuid::now_v7())),
+        user: user("root"),
+        role: Role::Admin,
+    };
+    fixture.store_batch(&batch((0..3).map(|_| entry("alice")).collect()));
+    for (id, days, lines) in [(1, 0, 1), (2, 30, 2), (3, 31, 2)] {
+        let deletion = Deletion {
+            ids: &[EntryId(id)],
+            force: true,
+            by: &caller,
+        };
+        let now = NOW + time::Duration::days(days);
+        let deleting = store.delete_entries(&deletion, now);
+        let outcomes = fixture.runtime.block_on(deleting).unwrap();
+        assert_eq!(outcomes, [(EntryId(id), Outcome::Deleted)]);
+        assert_eq!(fixture.count("deletion_audit"), lines, "after {days} days");
     }
 }

@@ -1,4 +1,4 @@
-//! A small client of the collector's API.
+//! A small client of the collector's API. An answer that differs from the API's description is an error.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::contract::{self, Answered};
 use crate::error::HarnessError;
 use crate::wait;
 
@@ -337,7 +338,10 @@ impl Client {
             None => request,
         };
         let doing = || format!("ask the collector for {path}");
-        let response = request.send().await.map_err(HarnessError::http(doing()))?;
+        let request = request.build().map_err(HarnessError::http(doing()))?;
+        let method = request.method().clone();
+        let response = self.http.execute(request).await;
+        let response = response.map_err(HarnessError::http(doing()))?;
         let header = |name| {
             response
                 .headers()
@@ -357,6 +361,13 @@ impl Client {
             .map_err(HarnessError::http(doing()))?
             .to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
+        contract::check(&Answered {
+            method: &method,
+            path,
+            status,
+            content_type: &content_type,
+            json: &json,
+        })?;
         Ok(Answer {
             status,
             json,

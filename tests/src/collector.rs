@@ -132,6 +132,12 @@ impl Collector {
         }
     }
 
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &std::path::Path {
+        &self.plan.data
+    }
+
     /// The child process, while it runs.
     pub const fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()

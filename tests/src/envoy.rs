@@ -141,19 +141,7 @@ impl Envoy {
     /// # Errors
     /// [`HarnessError::Unexpected`] if the system does not tell.
     pub fn resident_bytes(&self) -> Result<u64, HarnessError> {
-        let file = format!("/proc/{}/status", self.process.id());
-        let text =
-            std::fs::read_to_string(&file).map_err(HarnessError::io(format!("read {file}")))?;
-        let kibibytes = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kibibytes
-            .map(|kibibytes| kibibytes * 1024)
-            .ok_or_else(|| HarnessError::Unexpected {
-                doing: format!("read VmRSS in {file}"),
-                answer: text,
-            })
+        self.process.memory("VmRSS")
     }
 
     /// Waits until the filter holds nothing: everything it recorded is acknowledged.

@@ -9,12 +9,14 @@
 //! - [`live`]: the filter's configuration, changed while Envoy runs.
 //! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
+//! - [`contract`]: what the collector may answer.
 //! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`mirror`],
 //!   [`grpc`], [`inbox`].
 //! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
+//! - [`database`]: a Postgres that a test can take away from a collector.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
 
@@ -22,6 +24,8 @@ pub mod bootstrap;
 pub mod client;
 pub mod clock;
 pub mod collector;
+pub mod contract;
+pub mod database;
 pub mod envoy;
 pub mod error;
 pub mod grpc;

@@ -51,9 +51,19 @@ pub fn envoy() -> Result<PathBuf, HarnessError> {
     let path = if linked.exists() {
         linked
     } else {
-        envoy_from_tool_script().unwrap_or(linked)
+        from_tool_script("envoy").unwrap_or(linked)
     };
     existing("Envoy", &path, remedy)
+}
+
+/// Chromium: `CHROMIUM_BIN`, or the one that the tool set-up finds.
+///
+/// # Errors
+/// [`HarnessError::Missing`] if there is none.
+pub fn chromium() -> Result<PathBuf, HarnessError> {
+    let path = named_by("CHROMIUM_BIN").or_else(|| from_tool_script("chromium"));
+    let remedy = "install it with `make setup`, or name one with CHROMIUM_BIN";
+    existing("Chromium", &path.unwrap_or_default(), remedy)
 }
 
 /// The collector's program: `DOSSIER_COLLECTOR_BIN`, or the one built beside the running program.
@@ -103,8 +113,8 @@ fn existing(what: &str, path: &Path, remedy: &str) -> Result<PathBuf, HarnessErr
     })
 }
 
-fn envoy_from_tool_script() -> Option<PathBuf> {
-    let script = repository().join(".ci/tools/envoy");
+fn from_tool_script(tool: &str) -> Option<PathBuf> {
+    let script = repository().join(".ci/tools").join(tool);
     let output = Command::new(script)
         .output()
         .ok()

@@ -80,6 +80,26 @@ impl Process {
         &self.log
     }
 
+    /// What the kernel says of its memory, in bytes: `VmRSS` is what it has now, `VmHWM` the most it had.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if the kernel does not say it, for example because it has ended.
+    pub fn memory(&self, field: &str) -> Result<u64, HarnessError> {
+        let file = format!("/proc/{}/status", self.id());
+        let text =
+            std::fs::read_to_string(&file).map_err(HarnessError::io(format!("read {file}")))?;
+        let kibibytes = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes
+            .map(|kibibytes| kibibytes * 1024)
+            .ok_or_else(|| HarnessError::Unexpected {
+                doing: format!("read {field} in {file}"),
+                answer: text,
+            })
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::fields::Fields;
 use super::whole;
@@ -15,18 +16,24 @@ use crate::model::ids::EntryId;
 use crate::store::{Deletion, Kept, Outcome};
 
 const KNOWN: &[&str] = &["storage_ids", "force"];
-const MAX_IDS: usize = 10_000;
+pub(super) const MAX_IDS: usize = 10_000;
 
-#[derive(Serialize)]
-struct Answer {
+/// What became of the entries that were named.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Deletion)]
+pub(super) struct Answer {
     deleted_count: usize,
+    #[schema(value_type = Vec<i64>)]
     deleted: Vec<EntryId>,
     skipped: Vec<Skipped>,
 }
 
-#[derive(Serialize)]
+/// An entry that was not deleted.
+#[derive(Serialize, ToSchema)]
 struct Skipped {
+    #[schema(value_type = i64)]
     id: EntryId,
+    /// `ttl_not_expired`, `no_ttl` or `not_found`.
     reason: &'static str,
 }
 

@@ -4,6 +4,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use dossier_wire::Half;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::answer::Item;
@@ -15,13 +16,19 @@ use crate::model::body::Allowance;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
 
-#[derive(Serialize)]
-struct Exchange {
+/// Both halves of an exchange; a half that was not recorded, or is gone, is null.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Exchange {
     #[serde(rename = "exchange_id")]
+    #[schema(value_type = uuid::Uuid)]
     id: ExchangeId,
+    #[schema(value_type = String)]
     user_id: UserId,
+    #[schema(value_type = Option<uuid::Uuid>, required)]
     session_id: Option<SessionId>,
+    #[schema(required)]
     request: Option<Item>,
+    #[schema(required)]
     response: Option<Item>,
 }
 
@@ -39,7 +46,8 @@ pub async fn exchange(
         .store
         .exchange(&reader.scope(None)?, id, app.clock.now())
         .await?;
-    let exchange = Exchange::of(id, entries)?;
+    let shown = move || Exchange::of(id, entries);
+    let exchange = app.decoding.answer(shown).await?;
     Ok(Success::new("Exchange retrieved", exchange))
 }
 

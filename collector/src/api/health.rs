@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
+use crate::spool::Spool;
 
 /// The process runs.
 pub async fn alive() -> Success<Value> {
@@ -17,17 +18,38 @@ pub async fn alive() -> Success<Value> {
     )
 }
 
-/// Batches can be stored.
+/// Batches can be made durable: in Postgres, or in the spool.
 pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
-    app.store.ping().await?;
+    let postgres = app.store.ping().await;
+    if let Err(error) = &postgres {
+        let spool = app.spool.as_ref();
+        let spool = spool.ok_or_else(|| ApiError::unavailable(error))?;
+        let checked = spool.check().await;
+        checked.map_err(|error| ApiError::unavailable(&error))?;
+    }
+    let state = app.spool.as_ref().map(Spool::state);
     Ok(Success::new(
         "The collector is ready",
-        json!({"postgres": "up"}),
+        json!({
+            "postgres": if postgres.is_ok() { "up" } else { "away" },
+            "spool": state.map(|state| json!({
+                "batches": state.batches,
+                "bytes": state.bytes,
+                "max_bytes": state.max_bytes,
+                "damaged": state.damaged,
+            })),
+        }),
     ))
 }
 
 /// The metrics as Prometheus reads them.
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if let Some(spool) = &app.spool {
+        app.metrics.spool(&spool.state(), app.clock.now());
+    }
+    app.metrics
+        .in_flight_bytes
+        .set(i64::try_from(app.admission.taken_bytes()).unwrap_or(i64::MAX));
     ([(CONTENT_TYPE, OPEN_METRICS)], app.metrics.render())
 }

@@ -5,6 +5,7 @@ mod entries;
 mod exchanges;
 mod fields;
 mod health;
+mod openapi;
 mod query;
 mod sessions;
 
@@ -15,6 +16,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 
+pub use self::openapi::text as openapi_text;
 use crate::app::App;
 use crate::http::error::ApiError;
 
@@ -37,6 +39,8 @@ pub fn routes() -> Router<App> {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
 }
 

@@ -4,7 +4,7 @@ pub(super) mod answer;
 mod cursor;
 pub(super) mod endpoint;
 pub(super) mod filter;
-mod metadata;
+pub(super) mod metadata;
 pub(super) mod nothing;
 pub(super) mod precedence;
 
@@ -28,14 +28,14 @@ use crate::store::{Among, Order, PageRequest, Parts, Start, Store, Total};
 
 /// The fields that say which page is wanted, and how.
 pub(super) const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
-const DEFAULT_PAGE_SIZE: u8 = 20;
-const MAX_PAGE_SIZE: u8 = 100;
+pub(super) const DEFAULT_PAGE_SIZE: u8 = 20;
+pub(super) const MAX_PAGE_SIZE: u8 = 100;
 /// Pages by number cost as much as all that stands before them; deeper ones go by cursor.
-const MAX_PAGE: i64 = 10_000;
+pub(super) const MAX_PAGE: i64 = 10_000;
 /// A page is named twice.
 pub(super) const BOTH_CURSOR_AND_PAGE: &str =
     "Both cursor and page provided. Using cursor parameter.";
-const MAX_SEARCH_BYTES: usize = 1024;
+pub(super) const MAX_SEARCH_BYTES: usize = 1024;
 
 /// A request, complete and checked.
 struct Query {
@@ -90,7 +90,8 @@ pub async fn query(
         query.endpoint.as_deref(),
         &query.wanted.filter,
     ));
-    let data = Page::of(page, &query)?;
+    let shown = move || Page::of(page, &query);
+    let data = app.decoding.answer(shown).await?;
     Ok(Success::new("Storage entries retrieved", data).with_warnings(warnings))
 }
 

@@ -1,13 +1,14 @@
 //! `GET /storage/sessions` and `POST /storage/sessions/query`: pages of sessions, the latter with
 //! their entries.
 
-mod answer;
+pub(super) mod answer;
 mod cursor;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use self::answer::Page;
 use super::fields::Fields;
@@ -23,7 +24,7 @@ use crate::model::ids::UserId;
 use crate::store::{Among, SessionEntries, SessionPageRequest, SessionStart, Store, Total};
 
 /// The parameters of the list.
-const LIST_FIELDS: &[&str] = &[
+pub(super) const LIST_FIELDS: &[&str] = &[
     "page",
     "page_size",
     "cursor",
@@ -37,8 +38,8 @@ const LIST_FIELDS: &[&str] = &[
 ];
 /// Of those, the numbers.
 const LIST_NUMBERS: &[&str] = &["page", "page_size"];
-const MAX_ENTRIES: u8 = 100;
-const DEFAULT_ENTRIES: u8 = 20;
+pub(super) const MAX_ENTRIES: u8 = 100;
+pub(super) const DEFAULT_ENTRIES: u8 = 20;
 
 /// A request, complete and checked.
 struct Asked {
@@ -98,7 +99,7 @@ pub async fn query(
     answer(&app, asked).await
 }
 
-async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> {
+async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
     let mut nearest = None;
@@ -118,10 +119,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Page>, ApiError> 
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
     warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    // Many bodies may have to be decoded, while others wait for this thread.
-    let data = tokio::task::spawn_blocking(move || Page::of(found, &asked))
-        .await
-        .map_err(|error| ApiError::internal("show sessions", error))??;
+    let data = app.decoding.answer(move || Page::of(found, &asked)).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 

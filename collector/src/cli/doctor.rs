@@ -3,6 +3,7 @@
 
 mod finding;
 mod folder;
+mod spool;
 
 use std::process::ExitCode;
 
@@ -13,7 +14,8 @@ use self::finding::{Finding, Verdict};
 use super::{CliError, ShortUse};
 use crate::model::clock::Clock;
 use crate::postgres;
-use crate::settings::{Database, DatabaseArgs};
+use crate::settings::spool::SpoolArgs;
+use crate::settings::{self, Database, DatabaseArgs};
 use crate::store::{self, PartitionState, Schema, Server, Store, StoreError};
 
 /// The oldest Postgres that has what is needed.
@@ -30,11 +32,15 @@ Each line says ok, warn or fail, and of what is not ok, what to do. The exit cod
 pub(super) struct Doctor {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    spool: SpoolArgs,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
-        let findings = examine(Database::resolve(self.database)?).await;
+        let spool = settings::spool_of(self.spool, &self.database)?;
+        let mut findings = examine(Database::resolve(self.database)?).await;
+        findings.push(Finding::new("spool", spool::examine(spool.as_ref())));
         for finding in &findings {
             println!("{finding}");
         }

@@ -1,9 +1,11 @@
 //! The `dossier` command: what it can do, and what it says when it cannot.
 
 mod completions;
+mod dictionaries;
 mod doctor;
 mod keys;
 mod migrate;
+mod openapi;
 mod serve;
 mod validate;
 
@@ -17,6 +19,7 @@ use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
 use crate::postgres::{self, PostgresError, PrivatePostgres};
 use crate::settings::{Database, SettingsError};
+use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 
 /// Keeps what Dossier's Envoy filter records, and answers queries about it.
@@ -42,15 +45,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take batches and answer queries until stopped
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Manage API keys
     Keys(keys::Keys),
+    /// Show how well bodies are packed, and with what
+    Dictionaries(dictionaries::Dictionaries),
     /// Check the filter's configuration, as the filter will
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
+    /// Print the API's OpenAPI document, which the collector serves at /openapi.json
+    Openapi(openapi::Openapi),
     /// Print completions for a shell, for it to read at its start
     Completions(completions::Completions),
 }
@@ -75,6 +82,9 @@ pub enum CliError {
         /// Why.
         source: std::io::Error,
     },
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A user id.
     #[error("--user: {0}")]
     User(#[from] InvalidUserId),
@@ -99,16 +109,22 @@ pub fn run() -> ExitCode {
         Command::Serve(_) => Verbosity::Service,
         Command::Migrate(_)
         | Command::Keys(_)
+        | Command::Dictionaries(_)
         | Command::Validate(_)
         | Command::Doctor(_)
+        | Command::Openapi(_)
         | Command::Completions(_) => Verbosity::Command,
     });
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
         Command::Migrate(migrate) => block_on(migrate.run()).map(|()| ExitCode::SUCCESS),
         Command::Keys(keys) => block_on(keys.run()),
+        Command::Dictionaries(dictionaries) => {
+            block_on(dictionaries.run()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),
+        Command::Openapi(openapi) => openapi.run(),
         Command::Completions(completions) => completions.run(),
     };
     match outcome {

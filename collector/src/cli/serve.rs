@@ -14,6 +14,7 @@ use crate::server;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
 use crate::settings::{Database, ServeArgs, Settings};
+use crate::spool::{Spool, SpoolSettings};
 use crate::store::Store;
 
 /// Arguments of `dossier serve`.
@@ -26,6 +27,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let settings = Settings::resolve(self.args)?;
+        // A write that the limit on file sizes forbids is an error like a full disk, not the end.
+        let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
@@ -35,15 +38,17 @@ impl Serve {
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
-                let store = Store::new(*options, settings.max_connections);
-                serve(store, access, clients, listener, stop).await
+                let store = Store::new(*options, settings.max_connections)
+                    .with_audit_kept(settings.audit_days);
+                serve(store, settings.spool, access, clients, listener, stop).await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
-                let store = Store::new(postgres.options(), settings.max_connections);
+                let store = Store::new(postgres.options(), settings.max_connections)
+                    .with_audit_kept(settings.audit_days);
                 let served = tokio::select! {
-                    served = serve(store, access, clients, listener, stop) => served,
+                    served = serve(store, settings.spool, access, clients, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -55,15 +60,17 @@ impl Serve {
 
 async fn serve(
     store: Store,
+    spool: Option<SpoolSettings>,
     access: AccessSettings,
     clients: ClientSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
+    let spool = spool.as_ref().map(Spool::open).transpose()?;
     store.migrate().await?;
     store.check_isolation().await?;
     let clock = Clock::system();
-    let served = server::serve(store.clone(), clock, access, clients, listener, stop).await;
+    let served = server::serve(store.clone(), spool, clock, access, clients, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 
@@ -16,44 +16,55 @@ const BLOCK_BYTES: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Admission {
     room: Arc<Semaphore>,
-    inflating: Arc<Semaphore>,
 }
 
-/// Room that is taken until this is dropped.
+/// Room that is taken until this is dropped. It grows as bytes come, so that whoever announces much and
+/// sends little takes little.
 #[derive(Debug)]
 pub struct Room {
-    _permit: OwnedSemaphorePermit,
+    admission: Admission,
+    permit: Option<OwnedSemaphorePermit>,
+    bytes: usize,
 }
 
 impl Default for Admission {
     fn default() -> Self {
         Self {
             room: Arc::new(Semaphore::new(ROOM_BYTES / BLOCK_BYTES)),
-            inflating: Arc::new(Semaphore::new(1)),
         }
     }
 }
 
-impl Admission {
-    /// Takes room for so many bytes.
+impl Room {
+    /// Takes room for so many bytes more.
     ///
     /// # Errors
     /// [`ApiError::Busy`] if there is not enough: the producer keeps the batch and sends it later.
-    pub fn take(&self, bytes: usize) -> Result<Room, ApiError> {
-        let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).map_err(|_| ApiError::Busy)?;
-        let permit = Arc::clone(&self.room)
-            .try_acquire_many_owned(blocks)
+    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let held = self.bytes.div_ceil(BLOCK_BYTES);
+        let wanted = (self.bytes + bytes).div_ceil(BLOCK_BYTES);
+        let more = u32::try_from(wanted - held).map_err(|_| ApiError::Busy)?;
+        let permit = Arc::clone(&self.admission.room)
+            .try_acquire_many_owned(more)
             .map_err(|_| ApiError::Busy)?;
-        Ok(Room { _permit: permit })
+        match &mut self.permit {
+            Some(held) => held.merge(permit),
+            None => self.permit = Some(permit),
+        }
+        self.bytes += bytes;
+        Ok(())
     }
+}
 
-    /// Waits for the turn to inflate. How far a batch inflates is known only afterwards; one at a time
-    /// means that at most one batch is in memory beyond its room.
-    ///
-    /// # Errors
-    /// [`ApiError::Busy`] if the collector is closing.
-    pub async fn turn_to_inflate(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.inflating.acquire().await.map_err(|_| ApiError::Busy)
+impl Admission {
+    /// Room for nothing yet.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room {
+            admission: self.clone(),
+            permit: None,
+            bytes: 0,
+        }
     }
 
     /// Bytes in work.
@@ -70,21 +81,24 @@ mod tests {
     #[test]
     fn room_is_given_up_to_the_bound_and_given_back() {
         let admission = Admission::default();
-        let half = admission.take(ROOM_BYTES / 2).unwrap();
-        let other_half = admission.take(ROOM_BYTES / 2).unwrap();
-        assert!(matches!(admission.take(1), Err(ApiError::Busy)));
+        let mut half = admission.room();
+        half.grow(1).unwrap();
+        half.grow(ROOM_BYTES / 2 - 1).unwrap();
+        let mut other_half = admission.room();
+        other_half.grow(ROOM_BYTES / 2).unwrap();
+        assert!(matches!(admission.room().grow(1), Err(ApiError::Busy)));
+        assert!(matches!(half.grow(1), Err(ApiError::Busy)));
         assert_eq!(admission.taken_bytes(), ROOM_BYTES);
         drop(half);
-        assert!(admission.take(ROOM_BYTES / 2).is_ok());
+        assert!(admission.room().grow(ROOM_BYTES / 2).is_ok());
         drop(other_half);
         assert_eq!(admission.taken_bytes(), 0);
     }
 
     #[test]
     fn the_largest_batch_fits() {
-        let admission = Admission::default();
-        let sent = admission.take(crate::ingest::MAX_SENT_BYTES).unwrap();
-        assert!(admission.take(dossier_wire::frame::MAX_BATCH_BYTES).is_ok());
-        drop(sent);
+        let mut room = Admission::default().room();
+        room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
+        room.grow(dossier_wire::frame::MAX_BATCH_BYTES).unwrap();
     }
 }

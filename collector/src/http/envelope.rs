@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tracing::{debug, info};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -22,6 +23,8 @@ use super::timely::timely;
 use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The request id in examples.
+pub(crate) const EXAMPLE_ID: &str = "5f0c4d1e-9a51-4a8e-8c31-0d9b7a3f2e10";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// A good answer.
@@ -53,7 +56,7 @@ impl<T> Success<T> {
 }
 
 /// Something that the caller should know about a good answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Warning {
     /// Stable name.
     pub code: &'static str,
@@ -67,7 +70,7 @@ pub struct Warning {
 }
 
 /// How much a warning matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
     /// Good to know.
@@ -87,8 +90,10 @@ struct Envelope<'a> {
     error: Option<Value>,
 }
 
-#[derive(Serialize)]
-struct Metadata<'a> {
+/// About the answer itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Metadata<'a> {
+    /// The `X-Request-ID` of the request, or one that was made for it.
     request_id: &'a str,
     took_ms: f64,
 }
@@ -193,16 +198,8 @@ fn write(said: &Said, request_id: &str, took: Duration) -> Response {
         ),
         Said::Badly(error) => {
             error.log(request_id);
-            let details = json!({"code": error.code(), "details": error.details()});
-            let message = &error.to_string();
-            let envelope = Envelope {
-                success: false,
-                message,
-                data: None,
-                warnings: &[],
-                metadata,
-                error: Some(details),
-            };
+            let message = error.to_string();
+            let envelope = failure(error, &message, metadata);
             let mut response = json_response(error.status(), &envelope);
             if let Some(seconds) = error.retry_after_seconds() {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -215,6 +212,26 @@ fn write(said: &Said, request_id: &str, took: Duration) -> Response {
         }
     };
     json_response(status, &envelope)
+}
+
+/// The answer that tells an error, for examples.
+pub(crate) fn example_of(error: &ApiError) -> Value {
+    let metadata = Metadata {
+        request_id: EXAMPLE_ID,
+        took_ms: 0.4,
+    };
+    json!(failure(error, &error.to_string(), metadata))
+}
+
+fn failure<'a>(error: &ApiError, message: &'a str, metadata: Metadata<'a>) -> Envelope<'a> {
+    Envelope {
+        success: false,
+        message,
+        data: None,
+        warnings: &[],
+        metadata,
+        error: Some(json!({"code": error.code(), "details": error.details()})),
+    }
 }
 
 fn json_response(status: StatusCode, envelope: &Envelope<'_>) -> Response {

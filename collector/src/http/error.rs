@@ -8,6 +8,7 @@ use dossier_wire::BatchError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
+use utoipa::ToSchema;
 
 use super::auth::TokenFault;
 use crate::model::key::Role;
@@ -17,7 +18,7 @@ use crate::store::StoreError;
 const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// One invalid field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Which.
     pub field: String,
@@ -29,7 +30,7 @@ pub struct FieldError {
 }
 
 /// An internal fault: told to the log, hidden from the caller.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hidden(String);
 
 /// Why a request was not answered as asked.
@@ -69,7 +70,7 @@ pub enum ApiError {
     RateLimited,
     /// The keys that tokens are verified by are not to be had.
     KeysUnavailable,
-    /// Postgres is away.
+    /// Postgres is away, and the spool takes nothing either.
     Unavailable(Hidden),
     /// The answer took too long.
     TimedOut,
@@ -83,6 +84,11 @@ impl ApiError {
     /// A fault of ours; `context` and `cause` go to the log.
     pub fn internal(context: &str, cause: impl Error) -> Self {
         Self::Internal(Hidden(format!("{context}: {cause}")))
+    }
+
+    /// The storage is away, and so is what stands in for it; `cause` goes to the log.
+    pub fn unavailable(cause: &impl Error) -> Self {
+        Self::Unavailable(Hidden(cause.to_string()))
     }
 
     /// The HTTP status.
@@ -217,8 +223,9 @@ impl fmt::Display for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::DictionaryGone => Self::Unavailable(Hidden(error.to_string())),
-            StoreError::Unavailable(cause) => Self::Unavailable(Hidden(cause.to_string())),
+            StoreError::Unavailable(_) | StoreError::NoAnswer(_) | StoreError::DictionaryGone => {
+                Self::unavailable(&error)
+            }
             StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),
         }

@@ -2,9 +2,11 @@
 
 pub mod admission;
 pub mod auth;
+pub mod decoding;
 pub mod envelope;
 pub mod error;
 pub mod rate_limit;
+pub mod shapes;
 mod timely;
 
 use self::error::ApiError;

@@ -1,6 +1,10 @@
-//! HTTP for producers: `POST /ingest/v1/batches`. A batch is acknowledged when it is committed.
+//! HTTP for producers: `POST /ingest/v1/batches`. A batch is acknowledged when it is durable: committed
+//! in Postgres or, while that is away, synced to the spool.
 
+mod inflate;
+mod keep;
 mod read;
+mod replay;
 mod validate;
 
 use axum::Router;
@@ -9,8 +13,11 @@ use axum::routing::post;
 use dossier_wire::{Batch, INGEST_PATH};
 use serde::Serialize;
 use tracing::warn;
+use utoipa::ToSchema;
 
+use self::keep::Kept;
 pub use self::read::MAX_SENT_BYTES;
+pub use self::replay::replay;
 use crate::app::App;
 use crate::http::auth::Producer;
 use crate::http::envelope::Success;
@@ -25,11 +32,18 @@ pub fn routes() -> Router<App> {
     Router::new().route(INGEST_PATH, post(take_batch))
 }
 
-#[derive(Serialize)]
-struct Receipt {
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Receipt {
+    #[schema(value_type = uuid::Uuid)]
     batch_id: BatchId,
+    /// It had been stored before; nothing was stored now. Of a batch that is spooled this is not known yet.
     duplicate: bool,
+    /// It is on the collector's disk and will be in Postgres.
+    spooled: bool,
+    /// Records that were stored.
     records: usize,
+    /// Malformed records that were put aside.
     rejected: usize,
 }
 
@@ -44,6 +58,7 @@ async fn take_batch(
     };
     app.metrics.batch(match &taken {
         Ok(receipt) if receipt.duplicate => BatchOutcome::duplicate,
+        Ok(receipt) if receipt.spooled => BatchOutcome::spooled,
         Ok(_) => BatchOutcome::stored,
         Err(ApiError::Busy) => BatchOutcome::deferred,
         Err(ApiError::Unavailable(_) | ApiError::KeysUnavailable | ApiError::Internal(_)) => {
@@ -51,21 +66,31 @@ async fn take_batch(
         }
         Err(_) => BatchOutcome::refused,
     });
-    taken.map(|receipt| Success::new("Batch stored", receipt))
+    taken.map(|receipt| {
+        let message = if receipt.spooled {
+            "Batch spooled"
+        } else {
+            "Batch stored"
+        };
+        Success::new(message, receipt)
+    })
 }
 
 async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let sent = read::batch(app, request).await?;
     let batch = Batch::parse(sent.bytes()).map_err(ApiError::Batch)?;
-    let now = app.clock.now();
-    let batch = validate::batch(sent.id, &batch, &app.store.dictionaries(), now);
-    let stored = app.store.store_batch(&batch, now).await?;
-    if stored == Stored::Now {
+    let now = sent.batch.received_at;
+    let dictionaries = app.store.dictionaries();
+    let batch = validate::batch(sent.batch.id, &batch, &dictionaries, now);
+    let kept = keep::keep(app, &sent, &batch, now).await?;
+    // What is spooled is counted when it is stored.
+    if matches!(kept, Kept::Stored(Stored::Now)) {
         count(app, &batch);
     }
     Ok(Receipt {
         batch_id: batch.id,
-        duplicate: stored == Stored::Before,
+        duplicate: matches!(kept, Kept::Stored(Stored::Before)),
+        spooled: matches!(kept, Kept::Spooled),
         records: batch.entries.len(),
         rejected: batch.rejected.len(),
     })

@@ -1,46 +1,59 @@
-//! Reads a batch off the wire: headers, bounded body, inflation.
+//! Reads a batch off the wire: headers, bounded body, inflation as it comes.
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use dossier_wire::compression::{InflateError, inflate};
-use dossier_wire::frame::MAX_BATCH_BYTES;
+use axum::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE as BATCH_TYPE};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::inflate::Inflater;
 use crate::app::App;
-use crate::http::admission::Room;
+use crate::http::admission::{Admission, Room};
 use crate::http::error::ApiError;
 use crate::model::ids::BatchId;
+use crate::spool::{Encoding, SpooledBatch};
 
 /// Most bytes of a batch as it is sent.
 pub const MAX_SENT_BYTES: usize = 4 * 1024 * 1024;
 /// A sender that is slower than this holds room that others need.
 const BODY_LIMIT: Duration = Duration::from_secs(20);
 
-/// A batch as it came, inflated. Holds its room in memory until it is dropped.
+/// A batch as it came, and inflated. Holds its room in memory until it is dropped.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) id: BatchId,
-    bytes: Bytes,
-    _rooms: [Room; 2],
+    pub(super) batch: SpooledBatch,
+    inflated: Option<Vec<u8>>,
+    _room: Room,
 }
 
 impl Sent {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Inflates a batch that comes from the spool.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] if there is no room now; others if it is no batch.
+    pub(super) fn again(batch: SpooledBatch, admission: &Admission) -> Result<Self, ApiError> {
+        let mut room = admission.room();
+        room.grow(batch.bytes.len())?;
+        let mut inflater = Inflater::new(batch.encoding);
+        inflater.push(&batch.bytes, &mut room)?;
+        Ok(Self {
+            inflated: inflater.finish(&mut room)?,
+            batch,
+            _room: room,
+        })
     }
-}
 
-#[derive(Clone, Copy)]
-enum Encoding {
-    Identity,
-    Deflate,
+    /// The batch itself.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.inflated.as_deref().unwrap_or(&self.batch.bytes)
+    }
 }
 
 /// Reads a batch, or says what is wrong with it.
@@ -52,42 +65,52 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
     if announced.is_some_and(|length| length > MAX_SENT_BYTES) {
         return Err(ApiError::TooLarge(MAX_SENT_BYTES));
     }
-    let sent_room = app.admission.take(announced.unwrap_or(MAX_SENT_BYTES))?;
-    let sent = collect(body).await?;
-    app.metrics.received_bytes.inc_by(sent.len() as u64);
-    let (bytes, inflated_room) = match encoding {
-        Encoding::Identity => (sent, app.admission.take(0)?),
-        Encoding::Deflate => inflate_within(app, &sent).await?,
+    let mut room = app.admission.room();
+    let received = timeout(BODY_LIMIT, receive(body, encoding, &mut room)).await;
+    let (bytes, inflated) = received.map_err(|_| ApiError::BodyBrokeOff)??;
+    let sent = Sent {
+        batch: SpooledBatch {
+            id,
+            received_at: microsecond(app.clock.now()),
+            encoding,
+            bytes,
+        },
+        inflated,
+        _room: room,
     };
-    app.metrics.inflated_bytes.inc_by(bytes.len() as u64);
     app.metrics
-        .in_flight_bytes
-        .set(i64::try_from(app.admission.taken_bytes()).unwrap_or(i64::MAX));
-    Ok(Sent {
-        id,
-        bytes,
-        _rooms: [sent_room, inflated_room],
-    })
+        .received_bytes
+        .inc_by(sent.batch.bytes.len() as u64);
+    app.metrics.inflated_bytes.inc_by(sent.bytes().len() as u64);
+    Ok(sent)
 }
 
-async fn inflate_within(app: &App, sent: &[u8]) -> Result<(Bytes, Room), ApiError> {
-    let turn = app.admission.turn_to_inflate().await?;
-    let bytes = inflate(sent, MAX_BATCH_BYTES).map_err(|error| match error {
-        InflateError::TooLong { limit } => ApiError::TooLarge(limit),
-        InflateError::Malformed => ApiError::Inflate,
-    })?;
-    let room = app.admission.take(bytes.len())?;
-    drop(turn);
-    Ok((bytes.into(), room))
-}
-
-async fn collect(body: Body) -> Result<Bytes, ApiError> {
-    let collected = timeout(BODY_LIMIT, Limited::new(body, MAX_SENT_BYTES).collect()).await;
-    match collected {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(MAX_SENT_BYTES)),
-        Ok(Err(_)) | Err(_) => Err(ApiError::BodyBrokeOff),
+async fn receive(
+    mut body: Body,
+    encoding: Encoding,
+    room: &mut Room,
+) -> Result<(Bytes, Option<Vec<u8>>), ApiError> {
+    let mut sent = Vec::new();
+    let mut inflater = Inflater::new(encoding);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::BodyBrokeOff)?;
+        // Trailers are no part of the batch.
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if sent.len() + piece.len() > MAX_SENT_BYTES {
+            return Err(ApiError::TooLarge(MAX_SENT_BYTES));
+        }
+        room.grow(piece.len())?;
+        inflater.push(&piece, room)?;
+        sent.extend_from_slice(&piece);
     }
+    Ok((sent.into(), inflater.finish(room)?))
+}
+
+/// As the spool and Postgres keep it.
+fn microsecond(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_nanosecond(at.microsecond() * 1000).unwrap_or(at)
 }
 
 fn batch_id(headers: &HeaderMap) -> Result<BatchId, ApiError> {
@@ -101,18 +124,13 @@ fn batch_id(headers: &HeaderMap) -> Result<BatchId, ApiError> {
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let media_type = headers
-        .get(CONTENT_TYPE)
-        .map(axum::http::HeaderValue::as_bytes);
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if media_type != Some(BATCH_TYPE.as_bytes()) {
         return Err(ApiError::UnsupportedMedia(
             "content-type: expected application/vnd.dossier.batch",
         ));
     }
-    match headers
-        .get(CONTENT_ENCODING)
-        .map(axum::http::HeaderValue::as_bytes)
-    {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => Ok(Encoding::Identity),
         Some(b"deflate") => Ok(Encoding::Deflate),
         Some(_) => Err(ApiError::UnsupportedMedia(

@@ -4,9 +4,33 @@
 
 pub mod dictionaries;
 
+use std::time::Duration;
+
+use tracing::{debug, info};
+
 use crate::app::App;
+use crate::ingest;
+
+const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
 /// Does it until it is dropped.
 pub async fn run(app: App) {
-    dictionaries::keep(app).await;
+    tokio::join!(
+        ingest::replay(app.clone()),
+        dictionaries::keep(app.clone()),
+        prune_rejected(app)
+    );
+}
+
+/// Lets records go that were rejected long ago, or are too many.
+async fn prune_rejected(app: App) {
+    loop {
+        match app.store.prune_rejected(app.clock.now()).await {
+            Ok(0) => {}
+            Ok(pruned) => info!(pruned, "old rejected records went"),
+            // The next time will do.
+            Err(error) => debug!(%error, "rejected records were not pruned"),
+        }
+        tokio::time::sleep(BETWEEN_PRUNINGS).await;
+    }
 }

@@ -28,7 +28,7 @@ pub use self::pack::{Codec, Damaged, Packer, Unpacked, unpack};
 /// Most bytes of one body that are shown, once its encodings are undone.
 const MAX_SHOWN_BYTES: usize = 8 << 20;
 /// Most bytes of bodies that one answer shows.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// Most events or frames of one body that are listed.
 const MAX_LISTED: usize = 10_000;
 
@@ -59,6 +59,14 @@ pub struct Shown {
     pub data: Box<RawValue>,
     /// What a reader must know of it.
     pub caveat: Option<Caveat>,
+}
+
+impl Allowance {
+    /// No more may be shown.
+    #[must_use]
+    pub const fn is_used_up(&self) -> bool {
+        self.bytes == 0
+    }
 }
 
 impl Default for Allowance {

@@ -264,8 +264,10 @@ pub struct Entry {
     pub account: Account<'static>,
     /// Headers and trailers, if they were asked for.
     pub headers: Option<Headers<'static>>,
-    /// The body, if it was asked for and is there.
+    /// The body, if it was asked for, is there, and is among the first of its page.
     pub body: Option<StoredBody>,
+    /// The body was not read, because those before it on the page are so large.
+    pub body_left_out: bool,
 }
 
 /// A body as it lies in the store.

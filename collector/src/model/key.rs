@@ -57,9 +57,9 @@ pub struct Secret(String);
 
 /// The SHA-256 of a [`Secret`], which is all that is stored.
 ///
-/// Hashes cannot be compared here: keys are looked up by their hash, in an index of Postgres. How long
-/// that takes tells at most something of the hash, from which nobody gets to 32 random bytes.
-#[derive(Clone)]
+/// Keys are looked up by their hash, in an index of Postgres or a map. How long that takes tells at most
+/// something of the hash, from which nobody gets to 32 random bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretHash([u8; 32]);
 
 impl Secret {
@@ -99,6 +99,12 @@ impl SecretHash {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(…)")
     }
 }
 

@@ -1,13 +1,17 @@
 //! The write path: a batch is stored whole, once, in one transaction.
 
+use std::time::Duration;
+
 use dossier_wire::Pair;
 use serde::Serialize;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use super::copy::Rows;
+use super::rejected;
 use super::sessions::{self, Placed};
-use super::{Store, StoreError};
+use super::{Store, StoreError, give_up};
 use crate::model::clock::from_micros;
 use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
 use crate::model::ids::BatchId;
@@ -32,20 +36,24 @@ pub enum Stored {
 }
 
 impl Store {
-    /// Stores a batch, unless it is stored already. When this returns, it is committed.
+    /// Stores a batch, unless it is stored already. When this returns, it is committed. `patience` is
+    /// how long Postgres may take, the wait for a connection included.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing of the batch is stored then.
+    /// [`StoreError`]; nothing of the batch is stored then, except, with [`StoreError::Unavailable`] and
+    /// [`StoreError::NoAnswer`], that the answer to a commit may have been lost: ask again.
     pub async fn store_batch(
         &self,
         batch: &NewBatch<'_>,
         now: OffsetDateTime,
+        patience: Duration,
     ) -> Result<Stored, StoreError> {
-        self.partitions
-            .ensure(&self.pool, batch.entries.iter().flat_map(expiries))
-            .await?;
-        self.dictionaries.ensure(&self.pool, &batch.entries).await?;
-        let stored = self.store_in_transaction(batch, now).await;
+        let deadline = Instant::now() + patience;
+        let mut connection = self.connection(patience).await?;
+        let storing = self.store_by(&mut connection, batch, now);
+        let Ok(stored) = timeout_at(deadline, storing).await else {
+            return Err(give_up(connection, patience));
+        };
         if let Err(StoreError::Database(_)) = &stored {
             // A partition may have been dropped by another collector since it was known here.
             self.partitions.forget();
@@ -53,12 +61,18 @@ impl Store {
         stored
     }
 
-    async fn store_in_transaction(
+    async fn store_by(
         &self,
+        connection: &mut PgConnection,
         batch: &NewBatch<'_>,
         now: OffsetDateTime,
     ) -> Result<Stored, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let expiries = batch.entries.iter().flat_map(expiries);
+        self.partitions.ensure(connection, expiries).await?;
+        self.dictionaries
+            .ensure(connection, &batch.entries)
+            .await?;
+        let mut transaction = connection.begin().await?;
         if !enter_in_ledger(&mut transaction, batch, now).await? {
             transaction.rollback().await?;
             return Ok(Stored::Before);
@@ -66,7 +80,7 @@ impl Store {
         let placed = sessions::place(&mut transaction, &batch.entries).await?;
         copy_entries(&mut transaction, &batch.entries, &placed).await?;
         store_gaps(&mut transaction, batch, now).await?;
-        store_rejected(&mut transaction, batch, now).await?;
+        rejected::store(&mut transaction, batch, now).await?;
         transaction.commit().await?;
         Ok(Stored::Now)
     }
@@ -242,28 +256,6 @@ async fn store_gaps(
         .bind(i64::try_from(gap.bytes).unwrap_or(i64::MAX))
         .bind(from_micros(gap.from).unwrap_or(now))
         .bind(from_micros(gap.to).unwrap_or(now))
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn store_rejected(
-    connection: &mut PgConnection,
-    batch: &NewBatch<'_>,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    for record in &batch.rejected {
-        sqlx::query(
-            "insert into rejected_records (batch_id, position, received_at, reason, header, body)
-             values ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(batch.id.0)
-        .bind(i32::try_from(record.position).unwrap_or(i32::MAX))
-        .bind(now)
-        .bind(&record.reason)
-        .bind(record.header)
-        .bind(record.body)
         .execute(&mut *connection)
         .await?;
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use dossier_wire::Half;
+use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 
 use super::entries::row::half;
@@ -28,6 +29,24 @@ const LONGEST_IN_USE: time::Duration = time::Duration::days(30);
 const STAYS_AFTER_RETIREMENT: time::Duration = time::Duration::days(1);
 /// A dictionary's stay is prolonged by more than is needed, so that it need not be for each batch.
 const AHEAD: time::Duration = time::Duration::days(2);
+
+/// Most that are listed.
+const MOST_LISTED: i64 = 1000;
+
+/// What is told of a dictionary: nothing of its content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DictionaryRecord {
+    /// In normal form.
+    pub endpoint: String,
+    /// Of which half's bodies.
+    pub half: Half,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// New bodies are not packed with it any more.
+    pub retired: bool,
+    /// Bytes packed per byte of other bodies, when it was made.
+    pub ratio: f32,
+}
 
 /// What is known of dictionaries, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +87,7 @@ impl Known {
     /// [`StoreError::DictionaryGone`] if one was deleted meanwhile; then it is not used again.
     pub(super) async fn ensure(
         &self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         entries: &[NewEntry<'_>],
     ) -> Result<(), StoreError> {
         for (id, needed) in self.too_short(entries) {
@@ -84,7 +103,7 @@ impl Known {
                 Expiry::At(at) => Some(at),
                 Expiry::Never => None,
             })
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             if prolonged.rows_affected() == 0 {
                 self.with(|state| *state = State::default());
@@ -119,6 +138,30 @@ impl Store {
     #[must_use]
     pub fn dictionaries(&self) -> Arc<Dictionaries> {
         self.dictionaries.with(|state| Arc::clone(&state.in_use))
+    }
+
+    /// All dictionaries that there are, by endpoint, the latest first: the first 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn list_dictionaries(&self) -> Result<Vec<DictionaryRecord>, StoreError> {
+        let rows = sqlx::query(
+            "select endpoint, half::text as half, created_at, retired_at is not null as retired, ratio
+             from dictionaries order by endpoint, half, id desc limit $1",
+        )
+        .bind(MOST_LISTED)
+        .fetch_all(&self.pool)
+        .await?;
+        let record = |row: &PgRow| {
+            Ok(DictionaryRecord {
+                endpoint: row.try_get("endpoint")?,
+                half: half(row.try_get("half")?)?,
+                created_at: row.try_get("created_at")?,
+                retired: row.try_get("retired")?,
+                ratio: row.try_get("ratio")?,
+            })
+        };
+        rows.iter().map(record).collect()
     }
 
     /// Learns which dictionaries are in use now, and lets those go that no body needs.

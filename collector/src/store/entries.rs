@@ -30,12 +30,15 @@ pub(super) use filter::push_where;
 pub use filter::{Condition, EntryFilter};
 pub use nothing::{Among, Nothing};
 pub use patterns::BadPattern;
-pub(super) use select::{BODY_COLUMNS, push_bodies, push_select};
+pub(super) use select::{push_inner_end, push_outer, push_select};
 
 /// Totals are counted exactly up to here.
 pub(super) const EXACT_TOTAL: i64 = 10_000;
 /// An exchange has two halves. A producer that sends more of them must not fill the memory.
 const MAX_HALVES: i64 = 16;
+/// Bodies are read for a page until so many bytes of them, as they are stored, are there: the one that
+/// reaches the bound is the last.
+const MAX_PAGE_BODY_BYTES: i64 = 16 << 20;
 
 /// By `created_at`, ties by id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

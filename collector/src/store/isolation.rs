@@ -13,7 +13,7 @@ const READ_OWN: &str = "dossier_read_own";
 /// Sees all rows.
 const READ_ALL: &str = "dossier_read_all";
 /// The tables whose rows are some user's.
-const TABLES: [&str; 3] = ["entries", "bodies", "sessions"];
+const TABLES: [&str; 4] = ["entries", "bodies", "sessions", "deletion_audit"];
 
 /// Why Postgres would not keep users apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum IsolationFault {
     /// A role is gone, as after a restore into another cluster.
     #[error(
         "the database has no role {role}: let an administrator run \"create role {role} nologin; grant {role} to {user}\", \
-         then, as {user}, \"select isolate('entries'), isolate('bodies'), isolate('sessions')\""
+         then, as {user}, \"select isolate('entries'), isolate('bodies'), isolate('sessions'), isolate('deletion_audit')\""
     )]
     NoRole {
         /// The role.

@@ -3,13 +3,16 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::{Duration, OffsetDateTime};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::sessions::user_id;
-use super::{Store, StoreError};
+use super::{Store, StoreError, give_up};
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{Caller, Credential, KeyRecord, Role, SecretHash};
 
+/// How long Postgres may take to look a key up, and for a connection before.
+const CALLER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// A list of keys does not get longer.
 const MOST_KEYS_LISTED: i64 = 10_000;
 /// Noting every use would write a row for every request.
@@ -33,6 +36,8 @@ pub struct NewKey {
 pub struct KnownCaller {
     /// They.
     pub caller: Caller,
+    /// When the key stops working; never, if absent.
+    pub expires_at: Option<OffsetDateTime>,
     /// To be noted with [`Store::note_use`], when there is time for it.
     pub unnoted_use: Option<KeyUse>,
 }
@@ -100,16 +105,19 @@ impl Store {
         hash: &SecretHash,
         now: OffsetDateTime,
     ) -> Result<Option<KnownCaller>, StoreError> {
-        let row = sqlx::query(
-            "select key_id, user_id, role::text as role, last_used_at
+        let mut connection = self.connection(CALLER_PATIENCE).await?;
+        let asked = sqlx::query(
+            "select key_id, user_id, role::text as role, last_used_at, expires_at
              from api_keys
              where key_sha256 = $1 and revoked_at is null and coalesce(expires_at > $2, true)",
         )
         .bind(hash.as_bytes().as_slice())
         .bind(now)
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
+        .fetch_optional(&mut *connection);
+        let Ok(row) = timeout(CALLER_PATIENCE, asked).await else {
+            return Err(give_up(connection, CALLER_PATIENCE));
+        };
+        let Some(row) = row? else { return Ok(None) };
         let key = KeyId(row.try_get("key_id")?);
         let caller = Caller {
             credential: Credential::Key(key),
@@ -120,6 +128,7 @@ impl Store {
         let unnoted = last_used.is_none_or(|at| now - at >= USE_IS_NOTED_EVERY);
         Ok(Some(KnownCaller {
             caller,
+            expires_at: row.try_get("expires_at")?,
             unnoted_use: unnoted.then_some(KeyUse { key, at: now }),
         }))
     }

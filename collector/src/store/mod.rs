@@ -3,6 +3,7 @@
 //! - [`batches`]: the write path, one transaction a batch, guarded by the ledger.
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
+//! - [`rejected`]: records that could not be stored, kept aside for a while.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
 //! - [`deletion`]: entries go for good, and that is written down.
@@ -20,20 +21,24 @@ mod entries;
 mod isolation;
 mod keys;
 mod partitions;
+mod rejected;
 mod sessions;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio::time::timeout;
 
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
 pub use condition::{PartitionState, Schema, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
-pub use dictionaries::{Subject, Turn};
+pub use dictionaries::{DictionaryRecord, Subject, Turn};
 pub use entries::{
     Among, BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order,
     PageRequest, Parts, Start, Total,
@@ -48,6 +53,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a sign of life may take, and a connection before it.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// No single statement of a request may run longer.
 const STATEMENT_TIMEOUT: &str = "30s";
 /// SQLSTATE of a statement that ran out of time.
@@ -59,6 +66,9 @@ pub enum StoreError {
     /// Postgres is away or overloaded: the same call may succeed later.
     #[error("Postgres cannot be reached: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// Postgres did not answer in time, or is busy: the same call may succeed later.
+    #[error("Postgres did not answer within {0:?}")]
+    NoAnswer(Duration),
     /// A read took longer than it may: less must be asked.
     #[error("Postgres took too long for a read")]
     TooSlow,
@@ -116,13 +126,22 @@ impl StoreError {
     }
 }
 
-/// SQLSTATE classes that pass by themselves: connections, resources, shutdown, serialisation.
+/// SQLSTATE classes that pass by themselves or are mended apart from the statement: connections, a
+/// server that became a replica, the password or database while it is restored, serialisation, resources,
+/// shutdown, the server's disk.
 fn is_passing(code: Option<&str>) -> bool {
     code.is_some_and(|code| {
-        ["08", "53", "57", "40"]
+        ["08", "25006", "28", "3D", "40", "53", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class))
     })
+}
+
+/// Closes a connection on which an answer did not come in time. It must not go back to the pool: the
+/// answer might come yet, to the wrong question.
+fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreError {
+    drop(connection.detach());
+    StoreError::NoAnswer(patience)
 }
 
 /// A pool of connections to one database.
@@ -131,6 +150,7 @@ pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
     dictionaries: dictionaries::Known,
+    audit_days: Option<NonZeroU32>,
 }
 
 impl Store {
@@ -149,7 +169,14 @@ impl Store {
             pool,
             partitions: partitions::Known::default(),
             dictionaries: dictionaries::Known::default(),
+            audit_days: None,
         }
+    }
+
+    /// Keeps deletions on record for so many days only; none: for ever.
+    #[must_use]
+    pub fn with_audit_kept(self, audit_days: Option<NonZeroU32>) -> Self {
+        Self { audit_days, ..self }
     }
 
     /// Brings the schema up to date. Safe while other collectors do the same.
@@ -163,10 +190,25 @@ impl Store {
     /// Asks Postgres for a sign of life.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if there is none.
+    /// [`StoreError::Unavailable`] or [`StoreError::NoAnswer`] if there is none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await?;
-        Ok(())
+        let mut connection = self.connection(PING_PATIENCE).await?;
+        let answered = timeout(
+            PING_PATIENCE,
+            sqlx::query("select 1").execute(&mut *connection),
+        );
+        match answered.await {
+            Ok(answered) => Ok(answered.map(drop)?),
+            Err(_) => Err(give_up(connection, PING_PATIENCE)),
+        }
+    }
+
+    /// A connection, if there is one soon.
+    async fn connection(&self, patience: Duration) -> Result<PoolConnection<Postgres>, StoreError> {
+        match timeout(patience, self.pool.acquire()).await {
+            Ok(acquired) => Ok(acquired?),
+            Err(_) => Err(StoreError::NoAnswer(patience)),
+        }
     }
 
     /// Begins what a read does: its statements see the same state of the database, and of that what

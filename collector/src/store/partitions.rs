@@ -7,8 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::AssertSqlSafe;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::macros::format_description;
 use time::{Date, Duration};
 
@@ -28,7 +27,7 @@ impl Known {
     /// Makes sure that a partition exists for each expiry.
     pub(super) async fn ensure(
         &self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         expiries: impl Iterator<Item = Expiry>,
     ) -> Result<(), StoreError> {
         let wanted: BTreeSet<Date> = expiries
@@ -42,7 +41,7 @@ impl Known {
             wanted.difference(&known).copied().collect()
         };
         for day in missing {
-            create(pool, day).await?;
+            create(connection, day).await?;
             self.0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +65,7 @@ pub(super) fn name(table: &str, day: Date) -> Option<String> {
     Some(format!("{table}_{suffix}"))
 }
 
-async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
+async fn create(connection: &mut PgConnection, day: Date) -> Result<(), StoreError> {
     let Some(next) = day.checked_add(Duration::DAY) else {
         return Ok(());
     };
@@ -76,7 +75,7 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), StoreError> {
     ) else {
         return Ok(());
     };
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)")
         .bind(ADVISORY_LOCK)
         .execute(&mut *transaction)

@@ -1,7 +1,7 @@
 //! Compression as a property: what goes in comes out, and never more than the limit.
 
 use dossier_wire::Compression;
-use dossier_wire::compression::{InflateError, inflate};
+use dossier_wire::compression::{InflateError, Packer, inflate};
 use proptest::prelude::*;
 
 proptest! {
@@ -12,6 +12,26 @@ proptest! {
             prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw.clone());
         }
         prop_assert_eq!(Compression::None.compress(&raw), raw);
+    }
+
+    #[test]
+    fn batches_added_bit_by_bit_come_back_one_by_one(
+        batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), 0..20), 1..4),
+    ) {
+        for compression in [Compression::None, Compression::Fast, Compression::Best] {
+            let mut packer = Packer::new(compression);
+            for pieces in &batches {
+                for piece in pieces {
+                    packer.add(piece);
+                }
+                let (sent, raw) = (packer.take(), pieces.concat());
+                prop_assert_eq!(packer.held(), 0);
+                match compression.content_encoding() {
+                    None => prop_assert_eq!(sent, raw),
+                    Some(_) => prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw),
+                }
+            }
+        }
     }
 
     #[test]

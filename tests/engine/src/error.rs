@@ -13,6 +13,14 @@ pub enum EngineError {
         /// Why it cannot be read.
         source: std::io::Error,
     },
+    /// The counts cannot be written.
+    #[error("could not write {}: {source}", path.display())]
+    Unwritten {
+        /// Where to.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The filter did something that this host does not know, or crashed.
     #[error("the filter cannot run here: {0}")]
     Wasm(#[from] wasmi::Error),

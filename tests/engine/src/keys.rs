@@ -134,11 +134,13 @@ pub fn unrecorded() -> Value {
     plugin(json!({"defaults": {"storage_type": "none"}}))
 }
 
-fn plugin(keys: Value) -> Value {
+/// The smallest configuration, with these keys besides.
+pub(crate) fn plugin(keys: Value) -> Value {
     merged(json!({"collector": {"cluster": "c"}}), keys)
 }
 
-fn recording(capture: Value) -> Value {
+/// Records both halves, unless these capture keys say otherwise.
+pub(crate) fn recording(capture: Value) -> Value {
     let defaults = merged(json!({"storage_type": "both"}), capture);
     plugin(json!({"defaults": defaults}))
 }

@@ -4,10 +4,12 @@
 //! - [`Filter`]: the compiled `.wasm`, and a VM of it with a configuration.
 //! - [`traffic`]: exchanges to feed it with.
 //! - [`keys`]: what each configuration key costs.
+//! - [`counts`]: what an exchange costs, held against numbers that are kept.
 //!
 //! What is counted are executed WebAssembly instructions; one that copies memory counts once more for
 //! each 64 bytes. What the proxy does by itself is not in it.
 
+pub mod counts;
 mod error;
 mod filter;
 mod host;

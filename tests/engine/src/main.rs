@@ -1,18 +1,23 @@
 //! `dossier-engine keys`: prints what each configuration key costs, as the table of
-//! docs/performance.md.
+//! docs/performance.md. `dossier-engine counts`: writes down anew what an exchange costs.
 
 use std::process::ExitCode;
 
+use dossier_engine::counts;
 use dossier_engine::keys::{self, Case, Cost};
 use dossier_engine::traffic::Exchange;
 use dossier_engine::{EngineError, Filter};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() != Some("keys") {
-        eprintln!("usage: dossier-engine keys");
-        return ExitCode::from(2);
-    }
-    match print_keys() {
+    let done = match std::env::args().nth(1).as_deref() {
+        Some("keys") => print_keys(),
+        Some("counts") => write_counts(),
+        _ => {
+            eprintln!("usage: dossier-engine keys|counts");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -38,6 +43,15 @@ fn print_keys() -> Result<(), EngineError> {
     for case in keys::cases() {
         println!("{}", row(&case, case.cost(&filter)?, minimal));
     }
+    Ok(())
+}
+
+fn write_counts() -> Result<(), EngineError> {
+    let counts = counts::count(&Filter::load(&Filter::built())?)?;
+    let text = format!("{:#}\n", serde_json::json!(counts));
+    let path = counts::file();
+    std::fs::write(&path, &text).map_err(|source| EngineError::Unwritten { path, source })?;
+    print!("{text}");
     Ok(())
 }
 

@@ -78,7 +78,7 @@ async fn what_is_no_batch_is_refused_for_good_and_leaves_nothing() {
         );
         assert_eq!(answer.json["success"], false, "{what}: {}", answer.json);
     }
-    let bomb = dossier_wire::Compression::Best.compress(vec![0; 40 * 1024 * 1024]);
+    let bomb = dossier_wire::Compression::Best.compress(&vec![0; 40 * 1024 * 1024]);
     let answer = client
         .ingest_bytes(Some(&keys.ingest), Uuid::now_v7(), Some("deflate"), bomb)
         .await

@@ -8,51 +8,74 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Query;
 use super::cursor::Token;
 use crate::http::error::ApiError;
+use crate::http::shapes::{half, pairs};
 use crate::model::body::{Allowance, Caveat, Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
 
 /// A page of entries.
-#[derive(Serialize)]
-pub(super) struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EntryPage)]
+pub(in crate::api) struct Page {
     items: Vec<Item>,
+    /// How many entries pass the filters.
     total: i64,
+    /// False if there are more than `total` says.
     total_exact: bool,
     #[serde(rename = "page")]
     number: i64,
     #[serde(rename = "page_size")]
     size: u8,
     has_more: bool,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// An entry as it is answered.
-#[derive(Serialize)]
+/// One half of an exchange.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Entry)]
 pub(in crate::api) struct Item {
+    #[schema(value_type = i64, minimum = 1)]
     id: EntryId,
     #[serde(rename = "type")]
+    #[schema(schema_with = half)]
     half: Half,
     endpoint: String,
+    /// When this half began.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
+    /// When the entry goes; null if it stays until it is deleted.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     ttl: Option<OffsetDateTime>,
+    /// The metadata that was recorded, and `session_id` if the entry belongs to a session.
+    #[schema(value_type = Object)]
     storage_info: Map<String, Value>,
+    /// The body, as `content.form` says; left out unless it was included.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value)]
     data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = pairs)]
     headers: Option<Vec<Pair<'static>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = pairs)]
     trailers: Option<Vec<Pair<'static>>>,
+    #[schema(value_type = String)]
     user_id: UserId,
+    #[schema(value_type = uuid::Uuid)]
     exchange_id: ExchangeId,
     method: String,
+    /// Without the query.
     path: String,
+    #[schema(required)]
     status: Option<i16>,
     content: Content,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,31 +83,51 @@ pub(in crate::api) struct Item {
 }
 
 /// What the proxy says of the exchange; it is left out when it says nothing.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Proxy {
+    /// Envoy's response flags, as bits.
     response_flags: i64,
+    #[schema(value_type = Option<String>, required)]
     response_details: Option<Cow<'static, str>>,
+    #[schema(value_type = Option<String>, required)]
     upstream_host: Option<Cow<'static, str>>,
+    #[schema(value_type = Option<String>, required)]
     workload: Option<Cow<'static, str>>,
 }
 
-#[derive(Serialize)]
+/// What is known of a body.
+#[derive(Serialize, ToSchema)]
 struct Content {
+    /// The `content-type` that was sent.
     #[serde(rename = "type")]
+    #[schema(required)]
     media_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What stands under `data`: `json`, `text`, `events`, `grpc`, `binary` (base64), `empty` or `missing`.
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why the body is not here.
     missing: Option<&'static str>,
+    /// Where a body is that this answer has no room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_at: Option<String>,
     /// Why what is shown is not the body as its sender meant it.
     #[serde(skip_serializing_if = "Option::is_none")]
     caveat: Option<&'static str>,
+    /// The `content-encoding` that was sent.
+    #[schema(required)]
     encoding: Option<String>,
+    /// The content encoding was undone before the body was stored.
     decoded: bool,
+    /// Bytes that were sent.
     size: i64,
+    /// Bytes that the body takes in the store.
     stored_size: i32,
+    /// Only the beginning was kept.
     truncated: bool,
+    /// How the exchange ended.
     completion: &'static str,
+    /// How many values were redacted.
     redactions: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     redactions_by_rule: Option<BTreeMap<String, u32>>,
@@ -154,7 +197,9 @@ impl Item {
         if let Some(session) = entry.session {
             storage_info.insert("session_id".to_owned(), json!(session));
         }
+        let left_out = matches!(shown, Some(Data::LeftOut));
         let content = Content {
+            body_at: left_out.then(|| format!("/storage/entries/{}/body", entry.id.0)),
             form: shown.as_ref().map(Data::form),
             missing: shown.as_ref().and_then(Data::missing),
             caveat: shown.as_ref().and_then(Data::caveat),
@@ -224,13 +269,17 @@ enum Data {
     Body(Shown),
     Empty,
     Missing(&'static str),
+    /// The bodies before it on the page are too large together.
+    LeftOut,
 }
 
 fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
+        (BodyState::Stored, None) if entry.body_left_out => Data::LeftOut,
         (BodyState::Stored, None) => Data::Missing("expired"),
+        (BodyState::Stored, Some(_)) if allowance.is_used_up() => Data::LeftOut,
         (BodyState::Stored, Some(body)) => {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
@@ -247,13 +296,14 @@ impl Data {
         match self {
             Self::Body(shown) => shown.form,
             Self::Empty => "empty",
-            Self::Missing(_) => "missing",
+            Self::Missing(_) | Self::LeftOut => "missing",
         }
     }
 
     const fn missing(&self) -> Option<&'static str> {
         match self {
             Self::Missing(reason) => Some(reason),
+            Self::LeftOut => Some("page_full"),
             Self::Body(_) | Self::Empty => None,
         }
     }
@@ -261,14 +311,14 @@ impl Data {
     fn caveat(&self) -> Option<&'static str> {
         match self {
             Self::Body(shown) => shown.caveat.map(Caveat::as_str),
-            Self::Empty | Self::Missing(_) => None,
+            Self::Empty | Self::Missing(_) | Self::LeftOut => None,
         }
     }
 
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
             Self::Body(shown) => Ok(shown.data),
-            Self::Empty | Self::Missing(_) => {
+            Self::Empty | Self::Missing(_) | Self::LeftOut => {
                 to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
             }
         }

@@ -24,8 +24,8 @@ pub(in crate::api) const FIELDS: &[&str] = &[
     "status",
     "method",
 ];
-const MAX_ENDPOINT_BYTES: usize = 8 * 1024;
-const MAX_METHOD_BYTES: usize = 64;
+pub(in crate::api) const MAX_ENDPOINT_BYTES: usize = 8 * 1024;
+pub(in crate::api) const MAX_METHOD_BYTES: usize = 64;
 
 /// Which entries are wanted.
 #[derive(Debug)]

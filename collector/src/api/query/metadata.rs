@@ -9,9 +9,9 @@ use crate::model::json::has_nul;
 use crate::store::{BadPattern, Store};
 
 const FIELD: &str = "metadata_filters";
-const MAX_FILTERS: usize = 16;
-const MAX_PATTERN_BYTES: usize = 256;
-const MAX_CHOICES: usize = 100;
+pub(in crate::api) const MAX_FILTERS: usize = 16;
+pub(in crate::api) const MAX_PATTERN_BYTES: usize = 256;
+pub(in crate::api) const MAX_CHOICES: usize = 100;
 /// Of a value as JSON.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 const OPERATORS: &[&str] = &[

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::{Asked, cursor};
 use crate::api::query::answer::Item;
@@ -11,32 +12,43 @@ use crate::model::ids::{SessionId, UserId};
 use crate::store::{FoundSession, SessionCursor, SessionEntries, SessionPage, Total};
 
 /// A page of sessions.
-#[derive(Serialize)]
-pub(super) struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionPage)]
+pub(in crate::api) struct Page {
     sessions: Vec<Session>,
+    /// How many sessions pass the filters.
     total: i64,
+    /// False if there are more than `total` says.
     total_exact: bool,
     #[serde(rename = "page")]
     number: i64,
     #[serde(rename = "page_size")]
     size: u8,
     has_more: bool,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Exchanges of a user that belong together.
+#[derive(Serialize, ToSchema)]
 struct Session {
     #[serde(rename = "session_id")]
+    #[schema(value_type = uuid::Uuid)]
     id: SessionId,
+    #[schema(value_type = String)]
     user_id: UserId,
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     last_activity: OffsetDateTime,
     endpoints: Vec<String>,
+    /// How many of its entries pass the filters.
     total_entries: i64,
     entries_shown: i64,
     has_more_entries: bool,
+    /// The newest first; left out of the list of sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<Item>>,
 }

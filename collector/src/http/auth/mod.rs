@@ -4,6 +4,7 @@ mod credentials;
 mod fault;
 mod jwks;
 mod jwt;
+mod remembered;
 #[cfg(test)]
 mod signer;
 mod uses;
@@ -16,6 +17,7 @@ use axum::http::request::Parts;
 use self::credentials::Credentials;
 pub use self::fault::TokenFault;
 use self::jwt::Tokens;
+use self::remembered::Remembered;
 use self::uses::Uses;
 use super::error::ApiError;
 use super::rate_limit::RateLimiter;
@@ -24,11 +26,14 @@ use crate::model::ids::UserId;
 use crate::model::key::{Caller, Role};
 use crate::model::scope::Scope;
 use crate::settings::access::AccessSettings;
-use crate::store::Store;
+use crate::store::{KnownCaller, Store, StoreError};
 
-const ADMINS: &[Role] = &[Role::Admin];
-const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
-const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
+/// Who may do everything.
+pub(crate) const ADMINS: &[Role] = &[Role::Admin];
+/// Who may read.
+pub(crate) const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
+/// Who may send batches.
+pub(crate) const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
 
 /// Knows callers by their keys and tokens. Cloning it clones a handle.
 #[derive(Debug, Clone)]
@@ -36,6 +41,7 @@ pub struct Door {
     tokens: Option<Arc<Tokens>>,
     uses: Uses,
     rates: RateLimiter,
+    remembered: Remembered,
 }
 
 /// A caller who may read, at least their own data.
@@ -58,23 +64,60 @@ impl Door {
             tokens: settings.jwt.map(|jwt| Arc::new(Tokens::new(jwt))),
             uses: Uses::new(store.clone()),
             rates: RateLimiter::new(settings.rate),
+            remembered: Remembered::default(),
         }
     }
 
     async fn caller(&self, credentials: &Credentials, app: &App) -> Result<Caller, ApiError> {
-        let now = app.clock.now();
         match (credentials, &self.tokens) {
             (Credentials::Key(secret), _) => {
-                let known = app.store.caller(&secret.hash(), now).await?;
-                let known = known.ok_or(ApiError::InvalidToken(TokenFault::UnknownKey))?;
-                if let Some(used) = known.unnoted_use {
-                    self.uses.note(used);
-                }
-                Ok(known.caller)
+                let known = app.store.caller(&secret.hash(), app.clock.now()).await?;
+                Ok(self.known(known)?.caller)
             }
-            (Credentials::Token(token), Some(tokens)) => tokens.caller(token, now).await,
+            (Credentials::Token(token), Some(tokens)) => {
+                tokens.caller(token, app.clock.now()).await
+            }
             (Credentials::Token(_), None) => Err(ApiError::InvalidToken(TokenFault::NoKey)),
         }
+    }
+
+    /// The same for who sends a batch: while Postgres is away, a key that was good lately is good.
+    async fn producer(&self, credentials: &Credentials, app: &App) -> Result<Caller, ApiError> {
+        let Credentials::Key(secret) = credentials else {
+            return self.caller(credentials, app).await;
+        };
+        let (hash, now) = (secret.hash(), app.clock.now());
+        if app.outage.is_on()
+            && let Some(caller) = self.remembered.caller(&hash, now)
+        {
+            return Ok(caller);
+        }
+        match app.store.caller(&hash, now).await {
+            Ok(Some(known)) => {
+                let known = self.known(Some(known))?;
+                let caller = known.caller.clone();
+                self.remembered
+                    .remember(hash, caller, now, known.expires_at);
+                Ok(known.caller)
+            }
+            Ok(None) => {
+                self.remembered.forget(&hash);
+                Err(ApiError::InvalidToken(TokenFault::UnknownKey))
+            }
+            Err(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_))) => {
+                app.outage.begin(&error);
+                self.remembered.caller(&hash, now).ok_or(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn known(&self, known: Option<KnownCaller>) -> Result<KnownCaller, ApiError> {
+        let known = known.ok_or(ApiError::InvalidToken(TokenFault::UnknownKey))?;
+        if let Some(used) = known.unnoted_use {
+            self.uses.note(used);
+        }
+        Ok(known)
     }
 }
 
@@ -115,20 +158,21 @@ impl FromRequestParts<App> for Producer {
     /// Batches are not counted: how much of them is let in is a matter of bytes, see
     /// [`super::admission`]; and one key serves all workers of all proxies.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        allowed(parts, app, WRITERS).await.map(|_| Self)
+        let credentials = Credentials::read(&parts.headers)?;
+        let caller = app.door.producer(&credentials, app).await?;
+        permitted(caller, WRITERS).map(|_| Self)
     }
 }
 
 /// A caller of one of these roles, who has not asked too often.
 async fn paced(parts: &Parts, app: &App, roles: &'static [Role]) -> Result<Caller, ApiError> {
-    let caller = allowed(parts, app, roles).await?;
+    let credentials = Credentials::read(&parts.headers)?;
+    let caller = permitted(app.door.caller(&credentials, app).await?, roles)?;
     app.door.rates.take(&caller.credential, app.clock.now())?;
     Ok(caller)
 }
 
-async fn allowed(parts: &Parts, app: &App, roles: &'static [Role]) -> Result<Caller, ApiError> {
-    let credentials = Credentials::read(&parts.headers)?;
-    let caller = app.door.caller(&credentials, app).await?;
+fn permitted(caller: Caller, roles: &'static [Role]) -> Result<Caller, ApiError> {
     if roles.contains(&caller.role) {
         Ok(caller)
     } else {

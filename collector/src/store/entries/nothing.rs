@@ -110,12 +110,8 @@ fn ask(
     if among == Among::Sessions {
         query.push(" and e.session_id is not null");
     }
-    // Of everyone's entries there is no list by time, and sorting them all would take too long.
-    if scope.user().is_some() {
-        query.push(" order by e.created_at desc, e.id desc");
-    }
     query
-        .push(" limit ")
+        .push(" order by e.created_at desc, e.id desc limit ")
         .push_bind(MAX_ASKED)
         .push(") asked group by met");
     query

@@ -59,6 +59,7 @@ pub(super) fn read(
         } else {
             None
         },
+        body_left_out: parts.bodies && row.try_get("body_left_out")?,
     })
 }
 

@@ -4,7 +4,7 @@ use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use super::filter::{push_alive, push_where};
-use super::{MAX_HALVES, Order, PageRequest, Parts, Start};
+use super::{MAX_HALVES, MAX_PAGE_BODY_BYTES, Order, PageRequest, Parts, Start};
 use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
@@ -14,7 +14,8 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
         Order::Descending => (" desc", "<"),
         Order::Ascending => (" asc", ">"),
     };
-    let mut query = begin(request.parts);
+    let shown = order_of("p", direction);
+    let mut query = begin(request.parts, &shown);
     push_where(&mut query, &request.scope, &request.filter, now);
     if let Start::After(cursor) = request.start {
         query
@@ -24,24 +25,24 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
             .push_bind(cursor.created_at);
         query.push(", ").push_bind(cursor.id.0).push(")");
     }
-    push_order(&mut query, "e", direction);
     query
+        .push(order_of("e", direction))
         .push(" limit ")
         .push_bind(i64::from(request.limit) + 1);
     if let Start::Offset(offset) = request.start {
         query.push(" offset ").push_bind(offset);
     }
-    end(&mut query, request.parts, now);
-    push_order(&mut query, "p", direction);
+    push_inner_end(&mut query, request.parts, &shown, now);
     query
 }
 
 /// The entry of this number.
 pub(super) fn one(scope: &Scope, id: EntryId, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let mut query = begin(Parts::ALL);
+    let shown = order_of("p", " asc");
+    let mut query = begin(Parts::ALL, &shown);
     push_alive(&mut query, scope, now);
     query.push(" and e.id = ").push_bind(id.0);
-    end(&mut query, Parts::ALL, now);
+    push_inner_end(&mut query, Parts::ALL, &shown, now);
     query
 }
 
@@ -51,29 +52,70 @@ pub(super) fn exchange(
     id: ExchangeId,
     now: OffsetDateTime,
 ) -> QueryBuilder<Postgres> {
-    let mut query = begin(Parts::ALL);
+    let shown = order_of("p", " asc");
+    let mut query = begin(Parts::ALL, &shown);
     push_alive(&mut query, scope, now);
     query.push(" and e.exchange_id = ").push_bind(id.0);
     query.push(" order by e.id limit ").push_bind(MAX_HALVES);
-    end(&mut query, Parts::ALL, now);
-    push_order(&mut query, "p", " asc");
+    push_inner_end(&mut query, Parts::ALL, &shown, now);
     query
 }
 
 /// Of a body, wherever it lies.
-pub(in crate::store) const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, coalesce(w.body, b.data) as data, \
+const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, coalesce(w.body, b.data) as data, \
      coalesce(w.dictionary_id, b.dictionary_id) as dictionary_id";
 
 /// Up to the conditions. The entries are chosen before bodies are joined, so that only their own bodies
 /// are read.
-fn begin(parts: Parts) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("select p.*");
-    if parts.bodies {
-        query.push(BODY_COLUMNS);
-    }
-    query.push(" from (");
+fn begin(parts: Parts, order: &str) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("");
+    push_outer(&mut query, parts, order);
     push_select(&mut query, parts);
     query
+}
+
+/// What stands before the statement that chooses entries, which [`push_inner_end`] ends. Entries come in
+/// this order; bodies are read of the first ones only, so that a page does not fill the memory.
+pub(in crate::store) fn push_outer(query: &mut QueryBuilder<Postgres>, parts: Parts, order: &str) {
+    query.push("select p.*");
+    if parts.bodies {
+        query
+            .push(BODY_COLUMNS)
+            .push(", p.bytes_before >= ")
+            .push_bind(MAX_PAGE_BODY_BYTES)
+            .push(" as body_left_out from (select p.*, sum(p.stored_size) over (")
+            .push(order)
+            .push(") - p.stored_size as bytes_before");
+    }
+    query.push(" from (");
+}
+
+/// What stands behind it.
+pub(in crate::store) fn push_inner_end(
+    query: &mut QueryBuilder<Postgres>,
+    parts: Parts,
+    order: &str,
+    now: OffsetDateTime,
+) {
+    query.push(") p");
+    if parts.bodies {
+        // A body lies in its entry's row, or, if it goes before, in one of its own, whose partition may
+        // outlive it for a while.
+        query
+            .push(
+                ") p left join entries w on w.id = p.id and w.user_id = p.user_id \
+                 and w.expires_at = p.expires_at and p.bytes_before < ",
+            )
+            .push_bind(MAX_PAGE_BODY_BYTES)
+            .push(
+                " left join bodies b on b.user_id = p.user_id and b.entry_id = p.id \
+                 and b.expires_at = p.body_expires_at and b.expires_at > ",
+            )
+            .push_bind(now)
+            .push(" and p.bytes_before < ")
+            .push_bind(MAX_PAGE_BODY_BYTES);
+    }
+    query.push(order);
 }
 
 /// The columns of `entries e` that are read of an entry, without its body.
@@ -91,29 +133,7 @@ pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: P
     query.push(" from entries e");
 }
 
-/// From behind the chosen entries.
-fn end(query: &mut QueryBuilder<Postgres>, parts: Parts, now: OffsetDateTime) {
-    query.push(") p");
-    if parts.bodies {
-        push_bodies(query, now);
-    }
-}
-
-/// Joins the bodies of the entries `p`.
-pub(in crate::store) fn push_bodies(query: &mut QueryBuilder<Postgres>, now: OffsetDateTime) {
-    // A body lies in its entry's row, or, if it goes before, in one of its own, whose partition may
-    // outlive it for a while.
-    query
-        .push(" left join entries w on w.id = p.id and w.user_id = p.user_id and w.expires_at = p.expires_at")
-        .push(" left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at and b.expires_at > ")
-        .push_bind(now);
-}
-
-fn push_order(query: &mut QueryBuilder<Postgres>, table: &str, direction: &str) {
-    query
-        .push(" order by ")
-        .push(table)
-        .push(".created_at")
-        .push(direction);
-    query.push(", ").push(table).push(".id").push(direction);
+/// `order by`, the table's rows by time.
+fn order_of(table: &str, direction: &str) -> String {
+    format!(" order by {table}.created_at{direction}, {table}.id{direction}")
 }

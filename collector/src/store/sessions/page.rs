@@ -12,16 +12,13 @@ use crate::model::entry::Entry;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::store::entries::{
-    BODY_COLUMNS, EXACT_TOTAL, EntryFilter, Order, Parts, Total, push_bodies, push_select,
+    EXACT_TOTAL, EntryFilter, Order, Parts, Total, push_inner_end, push_outer, push_select,
     push_where,
 };
 use crate::store::{Store, StoreError};
 
 /// Most endpoints of one session that are named.
 const MAX_ENDPOINTS: i32 = 100;
-/// Most bytes of bodies, as they are stored, that are read for one page. Sessions have fewer entries
-/// on the page when it is reached.
-const MAX_BODY_BYTES: i64 = 64 << 20;
 
 /// A place in the list of sessions: behind this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,8 +270,7 @@ fn add_entries(sessions: &mut [FoundSession], entries: Vec<Entry>) {
     }
 }
 
-/// The first entries of each session, in the order of the sessions. Bodies are joined last, to the
-/// entries that there is room for.
+/// The first entries of each session, in the order of the sessions.
 fn entries_query(
     request: &SessionPageRequest,
     wanted: SessionEntries,
@@ -283,14 +279,10 @@ fn entries_query(
 ) -> QueryBuilder<Postgres> {
     let (direction, _) = directions(request.order);
     let order = format!(" order by p.place, p.created_at{direction}, p.id{direction}");
-    let mut query = QueryBuilder::new("select p.*");
-    if wanted.parts.bodies {
-        query.push(BODY_COLUMNS);
-    }
+    let mut query = QueryBuilder::new("");
+    push_outer(&mut query, wanted.parts, &order);
     query
-        .push(" from (select p.*, sum(p.stored_size) over (")
-        .push(order.trim_start())
-        .push(") - p.stored_size as bytes_before from (select e.*, want.place from unnest(")
+        .push("select e.*, want.place from unnest(")
         .push_bind(
             sessions
                 .iter()
@@ -309,13 +301,7 @@ fn entries_query(
         .push(direction)
         .push(" limit ")
         .push_bind(i64::from(wanted.limit))
-        .push(") e) p) p");
-    if wanted.parts.bodies {
-        push_bodies(&mut query, now);
-        query
-            .push(" where p.bytes_before < ")
-            .push_bind(MAX_BODY_BYTES);
-    }
-    query.push(order);
+        .push(") e");
+    push_inner_end(&mut query, wanted.parts, &order, now);
     query
 }

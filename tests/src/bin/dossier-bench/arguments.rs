@@ -9,6 +9,16 @@ use crate::price::{Protocol, Variant};
 pub(crate) enum Arguments {
     Streaming(Streaming),
     Filter(Price),
+    /// What the collector adds to the bare SQL.
+    Query {
+        /// Turns of each question.
+        rounds: usize,
+    },
+    /// How much of the disk bodies take.
+    Storage {
+        /// Turns of each way to read.
+        rounds: usize,
+    },
 }
 
 /// Whether events arrive as soon as without the filter.
@@ -38,7 +48,9 @@ pub(crate) struct Price {
 
 const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
-                            [--variants 0..11,..] [--out FOLDER]";
+                            [--variants 0..11,..] [--out FOLDER]
+       dossier-bench query [--rounds 1..1000]
+       dossier-bench storage [--rounds 1..1000]";
 const MOST: usize = 1000;
 /// Bodies larger than this are beyond what is recorded.
 const MOST_BYTES: usize = 1 << 20;
@@ -50,9 +62,20 @@ impl Arguments {
         match words.next().as_deref() {
             Some("streaming") => Streaming::read(words).map(Self::Streaming),
             Some("filter") => Price::read(words).map(Self::Filter),
+            Some("query") => read_rounds(words).map(|rounds| Self::Query { rounds }),
+            Some("storage") => read_rounds(words).map(|rounds| Self::Storage { rounds }),
             _ => None,
         }
         .ok_or(USAGE)
+    }
+}
+
+/// How many rounds.
+fn read_rounds(mut words: impl Iterator<Item = String>) -> Option<usize> {
+    match (words.next().as_deref(), words.next(), words.next()) {
+        (None, ..) => Some(50),
+        (Some("--rounds"), Some(rounds), None) => count(&rounds),
+        _ => None,
     }
 }
 
@@ -152,6 +175,8 @@ mod tests {
             given,
             Ok(Arguments::Streaming(Streaming { rounds, streams }))
         );
+        assert_eq!(read("query"), Ok(Arguments::Query { rounds: 50 }));
+        assert_eq!(read("query --rounds 7"), Ok(Arguments::Query { rounds: 7 }));
         for wrong in [
             "",
             "loading",
@@ -159,6 +184,10 @@ mod tests {
             "streaming --rounds 0",
             "streaming --streams 1001",
             "streaming --stream 5",
+            "query --rounds",
+            "query --rounds 1001",
+            "query --rounds 5 --rounds 5",
+            "query --streams 5",
             "filter --rounds 0",
             "filter --sizes 1,x",
             "filter --sizes 2000000",
@@ -166,6 +195,7 @@ mod tests {
             "filter --protocols 3",
             "filter --variants 12",
             "filter --out",
+            "storage --rounds 0",
         ] {
             assert_eq!(read(wrong), Err(USAGE), "{wrong}");
         }

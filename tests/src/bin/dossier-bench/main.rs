@@ -1,15 +1,16 @@
-//! `dossier-bench`: measures what recording costs, with the real Envoy, and prints Markdown tables.
-//! `make bench` runs it.
+//! `dossier-bench`: measures what recording and reading cost, with the real programs, and prints
+//! Markdown tables. `make bench`, `make bench-filter`, `make bench-query` and `make bench-storage` run it.
 //!
-//! Machines are noisy, so Envoys run side by side, with the filter and without, and take turns.
+//! Machines are noisy, so what is compared runs side by side and takes turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
 mod empty_filter;
 mod price;
-mod service;
+mod query;
 mod statistics;
-mod streaming;
+mod storage;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -25,8 +26,10 @@ async fn main() -> ExitCode {
         }
     };
     let table = match arguments {
-        Arguments::Streaming(arguments) => streaming::run(arguments).await,
+        Arguments::Streaming(arguments) => stream::run(arguments).await,
         Arguments::Filter(arguments) => price::run(&arguments).await,
+        Arguments::Query { rounds } => query::run(rounds).await,
+        Arguments::Storage { rounds } => storage::run(rounds).await,
     };
     match table {
         Ok(table) => {

@@ -122,3 +122,39 @@ async fn a_grpc_body_is_shown_frame_by_frame() {
         ]})
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_says_where_the_bodies_are_that_it_has_no_room_for() {
+    const MIB: usize = 1 << 20;
+    let backend = TestBackend::start().await.unwrap();
+    let body = vec![b'a'; 3 * MIB];
+    for minutes in 1..=7 {
+        let mut large = sample("text/plain", None, &body);
+        large.record.started_at = minutes_ago(minutes);
+        store(&backend, &[large]).await;
+    }
+    let alice = backend.keys.people.alice.as_str();
+    let page = backend.client.query(alice, &json!({})).await.unwrap();
+    let shown: Vec<_> = page
+        .items()
+        .iter()
+        .map(|item| item["data"].as_str().map(str::len))
+        .collect();
+    let whole = Some(3 * MIB);
+    assert_eq!(
+        shown,
+        [whole, whole, whole, whole, whole, Some(MIB), None],
+        "16 MiB are shown"
+    );
+    assert_eq!(page.items()[5]["content"]["caveat"], "over_limit");
+    let left_out = &page.items()[6];
+    let content = &left_out["content"];
+    assert_eq!(
+        (&content["form"], &content["missing"]),
+        (&json!("missing"), &json!("page_full"))
+    );
+    let path = content["body_at"].as_str().unwrap();
+    let there = backend.client.get(path, Some(alice)).await.unwrap();
+    assert_eq!((there.status, there.bytes), (200, body));
+    assert_eq!(page.items()[0]["content"]["body_at"], Value::Null);
+}

@@ -29,6 +29,7 @@ async fn a_sound_collector_is_found_sound() {
         "migrations",
         "partitions",
         "isolation",
+        "spool",
     ];
     assert_eq!(
         verdicts(&said.output),
@@ -58,7 +59,11 @@ async fn what_is_not_there_is_told_and_not_made() {
     assert_eq!(said.status.code(), Some(1), "{said:?}");
     assert_eq!(
         verdicts(&said.output),
-        [("fail", "data folder"), ("fail", "database")]
+        [
+            ("fail", "data folder"),
+            ("fail", "database"),
+            ("warn", "spool")
+        ]
     );
     assert!(!nowhere.exists());
 
@@ -69,7 +74,10 @@ async fn what_is_not_there_is_told_and_not_made() {
         .await
         .unwrap();
     assert_eq!(said.status.code(), Some(1), "{said:?}");
-    assert_eq!(verdicts(&said.output), [("fail", "database")]);
+    assert_eq!(
+        verdicts(&said.output),
+        [("fail", "database"), ("ok", "spool")]
+    );
     assert!(said.output.contains("refused"), "{}", said.output);
     assert!(!said.output.contains("hunter2") && !said.errors.contains("hunter2"));
 }

@@ -213,8 +213,9 @@ fn forget_tapped(subject: &Subject) -> Result<(), HarnessError> {
     if subject.variant != Variant::Tap {
         return Ok(());
     }
+    let folder = variant::tapped(subject.folder.path());
     let emptying = || {
-        for file in std::fs::read_dir(subject.folder.path())? {
+        for file in std::fs::read_dir(&folder)? {
             let file = file?;
             if file.file_name().to_string_lossy().starts_with("tap") {
                 std::fs::remove_file(file.path())?;
@@ -223,4 +224,12 @@ fn forget_tapped(subject: &Subject) -> Result<(), HarnessError> {
         Ok(())
     };
     emptying().map_err(HarnessError::io("remove what was tapped"))
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if self.variant == Variant::Tap {
+            let _ = std::fs::remove_dir_all(variant::tapped(self.folder.path()));
+        }
+    }
 }

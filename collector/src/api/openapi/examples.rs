@@ -1,0 +1,131 @@
+//! Examples of what is asked and answered.
+
+use serde_json::{Value, json};
+
+const USER: &str = "alice";
+pub(super) const EXCHANGE: &str = "0198a3c5-7f00-7000-8000-000000000001";
+pub(super) const SESSION: &str = "0198a3c5-7f00-7000-8000-000000000002";
+pub(super) const BATCH: &str = "0198a3c5-7f00-7000-8000-000000000003";
+
+pub(super) fn entry() -> Value {
+    json!({
+        "id": 1,
+        "type": "response",
+        "endpoint": "/api/v1/ai/generate",
+        "created_at": "2026-03-01T12:00:00.25Z",
+        "ttl": "2026-03-31T12:00:00Z",
+        "storage_info": {"model": "gpt-4", "session_id": SESSION},
+        "data": {"text": "Generated response", "tokens": 150},
+        "user_id": USER,
+        "exchange_id": EXCHANGE,
+        "method": "POST",
+        "path": "/api/v1/ai/generate",
+        "status": 200,
+        "content": {
+            "type": "application/json",
+            "form": "json",
+            "encoding": null,
+            "decoded": false,
+            "size": 42,
+            "stored_size": 42,
+            "truncated": false,
+            "completion": "complete",
+            "redactions": 0,
+        },
+    })
+}
+
+/// With what only a single entry shows.
+pub(super) fn whole_entry() -> Value {
+    let mut entry = entry();
+    entry["headers"] = json!([["content-type", "application/json"]]);
+    entry["trailers"] = json!([]);
+    entry["content"]["redactions_by_rule"] = json!({});
+    entry["content"]["sha256"] =
+        json!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    entry
+}
+
+pub(super) fn entry_page() -> Value {
+    json!({
+        "items": [entry()],
+        "total": 1,
+        "total_exact": true,
+        "page": 1,
+        "page_size": 20,
+        "has_more": false,
+        "next_cursor": null,
+    })
+}
+
+pub(super) fn exchange() -> Value {
+    json!({
+        "exchange_id": EXCHANGE,
+        "user_id": USER,
+        "session_id": SESSION,
+        "request": null,
+        "response": whole_entry(),
+    })
+}
+
+/// With the entries of each session, or without.
+pub(super) fn session_page(with_entries: bool) -> Value {
+    let mut session = json!({
+        "session_id": SESSION,
+        "user_id": USER,
+        "created_at": "2026-03-01T12:00:00Z",
+        "last_activity": "2026-03-01T12:10:00Z",
+        "endpoints": ["/api/v1/ai/generate"],
+        "total_entries": 4,
+        "entries_shown": 0,
+        "has_more_entries": true,
+    });
+    if with_entries {
+        session["entries"] = json!([entry()]);
+        session["entries_shown"] = json!(1);
+    }
+    json!({
+        "sessions": [session],
+        "total": 1,
+        "total_exact": true,
+        "page": 1,
+        "page_size": 20,
+        "has_more": false,
+        "next_cursor": null,
+    })
+}
+
+pub(super) fn deletion() -> Value {
+    json!({
+        "deleted_count": 1,
+        "deleted": [1],
+        "skipped": [{"id": 2, "reason": "ttl_not_expired"}],
+    })
+}
+
+pub(super) fn receipt() -> Value {
+    json!({"batch_id": BATCH, "duplicate": false, "records": 2, "rejected": 0})
+}
+
+pub(super) fn entry_query() -> Value {
+    json!({
+        "storage_type": "response",
+        "endpoint": "/api/v1/ai/generate",
+        "start_date": "2026-03-01",
+        "metadata_filters": {"model": {"regex": "^gpt"}, "usage.tokens": {"gte": 100}},
+        "page_size": 20,
+        "include": ["data", "headers"],
+    })
+}
+
+pub(super) fn session_query() -> Value {
+    json!({
+        "endpoint": "/api/v1/ai/generate",
+        "start_date": "2026-03-01T00:00:00+02:00",
+        "entries_per_session": 5,
+    })
+}
+
+pub(super) fn deletion_request() -> Value {
+    json!({"storage_ids": [1, 2], "force": false})
+}

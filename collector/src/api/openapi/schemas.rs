@@ -1,0 +1,38 @@
+//! The shapes that the document names.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::requests;
+use crate::api::{delete, exchanges, query, sessions};
+use crate::http::envelope::{Metadata, Warning};
+use crate::http::error::FieldError;
+use crate::ingest::Receipt;
+
+/// All of them, by name.
+pub(super) fn all() -> Map<String, Value> {
+    let mut derived = Vec::new();
+    add::<query::answer::Page>(&mut derived);
+    add::<sessions::answer::Page>(&mut derived);
+    add::<exchanges::Exchange>(&mut derived);
+    add::<delete::Answer>(&mut derived);
+    add::<Receipt>(&mut derived);
+    add::<Metadata<'_>>(&mut derived);
+    add::<Warning>(&mut derived);
+    add::<FieldError>(&mut derived);
+    let derived = derived
+        .into_iter()
+        .map(|(name, schema)| (name, json!(schema)));
+    derived.chain(requests::schemas()).collect()
+}
+
+/// A reference to one of them.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn add<T: ToSchema + PartialSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+    all.push((T::name().into_owned(), T::schema()));
+    T::schemas(all);
+}

@@ -1,0 +1,24 @@
+//! Shapes in the OpenAPI document of what other crates define.
+
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+
+/// Which half of an exchange.
+pub fn half() -> Schema {
+    let halves = ["request", "response"];
+    let half = ObjectBuilder::new().schema_type(Type::String);
+    half.enum_values(Some(halves)).into()
+}
+
+/// Names and values in order, duplicates kept.
+pub fn pairs() -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let pair = ArrayBuilder::new()
+        .items(text)
+        .min_items(Some(2))
+        .max_items(Some(2));
+    let description = "Pairs of a name and a value, in order, duplicates kept.";
+    ArrayBuilder::new()
+        .items(pair)
+        .description(Some(description))
+        .into()
+}

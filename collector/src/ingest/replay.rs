@@ -1,0 +1,124 @@
+//! Stores what the spool holds, the oldest first, as soon as Postgres takes batches again.
+
+use std::time::Duration;
+
+use dossier_wire::Batch;
+use tracing::{info, warn};
+
+use super::keep::LONG_PATIENCE;
+use super::read::Sent;
+use super::{count, validate};
+use crate::app::App;
+use crate::http::error::ApiError;
+use crate::spool::{Found, Number, Spool, SpoolError};
+use crate::store::{StoreError, Stored};
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a look at the spool led to.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    /// Something was stored.
+    WentOn,
+    /// Nothing was there, or nothing could be stored.
+    StoodStill,
+}
+
+/// How a batch left the spool.
+enum Left {
+    Stored,
+    /// It was damaged, or somebody has removed it.
+    Lost,
+}
+
+/// Why a batch stays in the spool.
+#[derive(Debug, thiserror::Error)]
+enum Delay {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("it cannot be read as a batch, or there is no room for it in memory: {0}")]
+    Read(ApiError),
+}
+
+/// Goes on until it is dropped. What it is at then is not lost: it stays in the spool until it is stored.
+pub async fn replay(app: App) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        pause = match round(&app).await {
+            Round::WentOn => SHORTEST_PAUSE,
+            Round::StoodStill => LONGEST_PAUSE.min(pause * 2),
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn round(app: &App) -> Round {
+    let stored = match &app.spool {
+        Some(spool) => store_waiting(app, spool).await,
+        None => 0,
+    };
+    // Nothing else would tell that it is back.
+    if stored == 0 && app.outage.is_on() && app.store.ping().await.is_ok() {
+        app.outage.end();
+    }
+    if stored > 0 {
+        info!(batches = stored, "batches of the spool were stored");
+        Round::WentOn
+    } else {
+        Round::StoodStill
+    }
+}
+
+/// Returns how many batches were stored.
+async fn store_waiting(app: &App, spool: &Spool) -> u64 {
+    let (mut done, mut last, mut has_warned) = (0, None, false);
+    while let Some(number) = spool.oldest_after(last) {
+        last = Some(number);
+        match store_one(app, spool, number).await {
+            Ok(Left::Stored) => {
+                app.outage.end();
+                done += 1;
+            }
+            Err(Delay::Store(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_)))) => {
+                app.outage.begin(&error);
+                return done;
+            }
+            // The next ones may do better. This one is tried again in every round.
+            Err(delay) if !has_warned => {
+                has_warned = true;
+                warn!(%delay, "a batch stays in the spool");
+            }
+            Ok(Left::Lost) | Err(_) => {}
+        }
+    }
+    done
+}
+
+async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Delay> {
+    let batch = match spool.read(number).await? {
+        Found::Whole(batch) => batch,
+        Found::Damaged => {
+            app.metrics.spool_set_aside.inc();
+            return Ok(Left::Lost);
+        }
+        Found::Gone => return Ok(Left::Lost),
+    };
+    let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
+    let parsed = Batch::parse(sent.bytes()).map_err(|error| Delay::Read(ApiError::Batch(error)))?;
+    // As it would have been judged when it came.
+    let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
+    let batch = validate::batch(sent.batch.id, &parsed, &dictionaries, received_at);
+    let stored = app
+        .store
+        .store_batch(&batch, app.clock.now(), LONG_PATIENCE)
+        .await?;
+    if stored == Stored::Now {
+        count(app, &batch);
+    }
+    app.metrics.spool_replayed.inc();
+    spool.remove(number).await?;
+    Ok(Left::Stored)
+}

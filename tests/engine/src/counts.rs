@@ -1,0 +1,101 @@
+//! Instructions of an exchange under a few fixed configurations, held against the numbers that are kept
+//! beside the code: what makes the filter slower is seen in the change that does it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::error::EngineError;
+use crate::filter::Filter;
+use crate::keys::{self, plugin, recording};
+use crate::traffic::Exchange;
+
+/// Instructions for each exchange, by what is done with it.
+pub type Counts = BTreeMap<String, u64>;
+
+/// By how much more a number may have grown, in percent, without being written anew.
+pub const TOLERANCE_PERCENT: u64 = 3;
+
+/// Counts them.
+///
+/// # Errors
+/// [`EngineError`] if the filter refuses a configuration or crashes.
+pub fn count(filter: &Filter) -> Result<Counts, EngineError> {
+    let redacting = json!({"redact": {
+        "json": ["$.user.password"], "patterns": ["email", "credit_card"],
+    }});
+    [
+        ("not matching", keys::unrecorded()),
+        ("requests", recording(json!({"storage_type": "request"}))),
+        ("responses", recording(json!({"storage_type": "response"}))),
+        ("both", keys::minimal()),
+        (
+            "both, uncompressed",
+            plugin(json!({"batch": {"compression": "none"}, "defaults": {"storage_type": "both"}})),
+        ),
+        ("both, redacted", recording(redacting)),
+    ]
+    .into_iter()
+    .map(|(name, configuration)| {
+        let count = keys::instructions(filter, &configuration, Exchange::json)?;
+        Ok((name.to_owned(), count))
+    })
+    .collect()
+}
+
+/// The file in which they are kept.
+#[must_use]
+pub fn file() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json"))
+}
+
+/// What has grown beyond the tolerance, or is not kept yet: a line each.
+#[must_use]
+pub fn grown(kept: &Counts, now: &Counts) -> Vec<String> {
+    let line = |(name, now): (&String, &u64)| {
+        let kept = kept.get(name).copied().unwrap_or_default();
+        let most = kept + kept * TOLERANCE_PERCENT / 100;
+        (*now > most).then(|| format!("{name}: {now} instructions instead of {kept}"))
+    };
+    now.iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(pairs: &[(&str, u64)]) -> Counts {
+        pairs
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
+    }
+
+    #[test]
+    fn growth_beyond_the_tolerance_is_told_and_less_is_welcome() {
+        let kept = counts(&[("a", 1000), ("b", 1000), ("c", 1000)]);
+        let now = counts(&[("a", 1030), ("b", 1031), ("c", 10), ("d", 1)]);
+        assert_eq!(
+            grown(&kept, &now),
+            [
+                "b: 1031 instructions instead of 1000",
+                "d: 1 instructions instead of 0"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_filter_takes_no_more_instructions_than_are_written_down() {
+        let filter = Filter::load(&Filter::built()).unwrap();
+        let kept = std::fs::read_to_string(file()).unwrap();
+        let kept: Counts = serde_json::from_str(&kept).unwrap();
+        let grown = grown(&kept, &count(&filter).unwrap());
+        assert!(
+            grown.is_empty(),
+            "the filter has become slower:\n{}\nIf that is worth it, or another compiler's doing, write the \
+             numbers anew with `make bench-counts`.",
+            grown.join("\n")
+        );
+    }
+}

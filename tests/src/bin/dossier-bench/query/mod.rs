@@ -1,0 +1,224 @@
+//! What do answers of the collector cost over the bare SQL, with five million entries in its tables?
+
+mod cases;
+pub(crate) mod dataset;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use dossier_tests::HarnessError;
+use dossier_tests::client::{Answer, Client};
+use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::place;
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection};
+
+use crate::statistics::{median, quantile};
+use cases::{Asker, Case, Place, Request};
+use dataset::{ENTRIES, LARGE_USER, USER, failed};
+
+/// Kept between runs, below the folder of what was built.
+const FOLDER: &str = "bench-query";
+const PAGE_SIZE: usize = 100;
+const NEAR: usize = 100;
+const DEEP: usize = 100_000;
+/// Rounds before those that count: connections, prepared statements and caches.
+const WARM_UP: usize = 5;
+
+/// Milliseconds of one question in one round.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    sql: f64,
+    /// As the collector says.
+    took: f64,
+    /// As the client sees it.
+    whole: f64,
+}
+
+struct Keys {
+    user: String,
+    large: String,
+}
+
+/// Measures, and returns a table.
+pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
+    let profile = place::profile_folder()?;
+    let folder = profile.parent().unwrap_or(&profile).join(FOLDER);
+    let collector = start(&folder).await?;
+    let client = Client::new(collector.address)?;
+    let mut database = PgConnection::connect_with(&options(&folder))
+        .await
+        .map_err(failed("reach the collector's Postgres"))?;
+    let ingest = collector.create_key("bench", "ingest", "bench").await?;
+    dataset::fill(&client, &ingest, &mut database).await?;
+    let keys = Keys {
+        user: collector.create_key(USER, "readonly", "bench").await?,
+        large: collector
+            .create_key(LARGE_USER, "readonly", "bench")
+            .await?,
+    };
+    let near = place_behind(&client, &keys.large, NEAR).await?;
+    let deep = place_behind(&client, &keys.large, DEEP).await?;
+    let cases = cases::all(&near, &deep);
+    let mut measured = vec![Vec::new(); cases.len()];
+    for number in 0..rounds + WARM_UP {
+        for (case, rounds) in cases.iter().zip(&mut measured) {
+            let round = take(case, &client, &keys, &mut database, number % 2 == 0).await?;
+            if number >= WARM_UP {
+                rounds.push(round);
+            }
+        }
+    }
+    Ok(table(rounds, &cases, &measured))
+}
+
+/// Starts a collector with its data here.
+pub(crate) async fn start(folder: &Path) -> Result<Collector, HarnessError> {
+    let making = || {
+        std::fs::create_dir_all(folder)?;
+        // As root, Postgres runs as another user, who must get in.
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+    };
+    making().map_err(HarnessError::io(format!("make {}", folder.display())))?;
+    let plan = CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.to_owned(),
+        log: folder.join("collector.log"),
+        database_url: None,
+        // The bench is one client that asks as fast as it is answered.
+        environment: vec![("DOSSIER_RATE_LIMIT".to_owned(), "0".to_owned())],
+    };
+    Collector::start(plan).await
+}
+
+/// How to reach that collector's Postgres.
+pub(crate) fn options(folder: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(folder.join("postgres/socket"))
+        .username("dossier")
+        .database("dossier")
+}
+
+/// One turn of each.
+async fn take(
+    case: &Case,
+    client: &Client,
+    keys: &Keys,
+    database: &mut PgConnection,
+    sql_first: bool,
+) -> Result<Round, HarnessError> {
+    let before = if sql_first {
+        Some(bare(case, database).await?)
+    } else {
+        None
+    };
+    let begin = Instant::now();
+    let answer = ask(case, client, keys).await?;
+    let whole = milliseconds(begin);
+    let sql = match before {
+        Some(sql) => sql,
+        None => bare(case, database).await?,
+    };
+    let took = answer.json.pointer("/metadata/took_ms");
+    match took.and_then(Value::as_f64) {
+        Some(took) if answer.status == 200 => Ok(Round { sql, took, whole }),
+        _ => Err(unexpected(case.name, &answer)),
+    }
+}
+
+async fn bare(case: &Case, database: &mut PgConnection) -> Result<f64, HarnessError> {
+    let begin = Instant::now();
+    for statement in &case.sql {
+        sqlx::query(AssertSqlSafe(statement.as_str()))
+            .fetch_all(&mut *database)
+            .await
+            .map_err(failed("run the bare SQL"))?;
+    }
+    Ok(milliseconds(begin))
+}
+
+async fn ask(case: &Case, client: &Client, keys: &Keys) -> Result<Answer, HarnessError> {
+    let key = Some(match case.asker {
+        Asker::User => keys.user.as_str(),
+        Asker::Large => keys.large.as_str(),
+    });
+    match &case.request {
+        Request::Get(path) => client.get(path, key).await,
+        Request::Post(path, body) => client.post(path, key, body).await,
+    }
+}
+
+/// Walks there by cursor, as a client would.
+async fn place_behind(client: &Client, key: &str, entries: usize) -> Result<Place, HarnessError> {
+    let mut request = json!({"page_size": PAGE_SIZE, "include": []});
+    for page in 1.. {
+        let answer = client.query(key, &request).await?;
+        let last = answer.items().last();
+        let field = |name| last.and_then(|entry| entry.get(name));
+        let cursor = answer.json.pointer("/data/next_cursor");
+        let (Some(cursor), Some(created_at), Some(id)) = (
+            cursor.and_then(Value::as_str),
+            field("created_at").and_then(Value::as_str),
+            field("id").and_then(Value::as_i64),
+        ) else {
+            return Err(unexpected("walk by cursor", &answer));
+        };
+        if page * PAGE_SIZE >= entries {
+            return Ok(Place {
+                cursor: cursor.to_owned(),
+                created_at: created_at.to_owned(),
+                id,
+            });
+        }
+        if let Some(request) = request.as_object_mut() {
+            request.insert("cursor".to_owned(), json!(cursor));
+        }
+    }
+    Err(HarnessError::Unexpected {
+        doing: "walk by cursor".to_owned(),
+        answer: "no end".to_owned(),
+    })
+}
+
+fn milliseconds(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e3
+}
+
+fn unexpected(doing: &str, answer: &Answer) -> HarnessError {
+    HarnessError::Unexpected {
+        doing: doing.to_owned(),
+        answer: format!("{} {}", answer.status, answer.json),
+    }
+}
+
+fn table(rounds: usize, cases: &[Case], measured: &[Vec<Round>]) -> String {
+    let mut table = format!(
+        "{ENTRIES} entries, {rounds} rounds. In ms; ratios are medians over the rounds, with their middle half.\n\n\
+         | | bare SQL | collector | with HTTP | collector / SQL | with HTTP / SQL |\n\
+         |---|---:|---:|---:|---:|---:|\n"
+    );
+    for (case, rounds) in cases.iter().zip(measured) {
+        let of = |value: fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {} | {:.2} | {:.2} | {:.2} | {} | {} |",
+            case.name,
+            median(&of(|round| round.sql)),
+            median(&of(|round| round.took)),
+            median(&of(|round| round.whole)),
+            spread(&of(|round| round.took / round.sql)),
+            spread(&of(|round| round.whole / round.sql)),
+        );
+    }
+    table
+}
+
+fn spread(ratios: &[f64]) -> String {
+    let (low, high) = (quantile(ratios, 0.25), quantile(ratios, 0.75));
+    format!("**{:.2}** ({low:.2} to {high:.2})", median(ratios))
+}

@@ -1,0 +1,102 @@
+//! Requests that Schemathesis makes from the API's own description, thrown at a collector with some
+//! data. `make fuzz-api` runs it; it takes too long for every day.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dossier_tests::clock::minutes_ago;
+use dossier_tests::place;
+use dossier_tests::producer::Sample;
+use dossier_tests::testing::TestBackend;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::support::store;
+
+const CHECKS: &str = "not_a_server_error,response_schema_conformance,status_code_conformance,content_type_conformance";
+/// For what Schemathesis does before and after its own time.
+const GRACE: Duration = Duration::from_mins(2);
+
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap())
+}
+
+/// Exchanges with bodies of several kinds, in and out of sessions.
+fn some_data() -> Vec<Sample> {
+    let bodies = [
+        "{\"a\": 1}",
+        "[]",
+        "text",
+        "",
+        "\u{0}\u{1}",
+        "{\"b\": {\"c\": \"ü\"}}",
+    ];
+    let samples = bodies.iter().zip(1..).flat_map(|(body, number)| {
+        let endpoint = format!("/api/v{number}/x");
+        let request = Sample::request("alice", &endpoint, minutes_ago(number), body);
+        let request = request.within_minutes(30);
+        let response = request.response(body);
+        [request, response]
+    });
+    samples.collect()
+}
+
+/// Runs it with a key of this role.
+async fn throw(backend: &TestBackend, role: &str, key: &str, seconds: u64) {
+    let settings = place::repository().join("tests/fuzz-api");
+    let collector = format!("http://{}", backend.collector.address);
+    let program = std::env::var_os("SCHEMATHESIS_BIN").expect("make fuzz-api sets it");
+    let mut command = Command::new(Path::new(&program));
+    command
+        .current_dir(backend.folder())
+        .env("PYTHONPATH", &settings)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        .arg("--config-file")
+        .arg(settings.join("schemathesis.toml"))
+        .arg("run")
+        .arg(format!("{collector}/openapi.json"))
+        .args(["--url", &collector, "--checks", CHECKS])
+        .args(["--header", &format!("Authorization: Bearer {key}")])
+        .args(["--max-time", &seconds.to_string()])
+        .args([
+            "--max-examples",
+            &setting("DOSSIER_FUZZ_CASES", 200).to_string(),
+        ])
+        .args(["--seed", &setting("DOSSIER_FUZZ_SEED", 1).to_string()])
+        .args([
+            "--continue-on-failure",
+            "--no-color",
+            "--suppress-health-check",
+            "all",
+        ])
+        .kill_on_drop(true);
+    println!("fuzz-api: the key of {role}, at most {seconds} s");
+    let limit = Duration::from_secs(seconds) + GRACE;
+    let status = timeout(limit, command.status()).await.unwrap().unwrap();
+    assert!(status.success(), "with the key of {role}: see above");
+}
+
+#[ignore = "takes ten minutes: make fuzz-api runs it"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_keeps_to_the_description_or_breaks_it_is_answered_otherwise() {
+    let backend = TestBackend::start_with(|plan| {
+        // With a limit, nearly all would be answered 429.
+        let unlimited = ("DOSSIER_RATE_LIMIT".to_owned(), "0".to_owned());
+        plan.collector_environment.push(unlimited);
+        Ok(())
+    });
+    let backend = backend.await.unwrap();
+    let seconds = setting("DOSSIER_FUZZ_SECONDS", 600) / 2;
+    for role in ["alice", "admin"] {
+        store(&backend, &some_data()).await;
+        let people = &backend.keys.people;
+        let key = if role == "admin" {
+            &people.admin
+        } else {
+            &people.alice
+        };
+        throw(&backend, role, key, seconds).await;
+    }
+}

@@ -1,0 +1,415 @@
+//! Postgres is away, or slow: batches wait on the collector's disk, and each is stored once when it is
+//! back. What the disk does not take is not acknowledged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use dossier_tests::client::Answer;
+use dossier_tests::clock;
+use dossier_tests::database::Database;
+use dossier_tests::load::Load;
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::stack::{Backend, StackPlan};
+use dossier_tests::testing::{Folder, TestBackend, TestStack};
+use dossier_tests::upstream::{Kind, echo, generated};
+use dossier_tests::wait;
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::support::{SOON, metric, text};
+
+const MOST_MEMORY: u64 = 150 << 20;
+
+/// A collector whose Postgres a test can take away.
+struct Scene {
+    backend: TestBackend,
+    database: Database,
+    _folder: Folder,
+}
+
+impl Scene {
+    async fn start(change: impl FnOnce(&mut StackPlan)) -> Self {
+        let folder = Folder::make().unwrap();
+        let database = Database::start(folder.path()).await.unwrap();
+        let backend = TestBackend::start_with(|plan| {
+            plan.database_url = Some(database.url());
+            change(plan);
+            Ok(())
+        });
+        let backend = backend.await.unwrap();
+        // The collector knows the key from now on.
+        let answer = send(&backend, 0, 10).await;
+        assert_eq!(
+            (answer.status, &answer.json["data"]["spooled"]),
+            (200, &json!(false))
+        );
+        Self {
+            backend,
+            database,
+            _folder: folder,
+        }
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.backend.collector.data().join("spool")
+    }
+
+    fn waiting(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.spool()).unwrap();
+        let mut files: Vec<_> = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "batch"))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Waits until the spool is empty, and checks that each of these is stored once and whole.
+    async fn expect_stored(&self, expected: &[(u64, usize)]) {
+        expect_empty_spool(&self.backend).await;
+        let (client, admin) = (&self.backend.client, &self.backend.keys.people.admin);
+        let pages = client.query_pages(admin, &json!({})).await.unwrap();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for page in &pages {
+            for (entry, raw) in page.items().iter().zip(page.raw_data()) {
+                let path = text(entry, "path").to_owned();
+                found.entry(path).or_default().push(raw);
+            }
+        }
+        let expected: BTreeMap<_, _> = expected
+            .iter()
+            .map(|(number, size)| (path(*number), vec![body(*number, *size)]))
+            .collect();
+        assert!(found == expected, "{} of {}", found.len(), expected.len());
+    }
+}
+
+fn path(number: u64) -> String {
+    format!("/api/number/{number}")
+}
+
+fn body(number: u64, size: usize) -> String {
+    String::from_utf8(generated(Kind::Json, size, number)).unwrap()
+}
+
+async fn send(backend: &Backend, number: u64, size: usize) -> Answer {
+    let body = body(number, size);
+    let sample = Sample::request("alice", &path(number), clock::now_micros(), &body);
+    let raw = batch(&[sample]).unwrap();
+    let key = Some(backend.keys.ingest.as_str());
+    backend
+        .client
+        .ingest(key, Uuid::now_v7(), raw)
+        .await
+        .unwrap()
+}
+
+async fn expect_spooled(backend: &Backend, number: u64) {
+    let answer = send(backend, number, 100).await;
+    let spooled = &answer.json["data"]["spooled"];
+    assert_eq!(
+        (answer.status, spooled),
+        (200, &json!(true)),
+        "{}",
+        answer.json
+    );
+}
+
+fn expect_put_off(answer: &Answer) {
+    assert_eq!(
+        (answer.status, answer.error_code()),
+        (503, "STORAGE_UNAVAILABLE"),
+        "{}",
+        answer.json
+    );
+    assert!(answer.retry_after.is_some());
+}
+
+async fn expect_empty_spool(backend: &Backend) {
+    let waited = wait::until("the spool to be empty", SOON, async || {
+        let waiting = metric(backend, "dossier_spool_batches").await;
+        match waiting.map_err(|error| error.to_string())? {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} batches")),
+        }
+    });
+    waited.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
+    let folder = Folder::make().unwrap();
+    let mut database = Database::start(folder.path()).await.unwrap();
+    let stack = TestStack::start_with(|plan| {
+        plan.database_url = Some(database.url());
+        Ok(())
+    });
+    let stack = stack.await.unwrap();
+    let (backend, alice) = (&stack.backend, &stack.backend.keys.people.alice);
+    let load = Load::start(&stack.traffic, 8);
+    load.go_on_for(100, SOON).await.unwrap();
+    backend
+        .client
+        .wait_for(alice, &json!({}), 20, SOON)
+        .await
+        .unwrap();
+    database.stop();
+    let waited = wait::until("batches in the spool", SOON, async || {
+        let written = metric(backend, "dossier_spool_written_batches_total").await;
+        match written.map_err(|error| error.to_string())? {
+            written if written >= 5 => Ok(()),
+            written => Err(format!("{written} batches")),
+        }
+    });
+    waited.await.unwrap();
+    let ready = backend.client.get("/readyz", None).await.unwrap();
+    assert_eq!(
+        (ready.status, &ready.json["data"]["postgres"]),
+        (200, &json!("away"))
+    );
+    load.go_on_for(200, SOON).await.unwrap();
+    database.start_again().await.unwrap();
+    load.go_on_for(100, SOON).await.unwrap();
+    let outcome = load.stop().await;
+    assert_eq!(outcome.failed, Vec::<String>::new());
+    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    expect_empty_spool(backend).await;
+
+    let mut expected = BTreeMap::new();
+    for path in &outcome.answered {
+        let mut numbers = path.rsplit('/').map(|it| it.parse::<u64>().unwrap_or(0));
+        let (number, client) = (numbers.next().unwrap(), numbers.next().unwrap());
+        let body = json!({"client": client, "number": number}).to_string();
+        let answer = String::from_utf8(echo(body.as_bytes())).unwrap();
+        expected.insert((path.clone(), "request".to_owned()), body);
+        expected.insert((path.clone(), "response".to_owned()), answer);
+    }
+    let pages = backend.client.query_pages(alice, &json!({})).await.unwrap();
+    let mut found = BTreeMap::new();
+    for page in &pages {
+        for (entry, raw) in page.items().iter().zip(page.raw_data()) {
+            let half = (
+                text(entry, "path").to_owned(),
+                text(entry, "type").to_owned(),
+            );
+            assert!(found.insert(half, raw).is_none(), "twice: {entry}");
+        }
+    }
+    assert!(
+        found == expected,
+        "{} halves are stored, {} were recorded",
+        found.len(),
+        expected.len()
+    );
+    let lost = metric(backend, "dossier_gap_records_total").await.unwrap();
+    assert_eq!(lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damaged() {
+    let mut scene = Scene::start(|_| ()).await;
+    scene.database.stop();
+    for number in 1..=20 {
+        expect_spooled(&scene.backend, number).await;
+    }
+    scene.backend.collector.kill();
+    let files = scene.waiting();
+    assert_eq!(files.len(), 20);
+    let mut damaged = fs::read(&files[4]).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&files[4], damaged).unwrap();
+    // As a kill in the middle of a write leaves it.
+    fs::write(scene.spool().join("1-x.batch.unfinished"), "half").unwrap();
+
+    scene.database.start_again().await.unwrap();
+    scene.backend.start_again().await.unwrap();
+    let expected: Vec<_> = (0..=20)
+        .filter(|number| *number != 5)
+        .map(|number| (number, if number == 0 { 10 } else { 100 }))
+        .collect();
+    scene.expect_stored(&expected).await;
+    let aside = scene.spool().join("damaged");
+    assert!(aside.join(files[4].file_name().unwrap()).is_file());
+    let counted = metric(&scene.backend, "dossier_spool_damaged_batches_total").await;
+    assert_eq!(counted.unwrap(), 1);
+    let process = scene.backend.collector.process().unwrap();
+    assert!(process.log().text().contains("set aside"));
+    let said = scene.backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(said.status.success(), "{said:?}");
+    assert!(said.output.contains("warn  spool"), "{}", said.output);
+    assert_eq!(
+        fs::read_dir(scene.spool()).unwrap().count(),
+        2,
+        "lock, damaged"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_spool_puts_batches_off() {
+    const SIZE: usize = 500_000;
+    let mut scene = Scene::start(|plan| {
+        let bound = ("DOSSIER_SPOOL_MAX_BYTES".into(), "8388608".into());
+        plan.collector_environment.push(bound);
+    })
+    .await;
+    scene.database.stop();
+    let mut expected = vec![(0, 10)];
+    let full = loop {
+        let number = expected.len() as u64;
+        let answer = send(&scene.backend, number, SIZE).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        expected.push((number, SIZE));
+        assert!(expected.len() < 1000, "it never gets full");
+    };
+    expect_put_off(&full);
+    assert!(expected.len() > 3);
+    let on_disk: u64 = scene
+        .waiting()
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    assert!(on_disk <= 8 << 20, "{on_disk}");
+
+    scene.database.start_again().await.unwrap();
+    expect_empty_spool(&scene.backend).await;
+    let number = expected.len() as u64;
+    assert_eq!(send(&scene.backend, number, SIZE).await.status, 200);
+    expected.push((number, SIZE));
+    scene.expect_stored(&expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_takes_nothing_puts_batches_off_until_it_takes_some() {
+    let mut scene = Scene::start(|_| ()).await;
+    scene.database.stop();
+    expect_spooled(&scene.backend, 1).await;
+    let pid = scene.backend.collector.process().unwrap().id();
+    limit_files(pid, "40");
+    expect_put_off(&send(&scene.backend, 2, 100).await);
+    let ready = scene.backend.client.get("/readyz", None).await.unwrap();
+    assert_eq!(ready.status, 503, "{}", ready.json);
+    assert_eq!(scene.waiting().len(), 1, "nothing is left of it");
+    limit_files(pid, "unlimited");
+    expect_spooled(&scene.backend, 3).await;
+    scene.database.start_again().await.unwrap();
+    scene.expect_stored(&[(0, 10), (1, 100), (3, 100)]).await;
+}
+
+/// The longest file that a process may write. Beyond it a write fails as on a full disk; this needs no
+/// right to mount one.
+fn limit_files(pid: u32, bytes: &str) {
+    let limit = format!("--fsize={bytes}:");
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &limit])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_postgres_takes_too_long_for_waits_on_disk() {
+    let scene = Scene::start(|_| ()).await;
+    let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
+    sqlx::raw_sql("begin; lock table ingest_ledger in access exclusive mode")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    expect_spooled(&scene.backend, 1).await;
+    expect_spooled(&scene.backend, 2).await;
+    other.close().await.unwrap();
+    let expected = [(0, 10), (1, 100), (2, 100)];
+    scene.expect_stored(&expected).await;
+    let answer = send(&scene.backend, 3, 100).await;
+    assert_eq!(answer.json["data"]["spooled"], false, "{}", answer.json);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_collector_stays_small_while_postgres_is_away() {
+    const BATCHES: u64 = 150;
+    let mut scene = Scene::start(|_| ()).await;
+    scene.database.stop();
+    expect_spooled(&scene.backend, 1).await;
+    let sending = stream::iter(0..BATCHES).map(|number| {
+        let backend = &scene.backend;
+        async move {
+            let now = clock::now_micros();
+            let body = body(number, 4096);
+            let samples: Vec<_> = (0..250)
+                .map(|_| Sample::request("alice", "/api/flood", now, &body))
+                .collect();
+            let (id, raw) = (Uuid::now_v7(), batch(&samples).unwrap());
+            let key = Some(backend.keys.ingest.as_str());
+            wait::until("the batch to be taken", SOON, async || {
+                let answer = backend.client.ingest(key, id, raw.clone()).await;
+                match answer.map_err(|error| error.to_string())?.status {
+                    200 => Ok(()),
+                    status => Err(format!("{status}")),
+                }
+            })
+            .await
+            .unwrap();
+        }
+    });
+    sending.buffer_unordered(16).collect::<Vec<()>>().await;
+    let process = scene.backend.collector.process().unwrap();
+    let away = process.memory("VmHWM").unwrap();
+    assert!(away <= MOST_MEMORY, "{away} bytes while Postgres is away");
+    scene.database.start_again().await.unwrap();
+    let back = wait::until("the batches to be stored", 2 * SOON, async || {
+        let backend = &scene.backend;
+        let counted = metric(backend, "dossier_spool_replayed_batches_total").await;
+        match counted.map_err(|error| error.to_string())? {
+            counted if counted > BATCHES => Ok(()),
+            counted => Err(format!("{counted} batches")),
+        }
+    });
+    back.await.unwrap();
+    let process = scene.backend.collector.process().unwrap();
+    let peak = process.memory("VmHWM").unwrap();
+    eprintln!("most memory: {away} bytes while away, {peak} with the replay");
+    assert!(peak <= MOST_MEMORY, "{peak} bytes with the replay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_comes_again_is_not_stored_again() {
+    let mut scene = Scene::start(|_| ()).await;
+    let (backend, key) = (&scene.backend, Some(scene.backend.keys.ingest.as_str()));
+    let sample = Sample::request("alice", &path(1), clock::now_micros(), &body(1, 100));
+    let (id, raw) = (Uuid::now_v7(), batch(&[sample]).unwrap());
+    let stored = backend.client.ingest(key, id, raw.clone()).await.unwrap();
+    assert_eq!(stored.json["data"]["spooled"], false);
+    scene.database.stop();
+    for _ in 0..3 {
+        // As after an answer that was lost.
+        let again = backend.client.ingest(key, id, raw.clone()).await.unwrap();
+        assert_eq!(
+            (again.status, &again.json["data"]["spooled"]),
+            (200, &json!(true))
+        );
+    }
+    assert_eq!(scene.waiting().len(), 1);
+    scene.database.start_again().await.unwrap();
+    scene.expect_stored(&[(0, 10), (1, 100)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
+    let mut scene = Scene::start(|_| ()).await;
+    scene.database.stop();
+    expect_spooled(&scene.backend, 1).await;
+    let unknown = format!("dsk_{}", "A".repeat(43));
+    let sample = Sample::request("alice", &path(2), clock::now_micros(), "{}");
+    let raw = batch(&[sample]).unwrap();
+    for key in [unknown.as_str(), &scene.backend.keys.people.admin] {
+        let client = &scene.backend.client;
+        let answer = client.ingest(Some(key), Uuid::now_v7(), raw.clone()).await;
+        expect_put_off(&answer.unwrap());
+    }
+    assert_eq!(scene.waiting().len(), 1);
+}
