@@ -219,7 +219,7 @@ async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
     fixture.fill(20, 20, early).await;
     assert_eq!(fixture.number(PACKED_WITH_IT).await, 60);
     assert_eq!(
-        fixture.number("select count(*) from entries where stored_size * 3 > body_size and dictionary_id is not null").await,
+        fixture.number("select count(*) from entries where stored_size * 2 > body_size and dictionary_id is not null").await,
         0
     );
 
