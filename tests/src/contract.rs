@@ -88,7 +88,7 @@ impl Contract {
         }
         let place = format!("{method} {path} {status}");
         let schema = described.get("schema").unwrap_or(&Value::Null);
-        self.validate(place, schema, answered.json)
+        self.validate(&place, schema, answered.json)
     }
 
     /// The described path that a path is, with its methods.
@@ -113,16 +113,16 @@ impl Contract {
         })
     }
 
-    fn validate(&self, place: String, schema: &Value, json: &Value) -> Result<(), String> {
+    fn validate(&self, place: &str, schema: &Value, json: &Value) -> Result<(), String> {
         let mut validators = self
             .validators
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !validators.contains_key(&place) {
+        if !validators.contains_key(place) {
             let validator = self.validator(schema)?;
-            validators.insert(place.clone(), validator);
+            validators.insert(place.to_owned(), validator);
         }
-        let Some(validator) = validators.get(&place) else {
+        let Some(validator) = validators.get(place) else {
             return Ok(());
         };
         let faults: Vec<_> = validator

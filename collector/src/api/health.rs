@@ -3,12 +3,37 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolState};
+
+/// What makes batches durable.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `up` or `away`; while it is away, batches wait in the spool.
+    postgres: &'static str,
+    /// Null if the collector has none.
+    #[schema(required)]
+    spool: Option<SpoolReadiness>,
+}
+
+/// Where batches wait while Postgres is away.
+#[derive(Serialize, ToSchema)]
+struct SpoolReadiness {
+    /// Batches that wait.
+    batches: u64,
+    /// Bytes on disk, damaged files included.
+    bytes: u64,
+    /// Most bytes that it may hold.
+    max_bytes: u64,
+    /// Damaged files that were set aside.
+    damaged: u64,
+}
 
 /// The process runs.
 pub async fn alive() -> Success<Value> {
@@ -19,7 +44,7 @@ pub async fn alive() -> Success<Value> {
 }
 
 /// Batches can be made durable: in Postgres, or in the spool.
-pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
+pub async fn ready(State(app): State<App>) -> Result<Success<Readiness>, ApiError> {
     let postgres = app.store.ping().await;
     if let Err(error) = &postgres {
         let spool = app.spool.as_ref();
@@ -30,16 +55,22 @@ pub async fn ready(State(app): State<App>) -> Result<Success<Value>, ApiError> {
     let state = app.spool.as_ref().map(Spool::state);
     Ok(Success::new(
         "The collector is ready",
-        json!({
-            "postgres": if postgres.is_ok() { "up" } else { "away" },
-            "spool": state.map(|state| json!({
-                "batches": state.batches,
-                "bytes": state.bytes,
-                "max_bytes": state.max_bytes,
-                "damaged": state.damaged,
-            })),
-        }),
+        Readiness {
+            postgres: if postgres.is_ok() { "up" } else { "away" },
+            spool: state.as_ref().map(SpoolReadiness::of),
+        },
     ))
+}
+
+impl SpoolReadiness {
+    const fn of(state: &SpoolState) -> Self {
+        Self {
+            batches: state.batches,
+            bytes: state.bytes,
+            max_bytes: state.max_bytes,
+            damaged: state.damaged,
+        }
+    }
 }
 
 /// The metrics as Prometheus reads them.

@@ -24,6 +24,9 @@ All paths below `/storage` are served, the same, below `/v1/storage`. Every JSON
 `success`, `message`, `data`, `warnings`, `metadata`, and on failure `error` with a stable code. \
 Times are RFC 3339 in UTC. `X-Request-ID` is taken if it is sane, or made, and sent back. \
 A path that is none is answered 404, a method that a path does not take 405, in the same envelope. \
+Outside of it is only what cannot be read as HTTP/1.1: it is answered with no body, and the connection ends. \
+That is 400 for a malformed head, 431 for more than 100 headers or a head of more than about 400 KiB, and 414 for a \
+URL of more than 65,534 bytes. \
 Another user's things are answered as things that do not exist.";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);

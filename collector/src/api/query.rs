@@ -36,6 +36,8 @@ pub(super) const MAX_PAGE: i64 = 10_000;
 pub(super) const BOTH_CURSOR_AND_PAGE: &str =
     "Both cursor and page provided. Using cursor parameter.";
 pub(super) const MAX_SEARCH_BYTES: usize = 1024;
+/// Longest text of a cursor.
+pub(super) const MAX_CURSOR_BYTES: usize = 256;
 
 /// A request, complete and checked.
 struct Query {
@@ -174,7 +176,7 @@ pub(super) fn read_page_number(fields: &mut Fields) -> i64 {
 }
 
 fn read_cursor(fields: &mut Fields, precedence: &mut Precedence) -> Option<Token> {
-    let text = fields.text("cursor", Token::MAX_BYTES)?;
+    let text = fields.text("cursor", MAX_CURSOR_BYTES)?;
     if fields.has("page") {
         precedence.note(BOTH_CURSOR_AND_PAGE);
     }

@@ -40,6 +40,8 @@ pub(super) const LIST_FIELDS: &[&str] = &[
 const LIST_NUMBERS: &[&str] = &["page", "page_size"];
 pub(super) const MAX_ENTRIES: u8 = 100;
 pub(super) const DEFAULT_ENTRIES: u8 = 20;
+/// Longest text of a cursor.
+pub(super) const MAX_CURSOR_BYTES: usize = 128;
 
 /// A request, complete and checked.
 struct Asked {

@@ -1,11 +1,13 @@
 //! The `dossier` command: what it can do, and what it says when it cannot.
 
+mod columns;
 mod completions;
 mod dictionaries;
 mod doctor;
 mod keys;
 mod migrate;
 mod openapi;
+mod retention;
 mod serve;
 mod validate;
 
@@ -48,6 +50,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    /// Show what expires when, or let go at once what has expired
+    Retention(retention::Retention),
     /// Manage API keys
     Keys(keys::Keys),
     /// Show how well bodies are packed, and with what
@@ -56,7 +60,7 @@ enum Command {
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
-    /// Print the API's OpenAPI document, which the collector serves at /openapi.json
+    /// Print the description of the API that the collector serves at /openapi.json
     Openapi(openapi::Openapi),
     /// Print completions for a shell, for it to read at its start
     Completions(completions::Completions),
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
         Command::Migrate(_)
+        | Command::Retention(_)
         | Command::Keys(_)
         | Command::Dictionaries(_)
         | Command::Validate(_)
@@ -117,7 +122,8 @@ pub fn run() -> ExitCode {
     });
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
-        Command::Migrate(migrate) => block_on(migrate.run()).map(|()| ExitCode::SUCCESS),
+        Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Retention(retention) => block_on(retention.run()),
         Command::Keys(keys) => block_on(keys.run()),
         Command::Dictionaries(dictionaries) => {
             block_on(dictionaries.run()).map(|()| ExitCode::SUCCESS)

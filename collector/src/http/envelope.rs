@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -26,6 +26,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The request id in examples.
 pub(crate) const EXAMPLE_ID: &str = "5f0c4d1e-9a51-4a8e-8c31-0d9b7a3f2e10";
 const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Longest URL, from its path on. All parameters of the list of sessions fit at their longest, with each
+/// byte escaped. hyper refuses what is twice as long by itself, outside of the envelope.
+pub(crate) const MAX_URL_BYTES: usize = 32 * 1024;
 
 /// A good answer.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl<T> Success<T> {
 /// Something that the caller should know about a good answer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Warning {
-    /// Stable name.
+    /// Stable name: `NO_RESULTS_FOUND`, `PARAMETER_PRECEDENCE` or `ENDPOINT_NORMALIZED`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -147,14 +150,10 @@ pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Respo
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
 
-    // In a task of its own, so that a caller who leaves does not stop it between two statements: the
-    // connection would go back to the pool out of step, and give one caller's rows to the next.
-    let request = request.map(|body| timely(body, app.clients.timeout));
-    let answering = tokio::spawn(next.run(request));
-    let mut response = match tokio::time::timeout(app.clients.request_timeout, answering).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => ApiError::internal("answer a request", error).into_response(),
-        Err(_) => ApiError::TimedOut.into_response(),
+    let mut response = if is_too_long(request.uri()) {
+        ApiError::UrlTooLong(MAX_URL_BYTES).into_response()
+    } else {
+        answer(&app, request, next).await
     };
     if let Some(said) = response.extensions_mut().remove::<Said>() {
         response = write(&said, &request_id, begin.elapsed());
@@ -173,6 +172,23 @@ pub async fn wrap(State(app): State<App>, request: Request, next: Next) -> Respo
         debug!(%request_id, %method, route, status, took_ms, "answered");
     }
     response
+}
+
+fn is_too_long(uri: &Uri) -> bool {
+    let bytes = uri.path_and_query().map_or(0, |it| it.as_str().len());
+    bytes > MAX_URL_BYTES
+}
+
+async fn answer(app: &App, request: Request, next: Next) -> Response {
+    // In a task of its own, so that a caller who leaves does not stop it between two statements: the
+    // connection would go back to the pool out of step, and give one caller's rows to the next.
+    let request = request.map(|body| timely(body, app.clients.timeout));
+    let answering = tokio::spawn(next.run(request));
+    match tokio::time::timeout(app.clients.request_timeout, answering).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => ApiError::internal("answer a request", error).into_response(),
+        Err(_) => ApiError::TimedOut.into_response(),
+    }
 }
 
 fn write(said: &Said, request_id: &str, took: Duration) -> Response {

@@ -56,6 +56,8 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The body is longer than so many bytes.
     TooLarge(usize),
+    /// The URL is longer than so many bytes.
+    UrlTooLong(usize),
     /// A header of a batch is missing or wrong.
     BatchHeader(&'static str),
     /// The body is not a batch.
@@ -103,6 +105,7 @@ impl ApiError {
             Self::SearchNotEnabled => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Busy | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -119,6 +122,7 @@ impl ApiError {
             Self::Invalid(_) => "VAL_CONSTRAINT_VIOLATION",
             Self::NotJson => "VAL_INVALID_JSON",
             Self::BatchHeader(_) => "VAL_INVALID_HEADER",
+            Self::UrlTooLong(_) => "VAL_URL_TOO_LONG",
             Self::Batch(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
             Self::UnsupportedMedia(_) => "VAL_UNSUPPORTED_MEDIA_TYPE",
             Self::MissingToken => "AUTH_MISSING_TOKEN",
@@ -142,7 +146,7 @@ impl ApiError {
         match self {
             Self::Invalid(errors) => json!({"errors": errors}),
             Self::Forbidden(roles) => json!({"required_roles": roles}),
-            Self::TooLarge(limit) => json!({"limit_bytes": limit}),
+            Self::TooLarge(limit) | Self::UrlTooLong(limit) => json!({"limit_bytes": limit}),
             Self::NoBody(reason) => json!({"reason": reason}),
             _ => json!({}),
         }
@@ -196,6 +200,10 @@ impl fmt::Display for ApiError {
             Self::TooLarge(limit) => write!(
                 f,
                 "The body is longer than {limit} bytes: send less at a time"
+            ),
+            Self::UrlTooLong(limit) => write!(
+                f,
+                "The URL is longer than {limit} bytes: ask with a shorter one, or by POST"
             ),
             Self::BatchHeader(what) => f.write_str(what),
             Self::Batch(error) => write!(f, "The body is not a batch: {error}"),

@@ -1,8 +1,9 @@
-//! Shapes in the OpenAPI document of what other crates define.
+//! Shapes, in the description of the API, of what other crates define.
 
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 
 /// Which half of an exchange.
+#[must_use]
 pub fn half() -> Schema {
     let halves = ["request", "response"];
     let half = ObjectBuilder::new().schema_type(Type::String);
@@ -10,6 +11,7 @@ pub fn half() -> Schema {
 }
 
 /// Names and values in order, duplicates kept.
+#[must_use]
 pub fn pairs() -> Schema {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let pair = ArrayBuilder::new()

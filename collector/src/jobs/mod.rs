@@ -4,21 +4,26 @@
 
 pub mod dictionaries;
 
+mod retention;
+
 use std::time::Duration;
 
 use tracing::{debug, info};
 
 use crate::app::App;
 use crate::ingest;
+use crate::settings::retention::RetentionSettings;
 
 const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
 /// Does it until it is dropped.
-pub async fn run(app: App) {
+pub async fn run(app: App, settings: RetentionSettings) {
+    let retention = retention::run(&app, settings);
     tokio::join!(
         ingest::replay(app.clone()),
         dictionaries::keep(app.clone()),
-        prune_rejected(app)
+        prune_rejected(app.clone()),
+        retention
     );
 }
 

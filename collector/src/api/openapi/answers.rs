@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::reference;
+use super::schemas::{put, reference};
 use crate::http::envelope::{EXAMPLE_ID, example_of};
 use crate::http::error::ApiError;
 
@@ -68,7 +68,7 @@ fn describe_good(good: Good) -> Value {
         } => {
             let mut content = json!({"example": example});
             if let Some(schema) = schema {
-                content["schema"] = schema;
+                put(&mut content, "schema", schema);
             }
             json!({"description": description, "headers": headers(), "content": {media_type: content}})
         }
@@ -111,11 +111,12 @@ fn describe_errors(errors: &[&ApiError]) -> Value {
         .iter()
         .any(|error| error.retry_after_seconds().is_some())
     {
-        headers["Retry-After"] =
-            json!({"description": "Seconds to wait.", "schema": {"type": "integer"}});
+        let seconds = json!({"description": "Seconds to wait.", "schema": {"type": "integer"}});
+        put(&mut headers, "Retry-After", seconds);
     }
     if errors.iter().any(|error| error.status().as_u16() == 401) {
-        headers["WWW-Authenticate"] = json!({"schema": {"const": "Bearer"}});
+        let scheme = json!({"schema": {"const": "Bearer"}});
+        put(&mut headers, "WWW-Authenticate", scheme);
     }
     json!({
         "description": codes.join(", "),

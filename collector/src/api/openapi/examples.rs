@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::schemas::put;
+
 const USER: &str = "alice";
 pub(super) const EXCHANGE: &str = "0198a3c5-7f00-7000-8000-000000000001";
 pub(super) const SESSION: &str = "0198a3c5-7f00-7000-8000-000000000002";
@@ -38,11 +40,14 @@ pub(super) fn entry() -> Value {
 /// With what only a single entry shows.
 pub(super) fn whole_entry() -> Value {
     let mut entry = entry();
-    entry["headers"] = json!([["content-type", "application/json"]]);
-    entry["trailers"] = json!([]);
-    entry["content"]["redactions_by_rule"] = json!({});
-    entry["content"]["sha256"] =
-        json!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    let headers = json!([["content-type", "application/json"]]);
+    put(&mut entry, "headers", headers);
+    put(&mut entry, "trailers", json!([]));
+    if let Some(content) = entry.get_mut("content") {
+        let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        put(content, "redactions_by_rule", json!({}));
+        put(content, "sha256", json!(sha256));
+    }
     entry
 }
 
@@ -81,8 +86,8 @@ pub(super) fn session_page(with_entries: bool) -> Value {
         "has_more_entries": true,
     });
     if with_entries {
-        session["entries"] = json!([entry()]);
-        session["entries_shown"] = json!(1);
+        put(&mut session, "entries", json!([entry()]));
+        put(&mut session, "entries_shown", json!(1));
     }
     json!({
         "sessions": [session],
@@ -104,7 +109,12 @@ pub(super) fn deletion() -> Value {
 }
 
 pub(super) fn receipt() -> Value {
-    json!({"batch_id": BATCH, "duplicate": false, "records": 2, "rejected": 0})
+    json!({"batch_id": BATCH, "duplicate": false, "spooled": false, "records": 2, "rejected": 0})
+}
+
+pub(super) fn readiness() -> Value {
+    let spool = json!({"batches": 0, "bytes": 0, "max_bytes": 1 << 30, "damaged": 0});
+    json!({"postgres": "up", "spool": spool})
 }
 
 pub(super) fn entry_query() -> Value {

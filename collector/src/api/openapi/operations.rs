@@ -4,10 +4,11 @@ use dossier_wire::{BATCH_ID_HEADER, BatchError, CONTENT_TYPE, INGEST_PATH};
 use serde_json::{Value, json};
 
 use super::answers::{self, Good};
-use super::schemas::reference;
+use super::schemas::{put, reference};
 use super::{examples, requests};
 use crate::api::MAX_REQUEST_BYTES;
 use crate::http::auth::{ADMINS, READERS, TokenFault, WRITERS};
+use crate::http::envelope::MAX_URL_BYTES;
 use crate::http::error::{ApiError, FieldError, Hidden};
 use crate::ingest::MAX_SENT_BYTES;
 use crate::model::key::Role;
@@ -51,10 +52,10 @@ impl Operation {
             "responses": self.answers,
         });
         if !self.parameters.is_empty() {
-            described["parameters"] = json!(self.parameters);
+            put(&mut described, "parameters", json!(self.parameters));
         }
         if let Some(body) = &self.body {
-            described["requestBody"] = body.clone();
+            put(&mut described, "requestBody", body.clone());
         }
         described
     }
@@ -81,7 +82,7 @@ fn query() -> Operation {
         id: "queryEntries",
         tag: "storage",
         summary: "Find entries",
-        about: "Pages of the caller's entries that pass all filters, the newest first.",
+        about: "Pages of the caller's entries that pass all filters, the newest first. An empty page comes with the warning `NO_RESULTS_FOUND`, which tells why.",
         roles: READERS,
         parameters: Vec::new(),
         body: Some(json_body("EntryQuery", &examples::entry_query())),
@@ -99,13 +100,13 @@ fn query() -> Operation {
 fn list_sessions() -> Operation {
     let mut parameters = requests::list_parameters();
     for parameter in &mut parameters {
-        let example = match parameter["name"].as_str() {
+        let example = match parameter.get("name").and_then(Value::as_str) {
             Some("page") => json!(1),
             Some("page_size") => json!(20),
             Some("storage_type") => json!("response"),
             _ => continue,
         };
-        parameter["example"] = example;
+        put(parameter, "example", example);
     }
     let mut errors = reader_errors(READERS);
     errors.push(invalid(
@@ -118,7 +119,7 @@ fn list_sessions() -> Operation {
         id: "listSessions",
         tag: "storage",
         summary: "List sessions",
-        about: "Pages of the caller's sessions that hold an entry which passes all filters, the latest activity first.",
+        about: "Pages of the caller's sessions that hold an entry which passes all filters, the latest activity first. An empty page comes with the warning `NO_RESULTS_FOUND`, which tells why.",
         roles: READERS,
         parameters,
         body: None,
@@ -135,6 +136,8 @@ fn list_sessions() -> Operation {
 
 fn query_sessions() -> Operation {
     let expected = "expected a whole number from 1 to 100";
+    let mut errors = post_errors(READERS, "entries_per_session", expected);
+    errors.push(ApiError::SearchNotEnabled);
     Operation {
         method: "post",
         path: "/storage/sessions/query",
@@ -151,7 +154,7 @@ fn query_sessions() -> Operation {
                 data: reference("SessionPage"),
                 example: examples::session_page(true),
             },
-            &post_errors(READERS, "entries_per_session", expected),
+            &errors,
         ),
     }
 }
@@ -293,7 +296,7 @@ fn ingest() -> Operation {
         id: "ingestBatch",
         tag: "ingest",
         summary: "Store a batch of records",
-        about: "The batch is acknowledged when it is stored. Malformed records in a sound batch are put aside and counted.",
+        about: "The batch is acknowledged when it is durable: in Postgres or, while that is away, in the collector's spool. Malformed records in a sound batch are put aside and counted.",
         roles: WRITERS,
         parameters,
         body: Some(json!({"required": true, "content": {CONTENT_TYPE: content}})),
@@ -324,26 +327,21 @@ fn alive() -> Operation {
             data,
             example: json!({"version": version}),
         },
-        &[],
+        Vec::new(),
     )
 }
 
 fn ready() -> Operation {
-    let data = json!({
-        "type": "object",
-        "required": ["postgres"],
-        "properties": {"postgres": {"const": "up"}},
-    });
     open(
         "/readyz",
         "ready",
-        "Can batches be stored?",
+        "Can batches be made durable, in Postgres or in the spool?",
         Good::Enveloped {
             message: "The collector is ready",
-            data,
-            example: json!({"postgres": "up"}),
+            data: reference("Readiness"),
+            example: examples::readiness(),
         },
-        &[ApiError::Unavailable(Hidden::default())],
+        vec![ApiError::Unavailable(Hidden::default())],
     )
 }
 
@@ -358,7 +356,7 @@ fn metrics() -> Operation {
             schema: Some(json!({"type": "string"})),
             example: json!("dossier_records_total 2\n# EOF\n"),
         },
-        &[],
+        Vec::new(),
     )
 }
 
@@ -375,7 +373,7 @@ fn document() -> Operation {
             ),
             example: json!({"openapi": "3.1.0"}),
         },
-        &[],
+        Vec::new(),
     )
 }
 
@@ -390,7 +388,7 @@ fn page() -> Operation {
             schema: Some(json!({"type": "string"})),
             example: json!("<!doctype html>"),
         },
-        &[],
+        Vec::new(),
     )
 }
 
@@ -400,8 +398,9 @@ fn open(
     id: &'static str,
     summary: &'static str,
     good: Good,
-    errors: &[ApiError],
+    mut errors: Vec<ApiError>,
 ) -> Operation {
+    errors.extend(any_errors());
     Operation {
         method: "get",
         path,
@@ -412,7 +411,7 @@ fn open(
         roles: &[],
         parameters: Vec::new(),
         body: None,
-        answers: answers::describe(good, errors),
+        answers: answers::describe(good, &errors),
     }
 }
 
@@ -432,17 +431,26 @@ fn json_body(schema: &str, example: &Value) -> Value {
     json!({"required": true, "content": {"application/json": content}})
 }
 
-/// What any caller may be answered.
+/// What anyone may be answered.
+fn any_errors() -> [ApiError; 3] {
+    [
+        ApiError::UrlTooLong(MAX_URL_BYTES),
+        ApiError::TimedOut,
+        ApiError::Internal(Hidden::default()),
+    ]
+}
+
+/// What any caller with a key or token may be answered.
 fn caller_errors(roles: &'static [Role]) -> Vec<ApiError> {
-    vec![
+    let mut errors = vec![
         ApiError::MissingToken,
         ApiError::InvalidToken(TokenFault::UnknownKey),
         ApiError::Forbidden(roles),
         ApiError::Unavailable(Hidden::default()),
         ApiError::KeysUnavailable,
-        ApiError::TimedOut,
-        ApiError::Internal(Hidden::default()),
-    ]
+    ];
+    errors.extend(any_errors());
+    errors
 }
 
 fn reader_errors(roles: &'static [Role]) -> Vec<ApiError> {
@@ -462,6 +470,7 @@ fn post_errors(roles: &'static [Role], field: &str, expected: &str) -> Vec<ApiEr
     errors.extend([
         ApiError::NotJson,
         ApiError::TooLarge(MAX_REQUEST_BYTES),
+        ApiError::BodyBrokeOff,
         invalid(field, expected),
     ]);
     errors

@@ -83,7 +83,7 @@ fn write_page(out: &mut String, document: &Value) -> fmt::Result {
         "<p>For programs: <a href=\"/openapi.json\">/openapi.json</a>.</p>"
     )?;
     write_contents(out, document)?;
-    write_security(out, &document["components"]["securitySchemes"])?;
+    write_security(out, at(document, "/components/securitySchemes"))?;
     for tag in list(&document["tags"]) {
         let (name, about) = (text(tag, "name"), text(tag, "description"));
         writeln!(out, "<h2>{}</h2>\n<p>{}</p>", Escaped(name), Prose(about))?;
@@ -92,7 +92,7 @@ fn write_page(out: &mut String, document: &Value) -> fmt::Result {
         }
     }
     writeln!(out, "<h2>Shapes</h2>")?;
-    for (name, schema) in fields(&document["components"]["schemas"]) {
+    for (name, schema) in fields(at(document, "/components/schemas")) {
         writeln!(out, "<h3 id=\"shape-{0}\">{0}</h3>", Escaped(name))?;
         writeln!(out, "<p>{}</p>", Prose(text(schema, "description")))?;
         write_fields(out, schema)?;
@@ -152,7 +152,7 @@ fn write_operation(
         Prose(text(operation, "description"))
     )?;
     write_parameters(out, list(&operation["parameters"]))?;
-    for (media_type, content) in fields(&operation["requestBody"]["content"]) {
+    for (media_type, content) in fields(at(operation, "/requestBody/content")) {
         writeln!(out, "<h4>Body: <code>{}</code></h4>", Escaped(media_type))?;
         write_fields(out, resolve(document, &content["schema"]))?;
     }
@@ -219,7 +219,7 @@ fn write_answer(out: &mut String, status: &str, answer: &Value) -> fmt::Result {
     let summary = Escaped(text(answer, "description"));
     writeln!(out, "<details><summary><b>{status}</b> {summary}</summary>")?;
     for (media_type, content) in fields(&answer["content"]) {
-        let data = &content["schema"]["properties"]["data"];
+        let data = at(content, "/schema/properties/data");
         let of = match data.get("$ref") {
             Some(_) => format!(", <code>data</code>: {}", kind(data)),
             None => String::new(),
@@ -236,9 +236,9 @@ fn write_answer(out: &mut String, status: &str, answer: &Value) -> fmt::Result {
 
 /// An operation as a command to try.
 fn curl(path: &str, method: &str, operation: &Value) -> String {
-    let (mut path, mut query, mut headers) = (path.to_owned(), Vec::new(), String::new());
+    let (mut path, mut query, mut headers) = (path.to_owned(), Vec::new(), Vec::new());
     if !list(&operation["security"]).is_empty() {
-        headers.push_str(" \\\n  -H 'authorization: Bearer dsk_…'");
+        headers.push("authorization: Bearer dsk_…".to_owned());
     }
     for parameter in list(&operation["parameters"]) {
         let (name, Some(example)) = (text(parameter, "name"), parameter.get("example")) else {
@@ -248,27 +248,26 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
         match text(parameter, "in") {
             "path" => path = path.replace(&format!("{{{name}}}"), &example),
             "query" => query.push(format!("{name}={example}")),
-            _ => headers.push_str(&format!(
-                " \\\n  -H '{}: {example}'",
-                name.to_ascii_lowercase()
-            )),
+            _ => headers.push(format!("{}: {example}", name.to_ascii_lowercase())),
         }
     }
-    for (media_type, content) in fields(&operation["requestBody"]["content"]) {
-        let example = &content["example"];
-        headers.push_str(&format!(" \\\n  -H 'content-type: {media_type}'"));
-        headers.push_str(&match example {
-            Value::String(_) => " \\\n  --data-binary @batch".to_owned(),
-            json => format!(" \\\n  -d '{json}'"),
-        });
+    let mut body = String::new();
+    for (media_type, content) in fields(at(operation, "/requestBody/content")) {
+        headers.push(format!("content-type: {media_type}"));
+        body = match content.get("example") {
+            Some(json @ Value::Object(_)) => format!(" \\\n  -d '{json}'"),
+            _ => " \\\n  --data-binary @batch".to_owned(),
+        };
     }
+    let headers = headers.iter().map(|header| format!(" \\\n  -H '{header}'"));
+    let headers: String = headers.collect();
     let question = if query.is_empty() { "" } else { "?" };
     let query = query.join("&");
     let method = match method {
         "get" => "",
         _ => "-X POST ",
     };
-    format!("curl -s {method}'http://127.0.0.1:8686{path}{question}{query}'{headers}")
+    format!("curl -s {method}'http://127.0.0.1:8686{path}{question}{query}'{headers}{body}")
 }
 
 /// What a value of this schema is, in a few words of HTML.
@@ -355,6 +354,10 @@ fn fields(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {

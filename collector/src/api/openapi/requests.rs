@@ -4,23 +4,28 @@
 use serde_json::{Map, Value, json};
 
 use super::examples;
-use super::schemas::reference;
+use super::schemas::{put, reference};
 use crate::api::delete::MAX_IDS;
 use crate::api::query::filter::{MAX_ENDPOINT_BYTES, MAX_METHOD_BYTES};
 use crate::api::query::metadata::{MAX_CHOICES, MAX_FILTERS, MAX_PATTERN_BYTES};
 use crate::api::query::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE, MAX_SEARCH_BYTES};
 use crate::api::sessions::{DEFAULT_ENTRIES, LIST_FIELDS, MAX_ENTRIES};
+use crate::api::{query, sessions};
 use crate::model::ids::UserId;
 
 /// The shapes of requests and of what stands in them, by name.
 pub(super) fn schemas() -> [(String, Value); 5] {
-    let mut entries = filters();
+    let mut entries = filters(query::MAX_CURSOR_BYTES);
     entries.insert("search".to_owned(), search());
-    let mut sessions = filters();
-    sessions.insert("entries_per_session".to_owned(), entries_per_session());
+    let mut with_entries = filters(sessions::MAX_CURSOR_BYTES);
+    with_entries.insert("search".to_owned(), search());
+    with_entries.insert("entries_per_session".to_owned(), entries_per_session());
     [
-        ("EntryQuery", object(entries, &examples::entry_query())),
-        ("SessionQuery", object(sessions, &examples::session_query())),
+        ("EntryQuery", object(&entries, &examples::entry_query())),
+        (
+            "SessionQuery",
+            object(&with_entries, &examples::session_query()),
+        ),
         ("MetadataFilters", metadata_filters()),
         ("DeletionRequest", deletion()),
         ("ErrorDetails", error_details()),
@@ -30,7 +35,7 @@ pub(super) fn schemas() -> [(String, Value); 5] {
 
 /// The parameters of the list of sessions.
 pub(super) fn list_parameters() -> Vec<Value> {
-    let mut fields = filters();
+    let mut fields = filters(sessions::MAX_CURSOR_BYTES);
     let mut parameter = |name: &&str| {
         let mut schema = fields.remove(*name)?;
         let given = schema.as_object_mut()?;
@@ -48,7 +53,7 @@ pub(super) fn list_parameters() -> Vec<Value> {
     LIST_FIELDS.iter().filter_map(&mut parameter).collect()
 }
 
-fn filters() -> Map<String, Value> {
+fn filters(cursor_bytes: usize) -> Map<String, Value> {
     let halves = json!(["request", "response", "both", null]);
     let fields = [
         (
@@ -113,7 +118,10 @@ fn filters() -> Map<String, Value> {
                 "How many on a page.",
             ),
         ),
-        ("cursor", text(1024, "`next_cursor` of the page before.")),
+        (
+            "cursor",
+            text(cursor_bytes, "`next_cursor` of the page before."),
+        ),
         (
             "order",
             json!({"type": ["string", "null"], "enum": ["desc", "asc", null], "default": "desc", "description": "The newest first, or last."}),
@@ -141,7 +149,7 @@ fn entries_per_session() -> Value {
     whole(1, MAX_ENTRIES.into(), Some(DEFAULT_ENTRIES.into()), about)
 }
 
-fn object(fields: Map<String, Value>, example: &Value) -> Value {
+fn object(fields: &Map<String, Value>, example: &Value) -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -208,7 +216,7 @@ fn error_details() -> Value {
         "properties": {
             "errors": {"type": "array", "items": reference("FieldError"), "description": "Of `VAL_CONSTRAINT_VIOLATION`: all invalid fields."},
             "required_roles": {"type": "array", "items": {"type": "string"}, "description": "Of `AUTH_INSUFFICIENT_PERMISSIONS`."},
-            "limit_bytes": {"type": "integer", "description": "Of `PAYLOAD_TOO_LARGE`."},
+            "limit_bytes": {"type": "integer", "description": "Of `PAYLOAD_TOO_LARGE` and `VAL_URL_TOO_LONG`."},
             "reason": {"type": "string", "description": "Of `NOT_FOUND`: why the body of an entry that exists is not here."},
         },
     })
@@ -237,7 +245,7 @@ fn whole(least: i64, most: i64, default: Option<i64>, about: &str) -> Value {
         "description": about,
     });
     if let Some(default) = default {
-        schema["default"] = json!(default);
+        put(&mut schema, "default", json!(default));
     }
     schema
 }

@@ -5,7 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::requests;
-use crate::api::{delete, exchanges, query, sessions};
+use crate::api::{delete, exchanges, health, query, sessions};
 use crate::http::envelope::{Metadata, Warning};
 use crate::http::error::FieldError;
 use crate::ingest::Receipt;
@@ -18,6 +18,7 @@ pub(super) fn all() -> Map<String, Value> {
     add::<exchanges::Exchange>(&mut derived);
     add::<delete::Answer>(&mut derived);
     add::<Receipt>(&mut derived);
+    add::<health::Readiness>(&mut derived);
     add::<Metadata<'_>>(&mut derived);
     add::<Warning>(&mut derived);
     add::<FieldError>(&mut derived);
@@ -30,6 +31,13 @@ pub(super) fn all() -> Map<String, Value> {
 /// A reference to one of them.
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// Puts a field into an object.
+pub(super) fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
 }
 
 fn add<T: ToSchema + PartialSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {

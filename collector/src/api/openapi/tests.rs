@@ -94,7 +94,7 @@ fn the_document_tells_the_fields_that_are_read() {
     assert_eq!(told("EntryQuery"), read(&["user_id", "search"]));
     assert_eq!(
         told("SessionQuery"),
-        read(&["user_id", "entries_per_session"])
+        read(&["user_id", "search", "entries_per_session"])
     );
     let parameters = &DOCUMENT["paths"]["/storage/sessions"]["get"]["parameters"];
     let parameters = parameters.as_array().unwrap().iter();

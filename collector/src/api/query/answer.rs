@@ -106,12 +106,14 @@ struct Content {
     /// What stands under `data`: `json`, `text`, `events`, `grpc`, `binary` (base64), `empty` or `missing`.
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// Why the body is not here.
+    /// Why the body is not here: `expired`, `dropped`, `not_captured`, `unreadable`, or `page_full` if the
+    /// bodies before it fill the answer.
     missing: Option<&'static str>,
-    /// Where a body is that this answer has no room for.
+    /// With `page_full`: the path of the whole body.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_at: Option<String>,
-    /// Why what is shown is not the body as its sender meant it.
+    /// Why what is shown is not the body as its sender meant it: `over_limit` (this is its beginning, there
+    /// is no room for more), `broken_off` (its bytes end early) or `not_decoded` (they are still encoded).
     #[serde(skip_serializing_if = "Option::is_none")]
     caveat: Option<&'static str>,
     /// The `content-encoding` that was sent.
@@ -125,7 +127,7 @@ struct Content {
     stored_size: i32,
     /// Only the beginning was kept.
     truncated: bool,
-    /// How the exchange ended.
+    /// How the exchange ended: `complete`, `client_aborted`, `upstream_reset`, `local_reply` or `timeout`.
     completion: &'static str,
     /// How many values were redacted.
     redactions: u64,

@@ -20,9 +20,6 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Longest text of one.
-    pub(super) const MAX_BYTES: usize = 256;
-
     /// As a text.
     pub(super) fn encode(self) -> String {
         let micros = self.cursor.created_at.unix_timestamp_nanos() / 1000;
@@ -73,6 +70,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::api::query::MAX_CURSOR_BYTES;
 
     #[test]
     fn a_cursor_comes_back_and_noise_does_not() {
@@ -86,7 +84,7 @@ mod tests {
                 question: u64::MAX,
             };
             let text = token.encode();
-            assert!(text.len() <= Token::MAX_BYTES);
+            assert!(text.len() <= MAX_CURSOR_BYTES);
             assert_eq!(Token::decode(&text), Some(token));
         }
         for noise in ["", "x", "MTIz", "OjA", "!!!!", &"A".repeat(200)] {

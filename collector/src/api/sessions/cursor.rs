@@ -5,16 +5,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::MAX_CURSOR_BYTES;
 use crate::api::fields::Fields;
 use crate::api::query::BOTH_CURSOR_AND_PAGE;
 use crate::api::query::precedence::Precedence;
 use crate::model::ids::SessionId;
 use crate::store::SessionCursor;
 
-const MAX_BYTES: usize = 128;
-
 pub(super) fn read(fields: &mut Fields, precedence: &mut Precedence) -> Option<SessionCursor> {
-    let text = fields.text("cursor", MAX_BYTES)?;
+    let text = fields.text("cursor", MAX_CURSOR_BYTES)?;
     if fields.has("page") {
         precedence.note(BOTH_CURSOR_AND_PAGE);
     }
@@ -57,7 +56,7 @@ mod tests {
             id: SessionId(Uuid::max()),
         };
         let text = encode(cursor);
-        assert!(text.len() <= MAX_BYTES);
+        assert!(text.len() <= MAX_CURSOR_BYTES);
         assert_eq!(decode(&text), Some(cursor));
         for noise in ["", "x", "MTIz", "OjA", "!!!!", &"A".repeat(100)] {
             assert_eq!(decode(noise), None, "{noise}");

@@ -13,8 +13,8 @@ use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
 
-/// Any fixed number will do, as long as all collectors share it, and it is not that of partitions.
-const ADVISORY_LOCK: i64 = 0x646f_7373_0002;
+/// Any fixed number will do, as long as all collectors share it, and it is not that of another job.
+const ADVISORY_LOCK: i64 = 0x646f_7373_0003;
 /// Bodies older than this tell little of those to come.
 const RECENT: Duration = Duration::days(7);
 /// Most entries that are looked at to find out which endpoints have bodies enough.

@@ -4,6 +4,7 @@ use dossier_tests::client::{Answer, Client};
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::producer::Sample;
+use dossier_tests::raw_client::RawClient;
 use dossier_tests::testing::TestBackend;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -267,34 +268,54 @@ async fn what_is_included_is_a_choice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insides() {
     let (mut backend, id, exchange) = filled().await;
-    let plan = CollectorPlan {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: backend.folder().join("second"),
-        log: backend.folder().join("second.log"),
-        database_url: Some(format!(
-            "postgres:///dossier?user=dossier&host={}",
-            backend.folder().join("data/postgres/socket").display()
-        )),
-        environment: Vec::new(),
+    let second = |name: &str, environment: &[(&str, &str)]| {
+        let environment = environment.iter();
+        CollectorPlan {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: backend.folder().join(name),
+            log: backend.folder().join(format!("{name}.log")),
+            database_url: Some(format!(
+                "postgres:///dossier?user=dossier&host={}",
+                backend.folder().join("data/postgres/socket").display()
+            )),
+            environment: environment
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
     };
-    let second = Collector::start(plan).await.unwrap();
-    let client = Client::new(second.address).unwrap();
+    let no_spool = second("no-spool", &[("DOSSIER_SPOOL_MAX_BYTES", "0")]);
+    let without = Collector::start(no_spool).await.unwrap();
+    let with = Collector::start(second("spool", &[])).await.unwrap();
     // Its Postgres goes with it.
     backend.collector.stop().await.unwrap();
     let admin = backend.keys.people.admin.as_str();
-    let mut requests = requests(id, exchange);
-    requests.push((Method::GET, "/readyz".to_owned(), Value::Null));
-    for (_, path, body) in requests {
-        let answer = send(&client, Some(admin), &path, &body).await;
-        assert_eq!(answer.status, 503, "{path}: {}", answer.json);
-        assert_eq!(answer.retry_after.as_deref(), Some("1"), "{path}");
-        check_failure(&answer, "STORAGE_UNAVAILABLE");
-        let shown = answer.json.to_string().to_lowercase();
-        for inside in ["postgres", "socket", "sqlx", "dossier?user", "pool"] {
-            assert!(!shown.contains(inside), "{path}: {shown}");
+    for collector in [&without, &with] {
+        let client = Client::new(collector.address).unwrap();
+        for (_, path, body) in requests(id, exchange) {
+            let answer = send(&client, Some(admin), &path, &body).await;
+            check_unavailable(&path, &answer);
         }
+        assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
     }
-    assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
+    let ready = async |collector: &Collector| {
+        let client = Client::new(collector.address).unwrap();
+        client.get("/readyz", None).await.unwrap()
+    };
+    check_unavailable("/readyz", &ready(&without).await);
+    let ready = ready(&with).await;
+    assert_eq!(ready.status, 200, "batches can wait: {}", ready.json);
+    assert_eq!(ready.json["data"]["postgres"], "away");
+    assert_eq!(ready.json["data"]["spool"]["batches"], 0);
+}
+
+fn check_unavailable(path: &str, answer: &Answer) {
+    assert_eq!(answer.status, 503, "{path}: {}", answer.json);
+    assert_eq!(answer.retry_after.as_deref(), Some("1"), "{path}");
+    check_failure(answer, "STORAGE_UNAVAILABLE");
+    let shown = answer.json.to_string().to_lowercase();
+    for inside in ["postgres", "socket", "sqlx", "dossier?user", "pool"] {
+        assert!(!shown.contains(inside), "{path}: {shown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -319,6 +340,65 @@ async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
         let answer = client.post("/storage/delete", Some(admin), &body).await;
         let answer = answer.unwrap();
         assert_eq!(answer.status, status, "{count} ids: {}", answer.json);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_has_a_bound_and_what_lies_beyond_is_told_in_the_envelope() {
+    let (backend, ..) = filled().await;
+    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    // The longest endpoint, with all of it escaped.
+    let endpoint = "%C3%BC".repeat(8 * 1024 / 2);
+    let fits = format!("/storage/sessions?endpoint={endpoint}");
+    let answer = client.get(&fits, Some(alice)).await.unwrap();
+    assert_eq!(answer.status, 200, "{} bytes", fits.len());
+    for (start, key) in [
+        ("/storage/sessions?user_id=", Some(alice.as_str())),
+        ("/storage/sessions?user_id=", None),
+        ("/healthz?", None),
+        ("/storage/entries/", None),
+    ] {
+        let long = |bytes: usize| format!("{start}{}", "x".repeat(bytes - start.len()));
+        let longest = client.get(&long(32 * 1024), key).await.unwrap();
+        assert_ne!(longest.status, 414, "{start}");
+        for bytes in [32 * 1024 + 1, 65_000] {
+            let answer = client.get(&long(bytes), key).await.unwrap();
+            assert_eq!(answer.status, 414, "{start} {bytes}");
+            check_failure(&answer, "VAL_URL_TOO_LONG");
+            let limit = &answer.json["error"]["details"]["limit_bytes"];
+            assert_eq!(limit, 32 * 1024, "{start}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_as_http_is_answered_with_a_bare_status() {
+    let backend = TestBackend::start().await.unwrap();
+    let get =
+        |path: &str, headers: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    let hundred = "x-a: 1\r\n".repeat(100);
+    for (sent, status) in [
+        (get("/healthz", "no colon\r\n"), "400"),
+        (get("/heal thz", ""), "400"),
+        (get("/healthz", "content-length: x\r\n"), "400"),
+        (get("/healthz", &hundred), "431"),
+        (
+            get("/healthz", &format!("x-a: {}\r\n", "1".repeat(500_000))),
+            "431",
+        ),
+        (get(&format!("/{}", "x".repeat(65_534)), ""), "414"),
+    ] {
+        let mut client = RawClient::connect(backend.collector.address).await.unwrap();
+        // The answer may come, and the connection end, before all is sent.
+        let _ = client.send(&sent).await;
+        let answer = client.read_to_end().await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let start = &sent[..sent.len().min(60)];
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{start}: {head}"
+        );
+        assert_eq!(body, "", "{start}");
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::support::SOON;
 
-/// What the browser makes of a page, what it complains of, and every address that it asked for.
+/// What the browser makes of a page, what it complains of, and every address that the page asked for.
 struct Visit {
     dom: String,
     complaints: String,
@@ -48,12 +48,18 @@ async fn visit(backend: &TestBackend, path: &str) -> Visit {
     }
 }
 
-/// The addresses in a log of Chromium's network.
+/// The addresses that a page of the collector asked for, in a log of Chromium's network. Chromium's own
+/// requests, such as those for updates, are of other sites or of none.
 fn requests(netlog: &Value) -> Vec<String> {
     let kind = &netlog["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"];
     let events = netlog["events"].as_array().unwrap().iter();
     let started = events.filter(|event| event["type"] == *kind);
-    started
+    let of_the_page = started.filter(|event| {
+        // The site of the tab, then that of the frame.
+        let sites = event["params"]["network_isolation_key"].as_str();
+        sites.is_some_and(|sites| sites.starts_with("http://127.0.0.1 "))
+    });
+    of_the_page
         .filter_map(|event| event["params"]["url"].as_str().map(str::to_owned))
         .collect()
 }

@@ -22,7 +22,7 @@ pub(crate) enum Protocol {
 /// Clients of one Envoy, each with a connection of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
-    clients: Vec<Client>,
+    each: Vec<Client>,
     url: String,
     bodies: Arc<Bodies>,
     numbers: Arc<AtomicU64>,
@@ -71,7 +71,7 @@ impl Clients {
             .collect::<Result<_, _>>()?;
         let shared = clients.iter().cycle().take(CLIENTS).cloned().collect();
         Ok(Self {
-            clients: shared,
+            each: shared,
             url: format!("http://{envoy}/api/v1/ai/{bytes}"),
             bodies,
             numbers: Arc::default(),
@@ -82,7 +82,7 @@ impl Clients {
     pub(crate) async fn burst(&self, time: Duration) -> Result<u64, HarnessError> {
         let end = Instant::now() + time;
         let mut clients = JoinSet::new();
-        for client in self.clients.clone() {
+        for client in self.each.clone() {
             let all = self.clone();
             clients.spawn(async move {
                 let mut answered = 0;
@@ -111,7 +111,7 @@ impl Clients {
         let pacing = std::thread::spawn(move || pace(&sender, rate, time));
         let due = Arc::new(tokio::sync::Mutex::new(due));
         let mut clients = JoinSet::new();
-        for client in self.clients.clone() {
+        for client in self.each.clone() {
             let (all, due) = (self.clone(), Arc::clone(&due));
             clients.spawn(async move {
                 let mut took = Vec::new();
