@@ -38,7 +38,7 @@ struct Fixture {
     store: Store,
     owner: sqlx::PgPool,
     postgres: PrivatePostgres,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fixture {
@@ -55,7 +55,7 @@ impl Fixture {
                 .await
                 .unwrap(),
             postgres,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -133,11 +133,12 @@ impl Fixture {
         self.store.close().await;
         self.owner.close().await;
         self.postgres.stop().await;
+        drop(self.folder);
     }
 }
 
 fn name(user: usize) -> UserId {
-    UserId::new(&format!("user-{user}")).unwrap()
+    UserId::new(format!("user-{user}")).unwrap()
 }
 
 /// What a user alone has in their bodies.
@@ -156,7 +157,7 @@ fn body(user: usize, number: usize) -> String {
     )
 }
 
-fn entry<'a>(user: usize, size: usize, codec: Codec, data: Cow<'a, [u8]>) -> NewEntry<'a> {
+fn entry(user: usize, size: usize, codec: Codec, data: Cow<'_, [u8]>) -> NewEntry<'_> {
     NewEntry {
         user: name(user),
         exchange: ExchangeId(Uuid::now_v7()),
@@ -342,7 +343,7 @@ async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
         store: stale,
         owner: fixture.owner.clone(),
         postgres: fixture.postgres,
-        _folder: fixture._folder,
+        folder: fixture.folder,
     };
     sqlx::query("delete from dictionaries")
         .execute(&with_stale.owner)

@@ -72,9 +72,7 @@ impl Store {
         let expiries = batch.entries.iter().flat_map(expiries);
         let expiries = expiries.filter(|expiry| !is_gone(*expiry, now));
         self.partitions.ensure(connection, expiries).await?;
-        self.dictionaries
-            .ensure(connection, &batch.entries)
-            .await?;
+        self.dictionaries.ensure(connection, &batch.entries).await?;
         let mut transaction = connection.begin().await?;
         if !enter_in_ledger(&mut transaction, batch, now).await? {
             transaction.rollback().await?;

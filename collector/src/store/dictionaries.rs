@@ -7,8 +7,8 @@ mod training;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::postgres::PgRow;
 use dossier_wire::Half;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 
@@ -123,11 +123,12 @@ impl Known {
             let Some(dictionary) = body.codec.dictionary() else {
                 continue;
             };
-            let until = needed.entry(dictionary.id()).or_insert(entry.expires);
-            *until = body.expires(entry.expires).max(*until);
+            let expires = body.expires(entry.expires);
+            let until = needed.entry(dictionary.id()).or_insert(expires);
+            *until = expires.max(*until);
         }
         self.with(|state| {
-            needed.retain(|id, until| state.until.get(id).is_none_or(|it| *it < *until))
+            needed.retain(|id, until| state.until.get(id).is_none_or(|it| *it < *until));
         });
         needed
     }

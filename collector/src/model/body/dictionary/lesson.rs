@@ -95,7 +95,7 @@ fn ratio(dictionary: Option<&Arc<Dictionary>>, bodies: &[&[u8]]) -> f32 {
         dictionaries.insert(endpoint.to_owned(), half, Arc::clone(dictionary));
     }
     let mut packer = Packer::new(&dictionaries);
-    let mut packed = 0;
+    let mut stored = 0;
     for bytes in bodies {
         let body = Unpacked {
             bytes,
@@ -105,8 +105,8 @@ fn ratio(dictionary: Option<&Arc<Dictionary>>, bodies: &[&[u8]]) -> f32 {
             endpoint,
             half,
         };
-        packed += packer.pack(&body).1.len();
+        stored += packer.pack(&body).1.len();
     }
     let bytes: usize = bodies.iter().map(|body| body.len()).sum();
-    packed as f32 / bytes.max(1) as f32
+    stored as f32 / bytes.max(1) as f32
 }

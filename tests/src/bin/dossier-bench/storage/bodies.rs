@@ -23,7 +23,8 @@ pub(crate) struct Random(pub(crate) u64);
 const PRODUCTS: u64 = 2000;
 const FIRST_NAMES: &str = "Anna Ben Clara David Elif Felix Greta Hugo Ines Jonas Katja Liam Mara Noah Olga Paul Rosa Samir Tara Umut";
 const LAST_NAMES: &str = "Adler Brandt Costa Dubois Eriksen Fischer Garcia Hansen Ivanov Jansen Kaya Lorenz Meyer Novak Olsen Petrov";
-const CITIES: &str = "Berlin Hamburg Wien Paris Madrid Lisboa Oslo Praha Milano Warszawa Gent Basel";
+const CITIES: &str =
+    "Berlin Hamburg Wien Paris Madrid Lisboa Oslo Praha Milano Warszawa Gent Basel";
 
 static WORDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let text = concat!(
@@ -93,7 +94,10 @@ pub(crate) fn body(kind: Kind, bytes: usize, user: u64, random: &mut Random) -> 
 
 fn order(bytes: usize, user: u64, random: &mut Random) -> String {
     let id = (u128::from(random.next()) << 64) | u128::from(random.next());
-    let (created, status) = (random.time(), random.one_of("pending paid shipped cancelled refunded"));
+    let (created, status) = (
+        random.time(),
+        random.one_of("pending paid shipped cancelled refunded"),
+    );
     let mut order = format!(
         r#"{{"id":"{}","object":"order","created_at":"{created}","status":"{status}","currency":"EUR","customer":{}"#,
         uuid::Uuid::from_u128(id),

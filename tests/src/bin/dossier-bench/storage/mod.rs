@@ -83,7 +83,12 @@ pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
 }
 
 impl Bench {
-    async fn case(&mut self, kind: Kind, bytes: usize, rounds: usize) -> Result<String, HarnessError> {
+    async fn case(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        rounds: usize,
+    ) -> Result<String, HarnessError> {
         let endpoint = format!("/api/v1/{}-{bytes}", format!("{kind:?}").to_lowercase());
         let auto = KeepCompressed::Auto;
         self.send(kind, bytes, &endpoint, LEARNT_FROM, auto).await?;
@@ -103,7 +108,8 @@ impl Bench {
         let sum = |column| row.try_get::<i64, _>(column).map_err(failed("add up"));
         let (captured, stored, entries) = (sum("captured")?, sum("stored")?, sum("entries")?);
         let plain = format!("{endpoint}/plain");
-        self.send(kind, bytes, &plain, 200, KeepCompressed::Never).await?;
+        self.send(kind, bytes, &plain, 200, KeepCompressed::Never)
+            .await?;
         let reading = self.reading(&endpoint, &plain, rounds).await?;
         let per_byte = |part: i64| ratio(part, captured);
         let mut line = String::new();
@@ -163,8 +169,8 @@ impl Bench {
         let user = self.random.below(USERS);
         self.now += 10_000;
         let request = body(kind, bytes, user, &mut self.random);
-        let mut request =
-            Sample::request(&format!("user-{user}"), endpoint, self.now, &request).within_minutes(30);
+        let mut request = Sample::request(&format!("user-{user}"), endpoint, self.now, &request)
+            .within_minutes(30);
         let record = &mut request.record;
         record.compress = compress;
         record.method = Cow::Borrowed("POST");
@@ -186,7 +192,10 @@ impl Bench {
     ) -> Result<(), HarnessError> {
         let said = self.collector.run(&["dictionaries", "--make"]).await?;
         for half in [Half::Request, Half::Response] {
-            let made = said.output.lines().any(|line| line.contains(half.as_str()) && line.ends_with(endpoint));
+            let made = said
+                .output
+                .lines()
+                .any(|line| line.contains(half.as_str()) && line.ends_with(endpoint));
             if !made {
                 return Err(HarnessError::Unexpected {
                     doing: format!("make a dictionary for {endpoint}"),
@@ -226,7 +235,10 @@ impl Bench {
         .fetch_one(&mut self.database)
         .await
         .map_err(failed("measure the disk"))?;
-        let sum = |column| row.try_get::<i64, _>(column).map_err(failed("measure the disk"));
+        let sum = |column| {
+            row.try_get::<i64, _>(column)
+                .map_err(failed("measure the disk"))
+        };
         Ok(Disk {
             rows: sum("rows")?,
             indexes: sum("indexes")?,
@@ -235,15 +247,28 @@ impl Bench {
     }
 
     /// Of each round, how much longer it takes to read packed bodies than others.
-    async fn reading(&mut self, packed: &str, plain: &str, rounds: usize) -> Result<Vec<f64>, HarnessError> {
+    async fn reading(
+        &mut self,
+        packed: &str,
+        plain: &str,
+        rounds: usize,
+    ) -> Result<Vec<f64>, HarnessError> {
         let key = self.collector.create_key("bench", "admin", "bench").await?;
         let mut ratios = Vec::new();
         for round in 0..rounds + 3 {
             let (mut of_packed, mut of_plain) = (0.0, 0.0);
-            let turns = if round % 2 == 0 { [packed, plain] } else { [plain, packed] };
+            let turns = if round % 2 == 0 {
+                [packed, plain]
+            } else {
+                [plain, packed]
+            };
             for endpoint in turns {
                 let took = self.page(&key, endpoint).await?;
-                let place = if endpoint == packed { &mut of_packed } else { &mut of_plain };
+                let place = if endpoint == packed {
+                    &mut of_packed
+                } else {
+                    &mut of_plain
+                };
                 *place = took;
             }
             // The first rounds fill caches.
@@ -258,8 +283,14 @@ impl Bench {
     async fn page(&self, key: &str, endpoint: &str) -> Result<f64, HarnessError> {
         let wanted = json!({"endpoint": endpoint, "page_size": 100});
         let answer = self.client.query(key, &wanted).await?;
-        let took = answer.json.pointer("/metadata/took_ms").and_then(Value::as_f64);
-        let shown = answer.items().iter().filter(|item| item.get("data").is_some_and(Value::is_object));
+        let took = answer
+            .json
+            .pointer("/metadata/took_ms")
+            .and_then(Value::as_f64);
+        let shown = answer
+            .items()
+            .iter()
+            .filter(|item| item.get("data").is_some_and(Value::is_object));
         match took {
             Some(took) if shown.count() == 100 => Ok(took),
             _ => Err(HarnessError::Unexpected {
