@@ -362,6 +362,22 @@ async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
     with_stale.stop().await;
 }
 
+/// As `compress: false` stores them.
+#[tokio::test]
+async fn bodies_that_are_kept_as_they_came_are_not_learnt_from() {
+    let fixture = Fixture::start().await;
+    let as_it_came: fn(&mut NewEntry<'_>) = |entry| {
+        if let NewBody::Stored(body) = &mut entry.body {
+            body.codec = Codec::Identity;
+            body.data = Cow::Owned("shipped to the customer ".repeat(20).into_bytes());
+        }
+    };
+    fixture.fill(20, 300, as_it_came).await;
+    make(&fixture.store, NOW).await.unwrap();
+    assert_eq!(fixture.number(ALL).await, 0);
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn one_collector_at_a_time_makes_them() {
     let fixture = Fixture::start().await;

@@ -12,7 +12,7 @@ use super::dictionary::{Dictionaries, Dictionary};
 use super::media::is_compressed;
 
 /// Bodies below this many bytes are not worth compressing one by one.
-const SMALLEST_TO_COMPRESS: usize = 256;
+pub const SMALLEST_TO_COMPRESS: usize = 256;
 /// With a dictionary even these are.
 const SMALLEST_WITH_DICTIONARY: usize = 48;
 /// Longer bodies have enough in common with themselves.

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::half;
 use crate::model::body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
-use crate::model::body::unpack;
+use crate::model::body::{Codec, SMALLEST_TO_COMPRESS, unpack};
 use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
@@ -142,6 +142,9 @@ impl Store {
             let Some(StoredBody { codec, data }) = stored_body(row, &dictionaries)? else {
                 continue;
             };
+            if codec == Codec::Identity && data.len() >= SMALLEST_TO_COMPRESS {
+                continue;
+            }
             let Ok(mut body) = unpack(codec, data) else {
                 continue;
             };
