@@ -385,7 +385,8 @@ async fn one_collector_at_a_time_makes_them() {
     let turn = fixture.store.turn_to_train().await.unwrap().unwrap();
     make(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
-    drop(turn);
-    assert!(fixture.store.turn_to_train().await.unwrap().is_some());
+    turn.end().await.unwrap();
+    make(&fixture.store, NOW).await.unwrap();
+    assert_eq!(fixture.number(ALL).await, 1);
     fixture.stop().await;
 }

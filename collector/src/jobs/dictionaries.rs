@@ -56,6 +56,6 @@ pub async fn make(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> 
             );
         }
     }
-    drop(turn);
+    turn.end().await?;
     store.refresh_dictionaries(now).await
 }

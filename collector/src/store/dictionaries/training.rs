@@ -46,7 +46,17 @@ pub struct Subject {
 /// While it is held, no other collector makes dictionaries.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: Transaction<'static, Postgres>,
+    lock: Transaction<'static, Postgres>,
+}
+
+impl Turn {
+    /// Lets others have it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is then given up with its connection.
+    pub async fn end(self) -> Result<(), StoreError> {
+        Ok(self.lock.rollback().await?)
+    }
 }
 
 impl Store {
@@ -60,7 +70,7 @@ impl Store {
             .bind(ADVISORY_LOCK)
             .fetch_one(&mut *lock)
             .await?;
-        Ok(taken.then_some(Turn { _lock: lock }))
+        Ok(taken.then_some(Turn { lock }))
     }
 
     /// Some of those whose dictionary is missing or has not been looked at for long.
