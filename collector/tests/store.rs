@@ -394,7 +394,7 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
     assert_eq!(fixture.store_batch(&with_all), Stored::Before);
     for (table, rows) in [
         ("entries", 2),
-        ("bodies", 2),
+        ("entries where body is not null", 2),
         ("ingest_ledger", 1),
         ("gaps", 1),
         ("rejected_records", 1),
@@ -941,9 +941,13 @@ fn a_deletion_takes_bodies_along_and_is_written_down() {
             (9, Outcome::Kept(Kept::NotFound)),
         ]
     );
-    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (3, 3));
+    let left = || {
+        let within = fixture.count("entries where body is not null");
+        (fixture.count("entries"), within + fixture.count("bodies"))
+    };
+    assert_eq!(left(), (3, 3));
     assert_eq!(delete(&[2], true), [(2, Outcome::Deleted)]);
-    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (2, 2));
+    assert_eq!(left(), (2, 2));
 
     let audit: Vec<(i64, String, String, String, Uuid, OffsetDateTime)> = fixture.runtime.block_on(async {
         let mut connection = on_the_side(&fixture, "").await;

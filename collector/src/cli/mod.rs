@@ -2,6 +2,7 @@
 
 mod columns;
 mod completions;
+mod dictionaries;
 mod doctor;
 mod keys;
 mod migrate;
@@ -53,6 +54,8 @@ enum Command {
     Retention(retention::Retention),
     /// Manage API keys
     Keys(keys::Keys),
+    /// Show how well bodies are packed, and with what
+    Dictionaries(dictionaries::Dictionaries),
     /// Check the filter's configuration, as the filter will
     Validate(validate::Validate),
     /// Look for what is wrong with the database and its surroundings, and say what to do
@@ -111,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(_)
         | Command::Retention(_)
         | Command::Keys(_)
+        | Command::Dictionaries(_)
         | Command::Validate(_)
         | Command::Doctor(_)
         | Command::Openapi(_)
@@ -121,6 +125,9 @@ pub fn run() -> ExitCode {
         Command::Migrate(migrate) => block_on(migrate.run()),
         Command::Retention(retention) => block_on(retention.run()),
         Command::Keys(keys) => block_on(keys.run()),
+        Command::Dictionaries(dictionaries) => {
+            block_on(dictionaries.run()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),
         Command::Openapi(openapi) => openapi.run(),

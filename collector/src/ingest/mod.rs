@@ -80,7 +80,8 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let sent = read::batch(app, request).await?;
     let batch = Batch::parse(sent.bytes()).map_err(ApiError::Batch)?;
     let now = sent.batch.received_at;
-    let batch = validate::batch(sent.batch.id, &batch, now);
+    let dictionaries = app.store.dictionaries();
+    let batch = validate::batch(sent.batch.id, &batch, &dictionaries, now);
     let kept = keep::keep(app, &sent, &batch, now).await?;
     // What is spooled is counted when it is stored.
     if matches!(kept, Kept::Stored(Stored::Now)) {

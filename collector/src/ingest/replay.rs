@@ -109,7 +109,8 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Del
     let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
     let parsed = Batch::parse(sent.bytes()).map_err(|error| Delay::Read(ApiError::Batch(error)))?;
     // As it would have been judged when it came.
-    let batch = validate::batch(sent.batch.id, &parsed, sent.batch.received_at);
+    let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
+    let batch = validate::batch(sent.batch.id, &parsed, &dictionaries, received_at);
     let stored = app
         .store
         .store_batch(&batch, app.clock.now(), LONG_PATIENCE)

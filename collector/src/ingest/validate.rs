@@ -3,6 +3,7 @@
 
 mod fields;
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use dossier_wire::record::MAX_TTL_DAYS;
@@ -11,7 +12,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use self::fields::Unstorable;
-use crate::model::body::pack;
+use crate::model::body::dictionary::Dictionaries;
+use crate::model::body::{Packer, Unpacked};
 use crate::model::entry::{
     Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, RejectedRecord,
 };
@@ -21,7 +23,13 @@ use crate::model::ids::{BatchId, ExchangeId, UserId};
 const MAX_AHEAD: time::Duration = time::Duration::days(1);
 
 /// Sorts the records of a batch into good ones, bad ones and gaps.
-pub(super) fn batch<'a>(id: BatchId, batch: &Batch<'a>, now: OffsetDateTime) -> NewBatch<'a> {
+pub(super) fn batch<'a>(
+    id: BatchId,
+    batch: &Batch<'a>,
+    dictionaries: &Dictionaries,
+    now: OffsetDateTime,
+) -> NewBatch<'a> {
+    let mut packer = Packer::new(dictionaries);
     let mut new = NewBatch {
         id,
         entries: Vec::new(),
@@ -34,7 +42,7 @@ pub(super) fn batch<'a>(id: BatchId, batch: &Batch<'a>, now: OffsetDateTime) -> 
                 new.gaps.push(gap);
                 continue;
             }
-            Ok(Item::Record(record, body)) => match entry(*record, body, now) {
+            Ok(Item::Record(record, body)) => match entry(*record, body, &mut packer, now) {
                 Ok(entry) => {
                     new.entries.push(entry);
                     continue;
@@ -56,18 +64,20 @@ pub(super) fn batch<'a>(id: BatchId, batch: &Batch<'a>, now: OffsetDateTime) -> 
 fn entry<'a>(
     record: Record<'a>,
     body: &'a [u8],
+    packer: &mut Packer<'_>,
     now: OffsetDateTime,
 ) -> Result<NewEntry<'a>, Unstorable> {
     let started_at = fields::instant("started_at", record.started_at)?;
     if started_at - now > MAX_AHEAD {
         return Err(Unstorable::Ahead);
     }
-    let body = new_body(&record, body, started_at)?;
+    let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
+    let body = new_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {
         user: UserId::new(record.user_id)?,
         exchange: ExchangeId(record.exchange_id),
         half: record.half,
-        endpoint: fields::endpoint(record.endpoint)?,
+        endpoint,
         method: fields::text("method", record.method)?,
         path: fields::text("path", record.path)?,
         query: fields::optional("query", record.query)?,
@@ -118,7 +128,9 @@ fn entry<'a>(
 
 fn new_body<'a>(
     record: &Record<'a>,
+    endpoint: &str,
     body: &'a [u8],
+    packer: &mut Packer<'_>,
     started_at: OffsetDateTime,
 ) -> Result<NewBody<'a>, Unstorable> {
     let expires_early = early_expiry(record, started_at)?;
@@ -131,7 +143,14 @@ fn new_body<'a>(
                 .content_encoding
                 .as_deref()
                 .filter(|_| !record.body_decoded);
-            let (codec, data) = pack(body, record.compress, encoding);
+            let (codec, data) = packer.pack(&Unpacked {
+                bytes: body,
+                keep: record.compress,
+                encoding,
+                content_type: record.content_type.as_deref(),
+                endpoint,
+                half: record.half,
+            });
             Ok(NewBody::Stored(PackedBody {
                 codec,
                 data,

@@ -1,4 +1,8 @@
 //! What the collector does by itself, beside requests.
+//!
+//! - [`dictionaries`]: makes what bodies are packed with.
+
+pub mod dictionaries;
 
 mod retention;
 
@@ -17,6 +21,7 @@ pub async fn run(app: App, settings: RetentionSettings) {
     let retention = retention::run(&app, settings);
     tokio::join!(
         ingest::replay(app.clone()),
+        dictionaries::keep(app.clone()),
         prune_rejected(app.clone()),
         retention
     );

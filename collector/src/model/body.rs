@@ -1,11 +1,13 @@
 //! Bodies: how they are packed for the store, and how they are shown to a reader.
 //!
 //! - [`pack`](mod@pack): packs and unpacks.
+//! - [`dictionary`]: what bodies of an endpoint have in common, so that it is stored once.
 //! - [`mod@decode`], [`mod@text`], [`media`]: undo what HTTP did to a body, by its headers.
 //! - [`events`], [`deltas`], [`grpc`]: bodies that are made of many messages.
 
 mod decode;
 mod deltas;
+pub mod dictionary;
 mod events;
 mod grpc;
 mod media;
@@ -21,7 +23,7 @@ use self::decode::decode;
 use self::media::{Kind, Media};
 use self::text::{json_charset, text};
 
-pub use self::pack::{Codec, Damaged, pack, unpack};
+pub use self::pack::{Codec, Damaged, Packer, SMALLEST_TO_COMPRESS, Unpacked, unpack};
 
 /// Most bytes of one body that are shown, once its encodings are undone.
 const MAX_SHOWN_BYTES: usize = 8 << 20;

@@ -13,19 +13,19 @@ use super::rejected;
 use super::sessions::{self, Placed};
 use super::{Store, StoreError, give_up};
 use crate::model::clock::from_micros;
-use crate::model::entry::{Expiry, NewBatch, NewEntry};
+use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
 use crate::model::ids::BatchId;
 use crate::model::retention::is_gone;
 
 const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
      route, content_type, content_encoding, request_id, traceparent, body_xxh3, metadata, body_expires_at, body_sha256, \
-     body_decoded, redactions, headers, trailers, response_flags, response_details, upstream_host, workload) \
+     body_decoded, redactions, headers, trailers, response_flags, response_details, upstream_host, workload, \
+     body, body_codec, dictionary_id) \
      from stdin (format binary)";
-const ENTRY_FIELDS: i16 = 37;
-const COPY_BODIES: &str =
-    "copy bodies (entry_id, expires_at, codec, user_id, data) from stdin (format binary)";
-const BODY_FIELDS: i16 = 5;
+const ENTRY_FIELDS: i16 = 40;
+const COPY_BODIES: &str = "copy bodies (entry_id, expires_at, codec, user_id, data, dictionary_id) from stdin (format binary)";
+const BODY_FIELDS: i16 = 6;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl Store {
         let expiries = batch.entries.iter().flat_map(expiries);
         let expiries = expiries.filter(|expiry| !is_gone(*expiry, now));
         self.partitions.ensure(connection, expiries).await?;
+        self.dictionaries.ensure(connection, &batch.entries).await?;
         let mut transaction = connection.begin().await?;
         if !enter_in_ledger(&mut transaction, batch, now).await? {
             transaction.rollback().await?;
@@ -130,6 +131,8 @@ async fn copy_entries(
     for (entry, id) in entries.into_iter().zip(ids) {
         write_entry(&mut rows, entry, id, placed);
         let body = entry.body.stored();
+        // Others lie in the entry's row.
+        let body = body.filter(|body| body.expires_early.is_some());
         if let Some(body) = body.filter(|body| !is_gone(body.expires(entry.expires), now)) {
             any_body = true;
             bodies
@@ -138,7 +141,8 @@ async fn copy_entries(
                 .expiry(body.expires(entry.expires))
                 .text(body.codec.as_str())
                 .text(entry.user.as_str())
-                .bytes(&body.data);
+                .bytes(&body.data)
+                .maybe_int4(dictionary(body));
         }
     }
     copy(connection, COPY_ENTRIES, rows).await?;
@@ -169,6 +173,7 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) 
         .filter(|_| entry.session.is_some());
     let body = entry.body.stored();
     let stored_size = body.map_or(0, |body| body.data.len());
+    let within = body.filter(|body| body.expires_early.is_none());
     let redactions = (!entry.redactions.is_empty()).then(|| json(&entry.redactions));
     rows.row(ENTRY_FIELDS)
         .int8(id)
@@ -207,7 +212,14 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, id: i64, placed: &Placed) 
         .int8(entry.account.flags)
         .maybe_text(entry.account.details.as_deref())
         .maybe_text(entry.account.upstream_host.as_deref())
-        .maybe_text(entry.account.workload.as_deref());
+        .maybe_text(entry.account.workload.as_deref())
+        .maybe_bytes(within.map(|body| body.data.as_ref()))
+        .maybe_text(within.map(|body| body.codec.as_str()))
+        .maybe_int4(within.and_then(dictionary));
+}
+
+fn dictionary(body: &PackedBody<'_>) -> Option<i32> {
+    body.codec.dictionary().map(|dictionary| dictionary.id().0)
 }
 
 fn pairs(pairs: &[Pair<'_>]) -> Option<String> {

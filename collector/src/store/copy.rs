@@ -46,6 +46,14 @@ impl Rows {
         self.field(&value.to_be_bytes())
     }
 
+    /// `integer` that may be null.
+    pub fn maybe_int4(&mut self, value: Option<i32>) -> &mut Self {
+        match value {
+            Some(value) => self.int4(value),
+            None => self.null(),
+        }
+    }
+
     /// `smallint`
     pub fn int2(&mut self, value: Option<i16>) -> &mut Self {
         match value {

@@ -14,6 +14,9 @@ mod patterns;
 pub(super) mod row;
 mod select;
 
+use std::collections::HashMap;
+
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, QueryBuilder};
 use time::OffsetDateTime;
 
@@ -146,18 +149,16 @@ impl Store {
             .build()
             .fetch_all(&mut *reading)
             .await?;
-        let entries = rows
-            .iter()
-            .take(limit)
-            .map(|row| row::read(row, request.parts))
-            .collect::<Result<Vec<_>, _>>()?;
         let has_more = rows.len() > limit;
-        let total = match total_seen(request, entries.len(), has_more) {
+        let shown = rows.get(..limit).unwrap_or(&rows);
+        let total = match total_seen(request, shown.len(), has_more) {
             Some(total) => total,
             None => count(&mut reading, request, now).await?,
         };
+        // Before others wait for connections, this one is given back.
+        drop(reading);
         Ok(EntryPage {
-            entries,
+            entries: self.entries(shown, request.parts).await?,
             total,
             has_more,
         })
@@ -175,11 +176,12 @@ impl Store {
     ) -> Result<Option<Entry>, StoreError> {
         let reading = async {
             let mut reading = self.reading(scope).await?;
-            let row = select::one(scope, id, now)
+            let rows = select::one(scope, id, now)
                 .build()
-                .fetch_optional(&mut *reading)
+                .fetch_all(&mut *reading)
                 .await?;
-            row.map(|row| row::read(&row, Parts::ALL)).transpose()
+            drop(reading);
+            Ok(self.entries(&rows, Parts::ALL).await?.pop())
         };
         reading.await.map_err(StoreError::of_a_read)
     }
@@ -202,14 +204,31 @@ impl Store {
                 .build()
                 .fetch_all(&mut *reading)
                 .await?;
-            let entries = rows.iter().map(|row| row::read(row, Parts::ALL));
-            let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+            drop(reading);
+            let mut entries = self.entries(&rows, Parts::ALL).await?;
             let first = entries.iter().min_by_key(|entry| entry.id);
             let user = first.map(|entry| entry.user.clone());
             entries.retain(|entry| Some(&entry.user) == user.as_ref());
             Ok(entries)
         };
         reading.await.map_err(StoreError::of_a_read)
+    }
+}
+
+impl Store {
+    /// Turns rows that were selected with these parts into entries.
+    pub(super) async fn entries(
+        &self,
+        rows: &[PgRow],
+        parts: Parts,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let dictionaries = if parts.bodies {
+            self.dictionaries_of(rows).await?
+        } else {
+            HashMap::new()
+        };
+        let entries = rows.iter().map(|row| row::read(row, parts, &dictionaries));
+        entries.collect()
     }
 }
 

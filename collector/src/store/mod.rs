@@ -7,6 +7,7 @@
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
 //! - [`deletion`]: entries go for good, and that is written down.
+//! - [`dictionaries`]: what bodies are packed with.
 //! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
 //! - [`retention`]: expired data goes for good, and the collector's own old records.
@@ -17,6 +18,7 @@ mod batches;
 mod condition;
 mod copy;
 mod deletion;
+mod dictionaries;
 mod entries;
 mod isolation;
 mod keys;
@@ -40,6 +42,7 @@ use crate::model::scope::Scope;
 pub use batches::Stored;
 pub use condition::{PartitionState, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
+pub use dictionaries::{DictionaryRecord, Subject, Turn};
 pub use entries::{
     Among, BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order,
     PageRequest, Parts, Start, Total,
@@ -86,6 +89,9 @@ pub enum StoreError {
     /// Postgres would not keep users apart.
     #[error(transparent)]
     Isolation(#[from] IsolationFault),
+    /// A body was packed with a dictionary that was deleted meanwhile: packed again, it can be stored.
+    #[error("a dictionary was deleted while it was used: send the batch again")]
+    DictionaryGone,
     /// What is stored is not what the schema promises.
     #[error(
         "column {column} holds something unknown: was the database written by a newer collector?"
@@ -151,6 +157,7 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
 pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
+    dictionaries: dictionaries::Known,
 }
 
 impl Store {
@@ -168,6 +175,7 @@ impl Store {
         Self {
             pool,
             partitions: partitions::Known::default(),
+            dictionaries: dictionaries::Known::default(),
         }
     }
 

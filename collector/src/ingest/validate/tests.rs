@@ -22,7 +22,9 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
     change(&mut header);
     let header: &'static str = header.to_string().leak();
     let record: Record<'static> = serde_json::from_str(header).unwrap();
-    entry(record, body.to_vec().leak(), NOW).map_err(|error| error.to_string())
+    let none = Dictionaries::default();
+    let packed = entry(record, body.to_vec().leak(), &mut Packer::new(&none), NOW);
+    packed.map_err(|error| error.to_string())
 }
 
 #[test]
@@ -173,7 +175,7 @@ fn a_decoded_body_is_packed_as_the_plain_one_that_it_is() {
         )
         .unwrap();
         let stored = entry.body.stored().unwrap();
-        (stored.codec, stored.sha256)
+        (stored.codec.clone(), stored.sha256)
     };
     let sha256: [u8; 32] = Sha256::digest(body).into();
     assert_eq!(packed(true), (Codec::Zstd, sha256));
@@ -198,6 +200,7 @@ fn bad_records_do_not_keep_good_ones_out() {
     let new = batch(
         BatchId(uuid::Uuid::nil()),
         &Batch::parse(&bytes).unwrap(),
+        &Dictionaries::default(),
         NOW,
     );
     let users: Vec<_> = new

@@ -40,6 +40,38 @@ impl Media {
     }
 }
 
+/// Whether bodies of this type are compressed already, by what they are.
+pub(super) fn is_compressed(content_type: Option<&str>) -> bool {
+    let essence = content_type.and_then(|it| it.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.split_once('/') {
+        // These are written as text, or as plain samples.
+        Some(("image", kind)) => {
+            !matches!(kind, "svg+xml" | "bmp" | "x-ms-bmp" | "vnd.microsoft.icon")
+        }
+        Some(("audio", kind)) => !matches!(kind, "wav" | "x-wav" | "l16" | "midi"),
+        Some(("video", _)) => true,
+        Some(("font", kind)) => matches!(kind, "woff" | "woff2"),
+        Some(("application", kind)) => {
+            matches!(
+                kind,
+                "zip"
+                    | "gzip"
+                    | "x-gzip"
+                    | "zstd"
+                    | "x-xz"
+                    | "x-bzip2"
+                    | "x-7z-compressed"
+                    | "vnd.rar"
+                    | "java-archive"
+                    | "pdf"
+                    | "epub+zip"
+            ) || kind.starts_with("vnd.openxmlformats-")
+        }
+        _ => false,
+    }
+}
+
 fn kind(essence: &str) -> Kind {
     match essence {
         "" | "application/json" => Kind::Json,
@@ -70,6 +102,30 @@ mod tests {
     use encoding_rs::{UTF_8, UTF_16LE, WINDOWS_1252};
 
     use super::*;
+
+    #[test]
+    fn media_is_known_to_be_compressed() {
+        for (content_type, compressed) in [
+            ("image/png", true),
+            ("IMAGE/JPEG; q=1", true),
+            ("image/svg+xml", false),
+            ("video/mp4", true),
+            ("audio/ogg", true),
+            ("audio/wav", false),
+            ("font/woff2", true),
+            ("application/zip", true),
+            ("application/json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                is_compressed(Some(content_type)),
+                compressed,
+                "{content_type}"
+            );
+        }
+        assert!(!is_compressed(None));
+    }
 
     #[test]
     fn the_essence_gives_the_kind_in_any_case() {

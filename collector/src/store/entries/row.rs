@@ -1,7 +1,8 @@
 //! Turns a row into an entry.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use dossier_wire::{Completion, Half, Pair};
 use serde_json::{Map, Value};
@@ -13,13 +14,18 @@ use uuid::Uuid;
 
 use super::Parts;
 use crate::model::body::Codec;
+use crate::model::body::dictionary::{Dictionary, DictionaryId};
 use crate::model::entry::{Account, BodyState, Entry, Expiry, Headers, StoredBody};
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::store::StoreError;
 use crate::store::sessions::user_id;
 
-/// Reads a row that was selected with these parts.
-pub(in crate::store) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreError> {
+/// Reads a row that was selected with these parts, whose body needs one of these dictionaries or none.
+pub(super) fn read(
+    row: &PgRow,
+    parts: Parts,
+    dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
+) -> Result<Entry, StoreError> {
     let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
     let ttl: Option<OffsetDateTime> = row.try_get("ttl")?;
     let session: Option<Uuid> = row.try_get("session_id")?;
@@ -49,7 +55,7 @@ pub(in crate::store) fn read(row: &PgRow, parts: Parts) -> Result<Entry, StoreEr
         account: account(row)?,
         headers: parts.headers.then(|| headers(row)).transpose()?,
         body: if parts.bodies {
-            stored_body(row)?
+            stored_body(row, dictionaries)?
         } else {
             None
         },
@@ -94,22 +100,29 @@ fn headers(row: &PgRow) -> Result<Headers<'static>, StoreError> {
     })
 }
 
-fn stored_body(row: &PgRow) -> Result<Option<StoredBody>, StoreError> {
+/// The body, if the row has one; it needs one of these dictionaries or none.
+pub(in crate::store) fn stored_body(
+    row: &PgRow,
+    dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
+) -> Result<Option<StoredBody>, StoreError> {
     let (codec, data): (Option<&str>, Option<Vec<u8>>) =
         (row.try_get("codec")?, row.try_get("data")?);
     let (Some(codec), Some(data)) = (codec, data) else {
         return Ok(None);
     };
+    let dictionary: Option<i32> = row.try_get("dictionary_id")?;
+    let dictionary = dictionary.and_then(|id| dictionaries.get(&DictionaryId(id)));
+    let dictionary = dictionary.cloned().map(Codec::Dictionary);
     let codec = [Codec::Identity, Codec::Zstd]
         .into_iter()
+        .chain(dictionary)
         .find(|known| known.as_str() == codec)
-        .ok_or(StoreError::Unknown {
-            column: "bodies.codec",
-        })?;
+        .ok_or(StoreError::Unknown { column: "codec" })?;
     Ok(Some(StoredBody { codec, data }))
 }
 
-fn half(label: &str) -> Result<Half, StoreError> {
+/// From the database's name.
+pub(in crate::store) fn half(label: &str) -> Result<Half, StoreError> {
     [Half::Request, Half::Response]
         .into_iter()
         .find(|half| half.as_str() == label)

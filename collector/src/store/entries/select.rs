@@ -61,6 +61,10 @@ pub(super) fn exchange(
     query
 }
 
+/// Of a body, wherever it lies.
+const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, coalesce(w.body, b.data) as data, \
+     coalesce(w.dictionary_id, b.dictionary_id) as dictionary_id";
+
 /// Up to the conditions. The entries are chosen before bodies are joined, so that only their own bodies
 /// are read.
 fn begin(parts: Parts, order: &str) -> QueryBuilder<Postgres> {
@@ -76,7 +80,8 @@ pub(in crate::store) fn push_outer(query: &mut QueryBuilder<Postgres>, parts: Pa
     query.push("select p.*");
     if parts.bodies {
         query
-            .push(", b.codec::text as codec, b.data, p.bytes_before >= ")
+            .push(BODY_COLUMNS)
+            .push(", p.bytes_before >= ")
             .push_bind(MAX_PAGE_BODY_BYTES)
             .push(" as body_left_out from (select p.*, sum(p.stored_size) over (")
             .push(order)
@@ -94,10 +99,16 @@ pub(in crate::store) fn push_inner_end(
 ) {
     query.push(") p");
     if parts.bodies {
-        // A body may go before its entry, and its partition may outlive it for a while.
+        // A body lies in its entry's row, or, if it goes before, in one of its own, whose partition may
+        // outlive it for a while.
         query
             .push(
-                ") p left join bodies b on b.user_id = p.user_id and b.entry_id = p.id \
+                ") p left join entries w on w.id = p.id and w.user_id = p.user_id \
+                 and w.expires_at = p.expires_at and p.bytes_before < ",
+            )
+            .push_bind(MAX_PAGE_BODY_BYTES)
+            .push(
+                " left join bodies b on b.user_id = p.user_id and b.entry_id = p.id \
                  and b.expires_at = p.body_expires_at and b.expires_at > ",
             )
             .push_bind(now)

@@ -13,7 +13,7 @@ use crate::model::ids::{SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::store::entries::{
     EXACT_TOTAL, EntryFilter, Order, Parts, Total, push_inner_end, push_outer, push_select,
-    push_where, row,
+    push_where,
 };
 use crate::store::{Store, StoreError};
 
@@ -124,10 +124,22 @@ impl Store {
             .take(limit)
             .map(session)
             .collect::<Result<Vec<_>, _>>()?;
-        if let Some(wanted) = request.entries {
-            add_entries(&mut reading, request, wanted, &mut sessions, now).await?;
-        }
+        let entries = match request.entries {
+            Some(wanted) => {
+                entries_query(request, wanted, &sessions, now)
+                    .build()
+                    .fetch_all(&mut *reading)
+                    .await?
+            }
+            None => Vec::new(),
+        };
         let total = count(&mut reading, request, now).await?;
+        // Before others wait for connections, this one is given back.
+        drop(reading);
+        if let Some(wanted) = request.entries {
+            let entries = self.entries(&entries, wanted.parts).await?;
+            add_entries(&mut sessions, entries);
+        }
         Ok(SessionPage {
             sessions,
             total,
@@ -245,29 +257,17 @@ fn push_order(query: &mut QueryBuilder<Postgres>, table: &str, direction: &str) 
         .push(direction);
 }
 
-async fn add_entries(
-    connection: &mut PgConnection,
-    request: &SessionPageRequest,
-    wanted: SessionEntries,
-    sessions: &mut [FoundSession],
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    let rows = entries_query(request, wanted, sessions, now)
-        .build()
-        .fetch_all(connection)
-        .await?;
+fn add_entries(sessions: &mut [FoundSession], entries: Vec<Entry>) {
     let mut places: HashMap<_, _> = sessions
         .iter_mut()
         .map(|session| (session.id, &mut session.entries))
         .collect();
-    for row in &rows {
-        let entry = row::read(row, wanted.parts)?;
-        let entries = entry.session.and_then(|session| places.get_mut(&session));
-        if let Some(entries) = entries {
-            entries.push(entry);
+    for entry in entries {
+        let place = entry.session.and_then(|session| places.get_mut(&session));
+        if let Some(place) = place {
+            place.push(entry);
         }
     }
-    Ok(())
 }
 
 /// The first entries of each session, in the order of the sessions.

@@ -15,6 +15,11 @@ pub(crate) enum Arguments {
         /// Turns of each question.
         rounds: usize,
     },
+    /// How much of the disk bodies take.
+    Storage {
+        /// Turns of each way to read.
+        rounds: usize,
+    },
 }
 
 /// Whether events arrive as soon as without the filter.
@@ -57,6 +62,7 @@ const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--stream
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
                             [--variants 0..11,..] [--out FOLDER]
        dossier-bench query [--rounds 1..1000]
+       dossier-bench storage [--rounds 1..1000]
        dossier-bench retention [--rounds 1..1000] [--entries 1..10000000] [--seconds 1..1000]";
 const MOST: usize = 1000;
 /// Bodies larger than this are beyond what is recorded.
@@ -71,7 +77,8 @@ impl Arguments {
             Some("streaming") => Streaming::read(words).map(Self::Streaming),
             Some("filter") => Price::read(words).map(Self::Filter),
             Some("retention") => Retention::read(words).map(Self::Retention),
-            Some("query") => read_query(words).map(|rounds| Self::Query { rounds }),
+            Some("query") => read_rounds(words).map(|rounds| Self::Query { rounds }),
+            Some("storage") => read_rounds(words).map(|rounds| Self::Storage { rounds }),
             _ => None,
         }
         .ok_or(USAGE)
@@ -79,7 +86,7 @@ impl Arguments {
 }
 
 /// How many rounds.
-fn read_query(mut words: impl Iterator<Item = String>) -> Option<usize> {
+fn read_rounds(mut words: impl Iterator<Item = String>) -> Option<usize> {
     match (words.next().as_deref(), words.next(), words.next()) {
         (None, ..) => Some(50),
         (Some("--rounds"), Some(rounds), None) => count(&rounds),
@@ -227,6 +234,7 @@ mod tests {
             "filter --protocols 3",
             "filter --variants 12",
             "filter --out",
+            "storage --rounds 0",
             "retention --rounds 0",
             "retention --entries 10000001",
             "retention --seconds",

@@ -10,6 +10,7 @@ mod price;
 mod query;
 mod retention;
 mod statistics;
+mod storage;
 mod stream;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
         Arguments::Filter(arguments) => price::run(&arguments).await,
         Arguments::Retention(arguments) => retention::run(arguments).await,
         Arguments::Query { rounds } => query::run(rounds).await,
+        Arguments::Storage { rounds } => storage::run(rounds).await,
     };
     match table {
         Ok(table) => {

@@ -1,7 +1,7 @@
 //! What do answers of the collector cost over the bare SQL, with five million entries in its tables?
 
 mod cases;
-mod dataset;
+pub(crate) mod dataset;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -81,7 +81,8 @@ pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
     Ok(table(rounds, &cases, &measured))
 }
 
-async fn start(folder: &Path) -> Result<Collector, HarnessError> {
+/// Starts a collector with its data here.
+pub(crate) async fn start(folder: &Path) -> Result<Collector, HarnessError> {
     let making = || {
         std::fs::create_dir_all(folder)?;
         // As root, Postgres runs as another user, who must get in.
@@ -99,7 +100,8 @@ async fn start(folder: &Path) -> Result<Collector, HarnessError> {
     Collector::start(plan).await
 }
 
-fn options(folder: &Path) -> PgConnectOptions {
+/// How to reach that collector's Postgres.
+pub(crate) fn options(folder: &Path) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(folder.join("postgres/socket"))
         .username("dossier")

@@ -1,0 +1,52 @@
+//! `dossier dictionaries`: how well bodies are packed, and with what.
+
+use clap::Args;
+
+use super::{CliError, ShortUse};
+use crate::jobs;
+use crate::model::clock::Clock;
+use crate::settings::{Database, DatabaseArgs};
+use crate::store::DictionaryRecord;
+
+/// Arguments of `dossier dictionaries`.
+#[derive(Debug, Args)]
+pub(super) struct Dictionaries {
+    /// First make those that are missing or outdated, as the collector does by itself every few minutes
+    #[arg(long)]
+    make: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl Dictionaries {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let listed = async {
+            if self.make {
+                jobs::dictionaries::make(&database.store, Clock::system().now()).await?;
+            }
+            database.store.list_dictionaries().await
+        };
+        let listed = listed.await;
+        database.close().await;
+        for line in lines(&listed?) {
+            println!("{line}");
+        }
+        Ok(())
+    }
+}
+
+fn lines(records: &[DictionaryRecord]) -> impl Iterator<Item = String> {
+    let head = "RATIO  STATE    MADE        HALF      ENDPOINT".to_owned();
+    let line = |record: &DictionaryRecord| {
+        let state = if record.retired { "retired" } else { "in use" };
+        format!(
+            "{:<5.3}  {state:<7}  {}  {:<8}  {}",
+            record.ratio,
+            record.created_at.date(),
+            record.half.as_str(),
+            record.endpoint
+        )
+    };
+    std::iter::once(head).chain(records.iter().map(line))
+}

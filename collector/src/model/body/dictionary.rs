@@ -1,0 +1,116 @@
+//! Dictionaries: what the bodies of one endpoint have in common, so that it is not stored with each.
+//!
+//! - [`shared`]: fragments that stand in the bodies of several users.
+//! - [`tables`]: the head of a zstd dictionary.
+//! - [`train`](mod@train): makes a dictionary of both.
+//! - [`lesson`]: whether a new dictionary is worth having.
+
+mod lesson;
+mod shared;
+mod tables;
+mod train;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use dossier_wire::Half;
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+
+pub use self::lesson::{InUse, Learned, Lesson};
+pub use self::shared::Sample;
+pub use self::train::{LEAST_USERS, train};
+
+/// Higher levels take much longer for little; at lower ones most of what a dictionary gives is lost.
+const LEVEL: i32 = 9;
+
+/// The number of a dictionary in the store. It is never given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DictionaryId(pub i32);
+
+/// A dictionary, prepared for use. What is packed with it can be unpacked with it alone.
+pub struct Dictionary {
+    id: DictionaryId,
+    bytes: Vec<u8>,
+    decoder: DecoderDictionary<'static>,
+    /// Large, and not needed for reading.
+    encoder: OnceLock<EncoderDictionary<'static>>,
+}
+
+/// The dictionaries to pack with, by endpoint and half.
+#[derive(Debug, Clone, Default)]
+pub struct Dictionaries {
+    by_endpoint: HashMap<String, [Option<Arc<Dictionary>>; 2]>,
+}
+
+impl Dictionary {
+    /// Prepares one.
+    ///
+    /// # Errors
+    /// If the bytes are no dictionary of zstd.
+    pub fn new(id: DictionaryId, bytes: Vec<u8>) -> io::Result<Self> {
+        Ok(Self {
+            id,
+            decoder: DecoderDictionary::try_copy(&bytes)?,
+            bytes,
+            encoder: OnceLock::new(),
+        })
+    }
+
+    /// Its number in the store.
+    #[must_use]
+    pub const fn id(&self) -> DictionaryId {
+        self.id
+    }
+
+    pub(super) const fn decoder(&self) -> &DecoderDictionary<'static> {
+        &self.decoder
+    }
+
+    pub(super) fn encoder(&self) -> io::Result<&EncoderDictionary<'static>> {
+        if let Some(encoder) = self.encoder.get() {
+            return Ok(encoder);
+        }
+        let encoder = EncoderDictionary::try_copy(&self.bytes, LEVEL)?;
+        Ok(self.encoder.get_or_init(|| encoder))
+    }
+}
+
+impl std::fmt::Debug for Dictionary {
+    /// Without its content.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Dictionary").field(&self.id).finish()
+    }
+}
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Dictionary {}
+
+impl Dictionaries {
+    /// Adds one.
+    pub fn insert(&mut self, endpoint: String, half: Half, dictionary: Arc<Dictionary>) {
+        let [request, response] = self.by_endpoint.entry(endpoint).or_default();
+        match half {
+            Half::Request => *request = Some(dictionary),
+            Half::Response => *response = Some(dictionary),
+        }
+    }
+
+    /// The one for bodies of this half of this endpoint.
+    #[must_use]
+    pub fn of(&self, endpoint: &str, half: Half) -> Option<&Arc<Dictionary>> {
+        let [request, response] = self.by_endpoint.get(endpoint)?;
+        match half {
+            Half::Request => request.as_ref(),
+            Half::Response => response.as_ref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

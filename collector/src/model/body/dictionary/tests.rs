@@ -1,0 +1,127 @@
+use dossier_wire::KeepCompressed;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::body::{Codec, Packer, Unpacked, unpack};
+
+/// Bodies of so many users, of which some things are common, one thing is each user's own, and one is
+/// shared by fewer users than it takes.
+fn bodies(users: usize, of_each: usize) -> Vec<(usize, String)> {
+    let one = |number: usize| {
+        let user = number % users;
+        let pair = if user < LEAST_USERS - 1 {
+            "whispered among few"
+        } else {
+            ""
+        };
+        let body = format!(
+            r#"{{"object":"order","status":"shipped to the customer","number":{number},"owner":"{:016x}","note":"{pair}"}}"#,
+            (user as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        );
+        (user, body)
+    };
+    (0..users * of_each).map(one).collect()
+}
+
+fn samples(bodies: &[(usize, String)]) -> Vec<Sample<'_>> {
+    bodies
+        .iter()
+        .map(|(user, body)| Sample {
+            user: *user,
+            bytes: body.as_bytes(),
+        })
+        .collect()
+}
+
+fn contains(whole: &[u8], part: &[u8]) -> bool {
+    whole.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn a_dictionary_holds_what_enough_users_share_and_nothing_else() {
+    let bodies = bodies(30, 12);
+    let dictionary = train(&samples(&bodies)).unwrap();
+    assert!(contains(&dictionary, b"shipped to the customer"));
+    assert!(!contains(&dictionary, b"whispered"));
+    for (user, body) in &bodies {
+        let owner = body.split("owner\":\"").nth(1).unwrap();
+        for piece in owner.as_bytes()[..16].windows(8) {
+            assert!(!contains(&dictionary, piece), "of user {user}");
+        }
+    }
+}
+
+#[test]
+fn too_few_users_get_no_dictionary() {
+    assert_eq!(train(&samples(&bodies(LEAST_USERS - 1, 60))), None);
+    assert_eq!(train(&[]), None);
+}
+
+#[test]
+fn short_bodies_are_packed_well_with_it_and_come_back() {
+    let bodies = bodies(30, 12);
+    let bytes = train(&samples(&bodies)).unwrap();
+    let mut dictionaries = Dictionaries::default();
+    let dictionary = Arc::new(Dictionary::new(DictionaryId(7), bytes).unwrap());
+    dictionaries.insert("/orders".to_owned(), Half::Request, dictionary);
+    let mut packer = Packer::new(&dictionaries);
+    let mut body = Unpacked {
+        bytes: bodies[0].1.as_bytes(),
+        keep: KeepCompressed::Auto,
+        encoding: None,
+        content_type: None,
+        endpoint: "/orders",
+        half: Half::Request,
+    };
+    let (codec, data) = packer.pack(&body);
+    assert_eq!(
+        codec.dictionary().map(Dictionary::id),
+        Some(DictionaryId(7))
+    );
+    assert!(data.len() * 2 < body.bytes.len(), "{} bytes", data.len());
+    assert_eq!(unpack(codec.clone(), data.to_vec()).unwrap(), body.bytes);
+    assert!(unpack(codec, data[..data.len() - 1].to_vec()).is_err());
+
+    // Others know nothing of it.
+    body.half = Half::Response;
+    assert_eq!(packer.pack(&body).0, Codec::Identity);
+    body.half = Half::Request;
+    body.keep = KeepCompressed::Never;
+    assert_eq!(packer.pack(&body).0, Codec::Identity);
+    body.keep = KeepCompressed::Auto;
+    body.encoding = Some("br");
+    assert_eq!(packer.pack(&body).0, Codec::Identity);
+}
+
+#[test]
+fn its_content_is_not_shown() {
+    let bytes = train(&samples(&bodies(30, 12))).unwrap();
+    let dictionary = Dictionary::new(DictionaryId(7), bytes).unwrap();
+    assert_eq!(format!("{dictionary:?}"), "Dictionary(DictionaryId(7))");
+}
+
+/// Fragments that stand in the bodies of enough users, found without any trick.
+fn users_with(samples: &[Sample<'_>], fragment: &[u8]) -> usize {
+    let with = samples.iter().filter(|it| contains(it.bytes, fragment));
+    let users: std::collections::HashSet<_> = with.map(|it| it.user).collect();
+    users.len()
+}
+
+proptest! {
+    #[test]
+    fn each_fragment_stands_in_bodies_of_enough_users(
+        bodies in prop::collection::vec((0..6_usize, "[ab ]{0,40}"), 0..24),
+        users in 1..5_usize,
+    ) {
+        let samples = samples(&bodies);
+        for (fragment, times) in shared::fragments(&samples, users) {
+            prop_assert!(times > 0);
+            prop_assert!(users_with(&samples, fragment) >= users, "{fragment:?}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_bring_the_reading_of_tables_down(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = tables::head_length(&bytes);
+    }
+}

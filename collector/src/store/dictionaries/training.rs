@@ -1,0 +1,230 @@
+//! What dictionaries are made of: recent bodies, a few of each user.
+
+use std::collections::HashMap;
+
+use dossier_wire::Half;
+use sqlx::{Postgres, Row, Transaction};
+use time::{Duration, OffsetDateTime};
+
+use super::half;
+use crate::model::body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
+use crate::model::body::{Codec, SMALLEST_TO_COMPRESS, unpack};
+use crate::model::entry::StoredBody;
+use crate::store::entries::row::stored_body;
+use crate::store::{Store, StoreError};
+
+/// Any fixed number will do, as long as all collectors share it, and it is not that of another job.
+const ADVISORY_LOCK: i64 = 0x646f_7373_0003;
+/// Bodies older than this tell little of those to come.
+const RECENT: Duration = Duration::days(7);
+/// Most entries that are looked at to find out which endpoints have bodies enough.
+const MOST_LOOKED_AT: i64 = 50_000;
+/// An endpoint with fewer bodies is not worth a dictionary yet.
+const LEAST_BODIES: i64 = 200;
+/// Most dictionaries that are made in one go.
+const MOST_SUBJECTS: i64 = 4;
+/// A dictionary is not looked at again sooner.
+const BETWEEN_CHECKS: Duration = Duration::hours(1);
+/// Most bodies that are learnt from, in all and of one user.
+const MOST_SAMPLES: i64 = 1000;
+const MOST_OF_A_USER: i64 = 16;
+/// Of a longer body only the beginning is learnt from.
+const MAX_SAMPLE_BYTES: usize = 16 * 1024;
+/// A body that is larger, packed, is not learnt from at all.
+const LARGEST_PACKED: i32 = 32 * 1024;
+
+/// What bodies a dictionary is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// In normal form.
+    pub endpoint: String,
+    /// Of which half.
+    pub half: Half,
+    in_use: Option<DictionaryId>,
+}
+
+/// While it is held, no other collector makes dictionaries.
+#[derive(Debug)]
+pub struct Turn {
+    lock: Transaction<'static, Postgres>,
+}
+
+impl Turn {
+    /// Lets others have it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is then given up with its connection.
+    pub async fn end(self) -> Result<(), StoreError> {
+        Ok(self.lock.rollback().await?)
+    }
+}
+
+impl Store {
+    /// A turn at making dictionaries, unless another collector has it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn turn_to_train(&self) -> Result<Option<Turn>, StoreError> {
+        let mut lock = self.pool.begin().await?;
+        let taken: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
+            .bind(ADVISORY_LOCK)
+            .fetch_one(&mut *lock)
+            .await?;
+        Ok(taken.then_some(Turn { lock }))
+    }
+
+    /// Some of those whose dictionary is missing or has not been looked at for long.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn subjects(&self, now: OffsetDateTime) -> Result<Vec<Subject>, StoreError> {
+        let rows = sqlx::query(
+            "select r.endpoint, r.half::text as half, d.id
+             from (select endpoint, half, count(*) as bodies, count(distinct user_id) as users
+                   from (select endpoint, half, user_id from entries
+                         where created_at > $1 and expires_at > $2 and body_state = 'stored'
+                         order by created_at desc limit $3) recent
+                   group by endpoint, half) r
+             left join dictionaries d on d.endpoint = r.endpoint and d.half = r.half and d.retired_at is null
+             where r.bodies >= $4 and r.users >= $5 and coalesce(d.checked_at < $6, true)
+             order by random() limit $7",
+        )
+        .bind(now - RECENT)
+        .bind(now)
+        .bind(MOST_LOOKED_AT)
+        .bind(LEAST_BODIES)
+        .bind(i64::try_from(LEAST_USERS).unwrap_or(i64::MAX))
+        .bind(now - BETWEEN_CHECKS)
+        .bind(MOST_SUBJECTS)
+        .fetch_all(&self.pool)
+        .await?;
+        let subject = |row: &sqlx::postgres::PgRow| {
+            let id: Option<i32> = row.try_get("id")?;
+            Ok(Subject {
+                endpoint: row.try_get("endpoint")?,
+                half: half(row.try_get("half")?)?,
+                in_use: id.map(DictionaryId),
+            })
+        };
+        rows.iter().map(subject).collect()
+    }
+
+    /// Recent bodies to learn from, and the dictionary that they would be packed with now. Bodies that
+    /// are in an encoding, or are kept as they came though they are long enough, are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn lesson(
+        &self,
+        subject: &Subject,
+        now: OffsetDateTime,
+    ) -> Result<Lesson, StoreError> {
+        let rows = sqlx::query(
+            "select p.user_id, coalesce(p.body_codec, b.codec)::text as codec, coalesce(p.body, b.data) as data,
+                    coalesce(p.dictionary_id, b.dictionary_id) as dictionary_id
+             from (select r.*, row_number() over (partition by user_id order by created_at desc) as turn
+                   from (select id, user_id, created_at, coalesce(body_expires_at, expires_at) as body_expires_at,
+                                body, body_codec, dictionary_id
+                         from entries
+                         where endpoint = $1 and half = $2::half and created_at > $3 and expires_at > $4
+                           and body_state = 'stored' and stored_size <= $5
+                           and (content_encoding is null or body_decoded)
+                         order by created_at desc limit $6) r) p
+             left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at
+                               and b.expires_at > $4
+             where p.turn <= $7
+             order by p.created_at desc limit $8",
+        )
+        .bind(&subject.endpoint)
+        .bind(subject.half.as_str())
+        .bind(now - RECENT)
+        .bind(now)
+        .bind(LARGEST_PACKED)
+        .bind(MOST_LOOKED_AT)
+        .bind(MOST_OF_A_USER)
+        .bind(MOST_SAMPLES)
+        .fetch_all(&self.pool)
+        .await?;
+        let dictionaries = self.dictionaries_of(&rows).await?;
+        let mut users = HashMap::new();
+        let mut lesson = Lesson::new(self.in_use(subject, now).await?);
+        for row in &rows {
+            let Some(StoredBody { codec, data }) = stored_body(row, &dictionaries)? else {
+                continue;
+            };
+            if codec == Codec::Identity && data.len() >= SMALLEST_TO_COMPRESS {
+                continue;
+            }
+            let Ok(mut body) = unpack(codec, data) else {
+                continue;
+            };
+            body.truncate(MAX_SAMPLE_BYTES);
+            let user: String = row.try_get("user_id")?;
+            let next = users.len();
+            lesson.add(*users.entry(user).or_insert(next), body);
+        }
+        Ok(lesson)
+    }
+
+    async fn in_use(
+        &self,
+        subject: &Subject,
+        now: OffsetDateTime,
+    ) -> Result<Option<InUse>, StoreError> {
+        let Some(id) = subject.in_use else {
+            return Ok(None);
+        };
+        let row = sqlx::query("select ratio, created_at from dictionaries where id = $1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let dictionary = self.load(&[id].into()).await?.remove(&id);
+        let (Some(row), Some(dictionary)) = (row, dictionary) else {
+            return Ok(None);
+        };
+        let created_at: OffsetDateTime = row.try_get("created_at")?;
+        Ok(Some(InUse {
+            dictionary,
+            ratio: row.try_get("ratio")?,
+            age: now - created_at,
+        }))
+    }
+
+    /// Takes a new dictionary into use, or keeps the old one.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn conclude(
+        &self,
+        subject: &Subject,
+        learned: Option<&Learned>,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "update dictionaries set checked_at = $3, retired_at = case when $4 then $3 end
+             where endpoint = $1 and half = $2::half and retired_at is null",
+        )
+        .bind(&subject.endpoint)
+        .bind(subject.half.as_str())
+        .bind(now)
+        .bind(learned.is_some())
+        .execute(&mut *transaction)
+        .await?;
+        if let Some(learned) = learned {
+            sqlx::query(
+                "insert into dictionaries (endpoint, half, created_at, needed_until, ratio, checked_at, data)
+                 values ($1, $2::half, $3, $3, $4, $3, $5)",
+            )
+            .bind(&subject.endpoint)
+            .bind(subject.half.as_str())
+            .bind(now)
+            .bind(learned.ratio)
+            .bind(&learned.bytes)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
