@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz fuzz-api openapi bench bench-filter bench-query bench-keys bench-counts filter build lint fmt clean distclean
+.PHONY: help setup run test fuzz fuzz-api openapi bench bench-filter bench-query bench-retention bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -38,6 +38,9 @@ bench: ## measure what recording costs, as in docs/performance.md
 
 bench-query: ## measure what reads cost over five million entries, as in docs/performance.md
 	@.ci/tools/bench query
+
+bench-retention: ## measure how a million expired entries leave while others come, as in docs/performance.md
+	@.ci/tools/bench retention
 
 bench-filter: ## measure what recording costs each request: an hour on a quiet machine
 	@.ci/tools/bench filter

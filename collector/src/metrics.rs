@@ -1,5 +1,7 @@
 //! The collector's own metrics, in the text format that Prometheus reads.
 
+mod retention;
+
 use std::sync::atomic::AtomicU64;
 
 use dossier_wire::Gap;
@@ -13,6 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
 use crate::spool::SpoolState;
+
+pub use self::retention::{RetentionMetrics, RunOutcome};
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 11] = [
@@ -83,6 +87,8 @@ pub struct Metrics {
     pub in_flight_bytes: Gauge,
     /// Connections of clients.
     pub connections: Gauge,
+    /// What retention did.
+    pub retention: RetentionMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,6 +120,7 @@ impl Metrics {
             inflated_bytes: Counter::default(),
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
+            retention: RetentionMetrics::default(),
             spool_written: Counter::default(),
             spool_replayed: Counter::default(),
             spool_set_aside: Counter::default(),
@@ -178,6 +185,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.latency.clone(),
         );
+        metrics.retention.register(&mut registry);
         Self {
             registry,
             ..metrics

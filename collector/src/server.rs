@@ -14,8 +14,7 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::model::clock::Clock;
-use crate::settings::access::AccessSettings;
-use crate::settings::clients::ClientSettings;
+use crate::settings::ServiceSettings;
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::{api, http, ingest, jobs};
@@ -31,15 +30,19 @@ pub async fn serve(
     store: Store,
     spool: Option<Spool>,
     clock: Clock,
-    access: AccessSettings,
-    clients: ClientSettings,
+    settings: ServiceSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
+    let ServiceSettings {
+        access,
+        clients,
+        retention,
+    } = settings;
     let app = App::new(store, spool, clock, access, clients);
-    let jobs = tokio::spawn(jobs::run(app.clone()));
     let metrics = Arc::clone(&app.metrics);
+    let jobs = tokio::spawn(jobs::run(app.clone(), retention));
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;

@@ -2,12 +2,12 @@
 
 pub mod access;
 pub mod clients;
+pub mod retention;
 pub mod spool;
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -17,13 +17,14 @@ use sqlx::postgres::PgConnectOptions;
 
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::{ClientArgs, ClientSettings};
+use self::retention::{KeepArgs, RetentionArgs, RetentionSettings};
 use self::spool::SpoolArgs;
+use crate::model::retention::Keep;
 use crate::spool::SpoolSettings;
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
 const DEFAULT_CONNECTIONS: u32 = 10;
-const DEFAULT_AUDIT_DAYS: u32 = 730;
 
 /// Where the database is.
 #[derive(Debug, Clone, Default, Args)]
@@ -70,10 +71,6 @@ pub struct ServeArgs {
     #[arg(long, env = "DOSSIER_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<u32>,
 
-    /// Days for which deletions stay on record, to 36500; 0 for ever [default: 730]
-    #[arg(long, env = "DOSSIER_AUDIT_DAYS", value_name = "N")]
-    pub audit_days: Option<u32>,
-
     /// Where batches wait while Postgres is away.
     #[command(flatten)]
     pub spool: SpoolArgs,
@@ -85,6 +82,10 @@ pub struct ServeArgs {
     /// How many clients may be connected, and how long they may take.
     #[command(flatten)]
     pub clients: ClientArgs,
+
+    /// How long the collector's own records are kept, and how often it cleans up.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 }
 
 /// The settings file.
@@ -102,7 +103,6 @@ struct File {
     max_connections: Option<u32>,
     spool_dir: Option<PathBuf>,
     spool_max_bytes: Option<u64>,
-    audit_days: Option<u32>,
     jwt_secret: Option<String>,
     jwt_secret_file: Option<PathBuf>,
     jwt_jwks_file: Option<PathBuf>,
@@ -116,6 +116,9 @@ struct File {
     max_clients: Option<u32>,
     client_timeout: Option<u32>,
     request_timeout: Option<u32>,
+    ledger_days: Option<u32>,
+    audit_days: Option<u32>,
+    retention_interval: Option<u32>,
 }
 
 /// Which Postgres to use.
@@ -138,12 +141,19 @@ pub struct Settings {
     pub max_connections: u32,
     /// Where batches wait while Postgres is away; none: they do not.
     pub spool: Option<SpoolSettings>,
-    /// Days for which deletions stay on record; none: for ever.
-    pub audit_days: Option<NonZeroU32>,
+    /// What the service itself is told.
+    pub service: ServiceSettings,
+}
+
+/// What the service itself is told.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
     /// Who gets in, and how often.
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
     pub clients: ClientSettings,
+    /// How long the collector's own records are kept, and how often it cleans up.
+    pub retention: RetentionSettings,
 }
 
 /// What is wrong with the settings.
@@ -183,11 +193,21 @@ pub enum SettingsError {
         seconds: u32,
     },
     /// Out of bounds.
+    #[error("{setting}: expected a whole number of days from {least} to 36500, got {days}")]
+    Days {
+        /// Which.
+        setting: &'static str,
+        /// The fewest there may be.
+        least: u32,
+        /// How many.
+        days: u32,
+    },
+    /// Out of bounds.
+    #[error("retention_interval: expected a whole number of seconds from 1 to 86400, got {0}")]
+    RetentionInterval(u32),
+    /// Out of bounds.
     #[error("spool_max_bytes: expected 0 or at least 8388608, got {0}")]
     SpoolMaxBytes(u64),
-    /// Out of bounds.
-    #[error("audit_days: expected a whole number from 0 to 36500, got {0}")]
-    AuditDays(u32),
     /// No place for data.
     #[error("data_dir: this user has no home folder: choose one with --data-dir")]
     NoDataDir,
@@ -231,8 +251,11 @@ impl Settings {
     /// [`SettingsError`], which names the setting.
     pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
         let mut file = read_file(args.database.config.as_deref())?;
-        let access = AccessSettings::resolve(args.access, file.access())?;
-        let clients = ClientSettings::resolve(&args.clients, &file.clients())?;
+        let service = ServiceSettings {
+            access: AccessSettings::resolve(args.access, file.access())?,
+            clients: ClientSettings::resolve(&args.clients, &file.clients())?,
+            retention: RetentionSettings::resolve(&args.retention, &file.retention())?,
+        };
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -242,19 +265,12 @@ impl Settings {
             return Err(SettingsError::MaxConnections(max_connections));
         }
         let spool = spool(args.spool, &args.database, &mut file)?;
-        let audit_days = args.audit_days.or(file.audit_days);
-        let audit_days = audit_days.unwrap_or(DEFAULT_AUDIT_DAYS);
-        if audit_days > 36_500 {
-            return Err(SettingsError::AuditDays(audit_days));
-        }
         Ok(Self {
             spool,
             database: database(args.database, file)?,
             listen,
             max_connections,
-            audit_days: NonZeroU32::new(audit_days),
-            access,
-            clients,
+            service,
         })
     }
 }
@@ -283,6 +299,26 @@ impl File {
             request_timeout: self.request_timeout,
         }
     }
+
+    /// What concerns retention.
+    const fn retention(&self) -> RetentionArgs {
+        RetentionArgs {
+            keep: KeepArgs {
+                ledger_days: self.ledger_days,
+                audit_days: self.audit_days,
+            },
+            retention_interval: self.retention_interval,
+        }
+    }
+}
+
+/// How long the collector's own records are kept, by the arguments, the environment and the file.
+///
+/// # Errors
+/// [`SettingsError`], which names the setting.
+pub fn keep_of(args: &KeepArgs, database: &DatabaseArgs) -> Result<Keep, SettingsError> {
+    let file = read_file(database.config.as_deref())?;
+    args.resolve(&file.retention().keep)
 }
 
 /// Which spool the arguments, the environment and the file name, if any.

@@ -23,10 +23,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use dossier_collector::model::clock::Clock;
+use dossier_collector::model::retention::Keep;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::server;
+use dossier_collector::settings::ServiceSettings;
 use dossier_collector::settings::access::{AccessSettings, JwtKeys, JwtSettings};
 use dossier_collector::settings::clients::ClientSettings;
+use dossier_collector::settings::retention::RetentionSettings;
 use dossier_collector::store::Store;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -124,6 +127,18 @@ impl Collector {
             timeout: MINUTES,
             request_timeout: MINUTES,
         };
+        let retention = RetentionSettings {
+            keep: Keep {
+                ledger: time::Duration::WEEK,
+                audit: None,
+            },
+            interval: MINUTES,
+        };
+        let settings = ServiceSettings {
+            access,
+            clients,
+            retention,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/storage/query", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -132,7 +147,7 @@ impl Collector {
         };
         let clock = Clock::new(now);
         let server = tokio::spawn(server::serve(
-            store, None, clock, access, clients, listener, stopped,
+            store, None, clock, settings, listener, stopped,
         ));
         Self {
             url,

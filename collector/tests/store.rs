@@ -10,7 +10,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -616,6 +615,56 @@ fn a_body_may_go_before_its_entry() {
     assert_eq!(fixture.count(hashed), 4);
 }
 
+#[test]
+fn what_expired_long_ago_is_acknowledged_and_not_written() {
+    let fixture = Fixture::new();
+    let long_ago = NOW - time::Duration::days(3);
+    let late = NewEntry {
+        expires: Expiry::At(long_ago),
+        ..entry("alice")
+    };
+    let without_body = NewEntry {
+        expires: Expiry::At(NOW + Duration::from_hours(24)),
+        body: NewBody::Stored(PackedBody {
+            expires_early: Some(long_ago),
+            ..body(b"hi")
+        }),
+        ..entry("alice")
+    };
+    let both = batch(vec![late, without_body]);
+    assert_eq!(fixture.store_batch(&both), Stored::Now);
+    assert_eq!(fixture.store_batch(&both), Stored::Before);
+    let found = fixture.find(&Scope::User(user("alice")), EntryFilter::default());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].body.is_none());
+    assert_eq!((fixture.count("entries"), fixture.count("bodies")), (1, 0));
+    let made = "pg_class where relname ~ '^(entries|bodies)_[0-9]+$'";
+    assert_eq!(fixture.count(made), 2, "partitions of one day");
+}
+
+#[test]
+fn partitions_are_made_for_tomorrow_as_batches_needed_them_today() {
+    let fixture = Fixture::new();
+    let expiring = NewEntry {
+        expires: Expiry::At(NOW + Duration::from_hours(24 * 30)),
+        body: NewBody::Stored(PackedBody {
+            expires_early: Some(NOW + Duration::from_hours(24 * 7)),
+            ..body(b"hi")
+        }),
+        ..entry("alice")
+    };
+    let ahead = || {
+        let made = fixture.store.make_partitions_ahead();
+        fixture.runtime.block_on(made).unwrap()
+    };
+    assert_eq!(ahead(), 0);
+    fixture.store_batch(&batch(vec![expiring, entry("bob")]));
+    assert_eq!(ahead(), 2);
+    let made = "pg_class where relname in ('entries_20260702', 'bodies_20260702', 'entries_20260609', 'bodies_20260609')";
+    assert_eq!(fixture.count(made), 4);
+    assert_eq!(ahead(), 0, "nothing came since");
+}
+
 /// As a collector of before stores them: without any column of a later migration.
 #[test]
 fn rows_of_an_older_collector_are_read() {
@@ -1050,29 +1099,5 @@ fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
             .collect();
         let (there, left_out) = ((true, false), (false, true));
         assert_eq!(read, [there, there, there, left_out, left_out]);
-    }
-}
-
-#[test]
-fn deletions_stay_on_record_for_so_many_days() {
-    let fixture = Fixture::new();
-    let store = fixture.store.clone().with_audit_kept(NonZeroU32::new(30));
-    let caller = Caller {
-        credential: Credential::Key(KeyId(Uuid::now_v7())),
-        user: user("root"),
-        role: Role::Admin,
-    };
-    fixture.store_batch(&batch((0..3).map(|_| entry("alice")).collect()));
-    for (id, days, lines) in [(1, 0, 1), (2, 30, 2), (3, 31, 2)] {
-        let deletion = Deletion {
-            ids: &[EntryId(id)],
-            force: true,
-            by: &caller,
-        };
-        let now = NOW + time::Duration::days(days);
-        let deleting = store.delete_entries(&deletion, now);
-        let outcomes = fixture.runtime.block_on(deleting).unwrap();
-        assert_eq!(outcomes, [(EntryId(id), Outcome::Deleted)]);
-        assert_eq!(fixture.count("deletion_audit"), lines, "after {days} days");
     }
 }

@@ -56,6 +56,24 @@ fn the_shipped_example_is_valid() {
 }
 
 #[test]
+fn every_shipped_configuration_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
+    let files = [
+        "ecds.yaml",
+        "ecds/dossier.yaml",
+        "example.yaml",
+        "full.yaml",
+        "istio/wasmplugin.yaml",
+        "minimal.yaml",
+    ];
+    for file in files {
+        let output = validate(&[&folder.join(file)]);
+        let lines = lines(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{file}: {lines:?}");
+    }
+}
+
+#[test]
 fn all_faults_of_all_files_are_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let first = broken(

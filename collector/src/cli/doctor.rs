@@ -16,14 +16,12 @@ use crate::model::clock::Clock;
 use crate::postgres;
 use crate::settings::spool::SpoolArgs;
 use crate::settings::{self, Database, DatabaseArgs};
-use crate::store::{self, PartitionState, Schema, Server, Store, StoreError};
+use crate::store::{self, MigrationName, PartitionState, Schema, Server, Store, StoreError};
 
 /// The oldest Postgres that has what is needed.
-const MIN_VERSION: i32 = 130_000;
+const MIN_VERSION: i32 = 140_000;
 const SKEW_TO_WARN: Duration = Duration::seconds(1);
 const SKEW_TO_FAIL: Duration = Duration::minutes(1);
-/// Today and the week after it.
-const COMING_DAYS: i64 = 8;
 
 /// Arguments of `dossier doctor`.
 #[derive(Debug, Args)]
@@ -90,12 +88,12 @@ async fn examine_store(store: &Store, clock: &Clock) -> Vec<Finding> {
         Finding::new("clock", of_skew(skew)),
     ];
     let schema = store.schema().await;
-    let current = matches!(schema, Ok(Schema::Current));
-    let verdict = schema.map_or_else(|error| of_error(&error), of_schema);
+    let complete = matches!(&schema, Ok(schema) if schema.pending.is_empty());
+    let verdict = schema.map_or_else(|error| of_error(&error), |schema| of_schema(&schema));
     findings.push(Finding::new("migrations", verdict));
-    // Of another schema, nobody knows what should be there.
-    if current {
-        let state = store.partition_state(before.date(), COMING_DAYS).await;
+    // What this program knows of is not all there yet.
+    if complete {
+        let state = store.partition_state(server.now).await;
         let verdict = state.map_or_else(|error| of_error(&error), |state| of_partitions(&state));
         findings.push(Finding::new("partitions", verdict));
         let verdict = of_isolation(store.check_isolation().await);
@@ -120,7 +118,7 @@ fn of_server(server: &Server) -> Verdict {
     if server.version < MIN_VERSION {
         Verdict::fail(
             &format!("Postgres {version} answers"),
-            "use Postgres 13 or newer",
+            "use Postgres 14 or newer",
         )
     } else if server.is_replica {
         Verdict::fail(
@@ -153,40 +151,42 @@ fn of_skew(skew: Duration) -> Verdict {
     }
 }
 
-fn of_schema(schema: Schema) -> Verdict {
-    match schema {
-        Schema::Current => Verdict::ok("the schema is up to date"),
-        Schema::Behind(missing) => Verdict::fail(
-            &format!("the schema lacks {missing} migrations"),
-            "run dossier migrate, or start dossier serve, which does it too",
-        ),
-        Schema::Ahead => Verdict::fail(
-            "the schema was changed by a newer dossier",
-            "use that version here, too",
-        ),
-        Schema::Altered(version) => Verdict::fail(
+fn of_schema(schema: &Schema) -> Verdict {
+    if let Some(MigrationName { version, .. }) = schema.altered.first() {
+        return Verdict::fail(
             &format!("migration {version} was made by a dossier that was built otherwise"),
             "use a released version, on a database of its own",
+        );
+    }
+    match (schema.pending.len(), schema.unknown.len()) {
+        (0, 0) => Verdict::ok("the schema is up to date"),
+        (0, unknown) => Verdict::warn(
+            &format!("a newer dossier has made {unknown} migrations that this one does not know"),
+            "use that version here, too; dossier migrate --check names them",
+        ),
+        (pending, _) => Verdict::fail(
+            &format!("the schema lacks {pending} migrations"),
+            "run dossier migrate, or start dossier serve, which does it too",
         ),
     }
 }
 
 fn of_partitions(state: &PartitionState) -> Verdict {
-    if let Some(name) = state.without_forever.first() {
+    if let Some(name) = state.missing.first() {
         return Verdict::fail(
             &format!("the partition {name} is gone"),
-            "restore it from a backup: entries that never expire are stored there",
+            "restore it from a backup: batches that need it are refused, or their entries lose their bodies",
         );
     }
-    match (state.days, state.missing.as_slice()) {
+    match (state.days, state.overdue.as_slice()) {
         (0, _) => Verdict::ok("no entry expires yet"),
-        (days, []) => Verdict::ok(&format!("{days} days, the coming ones included")),
+        (days, []) => Verdict::ok(&format!("{days} days, none is overdue")),
         (days, [first, ..]) => Verdict::warn(
             &format!(
-                "{days} days, but {} partitions of the coming week are missing, the first is {first}",
-                state.missing.len()
+                "{days} days, but {} partitions should have been dropped long ago, the first is {first}",
+                state.overdue.len()
             ),
-            "see that a collector runs: it makes them, at the latest with the first batch that needs one",
+            "run dossier retention apply and see what it says; see, too, that a collector runs: it does so every hour",
         ),
     }
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use time::macros::format_description;
-use time::{Duration, OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::columns::{self, minute};
 use super::{CliError, ShortUse};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
@@ -201,29 +201,7 @@ fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
             in_one_line(&key.name),
         ]
     });
-    let rows: Vec<_> = [HEAD.map(str::to_owned)].into_iter().chain(rows).collect();
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    rows.iter().fold(String::new(), |mut text, row| {
-        let cells = row.iter().zip(widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-        text
-    })
-}
-
-/// UTC, to the minute.
-fn minute(at: Option<OffsetDateTime>) -> String {
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute]Z");
-    at.and_then(|at| at.to_offset(UtcOffset::UTC).format(format).ok())
-        .unwrap_or_else(|| "never".to_owned())
+    columns::table(HEAD, rows)
 }
 
 /// User ids come from traffic: what they hold must not steer a terminal.

@@ -1,10 +1,12 @@
 //! The `dossier` command: what it can do, and what it says when it cannot.
 
+mod columns;
 mod completions;
 mod doctor;
 mod keys;
 mod migrate;
 mod openapi;
+mod retention;
 mod serve;
 mod validate;
 
@@ -47,6 +49,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
+    /// Show what expires when, or let go at once what has expired
+    Retention(retention::Retention),
     /// Manage API keys
     Keys(keys::Keys),
     /// Check the filter's configuration, as the filter will
@@ -105,6 +109,7 @@ pub fn run() -> ExitCode {
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
         Command::Migrate(_)
+        | Command::Retention(_)
         | Command::Keys(_)
         | Command::Validate(_)
         | Command::Doctor(_)
@@ -113,7 +118,8 @@ pub fn run() -> ExitCode {
     });
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
-        Command::Migrate(migrate) => block_on(migrate.run()).map(|()| ExitCode::SUCCESS),
+        Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Retention(retention) => block_on(retention.run()),
         Command::Keys(keys) => block_on(keys.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),

@@ -11,9 +11,7 @@ use super::CliError;
 use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
 use crate::server;
-use crate::settings::access::AccessSettings;
-use crate::settings::clients::ClientSettings;
-use crate::settings::{Database, ServeArgs, Settings};
+use crate::settings::{Database, ServeArgs, ServiceSettings, Settings};
 use crate::spool::{Spool, SpoolSettings};
 use crate::store::Store;
 
@@ -32,23 +30,22 @@ impl Serve {
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
-        let (access, clients) = (settings.access, settings.clients);
+        let (spool, service) = (settings.spool, settings.service);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
             Database::Given(options) => {
-                let store = Store::new(*options, settings.max_connections)
-                    .with_audit_kept(settings.audit_days);
-                serve(store, settings.spool, access, clients, listener, stop).await
+                let store = Store::new(*options, settings.max_connections);
+                let serving = serve(store, spool, service, listener, stop);
+                serving.await
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
                 let mut postgres = PrivatePostgres::start(&folder).await?;
-                let store = Store::new(postgres.options(), settings.max_connections)
-                    .with_audit_kept(settings.audit_days);
+                let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, settings.spool, access, clients, listener, stop) => served,
+                    served = serve(store, spool, service, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -61,8 +58,7 @@ impl Serve {
 async fn serve(
     store: Store,
     spool: Option<SpoolSettings>,
-    access: AccessSettings,
-    clients: ClientSettings,
+    service: ServiceSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
@@ -70,7 +66,7 @@ async fn serve(
     store.migrate().await?;
     store.check_isolation().await?;
     let clock = Clock::system();
-    let served = server::serve(store.clone(), spool, clock, access, clients, listener, stop).await;
+    let served = server::serve(store.clone(), spool, clock, service, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

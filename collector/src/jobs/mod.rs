@@ -1,17 +1,25 @@
 //! What the collector does by itself, beside requests.
 
+mod retention;
+
 use std::time::Duration;
 
 use tracing::{debug, info};
 
 use crate::app::App;
 use crate::ingest;
+use crate::settings::retention::RetentionSettings;
 
 const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
 /// Does it until it is dropped.
-pub async fn run(app: App) {
-    tokio::join!(ingest::replay(app.clone()), prune_rejected(app));
+pub async fn run(app: App, settings: RetentionSettings) {
+    let retention = retention::run(&app, settings);
+    tokio::join!(
+        ingest::replay(app.clone()),
+        prune_rejected(app.clone()),
+        retention
+    );
 }
 
 /// Lets records go that were rejected long ago, or are too many.

@@ -8,5 +8,6 @@ pub mod filter;
 pub mod ids;
 pub mod json;
 pub mod key;
+pub mod retention;
 pub mod scope;
 pub mod session;

@@ -15,6 +15,7 @@ use super::{Store, StoreError, give_up};
 use crate::model::clock::from_micros;
 use crate::model::entry::{Expiry, NewBatch, NewEntry};
 use crate::model::ids::BatchId;
+use crate::model::retention::is_gone;
 
 const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
@@ -36,8 +37,9 @@ pub enum Stored {
 }
 
 impl Store {
-    /// Stores a batch, unless it is stored already. When this returns, it is committed. `patience` is
-    /// how long Postgres may take, the wait for a connection included.
+    /// Stores a batch, unless it is stored already. When this returns, it is committed. Of what has
+    /// expired so long ago that its partition may be gone, nothing is written. `patience` is how long
+    /// Postgres may take, the wait for a connection included.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch is stored then, except, with [`StoreError::Unavailable`] and
@@ -68,6 +70,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Stored, StoreError> {
         let expiries = batch.entries.iter().flat_map(expiries);
+        let expiries = expiries.filter(|expiry| !is_gone(*expiry, now));
         self.partitions.ensure(connection, expiries).await?;
         let mut transaction = connection.begin().await?;
         if !enter_in_ledger(&mut transaction, batch, now).await? {
@@ -75,7 +78,7 @@ impl Store {
             return Ok(Stored::Before);
         }
         let placed = sessions::place(&mut transaction, &batch.entries).await?;
-        copy_entries(&mut transaction, &batch.entries, &placed).await?;
+        copy_entries(&mut transaction, &batch.entries, &placed, now).await?;
         store_gaps(&mut transaction, batch, now).await?;
         rejected::store(&mut transaction, batch, now).await?;
         transaction.commit().await?;
@@ -113,7 +116,10 @@ async fn copy_entries(
     connection: &mut PgConnection,
     entries: &[NewEntry<'_>],
     placed: &Placed,
+    now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let kept = entries.iter().filter(|entry| !is_gone(entry.expires, now));
+    let entries: Vec<&NewEntry<'_>> = kept.collect();
     if entries.is_empty() {
         return Ok(());
     }
@@ -121,9 +127,10 @@ async fn copy_entries(
     let mut rows = Rows::new();
     let mut bodies = Rows::new();
     let mut any_body = false;
-    for (entry, id) in entries.iter().zip(ids) {
+    for (entry, id) in entries.into_iter().zip(ids) {
         write_entry(&mut rows, entry, id, placed);
-        if let Some(body) = entry.body.stored() {
+        let body = entry.body.stored();
+        if let Some(body) = body.filter(|body| !is_gone(body.expires(entry.expires), now)) {
             any_body = true;
             bodies
                 .row(BODY_FIELDS)

@@ -1,10 +1,9 @@
-//! Deletes entries by number. Each leaves a line in `deletion_audit`, written in the same transaction;
-//! lines that are past their time go with it.
+//! Deletes entries by number. Each leaves a line in `deletion_audit`, written in the same transaction.
 
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, Row};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{Store, StoreError};
 use crate::model::ids::EntryId;
@@ -26,11 +25,6 @@ const DELETE: &str = "
            exchange_id, half, endpoint, created_at, expires_at
     from gone
     returning entry_id";
-
-/// More than one call can add, so that lines go at least as fast as they come.
-const PRUNE: &str = "
-    delete from deletion_audit where ctid = any(array(
-        select ctid from deletion_audit where deleted_at < $1 order by deleted_at limit 20000))";
 
 /// What is to be deleted.
 #[derive(Debug)]
@@ -90,13 +84,6 @@ impl Store {
         let deleted = rows.iter().map(|row| row.try_get(0));
         let deleted = deleted.collect::<Result<HashSet<i64>, _>>()?;
         let kept = kept(&mut transaction, &ids).await?;
-        if let Some(days) = self.audit_days {
-            let kept_since = now.saturating_sub(Duration::days(days.get().into()));
-            sqlx::query(PRUNE)
-                .bind(kept_since)
-                .execute(&mut *transaction)
-                .await?;
-        }
         transaction.commit().await?;
 
         let mut told = HashSet::new();

@@ -9,6 +9,8 @@
 //! - [`deletion`]: entries go for good, and that is written down.
 //! - [`isolation`]: what Postgres lets a read see.
 //! - [`keys`]: API keys.
+//! - [`retention`]: expired data goes for good, and the collector's own old records.
+//! - [`migration`]: the schema is brought up to date, or compared with what it should be.
 //! - [`condition`]: what `dossier doctor` asks.
 
 mod batches;
@@ -18,14 +20,16 @@ mod deletion;
 mod entries;
 mod isolation;
 mod keys;
+mod migration;
 mod partitions;
 mod rejected;
+mod retention;
 mod sessions;
+#[cfg(test)]
+mod testing;
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
@@ -34,7 +38,7 @@ use tokio::time::timeout;
 use crate::model::scope::Scope;
 
 pub use batches::Stored;
-pub use condition::{PartitionState, Schema, Server, reach};
+pub use condition::{PartitionState, Server, reach};
 pub use deletion::{Deletion, Kept, Outcome};
 pub use entries::{
     Among, BadPattern, Condition, Cursor, Endpoints, EntryFilter, EntryPage, Nothing, Order,
@@ -42,11 +46,13 @@ pub use entries::{
 };
 pub use isolation::IsolationFault;
 pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
+pub use migration::{MigrationName, Schema};
+pub use retention::{
+    AgedTable, Departure, Left, Partition, PartitionKind, Retention, Rows, SessionPlace,
+};
 pub use sessions::{
     FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
 };
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +62,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: &str = "30s";
 /// SQLSTATE of a statement that ran out of time.
 const QUERY_CANCELED: &str = "57014";
+/// SQLSTATE of a lock that did not come in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +151,6 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
 pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
-    audit_days: Option<NonZeroU32>,
 }
 
 impl Store {
@@ -161,22 +168,7 @@ impl Store {
         Self {
             pool,
             partitions: partitions::Known::default(),
-            audit_days: None,
         }
-    }
-
-    /// Keeps deletions on record for so many days only; none: for ever.
-    #[must_use]
-    pub fn with_audit_kept(self, audit_days: Option<NonZeroU32>) -> Self {
-        Self { audit_days, ..self }
-    }
-
-    /// Brings the schema up to date. Safe while other collectors do the same.
-    ///
-    /// # Errors
-    /// [`StoreError::Migration`], for example when the database is newer than this program.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
     }
 
     /// Asks Postgres for a sign of life.

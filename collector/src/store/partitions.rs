@@ -1,17 +1,20 @@
-//! Makes the daily partitions that rows are about to need.
+//! Makes the daily partitions that rows are about to need: when a batch needs them, and a day ahead for
+//! what batches needed lately.
 //!
 //! A partition is made apart and then attached, which takes a weaker lock than creating it in place,
 //! so that readers and writers of other partitions go on. An advisory lock lets one collector at a
 //! time do it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sqlx::PgPool;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Duration};
 
-use super::StoreError;
+use super::{Store, StoreError};
 use crate::model::entry::Expiry;
 
 /// Any fixed number will do, as long as all collectors share it.
@@ -21,7 +24,14 @@ pub(super) const TABLES: [&str; 2] = ["entries", "bodies"];
 
 /// Days whose partitions are known to exist, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Mutex<BTreeSet<Date>>>);
+pub(super) struct Known(Arc<Mutex<Days>>);
+
+#[derive(Debug, Default)]
+struct Days {
+    known: BTreeSet<Date>,
+    /// Those that batches needed since they were last asked for.
+    needed: BTreeSet<Date>,
+}
 
 impl Known {
     /// Makes sure that a partition exists for each expiry.
@@ -37,32 +47,74 @@ impl Known {
             })
             .collect();
         let missing: Vec<Date> = {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            wanted.difference(&known).copied().collect()
+            let mut days = self.days();
+            days.needed.extend(&wanted);
+            wanted.difference(&days.known).copied().collect()
         };
         for day in missing {
             create(connection, day).await?;
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(day);
+            self.days().known.insert(day);
         }
         Ok(())
     }
 
+    /// Makes the partitions of the days after those that batches needed since the last call: tomorrow,
+    /// the same times to live will need them. Returns how many days were not known before.
+    async fn make_ahead(&self, pool: &PgPool) -> Result<usize, StoreError> {
+        let missing: Vec<Date> = {
+            let mut days = self.days();
+            let needed = std::mem::take(&mut days.needed);
+            let next = needed.iter().filter_map(|day| day.next_day());
+            next.filter(|day| !days.known.contains(day)).collect()
+        };
+        let mut connection = pool.acquire().await?;
+        for day in &missing {
+            create(&mut connection, *day).await?;
+            self.days().known.insert(*day);
+        }
+        Ok(missing.len())
+    }
+
+    fn days(&self) -> MutexGuard<'_, Days> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets what is known, for when Postgres says that a partition is missing after all.
     pub(super) fn forget(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.days().known.clear();
     }
 }
 
+impl Store {
+    /// Makes the partitions that tomorrow's batches will need if they are like those since the last call,
+    /// so that no batch has to wait for it. Returns for how many days.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the batches that need them make them then.
+    pub async fn make_partitions_ahead(&self) -> Result<usize, StoreError> {
+        self.partitions.make_ahead(&self.pool).await
+    }
+}
+
+const SUFFIX: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]");
+/// Of the partition for what never expires.
+const FOREVER: &str = "forever";
+
 /// The name of a day's partition. A date always has the form that it is made of.
 pub(super) fn name(table: &str, day: Date) -> Option<String> {
-    let suffix = day.format(format_description!("[year][month][day]")).ok()?;
+    let suffix = day.format(SUFFIX).ok()?;
     Some(format!("{table}_{suffix}"))
+}
+
+/// The name of a table's partition for what never expires.
+pub(super) fn forever(table: &str) -> String {
+    format!("{table}_{FOREVER}")
+}
+
+/// The day of a table's partition, from its name; none if it is not the name of one.
+pub(super) fn day(table: &str, name: &str) -> Option<Date> {
+    let suffix = name.strip_prefix(table)?.strip_prefix('_')?;
+    Date::parse(suffix, SUFFIX).ok()
 }
 
 async fn create(connection: &mut PgConnection, day: Date) -> Result<(), StoreError> {
@@ -103,4 +155,27 @@ async fn create(connection: &mut PgConnection, day: Date) -> Result<(), StoreErr
     }
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_the_day() {
+        let name = name("entries", date!(2026 - 06 - 01)).unwrap();
+        assert_eq!(name, "entries_20260601");
+        assert_eq!(day("entries", &name), Some(date!(2026 - 06 - 01)));
+        for other in [
+            "entries_forever",
+            "entries_20261301",
+            "entries_202606011",
+            "entries",
+            "bodies_20260601",
+        ] {
+            assert_eq!(day("entries", other), None, "{other}");
+        }
+    }
 }

@@ -25,6 +25,7 @@ mod live_updates;
 mod memory_budget;
 mod metrics;
 mod query;
+mod retention;
 mod sessions;
 mod shipped_configurations;
 mod spool;

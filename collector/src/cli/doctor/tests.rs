@@ -15,11 +15,12 @@ fn server(version: i32) -> Server {
     }
 }
 
-fn partitions(days: usize, missing: &[&str]) -> PartitionState {
+fn partitions(days: usize, missing: &[&str], overdue: &[&str]) -> PartitionState {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     PartitionState {
         days,
-        without_forever: Vec::new(),
-        missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+        missing: owned(missing),
+        overdue: owned(overdue),
     }
 }
 
@@ -31,8 +32,8 @@ fn word(verdict: Verdict) -> String {
 #[test]
 fn a_server_is_new_enough_and_takes_writes() {
     assert_eq!(word(of_server(&server(150_014))), "ok");
-    assert_eq!(word(of_server(&server(130_000))), "ok");
-    assert_eq!(word(of_server(&server(129_999))), "fail");
+    assert_eq!(word(of_server(&server(140_000))), "ok");
+    assert_eq!(word(of_server(&server(139_999))), "fail");
     let replica = Server {
         is_replica: true,
         ..server(150_014)
@@ -63,27 +64,38 @@ fn clocks_agree_as_far_as_can_be_told() {
 }
 
 #[test]
-fn a_schema_that_is_not_current_is_a_failure() {
-    assert_eq!(word(of_schema(Schema::Current)), "ok");
-    for schema in [Schema::Behind(2), Schema::Ahead, Schema::Altered(3)] {
-        assert_eq!(word(of_schema(schema)), "fail", "{schema:?}");
+fn a_schema_may_be_newer_but_neither_older_nor_altered() {
+    let names = |versions: &[i64]| {
+        let names = versions.iter().map(|version| MigrationName {
+            version: *version,
+            description: "x".to_owned(),
+        });
+        names.collect::<Vec<_>>()
+    };
+    for (pending, unknown, altered, expected) in [
+        (&[][..], &[][..], &[][..], "ok"),
+        (&[], &[8], &[], "warn"),
+        (&[7], &[], &[], "fail"),
+        (&[7], &[8], &[], "fail"),
+        (&[], &[], &[3], "fail"),
+    ] {
+        let schema = Schema {
+            pending: names(pending),
+            unknown: names(unknown),
+            altered: names(altered),
+        };
+        assert_eq!(word(of_schema(&schema)), expected, "{schema:?}");
     }
 }
 
 #[test]
-fn missing_days_are_a_warning_and_a_missing_forever_a_failure() {
-    assert_eq!(
-        word(of_partitions(&partitions(0, &["entries_20260601"]))),
-        "ok"
-    );
-    assert_eq!(word(of_partitions(&partitions(9, &[]))), "ok");
-    let missing = of_partitions(&partitions(9, &["entries_20260608"]));
-    assert!(matches!(&missing, Verdict::Warn { told, .. } if told.contains("entries_20260608")));
-    let gone = PartitionState {
-        without_forever: vec!["bodies_forever".to_owned()],
-        ..partitions(9, &[])
-    };
-    assert_eq!(word(of_partitions(&gone)), "fail");
+fn overdue_partitions_are_a_warning_and_missing_ones_a_failure() {
+    assert_eq!(word(of_partitions(&partitions(0, &[], &[]))), "ok");
+    assert_eq!(word(of_partitions(&partitions(9, &[], &[]))), "ok");
+    let overdue = of_partitions(&partitions(9, &[], &["bodies_20260520"]));
+    assert!(matches!(&overdue, Verdict::Warn { told, .. } if told.contains("bodies_20260520")));
+    let gone = of_partitions(&partitions(0, &["bodies_forever"], &[]));
+    assert!(matches!(&gone, Verdict::Fail { told, .. } if told.contains("bodies_forever")));
 }
 
 #[test]

@@ -61,6 +61,10 @@ pub(super) fn walk(
     if let Some(plugin) = wasm(node) {
         return filter(&plugin, clusters, found);
     }
+    if node.text("name") == Some(NAME) && node.has("config_discovery") {
+        let path = join(&node.path, "config_discovery");
+        return found.add(Finding::DiscoveredFilter { path });
+    }
     if let Some(keys) = node.find(&["metadata", "filter_metadata", NAME]) {
         metadata(node, holder, &keys, found);
     }

@@ -47,6 +47,9 @@ pub(super) enum Finding {
         "{path}: {cluster:?} is not one of static_resources.clusters: cds_config must bring it"
     )]
     DiscoveredCluster { path: String, cluster: String },
+    /// A filter whose configuration is not here.
+    #[error("{path}: Envoy discovers the filter elsewhere: check the file that holds it, too")]
+    DiscoveredFilter { path: String },
     /// A variable that Envoy does not pass on to the filter.
     #[error(
         "{path}: expected {name}, which collector.token names, got nothing of that name: the filter sees no other variables"
@@ -66,7 +69,9 @@ impl Finding {
     /// Whether it fails the check.
     pub(super) const fn severity(&self) -> Severity {
         match self {
-            Self::DiscoveredCluster { .. } | Self::FailsClosed { .. } => Severity::Warning,
+            Self::DiscoveredCluster { .. }
+            | Self::DiscoveredFilter { .. }
+            | Self::FailsClosed { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }

@@ -334,3 +334,17 @@ fn a_filter_that_fails_closed_is_warned_of() {
     let told = lines(&found_in(&manifest));
     assert!(told[0].starts_with("spec.failStrategy: "), "{told:?}");
 }
+
+#[test]
+fn a_filter_that_is_discovered_elsewhere_is_pointed_at_and_nothing_is_wrong() {
+    let filter = json!({"name": "dossier", "config_discovery": {"type_urls": ["x"]}});
+    let found = found_in(&json!({"static_resources": {"listeners": [{"http_filters": [filter]}]}}));
+    let findings = findings(&found);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].severity(), Severity::Warning);
+    let line = findings[0].to_string();
+    assert!(
+        line.contains("http_filters[0].config_discovery: Envoy discovers"),
+        "{line}"
+    );
+}

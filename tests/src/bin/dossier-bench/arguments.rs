@@ -9,6 +9,7 @@ use crate::price::{Protocol, Variant};
 pub(crate) enum Arguments {
     Streaming(Streaming),
     Filter(Price),
+    Retention(Retention),
     /// What the collector adds to the bare SQL.
     Query {
         /// Turns of each question.
@@ -41,14 +42,27 @@ pub(crate) struct Price {
     pub(crate) out: PathBuf,
 }
 
+/// How expired entries leave while batches come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Each with its own expired entries.
+    pub(crate) rounds: usize,
+    /// Entries that have expired, each with a body.
+    pub(crate) entries: usize,
+    /// How long batches come alone, and again while the entries leave.
+    pub(crate) seconds: usize,
+}
+
 const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
                             [--variants 0..11,..] [--out FOLDER]
-       dossier-bench query [--rounds 1..1000]";
+       dossier-bench query [--rounds 1..1000]
+       dossier-bench retention [--rounds 1..1000] [--entries 1..10000000] [--seconds 1..1000]";
 const MOST: usize = 1000;
 /// Bodies larger than this are beyond what is recorded.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_WORKERS: u16 = 8;
+const MOST_ENTRIES: usize = 10_000_000;
 
 impl Arguments {
     /// Reads them, without the program's name.
@@ -56,6 +70,7 @@ impl Arguments {
         match words.next().as_deref() {
             Some("streaming") => Streaming::read(words).map(Self::Streaming),
             Some("filter") => Price::read(words).map(Self::Filter),
+            Some("retention") => Retention::read(words).map(Self::Retention),
             Some("query") => read_query(words).map(|rounds| Self::Query { rounds }),
             _ => None,
         }
@@ -85,6 +100,30 @@ impl Streaming {
                 _ => return None,
             };
             *place = count(&words.next()?)?;
+        }
+        Some(arguments)
+    }
+}
+
+impl Retention {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut arguments = Self {
+            rounds: 1,
+            entries: 1_000_000,
+            seconds: 20,
+        };
+        while let Some(word) = words.next() {
+            let value = words.next()?;
+            match word.as_str() {
+                "--rounds" => arguments.rounds = count(&value)?,
+                "--seconds" => arguments.seconds = count(&value)?,
+                "--entries" => {
+                    let entries = value.parse().ok();
+                    arguments.entries =
+                        entries.filter(|entries| (1..=MOST_ENTRIES).contains(entries))?;
+                }
+                _ => return None,
+            }
         }
         Some(arguments)
     }
@@ -188,6 +227,9 @@ mod tests {
             "filter --protocols 3",
             "filter --variants 12",
             "filter --out",
+            "retention --rounds 0",
+            "retention --entries 10000001",
+            "retention --seconds",
         ] {
             assert_eq!(read(wrong), Err(USAGE), "{wrong}");
         }

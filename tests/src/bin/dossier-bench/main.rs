@@ -1,5 +1,5 @@
-//! `dossier-bench`: measures what recording and reading cost, with the real programs, and prints
-//! Markdown tables. `make bench`, `make bench-filter` and `make bench-query` run it.
+//! `dossier-bench`: measures what recording, reading and letting go cost, with the real programs, and prints
+//! Markdown tables. `make bench` and its fellows run it.
 //!
 //! Machines are noisy, so what is compared runs side by side and takes turns.
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
@@ -8,6 +8,7 @@ mod arguments;
 mod empty_filter;
 mod price;
 mod query;
+mod retention;
 mod statistics;
 mod stream;
 
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
     let table = match arguments {
         Arguments::Streaming(arguments) => stream::run(arguments).await,
         Arguments::Filter(arguments) => price::run(&arguments).await,
+        Arguments::Retention(arguments) => retention::run(arguments).await,
         Arguments::Query { rounds } => query::run(rounds).await,
     };
     match table {

@@ -1,0 +1,34 @@
+//! Tables for people: columns as wide as their longest cell, times to the minute.
+
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+
+/// A line for the head and one for each row.
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    rows.iter().fold(String::new(), |mut text, row| {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+        text
+    })
+}
+
+/// UTC, to the minute.
+pub(super) fn minute(at: Option<OffsetDateTime>) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]Z");
+    at.and_then(|at| at.to_offset(UtcOffset::UTC).format(format).ok())
+        .unwrap_or_else(|| "never".to_owned())
+}

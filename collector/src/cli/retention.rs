@@ -1,0 +1,158 @@
+//! `dossier retention`: shows what expires when, or lets go at once what has expired.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use time::OffsetDateTime;
+
+use super::columns::{self, minute};
+use super::{CliError, ShortUse};
+use crate::model::clock::Clock;
+use crate::model::retention::Keep;
+use crate::settings::retention::KeepArgs;
+use crate::settings::{Database, DatabaseArgs, keep_of};
+use crate::store::{
+    AgedTable, Departure, Left, Partition, PartitionKind, Rows, SessionPlace, Store, StoreError,
+};
+
+/// Arguments of `dossier retention`.
+#[derive(Debug, Args)]
+pub(super) struct Retention {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what goes when: each partition with its day, its entries and its size
+    Plan(Common),
+    /// Let go now what has expired, as a collector does by itself from time to time
+    #[command(after_help = "\
+The exit code is 0 if nothing is left to do. It is 1 if something is in use or went wrong, or if a collector
+is just doing the same: try again, or leave it to the collector.")]
+    Apply(Common),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    keep: KeepArgs,
+}
+
+impl Retention {
+    pub(super) async fn run(self) -> Result<ExitCode, CliError> {
+        let (Command::Plan(common) | Command::Apply(common)) = &self.command;
+        let keep = keep_of(&common.keep, &common.database)?;
+        let database = Database::resolve(common.database.clone())?;
+        let now = Clock::system().now();
+        let database = ShortUse::open(database).await?;
+        let done = match self.command {
+            Command::Plan(_) => plan(&database.store, keep, now).await,
+            Command::Apply(_) => apply(&database.store, keep, now).await,
+        };
+        database.close().await;
+        Ok(done?)
+    }
+}
+
+async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, StoreError> {
+    store.migrate().await?;
+    let mut lines = Vec::new();
+    for partition in store.partitions().await? {
+        let rows = store.rows_of(&partition).await?;
+        lines.push(line(&partition, rows, now));
+    }
+    for table in AgedTable::ALL {
+        let rows = store.aged_rows(table, keep, now).await?;
+        let kept = table.kept(keep).map_or_else(
+            || "kept for ever".to_owned(),
+            |kept| format!("older than {} days", kept.whole_days()),
+        );
+        lines.push([
+            if rows > 0 { "now" } else { "-" }.to_owned(),
+            table.as_str().to_owned(),
+            kept,
+            rows.to_string(),
+            "-".to_owned(),
+        ]);
+    }
+    let head = ["GOES", "WHAT", "DAY", "ENTRIES", "BYTES"];
+    print!("{}", columns::table(head, lines));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
+    [
+        if partition.is_due(now) {
+            "now".to_owned()
+        } else {
+            minute(partition.goes_at())
+        },
+        partition.name.clone(),
+        match partition.kind {
+            PartitionKind::Day(day) => day.to_string(),
+            PartitionKind::Forever => "-".to_owned(),
+        },
+        match rows {
+            Rows::Exactly(rows) => rows.to_string(),
+            Rows::About(rows) => format!("~{rows}"),
+            Rows::Unknown => "not counted yet".to_owned(),
+        },
+        partition.bytes.to_string(),
+    ]
+}
+
+async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, StoreError> {
+    store.migrate().await?;
+    let Some(mut retention) = store.hold_retention(now).await? else {
+        eprintln!("dossier: a collector is just doing the same: try again, or leave it to it");
+        return Ok(ExitCode::FAILURE);
+    };
+    let departures = retention.drop_partitions().await?;
+    let mut nothing = departures.is_empty();
+    for departure in &departures {
+        println!("{}", told(departure));
+    }
+    for table in AgedTable::ALL {
+        let rows = retention.prune(table, keep).await?;
+        nothing &= !tell_pruned(table.as_str(), rows);
+    }
+    let mut place = SessionPlace::default();
+    let mut sessions = 0;
+    loop {
+        sessions += retention.prune_sessions(&mut place).await?;
+        if place == SessionPlace::default() {
+            break;
+        }
+    }
+    nothing &= !tell_pruned("sessions", sessions);
+    retention.release().await?;
+    if nothing {
+        println!("Nothing has expired.");
+    }
+    let all_gone = departures.iter().all(|it| matches!(it.left, Left::Gone));
+    Ok(ExitCode::from(u8::from(!all_gone)))
+}
+
+/// Returns whether there was something to tell.
+fn tell_pruned(table: &str, rows: u64) -> bool {
+    if rows > 0 {
+        println!("{table}: {rows} old rows are gone");
+    }
+    rows > 0
+}
+
+fn told(departure: &Departure) -> String {
+    let Partition { name, bytes, .. } = &departure.partition;
+    match &departure.left {
+        Left::Gone => {
+            let took = departure.took.as_millis();
+            format!("{name}: gone, {bytes} bytes are free, in {took} ms")
+        }
+        Left::InUse => format!("{name}: in use, try again later"),
+        Left::Failed(error) => format!("{name}: {error}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! Retention: partitions are made ahead, what has expired goes, old records of the collector's own go.
+
+use tracing::{debug, info, warn};
+
+use crate::app::App;
+use crate::metrics::{RetentionMetrics, RunOutcome};
+use crate::model::retention::Keep;
+use crate::settings::retention::RetentionSettings;
+use crate::store::{AgedTable, Departure, Left, Retention, SessionPlace, StoreError};
+
+/// What the log and the metrics call the table of sessions.
+const SESSIONS: &str = "sessions";
+
+/// Does it again and again, until it is dropped.
+pub(super) async fn run(app: &App, settings: RetentionSettings) {
+    let metrics = &app.metrics.retention;
+    let mut place = SessionPlace::default();
+    loop {
+        let outcome = match once(app, settings.keep, &mut place).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                warn!(%error, "expired data was not dropped; the next run tries again");
+                RunOutcome::failed
+            }
+        };
+        metrics.run(outcome, app.clock.now());
+        tokio::time::sleep(settings.interval).await;
+    }
+}
+
+async fn once(app: &App, keep: Keep, place: &mut SessionPlace) -> Result<RunOutcome, StoreError> {
+    let metrics = &app.metrics.retention;
+    // Each collector knows what its own batches need.
+    let days = app.store.make_partitions_ahead().await?;
+    metrics.days_ahead.inc_by(days as u64);
+    let Some(mut retention) = app.store.hold_retention(app.clock.now()).await? else {
+        debug!("another collector drops expired data");
+        return Ok(RunOutcome::elsewhere);
+    };
+    let mut outcome = RunOutcome::done;
+    for departure in retention.drop_partitions().await? {
+        outcome = worse(outcome, tell(metrics, &departure));
+    }
+    prune(&mut retention, metrics, keep, place).await?;
+    retention.release().await?;
+    Ok(outcome)
+}
+
+fn tell(metrics: &RetentionMetrics, departure: &Departure) -> RunOutcome {
+    let partition = departure.partition.name.as_str();
+    match &departure.left {
+        Left::Gone => {
+            let bytes = departure.partition.bytes;
+            metrics.dropped_partitions.inc();
+            let freed = u64::try_from(bytes).unwrap_or_default();
+            metrics.freed_bytes.inc_by(freed);
+            let took = departure.took;
+            info!(partition, bytes, ?took, "expired data is gone");
+            RunOutcome::done
+        }
+        Left::InUse => {
+            info!(
+                partition,
+                "expired data is in use; the next run tries again"
+            );
+            RunOutcome::postponed
+        }
+        Left::Failed(error) => {
+            warn!(partition, %error, "expired data was not dropped; the next run tries again");
+            RunOutcome::failed
+        }
+    }
+}
+
+const fn worse(a: RunOutcome, b: RunOutcome) -> RunOutcome {
+    match (a, b) {
+        (RunOutcome::failed, _) | (_, RunOutcome::failed) => RunOutcome::failed,
+        (RunOutcome::postponed, _) => RunOutcome::postponed,
+        (_, b) => b,
+    }
+}
+
+async fn prune(
+    retention: &mut Retention,
+    metrics: &RetentionMetrics,
+    keep: Keep,
+    place: &mut SessionPlace,
+) -> Result<(), StoreError> {
+    for table in AgedTable::ALL {
+        let rows = retention.prune(table, keep).await?;
+        tell_pruned(metrics, table.as_str(), rows);
+    }
+    let rows = retention.prune_sessions(place).await?;
+    tell_pruned(metrics, SESSIONS, rows);
+    Ok(())
+}
+
+fn tell_pruned(metrics: &RetentionMetrics, table: &'static str, rows: u64) {
+    metrics.pruned(table, rows);
+    if rows > 0 {
+        info!(table, rows, "old rows are gone");
+    }
+}

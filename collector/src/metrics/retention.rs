@@ -1,0 +1,101 @@
+//! What retention did.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use time::OffsetDateTime;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are label values")]
+pub enum RunOutcome {
+    /// Nothing is left to do.
+    done,
+    /// Something was in use, and is left to the next run.
+    postponed,
+    /// Another collector was at it.
+    elsewhere,
+    /// Something went wrong.
+    failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: RunOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TableLabel {
+    table: &'static str,
+}
+
+/// Counts of what retention did.
+#[derive(Debug, Default)]
+pub struct RetentionMetrics {
+    runs: Family<OutcomeLabel, Counter>,
+    pruned_rows: Family<TableLabel, Counter>,
+    last_done: Gauge<f64, AtomicU64>,
+    /// Partitions that went.
+    pub dropped_partitions: Counter,
+    /// What they took on disk.
+    pub freed_bytes: Counter,
+    /// Days whose partitions were made before a batch needed them.
+    pub days_ahead: Counter,
+}
+
+impl RetentionMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "retention_runs",
+            "Times at which expired data was looked for, by what came of it",
+            self.runs.clone(),
+        );
+        registry.register(
+            "retention_dropped_partitions",
+            "Partitions of expired data dropped",
+            self.dropped_partitions.clone(),
+        );
+        registry.register_with_unit(
+            "retention_freed",
+            "Space of dropped partitions",
+            Unit::Bytes,
+            self.freed_bytes.clone(),
+        );
+        registry.register(
+            "retention_pruned_rows",
+            "Old rows deleted from tables without partitions",
+            self.pruned_rows.clone(),
+        );
+        registry.register(
+            "retention_days_ahead",
+            "Days whose partitions were made before a batch needed them",
+            self.days_ahead.clone(),
+        );
+        registry.register_with_unit(
+            "retention_last_done_timestamp",
+            "When nothing was left to do, or another collector was at it; since 1970",
+            Unit::Seconds,
+            self.last_done.clone(),
+        );
+    }
+
+    /// Counts a run.
+    pub fn run(&self, outcome: RunOutcome, now: OffsetDateTime) {
+        self.runs.get_or_create(&OutcomeLabel { outcome }).inc();
+        if matches!(outcome, RunOutcome::done | RunOutcome::elsewhere) {
+            let since_1970 = now - OffsetDateTime::UNIX_EPOCH;
+            self.last_done.set(since_1970.as_seconds_f64());
+        }
+    }
+
+    /// Counts rows that went.
+    pub fn pruned(&self, table: &'static str, rows: u64) {
+        self.pruned_rows
+            .get_or_create(&TableLabel { table })
+            .inc_by(rows);
+    }
+}

@@ -1,0 +1,161 @@
+//! Which partitions there are, what they hold and when they go.
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use time::{Date, OffsetDateTime};
+
+use crate::model::retention::goes_at;
+use crate::store::partitions::{self, TABLES};
+use crate::store::{Store, StoreError};
+
+/// Written on a partition before it is detached. One that an operator detaches does not have it, and stays.
+pub(super) const MARK: &str = "dossier: expired, about to be dropped";
+/// Rows of a table up to this size are counted one by one, of a larger one they are estimated.
+const BYTES_TO_COUNT: i64 = 16 << 20;
+
+/// A partition of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Of which table.
+    pub(super) table: &'static str,
+    /// Its own name.
+    pub name: String,
+    /// What it is for.
+    pub kind: PartitionKind,
+    /// With its indexes.
+    pub bytes: i64,
+    /// As Postgres last counted them; none if it never did.
+    estimated_rows: Option<i64>,
+    pub(super) stage: Stage,
+}
+
+/// What a partition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionKind {
+    /// What expires on this day.
+    Day(Date),
+    /// What never expires.
+    Forever,
+}
+
+/// How far a partition has got on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is a partition like others.
+    Attached,
+    /// No new statement sees it.
+    HalfDetached,
+    /// It is a table of its own, to be dropped.
+    Detached,
+}
+
+/// Rows of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Counted.
+    Exactly(i64),
+    /// As Postgres last counted them.
+    About(i64),
+    /// It is large, and Postgres has not counted them yet.
+    Unknown,
+}
+
+impl Partition {
+    /// Its day; none: it is for what never expires.
+    #[must_use]
+    pub const fn day(&self) -> Option<Date> {
+        match self.kind {
+            PartitionKind::Day(day) => Some(day),
+            PartitionKind::Forever => None,
+        }
+    }
+
+    /// When it goes; none: never.
+    #[must_use]
+    pub fn goes_at(&self) -> Option<OffsetDateTime> {
+        self.day().and_then(goes_at)
+    }
+
+    /// Whether its time has come.
+    #[must_use]
+    pub fn is_due(&self, now: OffsetDateTime) -> bool {
+        self.goes_at().is_some_and(|goes| goes <= now)
+    }
+}
+
+impl Store {
+    /// All partitions, the next to go first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        list(&mut connection).await
+    }
+
+    /// How many rows a partition has. Large ones are not counted.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn rows_of(&self, partition: &Partition) -> Result<Rows, StoreError> {
+        if partition.bytes > BYTES_TO_COUNT {
+            return Ok(partition.estimated_rows.map_or(Rows::Unknown, Rows::About));
+        }
+        // The name is that of a partition: a fixed word and digits.
+        let count = format!("select count(*) from {}", partition.name);
+        let count = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&self.pool);
+        Ok(Rows::Exactly(count.await?))
+    }
+}
+
+pub(super) async fn list(connection: &mut PgConnection) -> Result<Vec<Partition>, StoreError> {
+    let rows = sqlx::query(
+        "select parent.name as parent, c.relname::text as name, pg_total_relation_size(c.oid) as bytes,
+                nullif(c.reltuples, -1)::bigint as estimated_rows, i.inhrelid is not null as attached,
+                coalesce(i.inhdetachpending, false) as half_detached
+         from unnest($1::text[]) as parent(name)
+         join pg_class p on p.oid = to_regclass(parent.name)
+         join pg_class c on c.relnamespace = p.relnamespace and c.relkind = 'r'
+              and left(c.relname, length(parent.name) + 1) = parent.name || '_'
+         left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = p.oid
+         where i.inhrelid is not null or obj_description(c.oid, 'pg_class') = $2",
+    )
+    .bind(TABLES.as_slice())
+    .bind(MARK)
+    .fetch_all(connection)
+    .await?;
+    let partitions = rows.iter().filter_map(|row| read(row).transpose());
+    let mut partitions = partitions.collect::<Result<Vec<_>, _>>()?;
+    partitions.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(partitions)
+}
+
+/// None: it is no partition of ours, or it was dropped just now.
+fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
+    let parent: &str = row.try_get("parent")?;
+    let name: String = row.try_get("name")?;
+    let Some(table) = TABLES.into_iter().find(|table| *table == parent) else {
+        return Ok(None);
+    };
+    let Some(bytes) = row.try_get("bytes")? else {
+        return Ok(None);
+    };
+    let kind = match partitions::day(table, &name) {
+        Some(day) => PartitionKind::Day(day),
+        None if name == partitions::forever(table) => PartitionKind::Forever,
+        None => return Ok(None),
+    };
+    let stage = match (row.try_get("attached")?, row.try_get("half_detached")?) {
+        (false, _) => Stage::Detached,
+        (true, true) => Stage::HalfDetached,
+        (true, false) => Stage::Attached,
+    };
+    Ok(Some(Partition {
+        table,
+        name,
+        kind,
+        bytes,
+        estimated_rows: row.try_get("estimated_rows")?,
+        stage,
+    }))
+}

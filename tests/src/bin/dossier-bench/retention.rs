@@ -1,0 +1,248 @@
+//! How expired entries leave while batches come in: what work it is, what comes back, who has to wait.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use dossier_tests::HarnessError;
+use dossier_tests::client::Client;
+use dossier_tests::clock::now_micros;
+use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::testing::Folder;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use uuid::Uuid;
+
+use crate::arguments::Retention;
+use crate::statistics::{median, quantile};
+
+/// Rows of one statement that fills the tables.
+const STEP: i64 = 100_000;
+/// Bytes of a body: 64 digests of 32 characters.
+const DIGESTS: i32 = 64;
+/// The writer sends a batch so often, whether or not the last one is answered.
+const BETWEEN_BATCHES: Duration = Duration::from_millis(50);
+const RECORDS: usize = 25;
+
+/// One round.
+struct Round {
+    /// Seconds each batch took while nothing else went on.
+    alone: Vec<f64>,
+    /// And while the partitions went.
+    during: Vec<f64>,
+    /// Of the database, as the collector's program tells it.
+    work: f64,
+    bytes_before: i64,
+    bytes_after: i64,
+}
+
+/// Measures, and returns a table.
+pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
+    let folder = Folder::make()?;
+    let collector = start(&folder).await?;
+    let socket = folder.path().join("data/postgres/socket");
+    let options = PgConnectOptions::new_without_pgpass();
+    let options = options
+        .socket(socket)
+        .username("dossier")
+        .database("dossier");
+    let database = PgConnection::connect_with(&options).await;
+    let mut database = database.map_err(failed("reach the collector's Postgres"))?;
+    let key = collector.create_key("bench", "ingest", "bench").await?;
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds {
+        fill(&mut database, arguments.entries).await?;
+        rounds.push(round(&collector, &mut database, &key, arguments).await?);
+        eprintln!(
+            "dossier-bench: round {number} of {} is over",
+            arguments.rounds
+        );
+    }
+    Ok(table(arguments, &rounds))
+}
+
+async fn start(folder: &Folder) -> Result<Collector, HarnessError> {
+    let plan = CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.path().join("data"),
+        log: folder.path().join("collector.log"),
+        database_url: None,
+        // The collector's own job must not take away what is to be measured.
+        environment: vec![("DOSSIER_RETENTION_INTERVAL".to_owned(), "86400".to_owned())],
+    };
+    Collector::start(plan).await
+}
+
+/// Makes the partitions of a day that is long over, with so many entries and their bodies.
+async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), HarnessError> {
+    run_sql(database, "set synchronous_commit = off").await?;
+    for table in ["entries", "bodies"] {
+        let statement = format!(
+            "create table {table}_20260110 partition of {table} for values from ('2026-01-10') to ('2026-01-11');
+             alter table {table}_20260110 enable row level security"
+        );
+        run_sql(database, AssertSqlSafe(statement)).await?;
+    }
+    let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+    let mut first = 1;
+    while first <= entries {
+        let last = (first + STEP - 1).min(entries);
+        for statement in [
+            "insert into entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, completion,
+                 body_state, status, truncated, exchange_id, user_id, endpoint, method, path, content_type, metadata)
+             select nextval('entry_ids'), timestamptz '2026-01-10' + n * interval '10 ms', '2025-12-10', '2025-12-10', '2025-12-10',
+                 $3 * 32, $3 * 32, 'request', 'complete', 'stored', 200, false, md5((n / 2)::text)::uuid, 'user-' || n % 1000,
+                 '/api/v1/ai/chat', 'POST', '/api/v1/ai/chat', 'application/json', '{\"model\": \"small\"}'
+             from generate_series($1::bigint, $2::bigint) n",
+            "insert into bodies (entry_id, expires_at, codec, user_id, data)
+             select n, timestamptz '2026-01-10' + n * interval '10 ms', 'identity', 'user-' || n % 1000,
+                 convert_to(repeat(md5(n::text), $3), 'UTF8')
+             from generate_series($1::bigint, $2::bigint) n",
+        ] {
+            let filling = sqlx::query(statement).bind(first).bind(last).bind(DIGESTS);
+            filling.execute(&mut *database).await.map_err(failed("fill the tables"))?;
+        }
+        first = last + 1;
+    }
+    // What filling has left to write must not be written while it is measured.
+    for statement in [
+        "vacuum analyze entries_20260110",
+        "vacuum analyze bodies_20260110",
+        "checkpoint",
+    ] {
+        run_sql(database, statement).await?;
+    }
+    Ok(())
+}
+
+async fn round(
+    collector: &Collector,
+    database: &mut PgConnection,
+    key: &str,
+    arguments: Retention,
+) -> Result<Round, HarnessError> {
+    let client = Client::new(collector.address)?;
+    let time = Duration::from_secs(arguments.seconds as u64);
+    // Connections and the partitions of the day.
+    write(&client, key, Duration::from_secs(2)).await?;
+    let alone = write(&client, key, time).await?;
+    let bytes_before = size(database).await?;
+    let dropping = async {
+        sleep(time / 4).await;
+        collector.run(&["retention", "apply"]).await
+    };
+    let (during, said) = tokio::join!(write(&client, key, time), dropping);
+    let said = said?;
+    let work = said.output.lines().filter_map(took).sum();
+    if !said.status.success() || said.output.lines().filter_map(took).count() != 2 {
+        return Err(HarnessError::CommandFailed {
+            command: "dossier retention apply".to_owned(),
+            status: said.status,
+            output: said.output + &said.errors,
+        });
+    }
+    Ok(Round {
+        alone,
+        during: during?,
+        work,
+        bytes_before,
+        bytes_after: size(database).await?,
+    })
+}
+
+/// Milliseconds, in a line of `dossier retention apply` about a partition that is gone.
+fn took(line: &str) -> Option<f64> {
+    let (_, took) = line.rsplit_once(" in ")?;
+    took.strip_suffix(" ms")?.parse().ok()
+}
+
+/// Sends batches at a constant rate. Returns the seconds from when each was to be sent to its answer.
+async fn write(client: &Client, key: &str, time: Duration) -> Result<Vec<f64>, HarnessError> {
+    let mut ticks = interval(BETWEEN_BATCHES);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let begin = Instant::now();
+    let mut sending = JoinSet::new();
+    let body = "0123456789abcdef".repeat(2 * usize::try_from(DIGESTS).unwrap_or_default());
+    while begin.elapsed() < time {
+        let due = ticks.tick().await;
+        let samples: Vec<_> = (0..RECORDS)
+            .map(|_| Sample::request("bench", "/api/v1/ai/chat", now_micros(), &body))
+            .collect();
+        let bytes = batch(&samples)?;
+        let (client, key) = (client.clone(), key.to_owned());
+        sending.spawn(async move {
+            let answer = client.ingest(Some(&key), Uuid::now_v7(), bytes).await?;
+            let took = due.elapsed().as_secs_f64();
+            if answer.status == 200 {
+                return Ok(took);
+            }
+            Err(HarnessError::Unexpected {
+                doing: "store a batch".to_owned(),
+                answer: format!("{} {}", answer.status, answer.json),
+            })
+        });
+    }
+    sending.join_all().await.into_iter().collect()
+}
+
+async fn size(database: &mut PgConnection) -> Result<i64, HarnessError> {
+    sqlx::query_scalar("select pg_database_size(current_database())")
+        .fetch_one(database)
+        .await
+        .map_err(failed("ask for the size"))
+}
+
+async fn run_sql(
+    database: &mut PgConnection,
+    statement: impl sqlx::SqlSafeStr + Send,
+) -> Result<(), HarnessError> {
+    sqlx::raw_sql(statement)
+        .execute(database)
+        .await
+        .map(drop)
+        .map_err(failed("prepare the database"))
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> HarnessError {
+    move |error| HarnessError::Unexpected {
+        doing: doing.to_owned(),
+        answer: error.to_string(),
+    }
+}
+
+fn table(arguments: Retention, rounds: &[Round]) -> String {
+    let rate = RECORDS as u128 * (1000 / BETWEEN_BATCHES.as_millis());
+    let mut table = format!(
+        "{} expired entries with bodies of {} bytes go, while {rate} new ones of the same size come each second.\n\n\
+         | round | work | space before | after | batch alone: median, 99 %, longest | while they go: median, 99 %, longest |\n\
+         |---:|---:|---:|---:|---:|---:|\n",
+        arguments.entries,
+        DIGESTS * 32,
+    );
+    for (number, round) in (1..).zip(rounds) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {number} | **{:.0} ms** | {} MB | {} MB | {} | {} |",
+            round.work,
+            round.bytes_before / 1_000_000,
+            round.bytes_after / 1_000_000,
+            pauses(&round.alone),
+            pauses(&round.during),
+        );
+    }
+    table
+}
+
+fn pauses(seconds: &[f64]) -> String {
+    let [middle, most, longest] = [
+        median(seconds),
+        quantile(seconds, 0.99),
+        quantile(seconds, 1.0),
+    ]
+    .map(|seconds| seconds * 1e3);
+    format!("{middle:.1}, {most:.0}, **{longest:.0} ms**")
+}
