@@ -26,10 +26,12 @@ proptest! {
                 }
                 let (sent, raw) = (packer.take(), pieces.concat());
                 prop_assert_eq!(packer.held(), 0);
-                match compression.content_encoding() {
-                    None => prop_assert_eq!(sent, raw),
-                    Some(_) => prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw),
-                }
+                let back = if compression.content_encoding().is_some() {
+                    inflate(&sent, raw.len().max(1)).unwrap()
+                } else {
+                    sent
+                };
+                prop_assert_eq!(back, raw);
             }
         }
     }

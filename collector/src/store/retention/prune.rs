@@ -132,12 +132,10 @@ impl Retention {
             let step = self.prune_some_sessions(place).await?;
             gone += step.gone;
             looked_at += step.looked_at;
-            match step.last {
-                Some(last) => *place = last,
-                None => {
-                    *place = SessionPlace::default();
-                    break;
-                }
+            let is_end = step.last.is_none();
+            *place = step.last.unwrap_or_default();
+            if is_end {
+                break;
             }
         }
         Ok(gone)
