@@ -12,6 +12,9 @@ use crate::http::error::{ApiError, FieldError};
 /// Names closer than this are worth suggesting.
 const SIMILAR: f64 = 0.7;
 
+/// Longest text of a time. With an offset and nanoseconds it has 35 bytes.
+pub(super) const MAX_TIME_BYTES: usize = 64;
+
 /// The fields of one request. A field that is null counts as absent.
 #[derive(Debug)]
 pub struct Fields {
@@ -222,6 +225,9 @@ impl Fields {
         let Some(text) = self.given.get(field)?.as_str() else {
             return self.refuse(field, expected, "type_error");
         };
+        if text.len() > MAX_TIME_BYTES {
+            return self.refuse(field, expected, "value_error");
+        }
         // A plus sign that stands unescaped in a URL is a space by the time that it comes here.
         let with_plus = text.replace(' ', "+");
         let parsed = OffsetDateTime::parse(text, &Rfc3339)
@@ -285,6 +291,7 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use time::macros::datetime;
 
     use super::*;
@@ -356,6 +363,17 @@ mod tests {
             fields.instant("end_date", DayEdge::End),
             Some(datetime!(2026-02-28 22:00 UTC))
         );
+    }
+
+    #[test]
+    fn a_time_has_a_bound_of_bytes() {
+        for (digits, fits) in [(9, true), (43, true), (44, false)] {
+            let text = format!("2026-03-01T00:00:00.{}Z", "0".repeat(digits));
+            let mut fields = fields(&json!({"start_date": text}).to_string());
+            let read = fields.instant("start_date", DayEdge::Start);
+            assert_eq!(read.is_some(), fits, "{digits}");
+            assert_eq!(fields.finish().is_ok(), fits, "{digits}");
+        }
     }
 
     #[test]

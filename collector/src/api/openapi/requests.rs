@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::examples;
 use super::schemas::{put, reference};
 use crate::api::delete::MAX_IDS;
+use crate::api::fields::MAX_TIME_BYTES;
 use crate::api::query::filter::{MAX_ENDPOINT_BYTES, MAX_METHOD_BYTES};
 use crate::api::query::metadata::{MAX_CHOICES, MAX_FILTERS, MAX_PATTERN_BYTES};
 use crate::api::query::{DEFAULT_PAGE_SIZE, MAX_PAGE, MAX_PAGE_SIZE, MAX_SEARCH_BYTES};
@@ -47,6 +48,10 @@ pub(super) fn list_parameters() -> Vec<Value> {
         }
         if let Some(Value::Array(choices)) = given.get_mut("enum") {
             choices.retain(|choice| !choice.is_null());
+        }
+        if *name == "endpoint" {
+            // The bound is in bytes: of one-byte characters more may fit, but any so many do, in the URL too.
+            given.insert("maxLength".to_owned(), json!(MAX_ENDPOINT_BYTES / 4));
         }
         Some(json!({"name": name, "in": "query", "schema": schema, "description": description}))
     };
@@ -230,7 +235,7 @@ fn text(most: usize, about: &str) -> Value {
 
 fn time(about: &str) -> Value {
     let about = format!("{about} RFC 3339 with any offset, or `YYYY-MM-DD`.");
-    json!({"type": ["string", "null"], "minLength": 1, "description": about})
+    json!({"type": ["string", "null"], "minLength": 1, "maxLength": MAX_TIME_BYTES, "description": about})
 }
 
 fn uuid(about: &str) -> Value {
