@@ -65,6 +65,8 @@ pub struct Packer {
     /// None: bytes stay as they are. It is large, so it is used again for the next batch.
     deflate: Option<Box<CompressorOxide>>,
     packed: Vec<u8>,
+    /// Bytes that went in since something came out last: they are still inside the compressor.
+    inside: usize,
 }
 
 impl Packer {
@@ -79,6 +81,7 @@ impl Packer {
             compression,
             deflate,
             packed: Vec::new(),
+            inside: 0,
         }
     }
 
@@ -88,10 +91,11 @@ impl Packer {
         self.compression
     }
 
-    /// Bytes that it holds of the batch. Some may still be inside the compressor.
+    /// Bytes that it holds of the batch, those inside the compressor as they came. 0 if and only if
+    /// nothing was added.
     #[must_use]
     pub const fn held(&self) -> usize {
-        self.packed.len()
+        self.packed.len() + self.inside
     }
 
     /// The next bytes of the batch.
@@ -106,6 +110,7 @@ impl Packer {
         if let Some(deflate) = &mut self.deflate {
             deflate.reset();
         }
+        self.inside = 0;
         std::mem::take(&mut self.packed)
     }
 
@@ -116,11 +121,17 @@ impl Packer {
         match deflate {
             None => packed.extend_from_slice(raw),
             Some(deflate) => {
+                let before = packed.len();
                 // Writing to memory never stops it, so it always takes all of its input.
                 compress_to_output(deflate, raw, flush, |piece| {
                     packed.extend_from_slice(piece);
                     true
                 });
+                self.inside = if packed.len() > before {
+                    0
+                } else {
+                    self.inside + raw.len()
+                };
             }
         }
     }
@@ -130,7 +141,7 @@ impl std::fmt::Debug for Packer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Packer")
             .field("compression", &self.compression)
-            .field("held", &self.packed.len())
+            .field("held", &self.held())
             .finish_non_exhaustive()
     }
 }

@@ -21,8 +21,12 @@ proptest! {
         for compression in [Compression::None, Compression::Fast, Compression::Best] {
             let mut packer = Packer::new(compression);
             for pieces in &batches {
+                let mut added = 0;
                 for piece in pieces {
                     packer.add(piece);
+                    added += piece.len();
+                    // Whoever waits until nothing is held must not be told so too early.
+                    prop_assert_eq!(packer.held() == 0, added == 0);
                 }
                 let (sent, raw) = (packer.take(), pieces.concat());
                 prop_assert_eq!(packer.held(), 0);
