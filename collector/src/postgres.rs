@@ -427,12 +427,13 @@ async fn stop_leftover(layout: &Layout) -> Result<(), PostgresError> {
     else {
         return Ok(());
     };
-    // The number may belong to some other process by now; Postgres itself tells them apart only by
-    // whether it answers on its socket.
-    let Ok(connection) = PgConnection::connect_with(&layout.options("postgres")).await else {
-        return Ok(());
-    };
-    connection.close().await?;
+    // The number may belong to some other process by now. One that answers on the socket is Postgres; one
+    // that is just shutting down answers no more, but still stands in its folder.
+    match PgConnection::connect_with(&layout.options("postgres")).await {
+        Ok(connection) => connection.close().await?,
+        Err(_) if stands_in(pid, &layout.cluster()) => {}
+        Err(_) => return Ok(()),
+    }
     info!(
         pid,
         "stopping the private Postgres that an earlier collector left behind"
@@ -446,6 +447,11 @@ async fn stop_leftover(layout: &Layout) -> Result<(), PostgresError> {
         sleep(POLL).await;
     }
     Ok(())
+}
+
+/// Whether a process has this for its working folder; no, where the system does not tell.
+fn stands_in(pid: u32, folder: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|found| found == folder)
 }
 
 async fn await_answer(layout: &Layout, child: &mut Child) -> Result<(), PostgresError> {
