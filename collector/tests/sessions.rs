@@ -333,16 +333,22 @@ fn a_session_names_so_many_endpoints_and_no_more() {
 }
 
 #[test]
-fn a_page_holds_no_more_bodies_than_there_is_memory_for() {
+fn a_session_keeps_its_entries_when_there_is_no_room_for_their_bodies() {
     let fixture = Fixture::new();
     let user = UserId::new("alice").unwrap();
     fixture.store(&[batch(one_session(&user, 5))]);
-    // As if each body had 32 MiB, of the 64 that a page may have.
-    let stored_size = sqlx::query("update entries set stored_size = 33554432");
+    // As if each body had 6 MiB, of the 16 that a page may have.
+    let stored_size = sqlx::query("update entries set stored_size = 6291456");
     let updating = stored_size.execute(&fixture.pool);
     fixture.runtime.block_on(updating).unwrap();
     let session = &fixture.find(&user, NOW)[0];
-    assert_eq!((session.total_entries, session.entries.len()), (5, 2));
+    let left_out: Vec<_> = session
+        .entries
+        .iter()
+        .map(|entry| entry.body_left_out)
+        .collect();
+    assert_eq!(session.total_entries, 5);
+    assert_eq!(left_out, [false, false, false, true, true]);
 }
 
 #[test]
