@@ -10,7 +10,7 @@ pub(crate) struct Bodies(Vec<Vec<u8>>);
 /// Different bodies of each size: enough that batches do not repeat themselves much.
 const KINDS: u64 = 256;
 /// What a body needs besides its text.
-const FRAME_BYTES: usize = 330;
+const FRAME_BYTES: usize = 265;
 const WORDS: [&str; 32] = [
     "order",
     "bicycle",
