@@ -88,6 +88,19 @@ impl TestBackend {
             _place: place,
         })
     }
+
+    /// A collector with these environment variables.
+    ///
+    /// # Errors
+    /// [`HarnessError`] if it does not start.
+    pub async fn start_in(environment: &[(&str, &str)]) -> Result<Self, HarnessError> {
+        Self::start_with(|plan| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            plan.collector_environment = environment.iter().map(owned).collect();
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl TestRig {

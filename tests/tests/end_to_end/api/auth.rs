@@ -20,15 +20,7 @@ const SECRET: &str = "the tests' own key, known to all";
 const LATE: i64 = 4_102_444_800;
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
-    let environment: Vec<_> = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let started = TestBackend::start_with(|plan| {
-        plan.collector_environment = environment;
-        Ok(())
-    });
-    started.await.unwrap()
+    TestBackend::start_in(environment).await.unwrap()
 }
 
 async fn dossier(backend: &TestBackend, arguments: &[&str]) -> Said {

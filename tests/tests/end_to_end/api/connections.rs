@@ -13,15 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::{SOON, metric, store};
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
-    let environment: Vec<_> = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let started = TestBackend::start_with(|plan| {
-        plan.collector_environment = environment;
-        Ok(())
-    });
-    started.await.unwrap()
+    TestBackend::start_in(environment).await.unwrap()
 }
 
 async fn connect(backend: &TestBackend) -> RawClient {

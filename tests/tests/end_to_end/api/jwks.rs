@@ -22,16 +22,9 @@ use crate::support::SOON;
 const LATE: i64 = 4_102_444_800;
 
 async fn start(setting: &str, value: String) -> TestBackend {
-    let environment = vec![
-        (setting.to_owned(), value),
-        // The storm below is not what is limited here.
-        ("DOSSIER_RATE_LIMIT".to_owned(), "0".to_owned()),
-    ];
-    let started = TestBackend::start_with(|plan| {
-        plan.collector_environment = environment;
-        Ok(())
-    });
-    started.await.unwrap()
+    // The storm below is not what is limited here.
+    let environment = [(setting, value.as_str()), ("DOSSIER_RATE_LIMIT", "0")];
+    TestBackend::start_in(&environment).await.unwrap()
 }
 
 async fn status(backend: &TestBackend, signer: &Signer) -> u16 {
