@@ -4,8 +4,10 @@
 //! with the collector. Its programs come from the system (`initdb` and `postgres` of one folder).
 //! Postgres refuses to run as root: then it runs as the system's `postgres` user.
 
+mod leftover;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -26,6 +28,8 @@ pub const PROGRAMS_VARIABLE: &str = "DOSSIER_PG_BIN";
 const DEBIAN_PROGRAMS: &str = "/usr/lib/postgresql";
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// So much of the end of Postgres's log is searched for the reason of a failed start.
+const REASON_WITHIN: u64 = 4096;
 const POLL: Duration = Duration::from_millis(50);
 /// The kernel's bound on the path of a Unix socket, less the name that Postgres appends.
 const SOCKET_FOLDER_BYTES: usize = 107 - "/.s.PGSQL.5432".len();
@@ -69,12 +73,14 @@ pub enum PostgresError {
         source: io::Error,
     },
     /// A program failed.
-    #[error("{program} failed ({status}): see {log}")]
+    #[error("{program} failed ({status}{reason}): see {log}")]
     Failed {
         /// Which.
         program: &'static str,
         /// How.
         status: ExitStatus,
+        /// What it said last, if it said why; begins with a separator.
+        reason: String,
         /// Where it says why.
         log: PathBuf,
     },
@@ -155,7 +161,7 @@ impl PrivatePostgres {
             info!(folder = %layout.home.display(), "creating a private Postgres");
             programs.initdb(&layout, &owner).await?;
         }
-        stop_leftover(&layout).await?;
+        leftover::stop(&layout).await?;
         let mut child = programs.postgres(&layout, &owner)?;
         await_answer(&layout, &mut child).await?;
         create_database(&layout).await?;
@@ -356,6 +362,7 @@ impl Programs {
         Err(PostgresError::Failed {
             program: "initdb",
             status,
+            reason: last_reason(&layout.log()),
             log: layout.log(),
         })
     }
@@ -414,46 +421,6 @@ fn lock(data_dir: &Path) -> Result<File, PostgresError> {
     }
 }
 
-/// Stops a Postgres whose collector was killed. The lock says that no other collector uses it.
-async fn stop_leftover(layout: &Layout) -> Result<(), PostgresError> {
-    let pid_file = layout.cluster().join("postmaster.pid");
-    let Ok(text) = fs::read_to_string(&pid_file) else {
-        return Ok(());
-    };
-    let Some(pid) = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-    else {
-        return Ok(());
-    };
-    // The number may belong to some other process by now. One that answers on the socket is Postgres; one
-    // that is just shutting down answers no more, but still stands in its folder.
-    match PgConnection::connect_with(&layout.options("postgres")).await {
-        Ok(connection) => connection.close().await?,
-        Err(_) if stands_in(pid, &layout.cluster()) => {}
-        Err(_) => return Ok(()),
-    }
-    info!(
-        pid,
-        "stopping the private Postgres that an earlier collector left behind"
-    );
-    signal(pid, Signal::SIGINT);
-    let deadline = Instant::now() + STOP_LIMIT;
-    while pid_file.exists() {
-        if Instant::now() > deadline {
-            return Err(PostgresError::InUse(layout.home.clone()));
-        }
-        sleep(POLL).await;
-    }
-    Ok(())
-}
-
-/// Whether a process has this for its working folder; no, where the system does not tell.
-fn stands_in(pid: u32, folder: &Path) -> bool {
-    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|found| found == folder)
-}
-
 async fn await_answer(layout: &Layout, child: &mut Child) -> Result<(), PostgresError> {
     let deadline = Instant::now() + START_LIMIT;
     loop {
@@ -465,6 +432,7 @@ async fn await_answer(layout: &Layout, child: &mut Child) -> Result<(), Postgres
             return Err(PostgresError::Failed {
                 program: "postgres",
                 status,
+                reason: last_reason(&layout.log()),
                 log: layout.log(),
             });
         }
@@ -492,6 +460,24 @@ async fn create_database(layout: &Layout) -> Result<(), PostgresError> {
     }
     connection.close().await?;
     Ok(())
+}
+
+/// Postgres's own words for why it ended, from the end of its log.
+fn last_reason(log: &Path) -> String {
+    let read = || -> io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(REASON_WITHIN)))?;
+        let mut end = Vec::new();
+        file.take(REASON_WITHIN).read_to_end(&mut end)?;
+        Ok(String::from_utf8_lossy(&end).into_owned())
+    };
+    let end = read().unwrap_or_default();
+    end.lines()
+        .rev()
+        .find_map(|line| line.split_once("FATAL:"))
+        .map(|(_, reason)| format!("; {}", reason.trim()))
+        .unwrap_or_default()
 }
 
 fn make_folder(folder: &Path, mode: u32) -> Result<(), PostgresError> {

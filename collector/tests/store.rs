@@ -32,10 +32,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
 use sqlx::Connection;
+use sqlx::postgres::PgQueryResult;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Time enough for a loaded machine.
@@ -880,6 +882,49 @@ fn a_data_folder_serves_one_collector() {
         second.to_string().contains("in use by another dossier"),
         "{second}"
     );
+}
+
+#[test]
+fn a_start_waits_for_what_a_killed_postgres_left_behind() {
+    let mut fixture = Fixture::new();
+    let runtime = Runtime::new().unwrap();
+    let query = runtime.block_on(keep_busy(&fixture));
+    kill_postgres(&fixture);
+    fixture.postgres = None;
+
+    let again = runtime.block_on(PrivatePostgres::start(fixture.folder.path()));
+    fixture.postgres = Some(again.unwrap());
+    let ended = runtime.block_on(query).unwrap();
+    assert!(ended.is_err(), "it was under way");
+}
+
+/// A query that minds nothing else, its parent's death included, until it has counted to the end.
+async fn keep_busy(fixture: &Fixture) -> JoinHandle<Result<PgQueryResult, sqlx::Error>> {
+    let mut busy = on_the_side(fixture, "select 1").await;
+    let counting = "select count(*) from generate_series(1, 20000000)";
+    let query = tokio::spawn(async move { sqlx::raw_sql(counting).execute(&mut busy).await });
+    let mut watcher = on_the_side(fixture, "select 1").await;
+    let mut counts = false;
+    while !counts {
+        counts =
+            sqlx::query_scalar("select exists (select from pg_stat_activity where query = $1)")
+                .bind(counting)
+                .fetch_one(&mut watcher)
+                .await
+                .unwrap();
+    }
+    query
+}
+
+fn kill_postgres(fixture: &Fixture) {
+    let pid_file = fixture
+        .folder
+        .path()
+        .join("postgres/cluster/postmaster.pid");
+    let text = std::fs::read_to_string(pid_file).unwrap();
+    let pid = text.lines().next().unwrap().parse().unwrap();
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
 /// Runs statements on a connection of their own, which is returned: what they began goes on.
