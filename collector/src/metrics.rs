@@ -1,6 +1,8 @@
 //! The collector's own metrics, in the text format that Prometheus reads.
 
+mod reload;
 mod retention;
+mod tls;
 
 use std::sync::atomic::AtomicU64;
 
@@ -16,7 +18,9 @@ use time::OffsetDateTime;
 
 use crate::spool::SpoolState;
 
+pub use self::reload::{ReloadMetrics, Reloaded};
 pub use self::retention::{RetentionMetrics, RunOutcome};
+pub use self::tls::{HandshakeOutcome, TlsMetrics};
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 11] = [
@@ -89,6 +93,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// What retention did.
     pub retention: RetentionMetrics,
+    /// How TLS connections began.
+    pub tls: TlsMetrics,
+    /// How files were read again.
+    pub reload: ReloadMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +129,8 @@ impl Metrics {
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
             retention: RetentionMetrics::default(),
+            tls: TlsMetrics::default(),
+            reload: ReloadMetrics::default(),
             spool_written: Counter::default(),
             spool_replayed: Counter::default(),
             spool_set_aside: Counter::default(),
@@ -186,6 +196,8 @@ impl Metrics {
             metrics.latency.clone(),
         );
         metrics.retention.register(&mut registry);
+        metrics.tls.register(&mut registry);
+        metrics.reload.register(&mut registry);
         Self {
             registry,
             ..metrics

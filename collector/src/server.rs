@@ -1,6 +1,9 @@
 //! Listens, wires the layers together, stops gracefully.
 
 mod connections;
+mod handshakes;
+mod reload;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,12 +12,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use self::connections::Service;
+use self::reload::Reload;
+pub use self::tls::{Tls, TlsError};
 use crate::app::App;
 use crate::model::clock::Clock;
-use crate::settings::ServiceSettings;
+use crate::settings::access::{AccessSettings, JwtKeys};
+use crate::settings::secret::Secret;
+use crate::settings::{ReloadSettings, ServiceSettings};
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::{api, http, ingest, jobs};
@@ -25,23 +34,38 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// Answers requests until `stop` resolves, then ends those under way and returns.
 ///
 /// # Errors
-/// An error of the listener.
+/// An error of the listener, or of the operating system about SIGHUP.
 pub async fn serve(
     store: Store,
     spool: Option<Spool>,
     clock: Clock,
     settings: ServiceSettings,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
+    let hang_up = signal(SignalKind::hangup())?;
     let ServiceSettings {
         access,
         clients,
         retention,
+        reload: ReloadSettings { interval, database },
     } = settings;
+    let jwt_secret = jwt_secret(&access).cloned();
     let app = App::new(store, spool, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
+    let mut reload = Reload::new(Arc::clone(&metrics));
+    if let Some(tls) = &tls {
+        reload.tls(Arc::clone(tls));
+    }
+    if let Some(access) = database {
+        reload.database(access, app.store.clone());
+    }
+    if let Some(secret) = jwt_secret {
+        reload.jwt_secret(secret, app.door.clone());
+    }
+    let reloading = tokio::spawn(reload.run(interval, hang_up));
     let jobs = tokio::spawn(jobs::run(app.clone(), retention));
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
@@ -50,17 +74,28 @@ pub async fn serve(
         // The receiver is gone only if the server has ended already.
         let _ = draining.send(());
     };
-    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    info!(%address, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "listening");
+    let service = Service::new(router(app), clients, metrics);
     tokio::select! {
-        () = connections::serve(listener, router(app), clients, metrics, stop) => {}
+        () = service.run(listener, tls, stop) => {}
         () = out_of_time(drain_began) => {
             warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
         }
     }
     // What it is at is begun again at the next start.
-    jobs.abort();
-    let _ = jobs.await;
+    for task in [jobs, reloading] {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(())
+}
+
+/// Where the secret is that tokens are verified by, if there is one.
+fn jwt_secret(access: &AccessSettings) -> Option<&Secret> {
+    match &access.jwt.as_ref()?.keys {
+        JwtKeys::Secret(_, secret) => Some(secret),
+        JwtKeys::File(_) | JwtKeys::Url(_) => None,
+    }
 }
 
 /// All routes with what they share.

@@ -2,59 +2,36 @@
 
 pub mod access;
 pub mod clients;
+mod database;
+pub mod reload;
 pub mod retention;
+pub mod secret;
 pub mod spool;
+pub mod tls;
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
 
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::{ClientArgs, ClientSettings};
+pub use self::database::{Database, DatabaseAccess, DatabaseArgs};
+use self::database::{database, default_data_dir};
+use self::reload::ReloadArgs;
 use self::retention::{KeepArgs, RetentionArgs, RetentionSettings};
 use self::spool::SpoolArgs;
+use self::tls::{ClientAuth, TlsArgs, TlsSettings};
 use crate::model::retention::Keep;
 use crate::spool::SpoolSettings;
 
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8686);
 const DEFAULT_CONNECTIONS: u32 = 10;
-
-/// Where the database is.
-#[derive(Debug, Clone, Default, Args)]
-pub struct DatabaseArgs {
-    /// Settings file (TOML); its keys are these flags with underscores
-    #[arg(long, env = "DOSSIER_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// URL of the Postgres to use; without it a private one is started
-    #[arg(
-        long,
-        env = "DOSSIER_DATABASE_URL",
-        value_name = "postgres://USER:PASSWORD@HOST/DATABASE",
-        hide_env_values = true
-    )]
-    pub database_url: Option<String>,
-
-    /// File that holds the database URL, for URLs with a password
-    #[arg(
-        long,
-        env = "DOSSIER_DATABASE_URL_FILE",
-        value_name = "FILE",
-        conflicts_with = "database_url"
-    )]
-    pub database_url_file: Option<PathBuf>,
-
-    /// Folder of the private Postgres [default: /var/lib/dossier for root, else ~/.local/share/dossier]
-    #[arg(long, env = "DOSSIER_DATA_DIR", value_name = "FOLDER")]
-    pub data_dir: Option<PathBuf>,
-}
 
 /// What `dossier serve` needs besides.
 #[derive(Debug, Clone, Default, Args)]
@@ -86,6 +63,14 @@ pub struct ServeArgs {
     /// How long the collector's own records are kept, and how often it cleans up.
     #[command(flatten)]
     pub retention: RetentionArgs,
+
+    /// With what TLS is served, and what it asks of clients.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// How often the files of certificates and secrets are looked at.
+    #[command(flatten)]
+    pub reload: ReloadArgs,
 }
 
 /// The settings file.
@@ -98,6 +83,7 @@ pub struct ServeArgs {
 struct File {
     database_url: Option<String>,
     database_url_file: Option<PathBuf>,
+    database_password_file: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
     max_connections: Option<u32>,
@@ -119,15 +105,11 @@ struct File {
     ledger_days: Option<u32>,
     audit_days: Option<u32>,
     retention_interval: Option<u32>,
-}
-
-/// Which Postgres to use.
-#[derive(Debug, Clone)]
-pub enum Database {
-    /// One that runs already.
-    Given(Box<PgConnectOptions>),
-    /// A private one in this folder.
-    Private(PathBuf),
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_client_ca: Option<PathBuf>,
+    tls_client_auth: Option<ClientAuth>,
+    reload_interval: Option<u32>,
 }
 
 /// Settings of `dossier serve`, complete and checked.
@@ -141,6 +123,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Where batches wait while Postgres is away; none: they do not.
     pub spool: Option<SpoolSettings>,
+    /// With what TLS is served; without it HTTP is plain.
+    pub tls: Option<TlsSettings>,
     /// What the service itself is told.
     pub service: ServiceSettings,
 }
@@ -154,16 +138,27 @@ pub struct ServiceSettings {
     pub clients: ClientSettings,
     /// How long the collector's own records are kept, and how often it cleans up.
     pub retention: RetentionSettings,
+    /// What is read again when its files change.
+    pub reload: ReloadSettings,
+}
+
+/// What is read again when its files change, beside what TLS and access are made of.
+#[derive(Debug, Clone)]
+pub struct ReloadSettings {
+    /// From one look at the files to the next.
+    pub interval: Duration,
+    /// How to connect to Postgres, unless it is the private one.
+    pub database: Option<DatabaseAccess>,
 }
 
 /// What is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{place}: {source}")]
     Unreadable {
-        /// Which.
-        path: PathBuf,
+        /// Which, with the setting that names it.
+        place: String,
         /// Why.
         source: io::Error,
     },
@@ -176,8 +171,25 @@ pub enum SettingsError {
         problem: String,
     },
     /// Not a database URL. Its text is not repeated: it may hold a password.
-    #[error("database_url: expected postgres://user:password@host/database, got something else")]
-    DatabaseUrl,
+    #[error("{0}: expected postgres://user:password@host/database, got something else")]
+    DatabaseUrl(String),
+    /// The same thing given twice.
+    #[error("{0}, {1}: expected at most one of them")]
+    Both(&'static str, &'static str),
+    /// The password could be one or the other.
+    #[error("database_password_file: the URL of {0} has a password already: leave one of them out")]
+    TwoPasswords(String),
+    /// The private Postgres needs none.
+    #[error("database_password_file: it needs database_url or database_url_file")]
+    PasswordAlone,
+    /// One without the other.
+    #[error(
+        "tls_certificate, tls_key: expected both or none of them; tls_client_ca and tls_client_auth need them"
+    )]
+    HalfTls,
+    /// Nobody could show a certificate that is good.
+    #[error("tls_client_auth: it needs tls_client_ca")]
+    NoClientAuthorities,
     /// Out of bounds.
     #[error("max_connections: expected a whole number from 2 to 1000, got {0}")]
     MaxConnections(u32),
@@ -222,8 +234,13 @@ pub enum SettingsError {
     )]
     NoJwtKeys,
     /// A secret that could be guessed. It is not repeated.
-    #[error("jwt_secret: expected 32 to 4096 bytes, got {0}")]
-    JwtSecret(usize),
+    #[error("{place}: expected 32 to 4096 bytes, got {bytes}")]
+    JwtSecret {
+        /// The setting, and its file.
+        place: String,
+        /// How long it is.
+        bytes: usize,
+    },
     /// Not a URL that keys may come from. It is not repeated: it may hold a password.
     #[error(
         "jwt_jwks_url: expected https://…, or http://… on this machine, without user and password, got something else"
@@ -251,11 +268,16 @@ impl Settings {
     /// [`SettingsError`], which names the setting.
     pub fn resolve(args: ServeArgs) -> Result<Self, SettingsError> {
         let mut file = read_file(args.database.config.as_deref())?;
-        let service = ServiceSettings {
-            access: AccessSettings::resolve(args.access, file.access())?,
-            clients: ClientSettings::resolve(&args.clients, &file.clients())?,
-            retention: RetentionSettings::resolve(&args.retention, &file.retention())?,
+        let mut access = AccessSettings::resolve(args.access, file.access())?;
+        let clients = ClientSettings::resolve(&args.clients, &file.clients())?;
+        let retention = RetentionSettings::resolve(&args.retention, &file.retention())?;
+        let tls = args.tls.or(file.tls()).resolve()?;
+        // Whoever is asked for a certificate in the handshake sends batches with one as well.
+        access.certificate_for_batches = tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+        let by_file = ReloadArgs {
+            reload_interval: file.reload_interval,
         };
+        let interval = args.reload.resolve(by_file)?;
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let max_connections = args
             .max_connections
@@ -265,12 +287,26 @@ impl Settings {
             return Err(SettingsError::MaxConnections(max_connections));
         }
         let spool = spool(args.spool, &args.database, &mut file)?;
+        let database = database(args.database, file)?;
+        let reload = ReloadSettings {
+            interval,
+            database: match &database {
+                Database::Given { access, .. } => Some(access.clone()),
+                Database::Private(_) => None,
+            },
+        };
         Ok(Self {
             spool,
-            database: database(args.database, file)?,
+            database,
             listen,
             max_connections,
-            service,
+            tls,
+            service: ServiceSettings {
+                access,
+                clients,
+                retention,
+                reload,
+            },
         })
     }
 }
@@ -288,6 +324,16 @@ impl File {
             jwt_issuer: self.jwt_issuer.take(),
             rate_limit: self.rate_limit,
             rate_limit_burst: self.rate_limit_burst,
+        }
+    }
+
+    /// Takes out what concerns TLS.
+    fn tls(&mut self) -> TlsArgs {
+        TlsArgs {
+            tls_certificate: self.tls_certificate.take(),
+            tls_key: self.tls_key.take(),
+            tls_client_ca: self.tls_client_ca.take(),
+            tls_client_auth: self.tls_client_auth,
         }
     }
 
@@ -333,6 +379,18 @@ pub fn spool_of(
     spool(args, database, &mut file)
 }
 
+/// With what the arguments, the environment and the file have TLS served, if at all.
+///
+/// # Errors
+/// [`SettingsError`], which names the setting.
+pub fn tls_of(
+    args: TlsArgs,
+    database: &DatabaseArgs,
+) -> Result<Option<TlsSettings>, SettingsError> {
+    let mut file = read_file(database.config.as_deref())?;
+    args.or(file.tls()).resolve()
+}
+
 fn spool(
     args: SpoolArgs,
     database: &DatabaseArgs,
@@ -348,72 +406,17 @@ fn spool(
     })
 }
 
-impl Database {
-    /// Which Postgres the arguments, the environment and the file name.
-    ///
-    /// # Errors
-    /// [`SettingsError`], which names the setting.
-    pub fn resolve(args: DatabaseArgs) -> Result<Self, SettingsError> {
-        let file = read_file(args.config.as_deref())?;
-        database(args, file)
-    }
-}
-
-fn database(args: DatabaseArgs, file: File) -> Result<Database, SettingsError> {
-    let by_args = (args.database_url, args.database_url_file);
-    let (url, url_file) = if by_args == (None, None) {
-        (file.database_url, file.database_url_file)
-    } else {
-        by_args
-    };
-    let url = match (url, url_file) {
-        (Some(url), _) => Some(url),
-        (None, Some(path)) => Some(read(&path)?.trim().to_owned()),
-        (None, None) => None,
-    };
-    match url {
-        Some(url) => {
-            let options =
-                PgConnectOptions::from_str(&url).map_err(|_| SettingsError::DatabaseUrl)?;
-            Ok(Database::Given(Box::new(options)))
-        }
-        None => Ok(Database::Private(
-            args.data_dir
-                .or(file.data_dir)
-                .map_or_else(default_data_dir, Ok)?,
-        )),
-    }
-}
-
-fn default_data_dir() -> Result<PathBuf, SettingsError> {
-    if nix::unistd::Uid::effective().is_root() {
-        return Ok(PathBuf::from("/var/lib/dossier"));
-    }
-    let folder = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    folder("XDG_DATA_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
-        .map(|base| base.join("dossier"))
-        .ok_or(SettingsError::NoDataDir)
-}
-
 fn read_file(path: Option<&Path>) -> Result<File, SettingsError> {
     let Some(path) = path else {
         return Ok(File::default());
     };
-    toml::from_str(&read(path)?).map_err(|error| SettingsError::File {
+    let text = fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        place: path.display().to_string(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|error| SettingsError::File {
         path: path.to_owned(),
         problem: error.message().to_owned(),
-    })
-}
-
-fn read(path: &Path) -> Result<String, SettingsError> {
-    fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
-        path: path.to_owned(),
-        source,
     })
 }
 
@@ -450,26 +453,6 @@ mod tests {
                 .unwrap()
                 .listen,
             DEFAULT_LISTEN
-        );
-    }
-
-    #[test]
-    fn a_url_on_the_command_line_wins_over_one_in_the_file() {
-        let flags = DatabaseArgs {
-            database_url: Some("postgres://a@here/x".into()),
-            ..DatabaseArgs::default()
-        };
-        let file = "database_url = \"postgres://b@there/y\"";
-        let settings = with_file(
-            file,
-            ServeArgs {
-                database: flags,
-                ..ServeArgs::default()
-            },
-        )
-        .unwrap();
-        assert!(
-            matches!(settings.database, Database::Given(options) if options.get_host() == "here")
         );
     }
 

@@ -26,10 +26,10 @@ use dossier_collector::model::clock::Clock;
 use dossier_collector::model::retention::Keep;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::server;
-use dossier_collector::settings::ServiceSettings;
 use dossier_collector::settings::access::{AccessSettings, JwtKeys, JwtSettings};
 use dossier_collector::settings::clients::ClientSettings;
 use dossier_collector::settings::retention::RetentionSettings;
+use dossier_collector::settings::{ReloadSettings, ServiceSettings};
 use dossier_collector::store::Store;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -121,6 +121,7 @@ impl Collector {
                 issuer: None,
             }),
             rate: None,
+            certificate_for_batches: false,
         };
         let clients = ClientSettings {
             most: 1024,
@@ -138,6 +139,10 @@ impl Collector {
             access,
             clients,
             retention,
+            reload: ReloadSettings {
+                interval: MINUTES,
+                database: None,
+            },
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/storage/query", listener.local_addr().unwrap());
@@ -147,7 +152,7 @@ impl Collector {
         };
         let clock = Clock::new(now);
         let server = tokio::spawn(server::serve(
-            store, None, clock, settings, listener, stopped,
+            store, None, clock, settings, None, listener, stopped,
         ));
         Self {
             url,

@@ -60,7 +60,7 @@ async fn examine(database: Database) -> Vec<Finding> {
             return findings;
         }
     }
-    if let Database::Given(options) = &database
+    if let Database::Given { options, .. } = &database
         && let Err(error) = store::reach(options).await
     {
         findings.push(Finding::new("database", unreachable(&error)));

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
 use crate::postgres::{self, PostgresError, PrivatePostgres};
+use crate::server::TlsError;
 use crate::settings::{Database, SettingsError};
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
@@ -86,6 +87,9 @@ pub enum CliError {
         /// Why.
         source: std::io::Error,
     },
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -156,7 +160,7 @@ struct ShortUse {
 impl ShortUse {
     async fn open(database: Database) -> Result<Self, CliError> {
         let (options, started) = match database {
-            Database::Given(options) => (*options, None),
+            Database::Given { options, .. } => (*options, None),
             Database::Private(folder) => open_private(folder).await?,
         };
         Ok(Self {

@@ -1,6 +1,7 @@
 //! `dossier serve`: the collector itself.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -10,7 +11,7 @@ use tracing::info;
 use super::CliError;
 use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
-use crate::server;
+use crate::server::{self, Tls};
 use crate::settings::{Database, ServeArgs, ServiceSettings, Settings};
 use crate::spool::{Spool, SpoolSettings};
 use crate::store::Store;
@@ -27,6 +28,9 @@ impl Serve {
         let settings = Settings::resolve(self.args)?;
         // A write that the limit on file sizes forbids is an error like a full disk, not the end.
         let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
+        // Nor is SIGHUP the end: it has files read again.
+        let _hang_up = signal(SignalKind::hangup())?;
+        let tls = settings.tls.map(Tls::load).transpose()?.map(Arc::new);
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
         let address = settings.listen;
@@ -35,9 +39,9 @@ impl Serve {
             .await
             .map_err(|source| CliError::Listen { address, source })?;
         match settings.database {
-            Database::Given(options) => {
+            Database::Given { options, .. } => {
                 let store = Store::new(*options, settings.max_connections);
-                let serving = serve(store, spool, service, listener, stop);
+                let serving = serve(store, spool, service, tls, listener, stop);
                 serving.await
             }
             Database::Private(folder) => {
@@ -45,7 +49,7 @@ impl Serve {
                 let mut postgres = PrivatePostgres::start(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
-                    served = serve(store, spool, service, listener, stop) => served,
+                    served = serve(store, spool, service, tls, listener, stop) => served,
                     () = postgres.ended() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
@@ -59,6 +63,7 @@ async fn serve(
     store: Store,
     spool: Option<SpoolSettings>,
     service: ServiceSettings,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
@@ -66,7 +71,7 @@ async fn serve(
     store.migrate().await?;
     store.check_isolation().await?;
     let clock = Clock::system();
-    let served = server::serve(store.clone(), spool, clock, service, listener, stop).await;
+    let served = server::serve(store.clone(), spool, clock, service, tls, listener, stop).await;
     store.close().await;
     Ok(served?)
 }

@@ -44,6 +44,8 @@ pub enum ApiError {
     MissingToken,
     /// The key or token is not good.
     InvalidToken(TokenFault),
+    /// The connection came without a certificate.
+    MissingCertificate,
     /// The caller's role does not allow this.
     Forbidden(&'static [Role]),
     /// There is no such thing, for this caller.
@@ -100,7 +102,7 @@ impl ApiError {
             Self::Invalid(_) | Self::Batch(_) | Self::Inflate => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::MissingCertificate => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoBody(_) => StatusCode::NOT_FOUND,
             Self::SearchNotEnabled => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -128,6 +130,7 @@ impl ApiError {
             Self::MissingToken => "AUTH_MISSING_TOKEN",
             Self::InvalidToken(_) => "AUTH_INVALID_TOKEN",
             Self::Forbidden(_) => "AUTH_INSUFFICIENT_PERMISSIONS",
+            Self::MissingCertificate => "AUTH_MISSING_CERTIFICATE",
             Self::NotFound | Self::NoBody(_) => "NOT_FOUND",
             Self::SearchNotEnabled => "SEARCH_NOT_ENABLED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
@@ -191,6 +194,9 @@ impl fmt::Display for ApiError {
             ),
             Self::InvalidToken(fault) => write!(f, "The key or token is not valid: {fault}"),
             Self::Forbidden(_) => f.write_str("The role of this key or token does not allow this"),
+            Self::MissingCertificate => f.write_str(
+                "A client certificate is needed here: show one when the TLS connection is made",
+            ),
             Self::NotFound => f.write_str("There is no such thing here"),
             Self::NoBody(reason) => write!(f, "The entry's body is not here: {reason}"),
             Self::SearchNotEnabled => {

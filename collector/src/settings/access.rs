@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 use reqwest::Url;
 
-use super::{SettingsError, read};
+use super::SettingsError;
+use super::secret::{Secret, SecretFile};
 
 /// RFC 7518 asks for as many bytes as the hash of HS256 has.
 const MIN_SECRET_BYTES: usize = 32;
@@ -75,6 +76,8 @@ pub struct AccessSettings {
     pub jwt: Option<JwtSettings>,
     /// How often a reader may ask; without it, as often as they like.
     pub rate: Option<Rate>,
+    /// Whether who sends batches needs a certificate beside a key.
+    pub certificate_for_batches: bool,
 }
 
 /// How tokens are verified.
@@ -93,8 +96,8 @@ pub struct JwtSettings {
 /// The keys that tokens are verified by. They settle the algorithms, too.
 #[derive(Debug, Clone)]
 pub enum JwtKeys {
-    /// HS256.
-    Secret(JwtSecret),
+    /// HS256: the secret, and where it is read again.
+    Secret(JwtSecret, Secret),
     /// RS256 and ES256: a JSON Web Key Set in a file.
     File(PathBuf),
     /// RS256 and ES256: a JSON Web Key Set behind a URL.
@@ -125,16 +128,28 @@ impl AccessSettings {
             args.rate_limit_burst.or(file.rate_limit_burst),
         )?;
         let jwt = jwt(args, file)?;
-        Ok(Self { jwt, rate })
+        Ok(Self {
+            jwt,
+            rate,
+            certificate_for_batches: false,
+        })
     }
 }
 
 impl JwtSecret {
-    fn new(text: &str) -> Result<Self, SettingsError> {
+    /// The secret, as it is now.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the setting and the file.
+    pub fn read(secret: &Secret) -> Result<Self, SettingsError> {
+        let text = secret.read()?;
         if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
-            return Err(SettingsError::JwtSecret(text.len()));
+            return Err(SettingsError::JwtSecret {
+                place: secret.to_string(),
+                bytes: text.len(),
+            });
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
 
     /// The secret itself, for verification.
@@ -212,16 +227,30 @@ fn keys(args: AccessArgs) -> Result<Option<JwtKeys>, SettingsError> {
     );
     Ok(Some(match sources {
         (None, None, None, None) => return Ok(None),
-        (Some(secret), None, None, None) => JwtKeys::Secret(JwtSecret::new(&secret)?),
-        (None, Some(path), None, None) => JwtKeys::Secret(JwtSecret::new(read(&path)?.trim())?),
+        (Some(text), None, None, None) => secret(Secret::Given {
+            setting: "jwt_secret",
+            text,
+        })?,
+        (None, Some(path), None, None) => secret(Secret::File(SecretFile {
+            setting: "jwt_secret_file",
+            path,
+        }))?,
         (None, None, Some(path), None) => {
+            let file = SecretFile {
+                setting: "jwt_jwks_file",
+                path,
+            };
             // Whoever starts the collector should learn of a wrong path now, not at the first token.
-            read(&path)?;
-            JwtKeys::File(path)
+            file.bytes()?;
+            JwtKeys::File(file.path)
         }
         (None, None, None, Some(url)) => JwtKeys::Url(jwks_url(&url)?),
         _ => return Err(SettingsError::ManyJwtKeys),
     }))
+}
+
+fn secret(place: Secret) -> Result<JwtKeys, SettingsError> {
+    JwtSecret::read(&place).map(|secret| JwtKeys::Secret(secret, place))
 }
 
 /// Whoever could change these keys on their way could sign tokens for anybody.
@@ -248,6 +277,13 @@ mod tests {
 
     fn resolve(args: AccessArgs) -> Result<AccessSettings, SettingsError> {
         AccessSettings::resolve(args, AccessArgs::default())
+    }
+
+    fn given(text: &str) -> Result<JwtSecret, SettingsError> {
+        JwtSecret::read(&Secret::Given {
+            setting: "jwt_secret",
+            text: text.to_owned(),
+        })
     }
 
     fn keys_of(args: AccessArgs) -> JwtKeys {
@@ -298,7 +334,7 @@ mod tests {
             .jwt
             .unwrap();
         assert!(
-            matches!(jwt.keys, JwtKeys::Secret(secret) if secret.as_bytes() == SECRET.as_bytes())
+            matches!(jwt.keys, JwtKeys::Secret(secret, _) if secret.as_bytes() == SECRET.as_bytes())
         );
         assert_eq!(jwt.audience, ["dossier"]);
         assert_eq!(jwt.role_claim, "role");
@@ -323,17 +359,14 @@ mod tests {
             ("x".repeat(MAX_SECRET_BYTES), true),
             ("x".repeat(MAX_SECRET_BYTES + 1), false),
         ] {
-            assert_eq!(JwtSecret::new(&text).is_ok(), fits, "{} bytes", text.len());
+            assert_eq!(given(&text).is_ok(), fits, "{} bytes", text.len());
         }
-        let error = JwtSecret::new("hunter2").unwrap_err().to_string();
+        let error = given("hunter2").unwrap_err().to_string();
         assert!(
             error.contains("32") && !error.contains("hunter2"),
             "{error}"
         );
-        assert_eq!(
-            format!("{:?}", JwtSecret::new(SECRET).unwrap()),
-            "JwtSecret(…)"
-        );
+        assert_eq!(format!("{:?}", given(SECRET).unwrap()), "JwtSecret(…)");
     }
 
     #[test]
@@ -345,7 +378,9 @@ mod tests {
             jwt_secret_file: Some(path),
             ..AccessArgs::default()
         });
-        assert!(matches!(keys, JwtKeys::Secret(secret) if secret.as_bytes() == SECRET.as_bytes()));
+        assert!(
+            matches!(keys, JwtKeys::Secret(secret, Secret::File(_)) if secret.as_bytes() == SECRET.as_bytes())
+        );
         let missing = resolve(AccessArgs {
             jwt_jwks_file: Some(folder.path().join("keys.json")),
             ..AccessArgs::default()

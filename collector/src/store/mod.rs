@@ -152,6 +152,13 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
     StoreError::NoAnswer(patience)
 }
 
+fn with_session_settings(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("dossier").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("timezone", "UTC"),
+    ])
+}
+
 /// A pool of connections to one database.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -164,19 +171,22 @@ impl Store {
     /// A store that connects when it is first used.
     #[must_use]
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
-        let options = options.application_name("dossier").options([
-            ("statement_timeout", STATEMENT_TIMEOUT),
-            ("timezone", "UTC"),
-        ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
+            .connect_lazy_with(with_session_settings(options));
         Self {
             pool,
             partitions: partitions::Known::default(),
             dictionaries: dictionaries::Known::default(),
         }
+    }
+
+    /// From now on connections are made so, for example with another password. Those that there are
+    /// stay.
+    pub fn reconnect_with(&self, options: PgConnectOptions) {
+        let options = with_session_settings(options);
+        self.pool.set_connect_options(options);
     }
 
     /// Asks Postgres for a sign of life.

@@ -261,6 +261,7 @@ fn delete() -> Operation {
 fn ingest() -> Operation {
     let mut errors = caller_errors(WRITERS);
     errors.extend([
+        ApiError::MissingCertificate,
         ApiError::BatchHeader("x-dossier-batch: expected the batch's UUID"),
         ApiError::UnsupportedMedia("content-type: expected application/vnd.dossier.batch"),
         ApiError::TooLarge(MAX_SENT_BYTES),

@@ -1,7 +1,7 @@
 //! Tokens that an identity provider signs. How a token may be signed is settled by the keys that are
 //! configured, never by the token: its header only says which of them to look at.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -14,7 +14,7 @@ use super::jwks::{Jwks, Source};
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
 use crate::model::key::{Caller, Credential, Role};
-use crate::settings::access::{JwtKeys, JwtSettings};
+use crate::settings::access::{JwtKeys, JwtSecret, JwtSettings};
 
 /// How far the clocks of those who sign may be off.
 const LEEWAY: Duration = Duration::seconds(30);
@@ -29,8 +29,8 @@ pub(super) struct Tokens {
 
 #[derive(Debug)]
 enum Keys {
-    /// Shared with the signer: HS256.
-    Secret(Arc<DecodingKey>),
+    /// Shared with the signer: HS256. Another takes its place when the file that holds it changes.
+    Secret(RwLock<Arc<DecodingKey>>),
     /// Public: RS256 and ES256.
     Public(Jwks),
 }
@@ -43,14 +43,19 @@ impl Tokens {
         let validation = validation(&settings);
         Self {
             keys: match settings.keys {
-                JwtKeys::Secret(secret) => {
-                    Keys::Secret(Arc::new(DecodingKey::from_secret(secret.as_bytes())))
-                }
+                JwtKeys::Secret(secret, _) => Keys::Secret(RwLock::new(decoding(&secret))),
                 JwtKeys::File(path) => Keys::Public(Jwks::new(Source::File(path))),
                 JwtKeys::Url(url) => Keys::Public(Jwks::new(Source::Url(url))),
             },
             role_claim: settings.role_claim,
             validation,
+        }
+    }
+
+    /// From now on tokens are verified by this secret, if they are verified by a secret at all.
+    pub(super) fn renew(&self, secret: &JwtSecret) {
+        if let Keys::Secret(known) = &self.keys {
+            *known.write().unwrap_or_else(PoisonError::into_inner) = decoding(secret);
         }
     }
 
@@ -77,7 +82,9 @@ impl Tokens {
             return Err(malformed);
         }
         let key = match (&self.keys, header.alg) {
-            (Keys::Secret(key), Algorithm::HS256) => Arc::clone(key),
+            (Keys::Secret(key), Algorithm::HS256) => {
+                Arc::clone(&key.read().unwrap_or_else(PoisonError::into_inner))
+            }
             (Keys::Public(keys), Algorithm::RS256 | Algorithm::ES256) => {
                 keys.key(header.kid.as_deref(), header.alg, now).await?
             }
@@ -105,6 +112,10 @@ impl Tokens {
             role: role(claims.get(&self.role_claim))?,
         })
     }
+}
+
+fn decoding(secret: &JwtSecret) -> Arc<DecodingKey> {
+    Arc::new(DecodingKey::from_secret(secret.as_bytes()))
 }
 
 /// The library reads the system's clock; times are checked here instead.

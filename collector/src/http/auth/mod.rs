@@ -1,5 +1,6 @@
 //! Who is asking, and may they: a key or a token in `Authorization: Bearer`, or a key in `X-API-Key`.
 
+mod certificate;
 mod credentials;
 mod fault;
 mod jwks;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+pub use self::certificate::ClientCertificate;
 use self::credentials::Credentials;
 pub use self::fault::TokenFault;
 use self::jwt::Tokens;
@@ -25,7 +27,7 @@ use crate::app::App;
 use crate::model::ids::UserId;
 use crate::model::key::{Caller, Role};
 use crate::model::scope::Scope;
-use crate::settings::access::AccessSettings;
+use crate::settings::access::{AccessSettings, JwtSecret};
 use crate::store::{KnownCaller, Store, StoreError};
 
 /// Who may do everything.
@@ -42,6 +44,7 @@ pub struct Door {
     uses: Uses,
     rates: RateLimiter,
     remembered: Remembered,
+    certificate_for_batches: bool,
 }
 
 /// A caller who may read, at least their own data.
@@ -65,6 +68,14 @@ impl Door {
             uses: Uses::new(store.clone()),
             rates: RateLimiter::new(settings.rate),
             remembered: Remembered::default(),
+            certificate_for_batches: settings.certificate_for_batches,
+        }
+    }
+
+    /// From now on tokens are verified by this secret, if they are verified by a secret at all.
+    pub fn renew_secret(&self, secret: &JwtSecret) {
+        if let Some(tokens) = &self.tokens {
+            tokens.renew(secret);
         }
     }
 
@@ -158,6 +169,9 @@ impl FromRequestParts<App> for Producer {
     /// Batches are not counted: how much of them is let in is a matter of bytes, see
     /// [`super::admission`]; and one key serves all workers of all proxies.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if app.door.certificate_for_batches && !ClientCertificate::came_with(parts) {
+            return Err(ApiError::MissingCertificate);
+        }
         let credentials = Credentials::read(&parts.headers)?;
         let caller = app.door.producer(&credentials, app).await?;
         permitted(caller, WRITERS).map(|_| Self)

@@ -1,0 +1,167 @@
+//! What TLS is served with: made of files, and made anew when they change.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+
+use crate::settings::SettingsError;
+use crate::settings::secret::SecretFile;
+use crate::settings::tls::{ClientAuth, ClientCertificates, TlsSettings};
+
+/// Nothing else is spoken, see decision 17.
+const PROTOCOL: &[u8] = b"http/1.1";
+
+/// Why TLS cannot be served with what the files hold. None of it repeats any of that.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] SettingsError),
+    /// A file holds no certificates, or not whole.
+    #[error("{0}: expected certificates in PEM, got something else")]
+    Certificates(SecretFile),
+    /// A file holds no key that could be used.
+    #[error(
+        "{0}: expected a private key in PEM (PKCS#8, PKCS#1 or SEC1) without a passphrase, got something else"
+    )]
+    Key(SecretFile),
+    /// They do not make a server.
+    #[error("{certificate}, {key}: they do not fit together: {source}")]
+    Pair {
+        /// The certificate's file.
+        certificate: SecretFile,
+        /// The key's file.
+        key: SecretFile,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// A certificate is none of an authority.
+    #[error("{file}: a certificate cannot be used as an authority: {source}")]
+    Authority {
+        /// The authorities' file.
+        file: SecretFile,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// No verifier can be made of the authorities.
+    #[error("{file}: {source}")]
+    Authorities {
+        /// The authorities' file.
+        file: SecretFile,
+        /// What is wrong.
+        source: VerifierBuilderError,
+    },
+    /// The library has no ciphers for the versions it should speak.
+    #[error("TLS cannot be served: {0}")]
+    Library(#[source] rustls::Error),
+}
+
+/// What TLS is served with now.
+#[derive(Debug)]
+pub struct Tls {
+    settings: TlsSettings,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the setting and the file.
+    pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
+        let config = RwLock::new(Arc::new(config(&settings)?));
+        Ok(Self { settings, config })
+    }
+
+    /// Reads the files again. New connections are served with what they hold now, and no session of
+    /// before is resumed: its client might no longer be let in.
+    ///
+    /// # Errors
+    /// [`TlsError`]; nothing changes then.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = Arc::new(config(&self.settings)?);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// The files that it is made of.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.settings.files()
+    }
+
+    /// For one connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&config))
+    }
+}
+
+fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let chain = certificates(&settings.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&settings.key.bytes()?)
+        // It may quote the file.
+        .map_err(|_| TlsError::Key(settings.key.clone()))?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Library)?;
+    let builder = match &settings.clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|source| TlsError::Pair {
+            certificate: settings.certificate.clone(),
+            key: settings.key.clone(),
+            source,
+        })?;
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    Ok(config)
+}
+
+fn verifier(
+    clients: &ClientCertificates,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let file = &clients.authorities;
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        authorities
+            .add(certificate)
+            .map_err(|source| TlsError::Authority {
+                file: file.clone(),
+                source,
+            })?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
+    let builder = match clients.needed {
+        ClientAuth::All => builder,
+        // Who sends batches is asked again when one comes.
+        ClientAuth::Ingest => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|source| TlsError::Authorities {
+        file: file.clone(),
+        source,
+    })
+}
+
+/// All certificates of a file, at least one.
+fn certificates(file: &SecretFile) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = file.bytes()?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) | Err(_) => Err(TlsError::Certificates(file.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
