@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::authority::ClientTls;
 use crate::contract::{self, Answered};
 use crate::error::HarnessError;
 use crate::wait;
@@ -140,11 +141,28 @@ impl Client {
     /// # Errors
     /// [`HarnessError::Http`] if no HTTP client can be made.
     pub fn new(address: SocketAddr) -> Result<Self, HarnessError> {
-        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).build();
-        let http = http.map_err(HarnessError::http("make an HTTP client"))?;
+        Self::over(address, None)
+    }
+
+    /// For the collector at this address, by TLS if that is given.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no HTTP client can be made of it.
+    pub fn over(address: SocketAddr, tls: Option<&ClientTls>) -> Result<Self, HarnessError> {
+        let doing = "make an HTTP client";
+        let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT);
+        if let Some(tls) = tls {
+            let authority = reqwest::Certificate::from_pem(tls.authority.as_bytes());
+            builder = builder.tls_certs_only([authority.map_err(HarnessError::http(doing))?]);
+            if let Some(identity) = &tls.identity {
+                let identity = reqwest::Identity::from_pem(identity.as_bytes());
+                builder = builder.identity(identity.map_err(HarnessError::http(doing))?);
+            }
+        }
+        let scheme = tls.map_or("http", |_| "https");
         Ok(Self {
-            base: format!("http://{address}"),
-            http,
+            base: format!("{scheme}://{address}"),
+            http: builder.build().map_err(HarnessError::http(doing))?,
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::Value;
 
+use crate::authority::ClientTls;
 use crate::client::Client;
 use crate::error::HarnessError;
 use crate::place;
@@ -52,6 +53,7 @@ pub struct Collector {
     /// Where it listens, or did when it last ran.
     pub address: SocketAddr,
     plan: CollectorPlan,
+    tls: Option<ClientTls>,
     process: Option<Process>,
 }
 
@@ -61,10 +63,22 @@ impl Collector {
     /// # Errors
     /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it gives up.
     pub async fn start(plan: CollectorPlan) -> Result<Self, HarnessError> {
+        Self::start_over(plan, None).await
+    }
+
+    /// The same for one that is told by its environment to serve TLS, if this is given.
+    ///
+    /// # Errors
+    /// As [`Collector::start`].
+    pub async fn start_over(
+        plan: CollectorPlan,
+        tls: Option<ClientTls>,
+    ) -> Result<Self, HarnessError> {
         check_socket_path(&plan)?;
         let mut collector = Self {
             address: plan.listen,
             plan,
+            tls,
             process: None,
         };
         collector.start_again().await?;
@@ -94,7 +108,8 @@ impl Collector {
             }
             let address =
                 listening_line(&process.log().text()).ok_or("no line \"listening\" in its log")?;
-            let client = Client::new(address).map_err(|error| error.to_string())?;
+            let client =
+                Client::over(address, self.tls.as_ref()).map_err(|error| error.to_string())?;
             let answer = client
                 .get("/readyz", None)
                 .await
@@ -107,6 +122,14 @@ impl Collector {
         });
         self.address = found.await??;
         Ok(())
+    }
+
+    /// Talks to it.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no HTTP client can be made.
+    pub fn client(&self) -> Result<Client, HarnessError> {
+        Client::over(self.address, self.tls.as_ref())
     }
 
     /// SIGTERM, and a wait for the end.

@@ -64,7 +64,7 @@ impl Keys {
         collector: &Collector,
         files: &KeyFiles,
     ) -> Result<Self, HarnessError> {
-        let client = Client::new(collector.address)?;
+        let client = collector.client()?;
         let people = match read::<People>(&files.people) {
             Some(kept) if kept.work(&client).await? => kept,
             _ => People::create(collector).await?,

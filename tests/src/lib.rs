@@ -12,6 +12,7 @@
 //! - [`contract`]: what the collector may answer.
 //! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`mirror`],
 //!   [`grpc`], [`inbox`].
+//! - [`authority`]: certificates for tests.
 //! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
@@ -20,6 +21,7 @@
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
 
+pub mod authority;
 pub mod bootstrap;
 pub mod client;
 pub mod clock;

@@ -137,6 +137,11 @@ impl Process {
         self.signal(Signal::SIGINT);
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// SIGTERM, and a wait for the end.
     ///
     /// # Errors

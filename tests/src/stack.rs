@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::authority::ClientTls;
 use crate::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use crate::client::Client;
 use crate::collector::{Collector, CollectorPlan};
@@ -39,6 +40,8 @@ pub struct StackPlan {
     pub database_url: Option<String>,
     /// More environment variables for the collector.
     pub collector_environment: Vec<(String, String)>,
+    /// How the stack's own clients talk to the collector, where that serves TLS.
+    pub collector_tls: Option<ClientTls>,
     /// Where keys are kept; none: they are made anew.
     pub key_files: Option<KeyFiles>,
     /// Whether a [`Valve`] stands between Envoy and the collector.
@@ -97,6 +100,7 @@ impl StackPlan {
             collector: any_port,
             database_url: None,
             collector_environment: Vec::new(),
+            collector_tls: None,
             key_files: None,
             valve: false,
             bootstrap: Bootstrap::read(&place::example_bootstrap())?,
@@ -124,13 +128,14 @@ impl Backend {
     /// # Errors
     /// [`HarnessError`] if the collector does not start, or makes no keys.
     pub async fn start(plan: &StackPlan) -> Result<Self, HarnessError> {
-        let collector = Collector::start(plan.collector_plan()).await?;
+        let collector =
+            Collector::start_over(plan.collector_plan(), plan.collector_tls.clone()).await?;
         let keys = match &plan.key_files {
             Some(files) => Keys::reuse_or_create(&collector, files).await?,
             None => Keys::create(&collector).await?,
         };
         Ok(Self {
-            client: Client::new(collector.address)?,
+            client: collector.client()?,
             keys,
             collector,
         })
@@ -142,7 +147,7 @@ impl Backend {
     /// As [`Collector::start`].
     pub async fn start_again(&mut self) -> Result<(), HarnessError> {
         self.collector.start_again().await?;
-        self.client = Client::new(self.collector.address)?;
+        self.client = self.collector.client()?;
         Ok(())
     }
 }

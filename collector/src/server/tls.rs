@@ -26,41 +26,39 @@ pub enum TlsError {
     File(#[from] SettingsError),
     /// A file holds no certificates, or not whole.
     #[error("{0}: expected certificates in PEM, got something else")]
-    Certificates(SecretFile),
+    Certificates(String),
     /// A file holds no key that could be used.
     #[error(
         "{0}: expected a private key in PEM (PKCS#8, PKCS#1 or SEC1) without a passphrase, got something else"
     )]
-    Key(SecretFile),
-    /// They do not make a server.
-    #[error("{certificate}, {key}: they do not fit together: {source}")]
+    Key(String),
+    /// Certificate and key do not make a server.
+    #[error("{places}: they do not fit together: {source}")]
     Pair {
-        /// The certificate's file.
-        certificate: SecretFile,
-        /// The key's file.
-        key: SecretFile,
+        /// Both settings and files.
+        places: String,
         /// What is wrong.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// A certificate is none of an authority.
-    #[error("{file}: a certificate cannot be used as an authority: {source}")]
+    #[error("{place}: a certificate cannot be used as an authority: {source}")]
     Authority {
-        /// The authorities' file.
-        file: SecretFile,
+        /// The setting and the file.
+        place: String,
         /// What is wrong.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// No verifier can be made of the authorities.
-    #[error("{file}: {source}")]
+    #[error("{place}: {source}")]
     Authorities {
-        /// The authorities' file.
-        file: SecretFile,
+        /// The setting and the file.
+        place: String,
         /// What is wrong.
         source: VerifierBuilderError,
     },
     /// The library has no ciphers for the versions it should speak.
     #[error("TLS cannot be served: {0}")]
-    Library(#[source] rustls::Error),
+    Library(#[source] Box<rustls::Error>),
 }
 
 /// What TLS is served with now.
@@ -108,10 +106,10 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&settings.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&settings.key.bytes()?)
         // It may quote the file.
-        .map_err(|_| TlsError::Key(settings.key.clone()))?;
+        .map_err(|_| TlsError::Key(settings.key.to_string()))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Library)?;
+        .map_err(|error| TlsError::Library(Box::new(error)))?;
     let builder = match &settings.clients {
         None => builder.with_no_client_auth(),
         Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
@@ -119,9 +117,8 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|source| TlsError::Pair {
-            certificate: settings.certificate.clone(),
-            key: settings.key.clone(),
-            source,
+            places: format!("{}, {}", settings.certificate, settings.key),
+            source: Box::new(source),
         })?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(config)
@@ -137,8 +134,8 @@ fn verifier(
         authorities
             .add(certificate)
             .map_err(|source| TlsError::Authority {
-                file: file.clone(),
-                source,
+                place: file.to_string(),
+                source: Box::new(source),
             })?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
@@ -148,7 +145,7 @@ fn verifier(
         ClientAuth::Ingest => builder.allow_unauthenticated(),
     };
     builder.build().map_err(|source| TlsError::Authorities {
-        file: file.clone(),
+        place: file.to_string(),
         source,
     })
 }
@@ -159,7 +156,7 @@ fn certificates(file: &SecretFile) -> Result<Vec<CertificateDer<'static>>, TlsEr
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(TlsError::Certificates(file.clone())),
+        Ok(_) | Err(_) => Err(TlsError::Certificates(file.to_string())),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The configurations in `envoy/`: Envoy finds nothing wrong with any, and each records.
-//! (`ecds.yaml` runs in the tests of live updates, `example.yaml` in all others.)
+//! (`ecds.yaml` runs in the tests of live updates, `tls.yaml` in those of TLS, `example.yaml` in all others.)
 
 use std::os::unix::fs::symlink;
 
+use dossier_tests::authority::Authority;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, read_yaml, set};
 use dossier_tests::envoy::validate;
 use dossier_tests::identity::{IdentityProvider, TOKEN_OF_ALICE};
@@ -33,7 +34,13 @@ async fn envoy_accepts_every_one_as_it_is() {
     checked.sort();
     assert_eq!(
         checked,
-        ["ecds.yaml", "example.yaml", "full.yaml", "minimal.yaml"]
+        [
+            "ecds.yaml",
+            "example.yaml",
+            "full.yaml",
+            "minimal.yaml",
+            "tls.yaml"
+        ]
     );
 }
 
@@ -134,5 +141,9 @@ fn folder_like_the_repository() -> Folder {
     std::fs::create_dir(here("target")).unwrap();
     let filter = place::filter_wasm().unwrap();
     symlink(filter, here("target/dossier-filter.wasm")).unwrap();
+    std::fs::create_dir(here("tls")).unwrap();
+    let authority = Authority::new().unwrap();
+    authority.client().unwrap().write(&here("tls")).unwrap();
+    std::fs::write(here("tls/ca.crt"), authority.certificate().pem()).unwrap();
     folder
 }

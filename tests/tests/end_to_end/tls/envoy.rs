@@ -1,0 +1,204 @@
+//! The real Envoy sends its batches by TLS, with the shipped configuration and a certificate of its own.
+
+use std::path::Path;
+
+use dossier_tests::authority::{Authority, Identity};
+use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, read_yaml, set};
+use dossier_tests::load::Load;
+use dossier_tests::stack::StackPlan;
+use dossier_tests::testing::TestStack;
+use dossier_tests::traffic::Call;
+use dossier_tests::{HarnessError, place, wait};
+use serde_json::{Value, json};
+
+use super::{HOST, Mounted, files, handshakes, settings, value, wait_for};
+use crate::secure_client;
+use crate::support::{SOON, expect_stored, wait_for_records};
+
+const CLIENTS: usize = 4;
+const REQUESTS: u64 = 60;
+const CONTEXT: &str = "/transport_socket/typed_config/common_tls_context";
+
+/// Files of the collector and of Envoy.
+struct Mounts {
+    collector: Mounted,
+    envoy: Mounted,
+}
+
+/// Everything by TLS. Envoy has the certificate that is given, and takes the collector's.
+fn secured(
+    plan: &mut StackPlan,
+    authority: &Authority,
+    client: &Identity,
+) -> Result<Mounts, HarnessError> {
+    let folder = &plan.folder;
+    let collector = files(&authority.server()?, authority);
+    let mounts = Mounts {
+        collector: Mounted::new(folder.join("collector-tls"), &collector),
+        envoy: Mounted::new(folder.join("envoy-tls"), &files(client, authority)),
+    };
+    plan.collector_environment = settings(&mounts.collector);
+    plan.collector_tls = Some(authority.trusted_by(None));
+    let mut bootstrap = Bootstrap::read(&place::envoy_file("tls.yaml"))?;
+    let cluster = bootstrap.cluster(COLLECTOR_CLUSTER)?;
+    let context = cluster.pointer_mut(CONTEXT).unwrap();
+    let client = secret("client.yaml", folder, &mounts.envoy);
+    context["tls_certificate_sds_secret_configs"][0]["sds_config"]["path_config_source"]["path"] =
+        json!(client);
+    let collector = secret("collector.yaml", folder, &mounts.envoy);
+    context["validation_context_sds_secret_config"]["sds_config"]["path_config_source"]["path"] =
+        json!(collector);
+    // So that connections are made all the time.
+    set(
+        cluster,
+        "typed_extension_protocol_options",
+        json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "common_http_protocol_options": {"max_requests_per_connection": 2},
+            "explicit_http_config": {"http_protocol_options": {}},
+        }}),
+    );
+    let plugin = bootstrap.plugin()?;
+    set(plugin, "user", json!([{"header": "x-user-id"}]));
+    set(plugin, "batch", json!({"max_delay": "50ms"}));
+    plan.bootstrap = bootstrap;
+    Ok(mounts)
+}
+
+/// A shipped file, with the paths of the test's files in it.
+fn secret(name: &str, folder: &Path, mounted: &Mounted) -> String {
+    let mut tree = read_yaml(&place::envoy_file(&format!("tls/{name}"))).unwrap();
+    let resource = &mut tree["resources"][0];
+    for (pointer, file) in [
+        ("/tls_certificate/certificate_chain/filename", "tls.crt"),
+        ("/tls_certificate/private_key/filename", "tls.key"),
+        ("/validation_context/trusted_ca/filename", "ca.crt"),
+    ] {
+        if let Some(path) = resource.pointer_mut(pointer) {
+            assert_eq!(*path, format!("tls/{file}"), "in {name}");
+            *path = json!(mounted.path(file));
+        }
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, tree.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_record_is_lost_while_certificates_are_renewed_and_broken() {
+    let authority = Authority::new().unwrap();
+    let mut mounts = None;
+    let stack = TestStack::start_with(|plan| {
+        mounts = Some(secured(plan, &authority, &authority.client()?)?);
+        Ok(())
+    });
+    let stack = stack.await.unwrap();
+    let Mounts {
+        mut collector,
+        mut envoy,
+    } = mounts.unwrap();
+    let address = stack.backend.collector.address;
+    let client = std::sync::Arc::new(secure_client::config(&authority, None));
+    let shown = async || {
+        let connection = secure_client::connect(&client, address, HOST).await;
+        secure_client::shown_by(&connection.unwrap())
+    };
+    let load = Load::start(&stack.traffic, CLIENTS);
+    let mut last = None;
+    for round in 1..=3 {
+        load.go_on_for(REQUESTS, SOON).await.unwrap();
+        let server = authority.server().unwrap();
+        collector.swap(&files(&server, &authority));
+        let done = "dossier_reloads_total{what=\"tls\"}";
+        wait_for(&stack.backend, done, round).await;
+        assert_eq!(shown().await, *server.certificate().der());
+        envoy.swap(&files(&authority.client().unwrap(), &authority));
+        renewed_in_envoy(&stack.envoy, round).await;
+        expect_new_connections(&stack).await;
+        last = Some(server);
+    }
+    let last = last.unwrap();
+    let mut broken = files(&authority.server().unwrap(), &authority);
+    broken[1].1.clear();
+    collector.swap(&broken);
+    let failed = "dossier_reload_failures_total{what=\"tls\"}";
+    wait_for(&stack.backend, failed, 1).await;
+    expect_new_connections(&stack).await;
+    load.go_on_for(REQUESTS, SOON).await.unwrap();
+    assert_eq!(shown().await, *last.certificate().der());
+
+    let outcome = load.stop().await;
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    wait_for_records(&stack.envoy, 2 * outcome.answered.len() as u64).await;
+    expect_stored(&stack, &outcome.answered, 0).await;
+}
+
+/// Waits until Envoy has made so many contexts of renewed certificates.
+async fn renewed_in_envoy(envoy: &dossier_tests::envoy::Envoy, times: u64) {
+    let waited = wait::until("Envoy to take its new certificate", SOON, async || {
+        let updates = envoy.stat("client_ssl_socket_factory.ssl_context_update_by_sds");
+        let updates = updates.await.map_err(|error| error.to_string())?;
+        // The first two were those of the start.
+        (updates >= times)
+            .then_some(())
+            .ok_or_else(|| updates.to_string())
+    });
+    waited.await.unwrap();
+}
+
+/// Waits until more connections have been made.
+async fn expect_new_connections(stack: &TestStack) {
+    let made = handshakes("done");
+    let before = value(&stack.backend, &made).await.unwrap();
+    wait_for(&stack.backend, &made, before + 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_certificate_it_is_refused_and_keeps_what_it_has() {
+    let authority = Authority::new().unwrap();
+    let stack = TestStack::start_with(|plan| {
+        secured(plan, &authority, &authority.client()?)?;
+        let cluster = plan.bootstrap.cluster(COLLECTOR_CLUSTER)?;
+        let context = cluster.pointer_mut(CONTEXT).and_then(Value::as_object_mut);
+        context
+            .unwrap()
+            .remove("tls_certificate_sds_secret_configs");
+        Ok(())
+    });
+    let stack = stack.await.unwrap();
+    record_one(&stack).await;
+    let refused = "dossier_ingest_batches_total{outcome=\"refused\"}";
+    wait_for(&stack.backend, refused, 2).await;
+    let answered = "dossier_http_requests_total{route=\"/ingest/v1/batches\",status=\"403\"}";
+    wait_for(&stack.backend, answered, 2).await;
+    assert!(stack.envoy.stat("dossier.outbox_bytes").await.unwrap() > 0);
+    assert_eq!(stored(&stack).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_certificate_of_somebody_else_it_waits_for_a_better_one() {
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let mut mounts = None;
+    let stack = TestStack::start_with(|plan| {
+        mounts = Some(secured(plan, &authority, &other.client()?)?);
+        Ok(())
+    });
+    let stack = stack.await.unwrap();
+    record_one(&stack).await;
+    wait_for(&stack.backend, &handshakes("certificate_refused"), 2).await;
+    assert_eq!(stored(&stack).await, 0);
+    let better = files(&authority.client().unwrap(), &authority);
+    mounts.unwrap().envoy.swap(&better);
+    wait_for_records(&stack.envoy, 2).await;
+    assert_eq!(stored(&stack).await, 2);
+}
+
+async fn record_one(stack: &TestStack) {
+    let call = Call::json("alice", "/api/x", &json!({}));
+    assert_eq!(stack.traffic.send(&call).await.unwrap().status, 200);
+}
+
+async fn stored(stack: &TestStack) -> u64 {
+    let alice = &stack.backend.keys.people.alice;
+    stack.backend.client.count(alice, &json!({})).await.unwrap()
+}

@@ -1,0 +1,110 @@
+//! Handshakes: bounded in number and time, and nobody has to wait for somebody else's.
+
+use std::sync::Arc;
+
+use dossier_tests::raw_client::RawClient;
+use dossier_tests::wait;
+use tokio_rustls::rustls::ProtocolVersion;
+
+use super::{HOST, Scene, handshakes, value};
+use crate::secure_client;
+use crate::support::SOON;
+
+const PLACES: usize = 4;
+
+async fn connect(scene: &Scene) -> RawClient {
+    RawClient::connect(scene.address()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_does_not_come_holds_a_place_and_nobody_up() {
+    let scene = Scene::start(&[
+        ("DOSSIER_MAX_CLIENTS", &PLACES.to_string()),
+        ("DOSSIER_CLIENT_TIMEOUT", "3"),
+    ])
+    .await;
+    let client = scene.client(None);
+    let health = || secure_client::get(&client, scene.address(), HOST, "/healthz");
+    // The harness's own connection has one.
+    let mut silent = Vec::new();
+    for _ in 2..PLACES {
+        silent.push(connect(&scene).await);
+    }
+    let all_but_one = wait::until("places to be taken", SOON, async || {
+        let taken = value(&scene.backend, "dossier_http_connections").await;
+        let taken = taken.map_err(|error| error.to_string())?;
+        (taken as usize >= PLACES - 1)
+            .then_some(())
+            .ok_or_else(|| taken.to_string())
+    });
+    all_but_one.await.unwrap();
+    // None of those who wait for the first byte is waited for.
+    assert!(health().await.unwrap().starts_with("HTTP/1.1 200"));
+    silent.push(connect(&scene).await);
+    silent.push(connect(&scene).await);
+    // No place is left until the first of them are sent away.
+    assert!(health().await.unwrap().starts_with("HTTP/1.1 200"));
+    let read = silent.pop().unwrap().read_to_end();
+    read.await.unwrap();
+    scene.wait_for(&handshakes("timed_out"), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_tls_is_ended_and_the_log_told_once() {
+    let mut scene = Scene::start(&[]).await;
+    for garbage in [
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
+        "\x16\x03\x01\x00\x05hello",
+    ] {
+        for _ in 0..3 {
+            let mut client = connect(&scene).await;
+            client.send(garbage.repeat(64)).await.unwrap();
+            let answer = client.read_to_end().await.unwrap();
+            assert!(!answer.contains("HTTP/1.1"), "{answer}");
+        }
+    }
+    drop(connect(&scene).await);
+    scene.wait_for(&handshakes("malformed"), 6).await;
+    scene.wait_for(&handshakes("closed_early"), 1).await;
+    let log = scene.log();
+    let told: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("TLS connections could not be made"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("malformed") && !told[0].contains("healthz"));
+    assert_eq!(
+        scene
+            .backend
+            .client
+            .get("/healthz", None)
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_agree_on_http_1_1_or_not_at_all() {
+    let scene = Scene::start(&[]).await;
+    let offering = |protocols: &[&[u8]]| {
+        let mut config = secure_client::config(&scene.authority, None);
+        config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+        Arc::new(config)
+    };
+    for (protocols, agreed) in [
+        (&[b"h2".as_slice(), b"http/1.1"][..], Some(&b"http/1.1"[..])),
+        (&[], None),
+    ] {
+        let connection = secure_client::connect(&offering(protocols), scene.address(), HOST).await;
+        let connection = connection.unwrap();
+        let session = connection.get_ref().1;
+        assert_eq!(session.alpn_protocol(), agreed);
+        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    }
+    secure_client::connect(&offering(&[b"h2"]), scene.address(), HOST)
+        .await
+        .unwrap_err();
+    scene.wait_for(&handshakes("nothing_in_common"), 1).await;
+}

@@ -1,0 +1,147 @@
+//! Certificates and secrets change while the collector runs: what is new counts for new connections, what
+//! is broken changes nothing.
+
+use std::sync::Arc;
+
+use dossier_tests::authority::Authority;
+use dossier_tests::testing::{Folder, TestBackend};
+use dossier_tests::wait;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{HOST, Scene, file, files, value, wait_for};
+use crate::secure_client;
+use crate::support::SOON;
+
+const DONE: &str = "dossier_reloads_total{what=\"tls\"}";
+const FAILED: &str = "dossier_reload_failures_total{what=\"tls\"}";
+const OUTDATED: &str = "dossier_reload_outdated{what=\"tls\"}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_is_shown_to_who_connects_then() {
+    let mut scene = Scene::start(&[]).await;
+    let before = scene.shown().await;
+    let client = scene.client(None);
+    let mut open = secure_client::connect(&client, scene.address(), HOST)
+        .await
+        .unwrap();
+    let renewed = scene.authority.server().unwrap();
+    scene.mounted.swap(&files(&renewed, &scene.authority));
+    scene.wait_for(DONE, 1).await;
+    assert_ne!(before, *renewed.certificate().der());
+    assert_eq!(scene.shown().await, *renewed.certificate().der());
+    // A connection of before goes on.
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
+    open.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    open.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
+    let mut scene = Scene::start(&[]).await;
+    let before = scene.shown().await;
+    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
+    let (renewed, other) = (
+        scene.authority.server().unwrap(),
+        scene.authority.server().unwrap(),
+    );
+    // The key of another certificate.
+    let mut broken = files(&renewed, &scene.authority);
+    broken[1].1 = other.key_pem();
+    scene.mounted.swap(&broken);
+    scene.wait_for(FAILED, 1).await;
+    assert_eq!(scene.shown().await, before);
+    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 1);
+    broken[1].1 = "-----BEGIN PRIVATE KEY-----\nhunter2\n".to_owned();
+    scene.mounted.swap(&broken);
+    scene.wait_for(FAILED, 2).await;
+    assert_eq!(scene.shown().await, before);
+    let log = scene.log();
+    assert!(log.contains("do not fit together"), "{log}");
+    assert!(log.contains(&scene.mounted.path("tls.key")), "{log}");
+    let secret = other.key_pem();
+    for line in secret.lines().chain(["hunter2"]) {
+        assert!(!log.contains(line), "the log tells of the key");
+    }
+    scene.mounted.swap(&files(&renewed, &scene.authority));
+    scene.wait_for(DONE, 1).await;
+    assert_eq!(scene.shown().await, *renewed.certificate().der());
+    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hang_up_has_the_files_read_at_once() {
+    let mut scene = Scene::start(&[("DOSSIER_RELOAD_INTERVAL", "3600")]).await;
+    let renewed = scene.authority.server().unwrap();
+    scene.mounted.swap(&files(&renewed, &scene.authority));
+    assert_ne!(scene.shown().await, *renewed.certificate().der());
+    scene.backend.collector.process().unwrap().hang_up();
+    scene.wait_for(DONE, 1).await;
+    assert_eq!(scene.shown().await, *renewed.certificate().der());
+    scene.backend.collector.process().unwrap().hang_up();
+    let told = wait::until("the log to tell that nothing changed", SOON, async || {
+        let log = scene.log();
+        log.contains("no file of certificates or secrets has changed")
+            .then_some(())
+            .ok_or(log)
+    });
+    told.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_authority_is_withdrawn_is_no_longer_let_in() {
+    let mut scene = Scene::start(&[]).await;
+    let identity = scene.authority.client().unwrap();
+    let server = scene.authority.server().unwrap();
+    // It remembers sessions, and would resume them.
+    let client = scene.client(Some(&identity));
+    let health = async |client: &Arc<_>| {
+        secure_client::get(client, scene.backend.collector.address, HOST, "/healthz").await
+    };
+    for _ in 0..2 {
+        health(&client).await.unwrap();
+    }
+    let successor = Authority::new().unwrap();
+    scene.mounted.swap(&files(&server, &successor));
+    wait_for(&scene.backend, DONE, 1).await;
+    health(&client).await.unwrap_err();
+    let identity = successor.client().unwrap();
+    health(&scene.client(Some(&identity))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_secret_of_tokens_is_replaced() {
+    let (first, second) = (
+        "first-0123456789abcdef0123456789",
+        "second-0123456789abcdef012345678",
+    );
+    let folder = Folder::make().unwrap();
+    let secret = file(folder.path(), "secret", &format!("{first}\n"));
+    let settings = [
+        ("DOSSIER_JWT_SECRET_FILE", secret.to_str().unwrap()),
+        ("DOSSIER_RELOAD_INTERVAL", "1"),
+    ];
+    let backend = TestBackend::start_in(&settings).await.unwrap();
+    let ask = async |secret: &str| {
+        let claims = json!({"sub": "alice", "exp": 4_102_444_800_u64});
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        let token = encode(&Header::default(), &claims, &key).unwrap();
+        backend
+            .client
+            .query(&token, &json!({}))
+            .await
+            .unwrap()
+            .status
+    };
+    assert_eq!((ask(first).await, ask(second).await), (200, 401));
+    file(folder.path(), "secret", "short");
+    let series = |name| format!("dossier_{name}_total{{what=\"jwt_secret\"}}");
+    wait_for(&backend, &series("reload_failures"), 1).await;
+    assert_eq!((ask(first).await, ask(second).await), (200, 401));
+    file(folder.path(), "secret", second);
+    wait_for(&backend, &series("reloads"), 1).await;
+    assert_eq!((ask(first).await, ask(second).await), (401, 200));
+}
