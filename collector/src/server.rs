@@ -21,8 +21,6 @@ use self::reload::Reload;
 pub use self::tls::{Tls, TlsError};
 use crate::app::App;
 use crate::model::clock::Clock;
-use crate::settings::access::{AccessSettings, JwtKeys};
-use crate::settings::secret::Secret;
 use crate::settings::{ReloadSettings, ServiceSettings};
 use crate::spool::Spool;
 use crate::store::Store;
@@ -52,7 +50,7 @@ pub async fn serve(
         retention,
         reload: ReloadSettings { interval, database },
     } = settings;
-    let jwt_secret = jwt_secret(&access).cloned();
+    let jwt_keys = access.jwt.as_ref().map(|jwt| jwt.keys.clone());
     let app = App::new(store, spool, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
     let mut reload = Reload::new(Arc::clone(&metrics));
@@ -62,8 +60,8 @@ pub async fn serve(
     if let Some(access) = database {
         reload.database(access, app.store.clone());
     }
-    if let Some(secret) = jwt_secret {
-        reload.jwt_secret(secret, app.door.clone());
+    if let Some(keys) = jwt_keys {
+        reload.jwt(keys, app.door.clone(), app.clock);
     }
     let reloading = tokio::spawn(reload.run(interval, hang_up));
     let jobs = tokio::spawn(jobs::run(app.clone(), retention));
@@ -88,14 +86,6 @@ pub async fn serve(
         let _ = task.await;
     }
     Ok(())
-}
-
-/// Where the secret is that tokens are verified by, if there is one.
-fn jwt_secret(access: &AccessSettings) -> Option<&Secret> {
-    match &access.jwt.as_ref()?.keys {
-        JwtKeys::Secret(_, secret) => Some(secret),
-        JwtKeys::File(_) | JwtKeys::Url(_) => None,
-    }
 }
 
 /// All routes with what they share.

@@ -4,6 +4,7 @@
 mod finding;
 mod folder;
 mod spool;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ use super::{CliError, ShortUse};
 use crate::model::clock::Clock;
 use crate::postgres;
 use crate::settings::spool::SpoolArgs;
+use crate::settings::tls::TlsArgs;
 use crate::settings::{self, Database, DatabaseArgs};
 use crate::store::{self, MigrationName, PartitionState, Schema, Server, Store, StoreError};
 
@@ -32,13 +34,19 @@ pub(super) struct Doctor {
     database: DatabaseArgs,
     #[command(flatten)]
     spool: SpoolArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
         let spool = settings::spool_of(self.spool, &self.database)?;
+        let tls = settings::tls_of(self.tls, &self.database)?;
         let mut findings = examine(Database::resolve(self.database)?).await;
         findings.push(Finding::new("spool", spool::examine(spool.as_ref())));
+        if let Some(tls) = tls {
+            findings.push(Finding::new("tls", tls::examine(tls)));
+        }
         for finding in &findings {
             println!("{finding}");
         }

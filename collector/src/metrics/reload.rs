@@ -16,6 +16,8 @@ pub enum Reloaded {
     database,
     /// The secret that tokens are verified by.
     jwt_secret,
+    /// The public keys that tokens are verified by, where they are in a file.
+    jwks,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

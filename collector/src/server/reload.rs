@@ -17,10 +17,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::tls::{Tls, TlsError};
-use crate::http::auth::Door;
+use crate::http::auth::{Door, SourceFault};
 use crate::metrics::{Metrics, Reloaded};
-use crate::settings::access::JwtSecret;
-use crate::settings::secret::{Secret, read_bounded};
+use crate::model::clock::Clock;
+use crate::settings::access::{JwtKeys, JwtSecret};
+use crate::settings::secret::read_bounded;
 use crate::settings::{DatabaseAccess, SettingsError};
 use crate::store::Store;
 
@@ -31,6 +32,8 @@ enum ReloadError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error("jwt_jwks_file: {path}: {fault}")]
+    Keys { path: PathBuf, fault: SourceFault },
 }
 
 type Fingerprint = [u8; 32];
@@ -71,17 +74,30 @@ impl Reload {
         });
     }
 
-    /// The secret that tokens are verified by.
-    pub(super) fn jwt_secret(&mut self, secret: Secret, door: Door) {
-        let files = secret.file().map(|file| file.path.clone());
-        self.watch(
-            Reloaded::jwt_secret,
-            files.into_iter().collect(),
-            move || {
-                door.renew_secret(&JwtSecret::read(&secret)?);
-                Ok(())
-            },
-        );
+    /// What tokens are verified by.
+    pub(super) fn jwt(&mut self, keys: JwtKeys, door: Door, clock: Clock) {
+        match keys {
+            JwtKeys::Secret(_, secret) => {
+                let files = secret.file().map(|file| file.path.clone());
+                self.watch(
+                    Reloaded::jwt_secret,
+                    files.into_iter().collect(),
+                    move || {
+                        door.renew_secret(&JwtSecret::read(&secret)?);
+                        Ok(())
+                    },
+                );
+            }
+            JwtKeys::File(path) => self.watch(Reloaded::jwks, vec![path.clone()], move || {
+                let renewed = door.renew_public_keys(clock.now());
+                renewed.map_err(|fault| ReloadError::Keys {
+                    path: path.clone(),
+                    fault,
+                })
+            }),
+            // It is asked again from time to time, and when a token names a key that is not known.
+            JwtKeys::Url(_) => {}
+        }
     }
 
     fn watch(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::SettingsError;
 
 /// Largest file. Chains of certificates have some KiB, sets of keys no more.
-const MAX_BYTES: usize = 256 * 1024;
+pub const MAX_FILE_BYTES: usize = 256 * 1024;
 
 /// Where a secret is. It is shown as the setting that names it, and its file; never as the secret.
 #[derive(Clone)]
@@ -110,11 +110,11 @@ impl SecretFile {
 pub fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?
-        .take(MAX_BYTES as u64 + 1)
+        .take(MAX_FILE_BYTES as u64 + 1)
         .read_to_end(&mut content)?;
-    if content.len() > MAX_BYTES {
+    if content.len() > MAX_FILE_BYTES {
         return Err(io::Error::other(format!(
-            "it has more than {MAX_BYTES} bytes"
+            "it has more than {MAX_FILE_BYTES} bytes"
         )));
     }
     Ok(content)
@@ -193,9 +193,9 @@ mod tests {
         assert!(fault().starts_with(&place), "{}", fault());
         std::fs::write(&path, b"hunter2\xff").unwrap();
         assert_eq!(fault(), format!("{place}it is no text (UTF-8)"));
-        std::fs::write(&path, "x".repeat(MAX_BYTES)).unwrap();
-        assert_eq!(in_file(&path).read().unwrap().len(), MAX_BYTES);
-        std::fs::write(&path, "x".repeat(MAX_BYTES + 1)).unwrap();
+        std::fs::write(&path, "x".repeat(MAX_FILE_BYTES)).unwrap();
+        assert_eq!(in_file(&path).read().unwrap().len(), MAX_FILE_BYTES);
+        std::fs::write(&path, "x".repeat(MAX_FILE_BYTES + 1)).unwrap();
         assert_eq!(fault(), format!("{place}it has more than 262144 bytes"));
     }
 }

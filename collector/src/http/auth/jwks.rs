@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use self::set::KeySet;
 pub(super) use self::source::Source;
+pub use self::source::SourceFault;
 use super::fault::TokenFault;
 use crate::http::error::ApiError;
 
@@ -80,6 +81,17 @@ impl Jwks {
         found.ok_or(ApiError::InvalidToken(TokenFault::Signature))
     }
 
+    /// Reads the keys now if they are in a file, because it has changed.
+    ///
+    /// # Errors
+    /// [`SourceFault`]; nothing changes then.
+    pub(super) fn renew(&self, now: OffsetDateTime) -> Result<(), SourceFault> {
+        if let Some(keys) = self.source.read_file()? {
+            self.know(keys, now);
+        }
+        Ok(())
+    }
+
     /// Asks the source, unless that was done a moment ago, perhaps while this one waited.
     async fn ask(&self, mut asked: MutexGuard<'_, Option<OffsetDateTime>>, now: OffsetDateTime) {
         if asked.is_some_and(|at| is_within(at, ASKED_AT_MOST_EVERY, now)) {
@@ -89,16 +101,20 @@ impl Jwks {
         match self.source.read().await {
             Ok(keys) => {
                 info!(source = %self.source, keys = keys.len(), "the keys of token signers were read");
-                let known = Known {
-                    keys: Arc::new(keys),
-                    since: Some(now),
-                };
-                *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+                self.know(keys, now);
             }
             Err(fault) => {
                 warn!(source = %self.source, %fault, "the keys of token signers were not read");
             }
         }
+    }
+
+    fn know(&self, keys: KeySet, now: OffsetDateTime) {
+        let known = Known {
+            keys: Arc::new(keys),
+            since: Some(now),
+        };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     fn known(&self) -> Known {

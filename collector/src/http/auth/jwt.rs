@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::fault::TokenFault;
-use super::jwks::{Jwks, Source};
+use super::jwks::{Jwks, Source, SourceFault};
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
 use crate::model::key::{Caller, Credential, Role};
@@ -56,6 +56,17 @@ impl Tokens {
     pub(super) fn renew(&self, secret: &JwtSecret) {
         if let Keys::Secret(known) = &self.keys {
             *known.write().unwrap_or_else(PoisonError::into_inner) = decoding(secret);
+        }
+    }
+
+    /// Reads public keys now if they are in a file, because it has changed.
+    ///
+    /// # Errors
+    /// [`SourceFault`]; nothing changes then.
+    pub(super) fn renew_public(&self, now: OffsetDateTime) -> Result<(), SourceFault> {
+        match &self.keys {
+            Keys::Public(keys) => keys.renew(now),
+            Keys::Secret(_) => Ok(()),
         }
     }
 

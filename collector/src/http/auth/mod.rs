@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use time::OffsetDateTime;
 
 pub use self::certificate::ClientCertificate;
 use self::credentials::Credentials;
 pub use self::fault::TokenFault;
+pub use self::jwks::SourceFault;
 use self::jwt::Tokens;
 use self::remembered::Remembered;
 use self::uses::Uses;
@@ -76,6 +78,17 @@ impl Door {
     pub fn renew_secret(&self, secret: &JwtSecret) {
         if let Some(tokens) = &self.tokens {
             tokens.renew(secret);
+        }
+    }
+
+    /// Reads the public keys of token signers now if they are in a file, because it has changed.
+    ///
+    /// # Errors
+    /// [`SourceFault`]; nothing changes then.
+    pub fn renew_public_keys(&self, now: OffsetDateTime) -> Result<(), SourceFault> {
+        match &self.tokens {
+            Some(tokens) => tokens.renew_public(now),
+            None => Ok(()),
         }
     }
 

@@ -55,6 +55,13 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     scene.wait_for(FAILED, 1).await;
     assert_eq!(scene.shown().await, before);
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 1);
+    let doctor = async |scene: &Scene| {
+        let said = scene.backend.collector.run(&["doctor"]).await.unwrap();
+        (said.status.code(), said.output)
+    };
+    let (code, said) = doctor(&scene).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("fail  tls: tls_certificate: "), "{said}");
     broken[1].1 = "-----BEGIN PRIVATE KEY-----\nhunter2\n".to_owned();
     scene.mounted.swap(&broken);
     scene.wait_for(FAILED, 2).await;
@@ -70,6 +77,9 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     scene.wait_for(DONE, 1).await;
     assert_eq!(scene.shown().await, *renewed.certificate().der());
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
+    let (code, said) = doctor(&scene).await;
+    assert_eq!(code, Some(0));
+    assert!(said.contains("ok    tls: "), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ struct PublicKey {
 
 /// Why a document is no set of keys.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeySetFault {
+pub enum KeySetFault {
     /// It is something else.
     #[error("expected a JSON Web Key Set, {{\"keys\": […]}}, got something else")]
     NoSet,

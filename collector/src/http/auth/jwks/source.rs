@@ -1,18 +1,18 @@
 //! Where sets of keys come from. Each is read whole, within a bound of bytes and of time.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 use super::set::{KeySet, KeySetFault};
+use crate::settings::secret::{MAX_FILE_BYTES, read_bounded};
 
 /// Largest set. Those of large providers have a few KiB.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = MAX_FILE_BYTES;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a set of keys is.
@@ -26,18 +26,23 @@ pub(in crate::http::auth) enum Source {
 
 /// Why it could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceFault {
+pub enum SourceFault {
+    /// The file cannot be read.
     #[error("{0}")]
     File(#[from] io::Error),
+    /// The URL cannot be fetched.
     #[error("{}", without_url(.0))]
     Http(#[from] reqwest::Error),
     /// Redirections count, too: they are not followed.
     #[error("it answered {0}")]
     Status(reqwest::StatusCode),
+    /// Too long.
     #[error("it has more than {MAX_BYTES} bytes")]
     TooLong,
+    /// Too slow.
     #[error("it was not there whole after {TIME_LIMIT:?}")]
     TooSlow,
+    /// It is no set of keys.
     #[error(transparent)]
     KeySet(#[from] KeySetFault),
 }
@@ -55,22 +60,19 @@ impl Source {
             .map_err(|_| SourceFault::TooSlow)??;
         Ok(KeySet::parse(&document)?)
     }
+
+    /// The same at once, and only from a file; none from elsewhere.
+    pub(super) fn read_file(&self) -> Result<Option<KeySet>, SourceFault> {
+        match self {
+            Self::File(path) => Ok(Some(KeySet::parse(&read_bounded(path)?)?)),
+            Self::Url(_) => Ok(None),
+        }
+    }
 }
 
 async fn read_file(path: PathBuf) -> Result<Vec<u8>, SourceFault> {
     let reading = tokio::task::spawn_blocking(move || read_bounded(&path));
-    reading.await.map_err(io::Error::other)?
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, SourceFault> {
-    let mut document = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut document)?;
-    if document.len() > MAX_BYTES {
-        return Err(SourceFault::TooLong);
-    }
-    Ok(document)
+    Ok(reading.await.map_err(io::Error::other)??)
 }
 
 /// With a client of its own: a fetch is rare, and a connection need not wait for the next.
@@ -169,7 +171,7 @@ mod tests {
         std::fs::write(&path, padded(MAX_BYTES)).unwrap();
         assert_eq!(source.read().await.unwrap().len(), 1);
         std::fs::write(&path, padded(MAX_BYTES + 1)).unwrap();
-        assert!(matches!(source.read().await, Err(SourceFault::TooLong)));
+        assert!(matches!(source.read().await, Err(SourceFault::File(_))));
     }
 
     #[tokio::test]

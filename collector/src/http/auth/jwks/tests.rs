@@ -109,3 +109,17 @@ async fn a_clock_that_was_set_back_makes_nothing_fresh() {
     publish(folder.path(), &[&new]);
     assert!(!has(&jwks, &old, NOW - Duration::hours(1)).await);
 }
+
+#[tokio::test]
+async fn a_file_that_has_changed_counts_at_once_if_it_is_one_of_keys() {
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    let (jwks, folder) = in_file(&[&old]);
+    assert!(has(&jwks, &old, NOW).await);
+    std::fs::write(folder.path().join("keys.json"), "{}").unwrap();
+    jwks.renew(NOW).unwrap_err();
+    assert!(has(&jwks, &old, NOW).await);
+    publish(folder.path(), &[&new]);
+    jwks.renew(NOW).unwrap();
+    assert!(has(&jwks, &new, NOW).await);
+    assert!(!has(&jwks, &old, NOW).await);
+}
