@@ -206,8 +206,8 @@ mod tests {
 
     /// Something that is made of a file which must hold a number.
     fn number(file: &Path) -> (Watched, Arc<AtomicU32>) {
-        let made = Arc::new(AtomicU32::new(0));
-        let (path, number) = (file.to_owned(), Arc::clone(&made));
+        let in_force = Arc::new(AtomicU32::new(0));
+        let (path, number) = (file.to_owned(), Arc::clone(&in_force));
         let make = move || {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let held = text.parse().map_err(|_| SettingsError::NoDataDir)?;
@@ -220,7 +220,7 @@ mod tests {
             seen: None,
             make: Box::new(make),
         };
-        (watched, made)
+        (watched, in_force)
     }
 
     fn shown(metrics: &Metrics) -> [String; 3] {
@@ -239,10 +239,10 @@ mod tests {
         let file = folder.path().join("number");
         let metrics = Metrics::new();
         fs::write(&file, "1").unwrap();
-        let (mut watched, made) = number(&file);
+        let (mut watched, in_force) = number(&file);
         let mut look = || {
             let changed = watched.look(&metrics);
-            (changed, made.load(Ordering::Relaxed))
+            (changed, in_force.load(Ordering::Relaxed))
         };
         assert_eq!(look(), (false, 1));
         assert_eq!(shown(&metrics), ["-", "-", "0"]);
@@ -273,12 +273,12 @@ mod tests {
         }
         symlink("first", path("..data")).unwrap();
         symlink("..data/number", path("number")).unwrap();
-        let (mut watched, made) = number(&path("number"));
+        let (mut watched, in_force) = number(&path("number"));
         let metrics = Metrics::new();
         assert!(!watched.look(&metrics));
         symlink("second", path("..data_tmp")).unwrap();
         fs::rename(path("..data_tmp"), path("..data")).unwrap();
         assert!(watched.look(&metrics));
-        assert_eq!(made.load(Ordering::Relaxed), 2);
+        assert_eq!(in_force.load(Ordering::Relaxed), 2);
     }
 }

@@ -10,7 +10,7 @@ use super::{HOST, Scene, handshakes, value};
 use crate::secure_client;
 use crate::support::SOON;
 
-const PLACES: usize = 4;
+const PLACES: u64 = 4;
 
 async fn connect(scene: &Scene) -> RawClient {
     RawClient::connect(scene.address()).await.unwrap()
@@ -33,7 +33,7 @@ async fn one_that_does_not_come_holds_a_place_and_nobody_up() {
     let all_but_one = wait::until("places to be taken", SOON, async || {
         let taken = value(&scene.backend, "dossier_http_connections").await;
         let taken = taken.map_err(|error| error.to_string())?;
-        (taken as usize >= PLACES - 1)
+        (taken >= PLACES - 1)
             .then_some(())
             .ok_or_else(|| taken.to_string())
     });
