@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User, chown};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection, Row};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -123,6 +123,8 @@ impl Layout {
     fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(self.socket())
+            // A socket has no TLS, whatever the environment asks for.
+            .ssl_mode(PgSslMode::Disable)
             .username(SUPERUSER)
             .database(database)
     }

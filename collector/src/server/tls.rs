@@ -8,7 +8,9 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{
+    NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use crate::settings::SettingsError;
@@ -78,8 +80,7 @@ impl Tls {
         Ok(Self { settings, config })
     }
 
-    /// Reads the files again. New connections are served with what they hold now, and no session of
-    /// before is resumed: its client might no longer be let in.
+    /// Reads the files again. New connections are served with what they hold now.
     ///
     /// # Errors
     /// [`TlsError`]; nothing changes then.
@@ -121,6 +122,9 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             source: Box::new(source),
         })?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    // Who resumes a session is not verified again, however long ago the certificate has expired.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 

@@ -219,7 +219,7 @@ mod tests {
         fs::write(&path, "hunter3").unwrap();
         let options = access.options().unwrap();
         assert_eq!(password(&options).as_deref(), Some("hunter3"));
-        assert_eq!(access.files(), [path.clone()]);
+        assert_eq!(access.files(), std::slice::from_ref(&path));
         for twice in [
             "postgres://a:b@here/x",
             "postgres://a@here/x?password=hunter4",

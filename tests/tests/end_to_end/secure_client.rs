@@ -13,14 +13,23 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName,
 };
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 /// Takes servers of this authority, and shows this to them.
 pub fn config(authority: &Authority, client: Option<&Identity>) -> ClientConfig {
+    speaking(authority, client, ALL_VERSIONS)
+}
+
+/// The same, and speaks these versions alone.
+pub fn speaking(
+    authority: &Authority,
+    client: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     match client {
@@ -54,7 +63,15 @@ pub async fn get(
     host: &'static str,
     path: &str,
 ) -> io::Result<String> {
-    let mut connection = connect(config, to, host).await?;
+    ask(&mut connect(config, to, host).await?, host, path).await
+}
+
+/// The same on this connection, which ends with the answer.
+pub async fn ask(
+    connection: &mut TlsStream<TcpStream>,
+    host: &str,
+    path: &str,
+) -> io::Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let mut answer = String::new();

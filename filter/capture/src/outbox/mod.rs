@@ -370,7 +370,9 @@ impl Outbox {
         self.shared.notices.warn(kind, now.steady, || match answer.status {
             None => format!("no answer from the collector at {}", collector.cluster),
             Some(status @ (401 | 403)) => {
-                format!("the collector answers {status}: check collector.token")
+                format!(
+                    "the collector answers {status}: check collector.token, and the certificate that Envoy shows it"
+                )
             }
             Some(status @ (408 | 429 | 500..)) => {
                 format!("the collector at {} answers {status}: trying again", collector.cluster)

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dossier_tests::raw_client::RawClient;
 use dossier_tests::wait;
-use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
 
 use super::{HOST, Scene, handshakes, value};
 use crate::secure_client;
@@ -107,4 +108,24 @@ async fn both_sides_agree_on_http_1_1_or_not_at_all() {
         .await
         .unwrap_err();
     scene.wait_for(&handshakes("nothing_in_common"), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_let_in_by_a_handshake_of_before() {
+    let scene = Scene::start(&[]).await;
+    let identity = scene.authority.client().unwrap();
+    for version in [&TLS12, &TLS13] {
+        let client = secure_client::speaking(&scene.authority, Some(&identity), &[version]);
+        let client = Arc::new(client);
+        for _ in 0..3 {
+            let mut connection = secure_client::connect(&client, scene.address(), HOST)
+                .await
+                .unwrap();
+            let answer = secure_client::ask(&mut connection, HOST, "/healthz").await;
+            assert!(answer.unwrap().starts_with("HTTP/1.1 200"));
+            let session = connection.get_ref().1;
+            assert_eq!(session.protocol_version(), Some(version.version));
+            assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
 }
