@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
+use tokio_rustls::rustls::crypto::ring;
 
 use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
@@ -113,6 +114,9 @@ pub enum CliError {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // Of the two libraries of cryptography that are built in, this one is for TLS. Who does not say which,
+    // as sqlx does not everywhere, asks here. It was not chosen before, so that nothing can fail.
+    let _ = ring::default_provider().install_default();
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
         Command::Migrate(_)

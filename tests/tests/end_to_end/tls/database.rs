@@ -199,13 +199,14 @@ async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
     let other = Authority::new().unwrap().certificate().pem();
     let other = file(scene.folder.path(), "other.crt", &other);
     let ours = scene.folder.path().join("ca.crt");
-    let verified = |host: &str, authority: &Path| {
-        let url = scene.postgres.url(&format!(
-            "sslmode=verify-full&sslrootcert={}",
-            authority.display()
-        ));
-        url.replace("127.0.0.1", host)
+    let by = |mode: &str, authority: &Path| {
+        let authority = authority.display();
+        scene
+            .postgres
+            .url(&format!("sslmode={mode}&sslrootcert={authority}"))
     };
+    let verified =
+        |host: &str, authority: &Path| by("verify-full", authority).replace("127.0.0.1", host);
     for (url, says) in [
         (verified("127.0.0.1", &ours), "ok    database: Postgres"),
         (verified("localhost", &ours), "ok    database: Postgres"),
@@ -214,6 +215,8 @@ async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
         (verified("127.0.0.1", &other), "invalid peer certificate"),
         // Another name of this machine.
         (verified("127.0.0.2", &ours), "fail  database: "),
+        (by("verify-ca", &ours), "ok    database: Postgres"),
+        (by("verify-ca", &other), "invalid peer certificate"),
         (scene.postgres.url("sslmode=disable"), "no encryption"),
     ] {
         let said = scene.doctor(&url).await;
