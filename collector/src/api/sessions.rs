@@ -21,7 +21,7 @@ use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::model::ids::UserId;
-use crate::store::{Among, SessionEntries, SessionPageRequest, SessionStart, Store, Total};
+use crate::store::{Among, SessionEntries, SessionPageRequest, Start, Store, Total};
 
 /// The parameters of the list.
 pub(super) const LIST_FIELDS: &[&str] = &[
@@ -149,8 +149,8 @@ impl Asked {
         let limit = query::read_page_size(&mut fields);
         let page_number = query::read_page_number(&mut fields);
         let start = match cursor::read(&mut fields, &mut precedence) {
-            Some(cursor) => SessionStart::After(cursor),
-            None => SessionStart::Offset((page_number - 1) * i64::from(limit)),
+            Some(cursor) => Start::After(cursor),
+            None => Start::Offset((page_number - 1) * i64::from(limit)),
         };
         fields.finish()?;
         Ok(Self {
@@ -177,7 +177,7 @@ impl Asked {
             user: self.user.as_ref(),
             number: self.page_number,
             size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, SessionStart::After(_)),
+            by_cursor: matches!(self.wanted.start, Start::After(_)),
             total,
             nearest,
         }

@@ -53,9 +53,7 @@ pub use migration::{MigrationName, Schema};
 pub use retention::{
     AgedTable, Departure, Left, Partition, PartitionKind, Retention, Rows, SessionPlace,
 };
-pub use sessions::{
-    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
-};
+pub use sessions::{FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest};
 
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
