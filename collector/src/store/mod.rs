@@ -29,6 +29,8 @@ mod retention;
 mod sessions;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -55,6 +57,9 @@ pub use retention::{
 };
 pub use sessions::{FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest};
 
+/// Statements whose plans a connection keeps. A plan takes some 75 KiB per daily partition of Postgres's
+/// memory, and every kind of filter has its own.
+const PLANS: usize = 32;
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a sign of life may take, and a connection before it.
@@ -162,10 +167,13 @@ impl Store {
     /// A store that connects when it is first used.
     #[must_use]
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
-        let options = options.application_name("dossier").options([
-            ("statement_timeout", STATEMENT_TIMEOUT),
-            ("timezone", "UTC"),
-        ]);
+        let options = options
+            .application_name("dossier")
+            .statement_cache_capacity(PLANS)
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("timezone", "UTC"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
