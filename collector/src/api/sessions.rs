@@ -103,6 +103,10 @@ pub async fn query(
 
 async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
+    let place = match asked.wanted.entries {
+        Some(entries) => query::place(app, entries.parts).await?,
+        None => app.decoding.without_bodies(),
+    };
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
     let mut nearest = None;
     if found.total == Total::Exact(0) {
@@ -121,7 +125,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, A
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
     warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    let data = app.decoding.answer(move || Page::of(found, &asked)).await?;
+    let data = place.answer(move || Page::of(found, &asked)).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 
