@@ -20,7 +20,7 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
     Among, Cursor, EntryFilter, Order, PageRequest, Parts, SessionEntries, SessionPageRequest,
-    SessionStart, Start, Store,
+    Start, Store,
 };
 use serde_json::json;
 use sqlx::postgres::PgConnection;
@@ -121,7 +121,7 @@ fn sessions(scope: &Scope, filter: EntryFilter) -> SessionPageRequest {
         scope: scope.clone(),
         filter,
         order: Order::Descending,
-        start: SessionStart::Offset(0),
+        start: Start::Offset(0),
         limit: 20,
         entries: Some(SessionEntries {
             limit: 20,
@@ -197,42 +197,53 @@ async fn no_question_of_a_user_walks_a_table() {
     let exchange = ExchangeId(row.get("exchange_id"));
     let scope = Scope::User(UserId::new("user-7").unwrap());
     let now = Clock::system().now();
-    for mode in ["force_custom_plan", "force_generic_plan"] {
-        fixture
-            .run(&format!(
-                "alter database dossier set plan_cache_mode = {mode}"
-            ))
-            .await;
-        for filter in filters(session, exchange, at) {
-            let plans = fixture.plans(async |store| {
-                let page = everything(&scope, filter.clone());
-                store.find_entries(&page, now).await.unwrap();
-                let start = Start::After(Cursor { created_at: at, id });
-                store
-                    .find_entries(&PageRequest { start, ..page }, now)
-                    .await
-                    .unwrap();
-                store
-                    .find_sessions(&sessions(&scope, filter.clone()), now)
-                    .await
-                    .unwrap();
-                for among in [Among::Entries, Among::Sessions] {
-                    let explained = store.explain_nothing(&scope, &filter, among, now);
-                    explained.await.unwrap();
-                }
-            });
-            expect_indexes(&plans.await, &format!("{mode}, {filter:?}"));
-        }
+    for filter in filters(session, exchange, at) {
         let plans = fixture.plans(async |store| {
-            assert!(store.entry(&scope, id, now).await.unwrap().is_some());
-            assert_eq!(
-                store.exchange(&scope, exchange, now).await.unwrap().len(),
-                1
-            );
-            store.endpoints(&scope, now).await.unwrap();
+            let page = everything(&scope, filter.clone());
+            store.find_entries(&page, now).await.unwrap();
+            let start = Start::After(Cursor { created_at: at, id });
+            store
+                .find_entries(&PageRequest { start, ..page }, now)
+                .await
+                .unwrap();
+            store
+                .find_sessions(&sessions(&scope, filter.clone()), now)
+                .await
+                .unwrap();
+            for among in [Among::Entries, Among::Sessions] {
+                let explained = store.explain_nothing(&scope, &filter, among, now);
+                explained.await.unwrap();
+            }
         });
-        expect_indexes(&plans.await, mode);
+        expect_indexes(&plans.await, &format!("{filter:?}"));
     }
+    let plans = fixture.plans(async |store| {
+        assert!(store.entry(&scope, id, now).await.unwrap().is_some());
+        assert_eq!(
+            store.exchange(&scope, exchange, now).await.unwrap().len(),
+            1
+        );
+        store.endpoints(&scope, now).await.unwrap();
+    });
+    expect_indexes(&plans.await, "one entry, one exchange, endpoints");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_is_planned_for_all_values_and_sorts_nothing() {
+    let fixture = Fixture::start().await;
+    let now = Clock::system().now();
+    let plans = fixture.plans(async |store| {
+        let scope = Scope::User(UserId::new("user-7").unwrap());
+        let page = everything(&scope, EntryFilter::default());
+        store.find_entries(&page, now).await.unwrap();
+    });
+    let plans = plans.await;
+    assert!(plans.contains("user_id = $"), "{plans}");
+    assert!(
+        plans.contains("Merge Append") && !plans.contains("->  Sort"),
+        "{plans}"
+    );
     fixture.stop().await;
 }
 

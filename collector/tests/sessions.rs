@@ -19,8 +19,8 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    EntryFilter, FoundSession, Order, Parts, SessionEntries, SessionPageRequest, SessionStart,
-    Store, Stored,
+    EntryFilter, FoundSession, Order, Parts, SessionEntries, SessionPageRequest, Start, Store,
+    Stored,
 };
 use dossier_wire::{Completion, Half};
 use proptest::prelude::*;
@@ -249,7 +249,7 @@ impl Fixture {
             scope: Scope::User(user.clone()),
             filter: EntryFilter::default(),
             order: Order::Descending,
-            start: SessionStart::Offset(0),
+            start: Start::Offset(0),
             limit: 100,
             entries: Some(SessionEntries {
                 limit: 100,

@@ -16,7 +16,7 @@ use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::model::body::{Allowance, unpack};
-use crate::model::entry::{BodyState, Entry};
+use crate::model::entry::{BodyState, Entry, StoredBody};
 use crate::model::ids::EntryId;
 
 /// The encoding that the bytes are still in. Not `content-encoding`: a client would undo that, and they
@@ -32,9 +32,10 @@ pub async fn entry(
     reader: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
+    let place = app.decoding.place().await?;
     let entry = find(&app, &reader, id).await?;
     let shown = move || Item::whole(entry, &mut Allowance::default());
-    let entry = app.decoding.answer(shown).await?;
+    let entry = place.answer(shown).await?;
     Ok(Success::new("Entry retrieved", entry))
 }
 
@@ -48,8 +49,10 @@ pub async fn body(
     reader: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
+    let place = app.decoding.place().await?;
     let mut entry = find(&app, &reader, id).await?;
-    let bytes = bytes(&mut entry)?;
+    let (state, body) = (entry.body_state, entry.body.take());
+    let bytes = place.run(move || bytes(state, body)).await?;
     let name = format!("entry-{}-{}", entry.id.0, entry.half.as_str());
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
         .map_err(|error| ApiError::internal("body", error))?;
@@ -87,8 +90,8 @@ async fn find(
     entry.ok_or(ApiError::NotFound)
 }
 
-fn bytes(entry: &mut Entry) -> Result<Vec<u8>, ApiError> {
-    match (entry.body_state, entry.body.take()) {
+fn bytes(state: BodyState, body: Option<StoredBody>) -> Result<Vec<u8>, ApiError> {
+    match (state, body) {
         (BodyState::Empty, _) => Ok(Vec::new()),
         (BodyState::Missing(reason), _) => Err(ApiError::NoBody(reason.as_str())),
         (BodyState::Stored, None) => Err(ApiError::NoBody("expired")),

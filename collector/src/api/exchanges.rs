@@ -42,12 +42,13 @@ pub async fn exchange(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
     let id = read_id(id)?;
+    let place = app.decoding.place().await?;
     let entries = app
         .store
         .exchange(&reader.scope(None)?, id, app.clock.now())
         .await?;
     let shown = move || Exchange::of(id, entries);
-    let exchange = app.decoding.answer(shown).await?;
+    let exchange = place.answer(shown).await?;
     Ok(Success::new("Exchange retrieved", exchange))
 }
 

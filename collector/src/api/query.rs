@@ -21,6 +21,7 @@ use super::fields::Fields;
 use super::whole;
 use crate::app::App;
 use crate::http::auth::Reader;
+use crate::http::decoding::Place;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
@@ -70,6 +71,7 @@ pub async fn query(
     let body = whole(body)?;
     let mut query = Query::read(&app.store, &body, &reader).await?;
     let now = app.clock.now();
+    let place = place(&app, query.wanted.parts).await?;
     let mut page = app.store.find_entries(&query.wanted, now).await?;
     let mut nearest = None;
     if page.total == Total::Exact(0) {
@@ -93,8 +95,17 @@ pub async fn query(
         &query.wanted.filter,
     ));
     let shown = move || Page::of(page, &query);
-    let data = app.decoding.answer(shown).await?;
+    let data = place.answer(shown).await?;
     Ok(Success::new("Storage entries retrieved", data).with_warnings(warnings))
+}
+
+/// Leave to read these parts of entries.
+pub(super) async fn place(app: &App, parts: Parts) -> Result<Place, ApiError> {
+    if parts.bodies {
+        app.decoding.place().await
+    } else {
+        Ok(app.decoding.without_bodies())
+    }
 }
 
 impl Query {

@@ -21,7 +21,7 @@ use crate::http::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::model::ids::UserId;
-use crate::store::{Among, SessionEntries, SessionPageRequest, SessionStart, Store, Total};
+use crate::store::{Among, SessionEntries, SessionPageRequest, Start, Store, Total};
 
 /// The parameters of the list.
 pub(super) const LIST_FIELDS: &[&str] = &[
@@ -103,6 +103,10 @@ pub async fn query(
 
 async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
+    let place = match asked.wanted.entries {
+        Some(entries) => query::place(app, entries.parts).await?,
+        None => app.decoding.without_bodies(),
+    };
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
     let mut nearest = None;
     if found.total == Total::Exact(0) {
@@ -121,7 +125,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, A
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
     warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    let data = app.decoding.answer(move || Page::of(found, &asked)).await?;
+    let data = place.answer(move || Page::of(found, &asked)).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 
@@ -149,8 +153,8 @@ impl Asked {
         let limit = query::read_page_size(&mut fields);
         let page_number = query::read_page_number(&mut fields);
         let start = match cursor::read(&mut fields, &mut precedence) {
-            Some(cursor) => SessionStart::After(cursor),
-            None => SessionStart::Offset((page_number - 1) * i64::from(limit)),
+            Some(cursor) => Start::After(cursor),
+            None => Start::Offset((page_number - 1) * i64::from(limit)),
         };
         fields.finish()?;
         Ok(Self {
@@ -177,7 +181,7 @@ impl Asked {
             user: self.user.as_ref(),
             number: self.page_number,
             size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, SessionStart::After(_)),
+            by_cursor: matches!(self.wanted.start, Start::After(_)),
             total,
             nearest,
         }

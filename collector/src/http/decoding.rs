@@ -1,5 +1,6 @@
-//! Turns at decoding bodies. It takes the processor for long, so it is done on threads of its own, and
-//! by few at a time: a heavy page waits for other heavy pages, and nothing else waits for it.
+//! Answers that are made of bodies. Bodies take memory from when they are read, and decoding them takes
+//! the processor for long: so few are read at a time, fewer are decoded at a time, and that on threads of
+//! its own. A heavy page waits for other heavy pages, and nothing else waits for it.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -7,44 +8,95 @@ use std::thread::available_parallelism;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 
+/// Answers whose bodies are in memory at the same time: each may have 16 MiB of them.
+const PLACES: usize = 8;
 /// Answers that are made of bodies at the same time, whatever the number of cores.
 const MOST_TURNS: usize = 4;
 
-/// The turns that are left. Clones share them.
+/// The places and turns that are left. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Decoding {
+    places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+}
+
+/// Leave to read the bodies of one answer. Those who hold none wait without having read any.
+#[derive(Debug)]
+pub struct Place {
+    turns: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
-            turns: Arc::new(Semaphore::new(cores.min(MOST_TURNS))),
-        }
+        Self::new(PLACES, cores.min(MOST_TURNS))
     }
 }
 
 impl Decoding {
-    /// Waits for a turn, then has an answer made and written as JSON on another thread. Whoever stops
-    /// waiting for it leaves the turn taken until it is done.
+    fn new(places: usize, turns: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            turns: Arc::new(Semaphore::new(turns)),
+        }
+    }
+
+    /// Waits for leave to read bodies; to be asked for before the store is.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`], never yet seen.
+    pub async fn place(&self) -> Result<Place, ApiError> {
+        let held = take(&self.places).await?;
+        Ok(Place {
+            held: Some(held),
+            ..self.without_bodies()
+        })
+    }
+
+    /// The same for an answer that takes no bodies, and so waits for nobody who reads some.
+    #[must_use]
+    pub fn without_bodies(&self) -> Place {
+        Place {
+            turns: Arc::clone(&self.turns),
+            held: None,
+        }
+    }
+}
+
+impl Place {
+    /// Waits for a turn, then has an answer made and written as JSON on another thread.
     ///
     /// # Errors
     /// [`ApiError`] of the work, or [`ApiError::Internal`] if it fails.
     pub async fn answer<T: Serialize>(
-        &self,
+        self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<Box<RawValue>, ApiError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|error| ApiError::internal("wait to decode", error))?;
+        let written = self.run(move || {
+            to_raw_value(&work()?).map_err(|error| ApiError::internal("write an answer", error))
+        });
+        written.await
+    }
+
+    /// Waits for a turn, then has this done on another thread. Whoever stops waiting for it leaves place
+    /// and turn taken until it is done.
+    ///
+    /// # Errors
+    /// [`ApiError`] of the work, or [`ApiError::Internal`] if it fails.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = take(&self.turns).await?;
         let working = tokio::task::spawn_blocking(move || {
-            let written = to_raw_value(&work()?);
-            drop(turn);
-            written.map_err(|error| ApiError::internal("write an answer", error))
+            let done = work();
+            drop((turn, self.held));
+            done
         });
         working
             .await
@@ -52,18 +104,24 @@ impl Decoding {
     }
 }
 
+async fn take(from: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let taken = Arc::clone(from).acquire_owned().await;
+    taken.map_err(|error| ApiError::internal("wait to decode", error))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
     use std::sync::mpsc;
+    use std::task::{Context, Waker};
 
     use super::*;
 
     /// The async side has one thread: if work were done on it, the test would not end.
     #[tokio::test]
     async fn a_heavy_answer_waits_for_its_turn_and_holds_nothing_else_up() {
-        let decoding = Decoding {
-            turns: Arc::new(Semaphore::new(2)),
-        };
+        let decoding = Decoding::new(PLACES, 2);
         let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
         let mut ends = Vec::new();
         let mut answers = tokio::task::JoinSet::new();
@@ -77,7 +135,8 @@ mod tests {
                     ended.recv().unwrap();
                     Ok(number)
                 };
-                decoding.answer(work).await.unwrap()
+                let place = decoding.place().await.unwrap();
+                place.answer(work).await.unwrap()
             });
         }
         let first = starts.recv().await.unwrap();
@@ -98,5 +157,25 @@ mod tests {
             "012"
         );
         assert_eq!(decoding.turns.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn few_read_bodies_at_a_time_and_others_do_not_wait_for_them() {
+        let decoding = Decoding::default();
+        let mut places = Vec::new();
+        for _ in 0..PLACES {
+            places.push(decoding.place().await.unwrap());
+        }
+        let mut next = pin!(decoding.place());
+        let mut polling = Context::from_waker(Waker::noop());
+        assert!(next.as_mut().poll(&mut polling).is_pending());
+        let light = decoding.without_bodies().answer(|| Ok(1)).await.unwrap();
+        assert_eq!(light.get(), "1");
+        let failed = places
+            .pop()
+            .unwrap()
+            .run(|| Err::<(), _>(ApiError::NotFound));
+        assert!(failed.await.is_err());
+        assert!(next.as_mut().poll(&mut polling).is_ready());
     }
 }

@@ -30,7 +30,7 @@ pub(super) use filter::push_where;
 pub use filter::{Condition, EntryFilter};
 pub use nothing::{Among, Nothing};
 pub use patterns::BadPattern;
-pub(super) use select::{push_inner_end, push_outer, push_select};
+pub(super) use select::{push_inner_end, push_limit, push_outer, push_select};
 
 /// Totals are counted exactly up to here.
 pub(super) const EXACT_TOTAL: i64 = 10_000;
@@ -59,13 +59,20 @@ pub struct Cursor {
     pub id: EntryId,
 }
 
-/// Where a page begins.
+/// Where a page begins, in a list whose places are told by such cursors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// Behind so many entries. Costs as much as they do: for the first pages.
+pub enum Start<C> {
+    /// Behind so many. Costs as much as they do: for the first pages.
     Offset(i64),
-    /// Behind this entry, at any depth for the same price.
-    After(Cursor),
+    /// Behind this one, at any depth for the same price.
+    After(C),
+}
+
+impl<C> Start<C> {
+    /// Whether it is worth to keep the plan: an offset stands in the statement, and each makes another.
+    pub(super) const fn comes_again(&self) -> bool {
+        matches!(self, Self::After(_) | Self::Offset(0))
+    }
 }
 
 /// What is asked of the store.
@@ -78,7 +85,7 @@ pub struct PageRequest {
     /// In which order.
     pub order: Order,
     /// From where.
-    pub start: Start,
+    pub start: Start<Cursor>,
     /// At most so many.
     pub limit: u8,
     /// What is wanted of each beside its metadata.
@@ -147,6 +154,7 @@ impl Store {
         let mut reading = self.reading(&request.scope).await?;
         let rows = select::page(request, now)
             .build()
+            .persistent(request.start.comes_again())
             .fetch_all(&mut *reading)
             .await?;
         let has_more = rows.len() > limit;
@@ -262,10 +270,8 @@ async fn count(
 ) -> Result<Total, StoreError> {
     let mut query = QueryBuilder::new("select count(*) from (select 1 from entries e");
     push_where(&mut query, &request.scope, &request.filter, now);
-    query
-        .push(" limit ")
-        .push_bind(EXACT_TOTAL + 1)
-        .push(") matching");
+    push_limit(&mut query, EXACT_TOTAL + 1);
+    query.push(") matching");
     Ok(Total::of(
         query.build_query_scalar().fetch_one(connection).await?,
     ))

@@ -29,6 +29,8 @@ mod retention;
 mod sessions;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -53,10 +55,11 @@ pub use migration::{MigrationName, Schema};
 pub use retention::{
     AgedTable, Departure, Left, Partition, PartitionKind, Retention, Rows, SessionPlace,
 };
-pub use sessions::{
-    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
-};
+pub use sessions::{FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest};
 
+/// Statements whose plans a connection keeps. A plan takes some 75 KiB per daily partition of Postgres's
+/// memory, and every kind of filter has its own.
+const PLANS: usize = 32;
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a sign of life may take, and a connection before it.
@@ -153,10 +156,13 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
 }
 
 fn with_session_settings(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("dossier").options([
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("timezone", "UTC"),
-    ])
+    options
+        .application_name("dossier")
+        .statement_cache_capacity(PLANS)
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("timezone", "UTC"),
+        ])
 }
 
 /// A pool of connections to one database.

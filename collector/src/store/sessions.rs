@@ -18,9 +18,7 @@ use crate::model::entry::NewEntry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
 use crate::model::session::SessionRequest;
 
-pub use page::{
-    FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest, SessionStart,
-};
+pub use page::{FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest};
 
 /// The session of each exchange that belongs to one.
 pub(super) type Placed = HashMap<(UserId, ExchangeId), SessionId>;

@@ -5,6 +5,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use time::OffsetDateTime;
 
 use super::filter::push_alive;
+use super::select::push_limit;
 use crate::model::scope::Scope;
 use crate::store::{Store, StoreError};
 
@@ -57,12 +58,12 @@ fn walk(scope: &Scope, now: OffsetDateTime) -> QueryBuilder<Postgres> {
         Scope::User(_) => " and e.endpoint > known.endpoint",
         Scope::Everyone => " and (e.user_id, e.endpoint) > (known.user_id, known.endpoint)",
     });
+    query.push(
+        " order by e.user_id, e.endpoint limit 1) next), \
+         walked as (select endpoint, row_number() over () as step from known",
+    );
+    push_limit(&mut query, MAX_STEPS + 1);
     query
-        .push(
-            " order by e.user_id, e.endpoint limit 1) next), \
-             walked as (select endpoint, row_number() over () as step from known limit ",
-        )
-        .push_bind(MAX_STEPS + 1)
         .push(") select coalesce(array_agg(distinct endpoint) filter (where step <= ")
         .push_bind(MAX_STEPS)
         .push("), '{}') as names, count(*) as steps from walked");

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::EntryFilter;
 use super::filter::{push_alive, push_condition};
+use super::select::push_limit;
 use crate::model::scope::Scope;
 use crate::store::{Store, StoreError};
 
@@ -110,10 +111,9 @@ fn ask(
     if among == Among::Sessions {
         query.push(" and e.session_id is not null");
     }
-    query
-        .push(" order by e.created_at desc, e.id desc limit ")
-        .push_bind(MAX_ASKED)
-        .push(") asked group by met");
+    query.push(" order by e.created_at desc, e.id desc");
+    push_limit(&mut query, MAX_ASKED);
+    query.push(") asked group by met");
     query
 }
 

@@ -25,12 +25,10 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
             .push_bind(cursor.created_at);
         query.push(", ").push_bind(cursor.id.0).push(")");
     }
-    query
-        .push(order_of("e", direction))
-        .push(" limit ")
-        .push_bind(i64::from(request.limit) + 1);
+    query.push(order_of("e", direction));
+    push_limit(&mut query, i64::from(request.limit) + 1);
     if let Start::Offset(offset) = request.start {
-        query.push(" offset ").push_bind(offset);
+        query.push(format_args!(" offset {offset}"));
     }
     push_inner_end(&mut query, request.parts, &shown, now);
     query
@@ -56,7 +54,8 @@ pub(super) fn exchange(
     let mut query = begin(Parts::ALL, &shown);
     push_alive(&mut query, scope, now);
     query.push(" and e.exchange_id = ").push_bind(id.0);
-    query.push(" order by e.id limit ").push_bind(MAX_HALVES);
+    query.push(" order by e.id");
+    push_limit(&mut query, MAX_HALVES);
     push_inner_end(&mut query, Parts::ALL, &shown, now);
     query
 }
@@ -131,6 +130,12 @@ pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: P
         query.push(", headers, trailers");
     }
     query.push(" from entries e");
+}
+
+/// At most so many rows. The number stands in the statement: a plan that is made once for all values must
+/// know that few rows are wanted, or it would sort all of a user's.
+pub(in crate::store) fn push_limit(query: &mut QueryBuilder<Postgres>, rows: i64) {
+    query.push(format_args!(" limit {rows}"));
 }
 
 /// `order by`, the table's rows by time.

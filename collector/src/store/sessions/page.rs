@@ -12,8 +12,8 @@ use crate::model::entry::Entry;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::store::entries::{
-    EXACT_TOTAL, EntryFilter, Order, Parts, Total, push_inner_end, push_outer, push_select,
-    push_where,
+    EXACT_TOTAL, EntryFilter, Order, Parts, Start, Total, push_inner_end, push_limit, push_outer,
+    push_select, push_where,
 };
 use crate::store::{Store, StoreError};
 
@@ -27,15 +27,6 @@ pub struct SessionCursor {
     pub last_activity: OffsetDateTime,
     /// Its id.
     pub id: SessionId,
-}
-
-/// Where a page begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionStart {
-    /// Behind so many sessions. Costs as much as they do: for the first pages.
-    Offset(i64),
-    /// Behind this session, at any depth for the same price.
-    After(SessionCursor),
 }
 
 /// Which entries are wanted with each session.
@@ -57,7 +48,7 @@ pub struct SessionPageRequest {
     /// By last activity of the sessions; of their entries, by `created_at`.
     pub order: Order,
     /// From where.
-    pub start: SessionStart,
+    pub start: Start<SessionCursor>,
     /// At most so many sessions.
     pub limit: u8,
     /// None: sessions alone.
@@ -117,6 +108,7 @@ impl Store {
         let mut reading = self.reading(&request.scope).await?;
         let rows = page_query(request, now)
             .build()
+            .persistent(request.start.comes_again())
             .fetch_all(&mut *reading)
             .await?;
         let mut sessions = rows
@@ -168,7 +160,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
          from (select s.user_id, s.session_id, s.created_at, s.last_activity",
     );
     push_matching(&mut query, request, now);
-    if let SessionStart::After(cursor) = request.start {
+    if let Start::After(cursor) = request.start {
         query
             .push(" and (s.last_activity, s.session_id) ")
             .push(beyond)
@@ -179,11 +171,9 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
             .push(")");
     }
     push_order(&mut query, "s", direction);
-    query
-        .push(" limit ")
-        .push_bind(i64::from(request.limit) + 1);
-    if let SessionStart::Offset(offset) = request.start {
-        query.push(" offset ").push_bind(offset);
+    push_limit(&mut query, i64::from(request.limit) + 1);
+    if let Start::Offset(offset) = request.start {
+        query.push(format_args!(" offset {offset}"));
     }
     query
         .push(
@@ -208,10 +198,8 @@ async fn count(
 ) -> Result<Total, StoreError> {
     let mut query = QueryBuilder::new("select count(*) from (select 1");
     push_matching(&mut query, request, now);
-    query
-        .push(" limit ")
-        .push_bind(EXACT_TOTAL + 1)
-        .push(") matching");
+    push_limit(&mut query, EXACT_TOTAL + 1);
+    query.push(") matching");
     let count: i64 = query.build_query_scalar().fetch_one(connection).await?;
     Ok(Total::of(count))
 }
@@ -298,10 +286,9 @@ fn entries_query(
         .push(" and e.user_id = want.user_id and e.session_id = want.session_id order by e.created_at")
         .push(direction)
         .push(", e.id")
-        .push(direction)
-        .push(" limit ")
-        .push_bind(i64::from(wanted.limit))
-        .push(") e");
+        .push(direction);
+    push_limit(&mut query, i64::from(wanted.limit));
+    query.push(") e");
     push_inner_end(&mut query, wanted.parts, &order, now);
     query
 }

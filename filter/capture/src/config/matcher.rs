@@ -26,7 +26,7 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// A request, by its headers and the name of Envoy's route for it.
+    /// A request, by its headers and, if any rule asks for it, the name of Envoy's route for it.
     #[must_use]
     pub fn new(headers: &'a Headers, route: Option<&'a [u8]>) -> Self {
         Self {
@@ -35,11 +35,6 @@ impl<'a> Subject<'a> {
             headers,
             route: route.unwrap_or_default(),
         }
-    }
-
-    /// Name of Envoy's route; empty if it has none.
-    pub(crate) const fn route(&self) -> &'a [u8] {
-        self.route
     }
 
     /// Host without the port.
@@ -133,6 +128,10 @@ impl Matcher {
             Some(PathMatch::Template { text, .. }) => Some(text),
             _ => None,
         }
+    }
+
+    pub(super) const fn asks_for_route(&self) -> bool {
+        self.route.is_some()
     }
 
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {

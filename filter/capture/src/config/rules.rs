@@ -17,6 +17,7 @@ pub struct Rules {
     table: Vec<Rule>,
     defaults: Rule,
     has_hash_key: bool,
+    ask_for_route: bool,
     overrides: RefCell<Overrides>,
 }
 
@@ -75,8 +76,10 @@ impl Rules {
             keys,
             plan,
         };
+        let table: Vec<Rule> = table.unwrap_or_default();
         Self {
-            table: table.unwrap_or_default(),
+            ask_for_route: table.iter().any(|rule| rule.matcher.asks_for_route()),
+            table,
             defaults,
             has_hash_key,
             overrides: RefCell::default(),
@@ -93,6 +96,12 @@ impl Rules {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Whether the name of Envoy's route decides anything; to ask for it has its price.
+    #[must_use]
+    pub const fn ask_for_route(&self) -> bool {
+        self.ask_for_route
     }
 
     /// The plan for an exchange. Faults of the route's metadata go to `tell`, once for each distinct

@@ -192,11 +192,13 @@ impl Exchange {
         let Some(headers) = stream.headers(Half::Request) else {
             return;
         };
-        let route = stream.attribute(&["xds", "route_name"]);
+        let asked = self.plugin.rules.ask_for_route();
+        let route = asked.then(|| route_name(stream)).flatten();
         let plan = self.plan(host, stream, &Subject::new(&headers, route.as_deref()));
         if plan.storage == Storage::None || !is_sampled(&plan, host, &headers) {
             return;
         }
+        let route = if asked { route } else { route_name(stream) };
         let started_at = host.wall_clock();
         let shared = &self.plugin.shared;
         let redactor = redactor(&self.plugin, &plan);
@@ -231,7 +233,7 @@ impl Exchange {
         rules.plan(subject, metadata.as_deref(), |problems| {
             let now = host.steady_clock();
             shared.notices.warn(Kind::RouteMetadata, now, || {
-                let route = text::bounded(subject.route(), 256);
+                let route = text::bounded(&route_name(stream).unwrap_or_default(), 256);
                 let faults: Vec<_> = problems.lines().collect();
                 format!(
                     "metadata of route \"{route}\" is faulty, so that only the bare facts of its \
@@ -266,6 +268,11 @@ impl Recording {
         let started = self.started_steady.unwrap_or(now.steady);
         Duration::from_micros(now.steady.saturating_sub(started))
     }
+}
+
+/// The name of Envoy's route; empty if it has none.
+fn route_name(stream: &impl Stream) -> Option<Vec<u8>> {
+    stream.attribute(&["xds", "route_name"])
 }
 
 /// Decides by the request's id; without one, by chance.
