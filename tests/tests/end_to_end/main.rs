@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod chaos;
 mod collector_away;
 mod configuration;
 mod configuration_refused;
