@@ -82,7 +82,7 @@ async fn store_waiting(app: &App, spool: &Spool) -> u64 {
                 app.outage.end();
                 done += 1;
             }
-            Err(Delay::Store(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_)))) => {
+            Err(Delay::Store(error)) if error.may_pass() => {
                 app.outage.begin(&error);
                 return done;
             }

@@ -16,8 +16,9 @@ use crate::settings::retention::RetentionSettings;
 
 const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
-/// Does it until it is dropped.
+/// Does it until it is dropped, from when the database may be used.
 pub async fn run(app: App, settings: RetentionSettings) {
+    app.store.prepared().await;
     let retention = retention::run(&app, settings);
     tokio::join!(
         ingest::replay(app.clone()),

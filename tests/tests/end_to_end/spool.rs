@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use dossier_tests::client::Answer;
+use dossier_tests::client::{Answer, Client};
 use dossier_tests::clock;
+use dossier_tests::collector::{Collector, CollectorPlan, listening_line};
 use dossier_tests::database::Database;
 use dossier_tests::load::Load;
 use dossier_tests::producer::{Sample, batch};
@@ -244,8 +246,8 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
     assert!(said.output.contains("warn  spool"), "{}", said.output);
     assert_eq!(
         fs::read_dir(scene.spool()).unwrap().count(),
-        2,
-        "lock, damaged"
+        3,
+        "lock, keys, damaged"
     );
 }
 
@@ -412,4 +414,85 @@ async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
         expect_put_off(&answer.unwrap());
     }
     assert_eq!(scene.waiting().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_later() {
+    let mut scene = Scene::start(|_| ()).await;
+    let unknown = scene.backend.collector.create_key("late", "ingest", "late");
+    let unknown = unknown.await.unwrap();
+    scene.database.stop();
+    expect_spooled(&scene.backend, 1).await;
+    for number in 2..4 {
+        scene.backend.collector.kill();
+        // It is ready for batches: that is what this waits for.
+        scene.backend.start_again().await.unwrap();
+        expect_spooled(&scene.backend, number).await;
+    }
+    let (client, keys) = (&scene.backend.client, &scene.backend.keys);
+    let ready = client.get("/readyz", None).await.unwrap();
+    assert_eq!(ready.json["data"]["postgres"], "away", "{}", ready.json);
+    expect_put_off(&client.query(&keys.people.alice, &json!({})).await.unwrap());
+    let sample = Sample::request("alice", &path(9), clock::now_micros(), "{}");
+    let raw = batch(&[sample]).unwrap();
+    let answer = client.ingest(Some(&unknown), Uuid::now_v7(), raw).await;
+    expect_put_off(&answer.unwrap());
+
+    scene.database.start_again().await.unwrap();
+    scene
+        .expect_stored(&[(0, 10), (1, 100), (2, 100), (3, 100)])
+        .await;
+    let answer = send(&scene.backend, 4, 100).await;
+    assert_eq!(answer.json["data"]["spooled"], false, "{}", answer.json);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
+    let mut scene = Scene::start(|_| ()).await;
+    let folder = Folder::make().unwrap();
+    let log = folder.path().join("collector.log");
+    let plan = CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.path().join("data"),
+        log: log.clone(),
+        database_url: Some(scene.database.url()),
+        environment: Vec::new(),
+    };
+    scene.database.stop();
+    let starting = Collector::start(plan);
+    let looking = async {
+        let address = wait::until("a collector that is up", SOON, async || {
+            let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            listening_line(&text).ok_or(text)
+        });
+        let client = Client::new(address.await.unwrap()).unwrap();
+        assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
+        expect_put_off(&client.get("/readyz", None).await.unwrap());
+        let key = scene.backend.keys.ingest.as_str();
+        let sample = Sample::request("alice", &path(1), clock::now_micros(), "{}");
+        let raw = batch(&[sample]).unwrap();
+        let answer = client.ingest(Some(key), Uuid::now_v7(), raw).await;
+        expect_put_off(&answer.unwrap());
+        scene.database.start_again().await.unwrap();
+    };
+    let (mut collector, ()) = tokio::join!(starting, looking);
+    let collector = collector.as_mut().unwrap();
+    let client = Client::new(collector.address).unwrap();
+    let admin = &scene.backend.keys.people.admin;
+    assert_eq!(client.count(admin, &json!({})).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_whom_postgres_does_not_let_in_ends_and_says_why() {
+    let scene = Scene::start(|_| ()).await;
+    let folder = Folder::make().unwrap();
+    let started = Collector::start(CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.path().join("data"),
+        log: folder.path().join("collector.log"),
+        database_url: Some(scene.database.url().replace("/dossier?", "/elsewhere?")),
+        environment: Vec::new(),
+    });
+    let error = started.await.unwrap_err().to_string();
+    assert!(error.contains("\"elsewhere\" does not exist"), "{error}");
 }
