@@ -19,9 +19,10 @@ const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 /// Does it until it is dropped, from when the database may be used.
 pub async fn run(app: App, settings: RetentionSettings) {
     app.store.prepared().await;
+    let ledger = settings.keep.ledger;
     let retention = retention::run(&app, settings);
     tokio::join!(
-        ingest::replay(app.clone()),
+        ingest::replay(app.clone(), ledger),
         dictionaries::keep(app.clone()),
         prune_rejected(app.clone()),
         retention

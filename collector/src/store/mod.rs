@@ -4,6 +4,7 @@
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`preparation`]: nothing is used before it is as it should be.
+//! - [`recall`]: batches that the ledger may have forgotten.
 //! - [`rejected`]: records that could not be stored, kept aside for a while.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
@@ -26,6 +27,7 @@ mod keys;
 mod migration;
 mod partitions;
 mod preparation;
+mod recall;
 mod rejected;
 mod retention;
 mod sessions;

@@ -14,6 +14,7 @@
 mod api;
 mod chaos;
 mod collector_away;
+mod collector_memory;
 mod configuration;
 mod configuration_refused;
 mod dossier_stack;

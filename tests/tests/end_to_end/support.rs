@@ -12,6 +12,9 @@ use dossier_tests::{HarnessError, wait};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// A collector takes no more, whatever happens to it.
+pub const MOST_MEMORY: u64 = 150 << 20;
+
 /// For anything that should come about on a loaded machine too.
 pub const SOON: Duration = Duration::from_mins(1);
 

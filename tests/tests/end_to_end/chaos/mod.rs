@@ -26,6 +26,7 @@ use self::losses::Losses;
 use self::profile::Profile;
 use self::scene::Scene;
 use self::stored::Stored;
+use crate::support::MOST_MEMORY;
 
 /// For what has to wait until a fault is over.
 const LONG_WHILE: Duration = Duration::from_mins(5);
@@ -33,8 +34,6 @@ const SESSION_MINUTES: u32 = 30;
 const CLIENTS: usize = 8;
 /// What each client waits between two requests.
 const PAUSE: Duration = Duration::from_millis(60);
-/// A collector takes no more, whatever happens to it.
-const MOST_MEMORY: u64 = 150 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
