@@ -13,11 +13,10 @@ use uuid::Uuid;
 use crate::spool::{Scene, expect_spooled};
 use crate::support::{MOST_MEMORY, SOON, metric};
 
-const SENDERS: usize = 16;
-
 /// A batch as it is sent, again and again under other ids.
 struct Flood {
     batches: u64,
+    senders: usize,
     encoding: Option<&'static str>,
     bytes: Vec<u8>,
 }
@@ -27,6 +26,7 @@ impl Flood {
     fn usual(batches: u64) -> Self {
         Self {
             batches,
+            senders: 16,
             encoding: Some("deflate"),
             bytes: Compression::Fast.compress(&of(Kind::Json, 250, 4 << 10)),
         }
@@ -38,6 +38,7 @@ impl Flood {
         assert!(bytes.len() > 4_000_000 && bytes.len() < 4 << 20);
         Self {
             batches,
+            senders: 16,
             encoding: None,
             bytes,
         }
@@ -51,6 +52,8 @@ impl Flood {
         assert!(bytes.len() < 4 << 20);
         Self {
             batches,
+            // Two would do: there is room for one, and who has to wait has inflated much in vain.
+            senders: 4,
             encoding: Some("deflate"),
             bytes,
         }
@@ -72,7 +75,10 @@ impl Flood {
             });
             taken.await.unwrap();
         });
-        sending.buffer_unordered(SENDERS).collect::<Vec<()>>().await;
+        sending
+            .buffer_unordered(self.senders)
+            .collect::<Vec<()>>()
+            .await;
     }
 }
 
@@ -114,7 +120,7 @@ async fn in_a_flood_of_the_largest_batches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_flood_of_batches_that_inflate_to_the_most() {
     let mut backend = TestBackend::start().await.unwrap();
-    Flood::most_inflating(8).pour(&backend).await;
+    Flood::most_inflating(6).pour(&backend).await;
     expect_small(&mut backend, "in a flood of batches that inflate to 32 MiB");
 }
 
@@ -124,9 +130,9 @@ async fn while_postgres_is_away_and_when_it_is_back() {
     scene.database.stop();
     expect_spooled(&scene.backend, 1).await;
     let floods = [
-        Flood::usual(150),
-        Flood::largest(24),
-        Flood::most_inflating(4),
+        Flood::usual(60),
+        Flood::largest(12),
+        Flood::most_inflating(2),
     ];
     let mut batches = 1;
     for flood in &floods {
