@@ -135,3 +135,25 @@ async fn relay_until(
 async fn hold(position: &mut watch::Receiver<Position>) {
     let _ = position.wait_for(|now| *now != Position::Silent).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_cut_after_so_many_bytes() {
+        let (target, listener) = on_free_port("listen as a target").await.unwrap();
+        let valve = Valve::start(Position::Cutting(target, 5)).await.unwrap();
+        let mut client = TcpStream::connect(valve.address).await.unwrap();
+        client.write_all(b"0123456789").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let mut came = Vec::new();
+        server.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"01234");
+        assert_eq!(valve.cuts(), 1);
+        // A reset is an end too.
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+    }
+}
