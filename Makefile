@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz fuzz-api openapi bench bench-filter bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
+.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -13,6 +13,9 @@ run: ## bring up everything (Postgres, collector, Envoy with the filter) until C
 
 test: ## run all checks and tests: lints, native, wasm, end-to-end
 	@exec .ci/tools/test
+
+chaos: ## kill, stop, cut and fill up everything under load for some minutes, and tell what came of it
+	@exec .ci/tools/chaos
 
 fuzz: ## throw mutated inputs at every decoder, a minute at each
 	@exec .ci/tools/fuzz

@@ -47,7 +47,7 @@ impl App {
         clients: ClientSettings,
     ) -> Self {
         Self {
-            door: Door::new(access, &store),
+            door: Door::new(access, &store, spool.as_ref().map(Spool::folder)),
             store,
             spool,
             outage: Outage::default(),

@@ -406,6 +406,43 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
 }
 
 #[test]
+fn a_batch_is_recalled_by_what_is_in_it() {
+    let fixture = Fixture::new();
+    let recalls = |batch: &NewBatch<'_>| {
+        let recalling = fixture.store.recalls(batch, NOW);
+        fixture.runtime.block_on(recalling).unwrap()
+    };
+    let mut with_a_gap = batch(Vec::new());
+    with_a_gap.gaps.push(Gap {
+        reason: GapReason::BufferFull,
+        records: 3,
+        bytes: 4,
+        from: 5,
+        to: 6,
+    });
+    let mut with_a_bad_one = batch(Vec::new());
+    with_a_bad_one.rejected.push(RejectedRecord {
+        position: 0,
+        reason: "bad".into(),
+        header: b"{",
+        body: b"x",
+    });
+    let request = entry("alice");
+    let response = NewEntry {
+        half: Half::Response,
+        exchange: request.exchange,
+        ..entry("alice")
+    };
+    for stored in [&batch(vec![request]), &with_a_gap, &with_a_bad_one] {
+        assert!(!recalls(stored));
+        assert_eq!(fixture.store_batch(stored), Stored::Now);
+        assert!(recalls(stored));
+    }
+    assert!(!recalls(&batch(vec![response])), "the other half is not it");
+    assert!(!recalls(&batch(Vec::new())));
+}
+
+#[test]
 fn a_batch_that_postgres_takes_too_long_for_is_given_up_and_can_be_stored_later() {
     let fixture = Fixture::new();
     let slow = batch(vec![entry("alice")]);

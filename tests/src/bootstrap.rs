@@ -70,6 +70,20 @@ impl Bootstrap {
         Ok(())
     }
 
+    /// Where a cluster's hosts are, which take turns.
+    ///
+    /// # Errors
+    /// [`HarnessError::Bootstrap`] if the file has no such cluster.
+    pub fn set_hosts(&mut self, name: &str, addresses: &[SocketAddr]) -> Result<(), HarnessError> {
+        let hosts: Vec<_> = addresses
+            .iter()
+            .map(|address| json!({"endpoint": {"address": socket(*address)}}))
+            .collect();
+        let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]});
+        set(self.cluster(name)?, "load_assignment", assignment);
+        Ok(())
+    }
+
     /// A cluster, to be changed.
     ///
     /// # Errors

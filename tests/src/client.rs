@@ -205,8 +205,23 @@ impl Client {
         key: &str,
         filters: &Value,
     ) -> Result<Vec<Answer>, HarnessError> {
-        let mut filters = filters.clone();
         let mut pages = Vec::new();
+        self.each_page(key, filters, |page| pages.push(page))
+            .await?;
+        Ok(pages)
+    }
+
+    /// All pages of a query that is too long to be held at once, one after the other.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unexpected`] if a page is refused.
+    pub async fn each_page(
+        &self,
+        key: &str,
+        filters: &Value,
+        mut look: impl FnMut(Answer),
+    ) -> Result<(), HarnessError> {
+        let mut filters = filters.clone();
         set(&mut filters, "page_size", json!(100));
         loop {
             let page = self.query(key, &filters).await?;
@@ -222,9 +237,9 @@ impl Client {
                 .pointer("/data/next_cursor")
                 .cloned()
                 .unwrap_or_default();
-            pages.push(page);
+            look(page);
             if !cursor.is_string() {
-                return Ok(pages);
+                return Ok(());
             }
             set(&mut filters, "cursor", cursor);
         }

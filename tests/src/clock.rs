@@ -32,3 +32,10 @@ pub fn rfc3339(micros: u64) -> String {
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_default()
 }
+
+/// A time as the API writes it, in microseconds since the Unix epoch; none if it is no such time.
+#[must_use]
+pub fn micros(rfc3339: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(rfc3339, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1000).ok()
+}

@@ -250,7 +250,8 @@ impl Drop for Collector {
 }
 
 /// The address in the line that the collector logs once it listens.
-fn listening_line(log: &str) -> Option<SocketAddr> {
+#[must_use]
+pub fn listening_line(log: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let fields = line.get("fields")?;

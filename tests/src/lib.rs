@@ -17,6 +17,7 @@
 //! - [`producer`]: batches from something that is not Envoy.
 //! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
+//! - [`dice`]: chance that can be repeated.
 //! - [`database`]: a Postgres that a test can take away from a collector.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod collector;
 pub mod contract;
 pub mod database;
+pub mod dice;
 pub mod envoy;
 pub mod error;
 pub mod grpc;

@@ -9,12 +9,24 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::traffic::{Call, Traffic};
+use crate::traffic::{Call, Reply, Traffic};
 use crate::upstream::echo;
 use crate::wait;
 
 /// What each client waits between two requests: the machine has other things to do.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A request and the only right answer to it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The request. Its path is that of no other.
+    pub call: Call,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// What a client, of this number, does at its so manieth request.
+pub type Script = fn(client: usize, number: usize) -> Exchange;
 
 /// Running clients; they end when this is dropped.
 #[derive(Debug)]
@@ -43,10 +55,25 @@ impl Load {
     /// Starts so many clients. Their requests are the user alice's, below `/api/load/`.
     #[must_use]
     pub fn start(traffic: &Traffic, clients: usize) -> Self {
+        Self::play(traffic, clients, PAUSE, small_json)
+    }
+
+    /// Starts so many clients that do what a script says, with a pause after each request.
+    #[must_use]
+    pub fn play(traffic: &Traffic, clients: usize, pause: Duration, script: Script) -> Self {
         let shared = Arc::new(Shared::default());
-        let client = |number| tokio::spawn(run(traffic.clone(), number, Arc::clone(&shared)));
+        let client = |number| {
+            let (traffic, shared) = (traffic.clone(), Arc::clone(&shared));
+            tokio::spawn(run(traffic, number, pause, script, shared))
+        };
         let clients = (0..clients).map(client).collect();
         Self { shared, clients }
+    }
+
+    /// How many requests have been answered as they should be.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more requests have been answered.
@@ -54,10 +81,9 @@ impl Load {
     /// # Errors
     /// [`HarnessError::TimedOut`] with how many were.
     pub async fn go_on_for(&self, requests: u64, limit: Duration) -> Result<(), HarnessError> {
-        let answered = || self.shared.answered.load(Ordering::Relaxed);
-        let goal = answered() + requests;
+        let goal = self.answered() + requests;
         wait::until(&format!("{goal} answers"), limit, async || {
-            let now = answered();
+            let now = self.answered();
             (now >= goal)
                 .then_some(())
                 .ok_or_else(|| format!("{now} answers"))
@@ -94,24 +120,40 @@ impl Drop for Load {
     }
 }
 
-async fn run(traffic: Traffic, client: usize, shared: Arc<Shared>) -> Outcome {
+fn small_json(client: usize, number: usize) -> Exchange {
+    let body = json!({"client": client, "number": number});
+    Exchange {
+        call: Call::json("alice", &format!("/api/load/{client}/{number}"), &body),
+        reply: Reply {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: echo(body.to_string().as_bytes()),
+        },
+    }
+}
+
+async fn run(
+    traffic: Traffic,
+    client: usize,
+    pause: Duration,
+    script: Script,
+    shared: Arc<Shared>,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut number = 0;
     while !shared.stopping.load(Ordering::Relaxed) {
-        let (path, body) = (
-            format!("/api/load/{client}/{number}"),
-            json!({"client": client, "number": number}),
-        );
+        let Exchange { call, reply } = script(client, number);
+        let path = call.target.split('?').next().unwrap_or_default().to_owned();
         number += 1;
-        match traffic.send(&Call::json("alice", &path, &body)).await {
-            Ok(reply) if reply.status == 200 && reply.body == echo(body.to_string().as_bytes()) => {
+        match traffic.send(&call).await {
+            Ok(answer) if answer == reply => {
                 outcome.answered.push(path);
                 shared.answered.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(reply) => outcome.failed.push(format!("{path}: {}", reply.status)),
+            Ok(answer) => outcome.failed.push(format!("{path}: {}", answer.status)),
             Err(error) => outcome.failed.push(error.to_string()),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
     outcome
 }

@@ -33,6 +33,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
+use crate::dice::Dice;
 use crate::error::HarnessError;
 use crate::listening::on_free_port;
 
@@ -153,17 +154,8 @@ const fn printable(byte: u8) -> u8 {
     b' ' + byte % 95
 }
 
-/// `SplitMix64`, byte by byte.
 fn noise(seed: u64) -> impl Iterator<Item = u8> {
-    let step = 0x9e37_79b9_7f4a_7c15_u64;
-    let states = std::iter::successors(Some(seed.wrapping_add(step)), move |state| {
-        Some(state.wrapping_add(step))
-    });
-    states.flat_map(|state| {
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)).to_le_bytes()
-    })
+    Dice::new(seed).flat_map(u64::to_le_bytes)
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,8 +2,10 @@
 //! collector, on one address that stays the same while the collector behind it comes and goes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,6 +18,8 @@ use crate::listening::on_free_port;
 pub enum Position {
     /// They are passed on to this address.
     Open(SocketAddr),
+    /// They are passed on to this address, and closed after so many bytes from the client.
+    Cutting(SocketAddr, u64),
     /// They are closed at once, those that exist too.
     Refusing,
     /// They are accepted, and nothing ever comes back, on those that exist neither.
@@ -28,6 +32,7 @@ pub struct Valve {
     /// Where it listens.
     pub address: SocketAddr,
     position: watch::Sender<Position>,
+    cuts: Arc<AtomicU64>,
     relay: JoinHandle<()>,
 }
 
@@ -39,12 +44,20 @@ impl Valve {
     pub async fn start(position: Position) -> Result<Self, HarnessError> {
         let (address, listener) = on_free_port("listen as a valve").await?;
         let (sender, receiver) = watch::channel(position);
-        let relay = tokio::spawn(accept(listener, receiver));
+        let cuts = Arc::new(AtomicU64::new(0));
+        let relay = tokio::spawn(accept(listener, receiver, Arc::clone(&cuts)));
         Ok(Self {
             address,
             position: sender,
+            cuts,
             relay,
         })
+    }
+
+    /// How many connections were closed because of [`Position::Cutting`].
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
     }
 
     /// Turns it. Connections that exist feel it too.
@@ -59,38 +72,88 @@ impl Drop for Valve {
     }
 }
 
-async fn accept(listener: TcpListener, position: watch::Receiver<Position>) {
+async fn accept(listener: TcpListener, position: watch::Receiver<Position>, cuts: Arc<AtomicU64>) {
     while let Ok((connection, _)) = listener.accept().await {
-        tokio::spawn(serve(connection, position.clone()));
+        tokio::spawn(serve(connection, position.clone(), Arc::clone(&cuts)));
     }
 }
 
 /// Serves one connection until it ends, or the valve is gone.
-async fn serve(mut connection: TcpStream, mut position: watch::Receiver<Position>) {
+async fn serve(
+    mut connection: TcpStream,
+    mut position: watch::Receiver<Position>,
+    cuts: Arc<AtomicU64>,
+) {
     let now = *position.borrow_and_update();
-    match now {
-        Position::Refusing => {}
-        Position::Silent => hold(&mut position).await,
-        Position::Open(target) => {
-            let relayed = async {
+    let relayed = async {
+        match now {
+            Position::Refusing | Position::Silent => {}
+            Position::Open(target) => {
                 let mut other = TcpStream::connect(target).await?;
-                copy_bidirectional(&mut connection, &mut other).await
-            };
-            tokio::select! {
-                _ = relayed => {}
-                // Silent: the other side is let go, this one is held without an answer.
-                changed = position.changed() => {
-                    let next = *position.borrow_and_update();
-                    if changed.is_ok() && next == Position::Silent {
-                        hold(&mut position).await;
-                    }
+                copy_bidirectional(&mut connection, &mut other).await?;
+            }
+            Position::Cutting(target, after) => {
+                if relay_until(&mut connection, target, after).await? {
+                    cuts.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
+        Ok::<_, std::io::Error>(())
+    };
+    if now == Position::Silent {
+        return hold(&mut position).await;
+    }
+    tokio::select! {
+        _ = relayed => {}
+        // Silent: the other side is let go, this one is held without an answer.
+        changed = position.changed() => {
+            let next = *position.borrow_and_update();
+            if changed.is_ok() && next == Position::Silent {
+                hold(&mut position).await;
+            }
+        }
+    }
+}
+
+/// Passes on so many bytes from the client. Whether they came before the connection ended.
+async fn relay_until(
+    connection: &mut TcpStream,
+    target: SocketAddr,
+    after: u64,
+) -> std::io::Result<bool> {
+    let mut other = TcpStream::connect(target).await?;
+    let (sent, mut answers) = connection.split();
+    let (mut answered, mut onward) = other.split();
+    let mut sent = sent.take(after);
+    tokio::select! {
+        passed = copy(&mut sent, &mut onward) => Ok(passed? == after),
+        ended = copy(&mut answered, &mut answers) => ended.map(|_| false),
     }
 }
 
 /// Returns when the valve is turned away from [`Position::Silent`], or is gone.
 async fn hold(position: &mut watch::Receiver<Position>) {
     let _ = position.wait_for(|now| *now != Position::Silent).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_cut_after_so_many_bytes() {
+        let (target, listener) = on_free_port("listen as a target").await.unwrap();
+        let valve = Valve::start(Position::Cutting(target, 5)).await.unwrap();
+        let mut client = TcpStream::connect(valve.address).await.unwrap();
+        client.write_all(b"0123456789").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let mut came = Vec::new();
+        server.read_to_end(&mut came).await.unwrap();
+        assert_eq!(came, b"01234");
+        assert_eq!(valve.cuts(), 1);
+        // A reset is an end too.
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+    }
 }

@@ -1,12 +1,14 @@
 //! `dossier serve`: the collector itself.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
 use super::CliError;
 use crate::model::clock::Clock;
@@ -14,7 +16,10 @@ use crate::postgres::PrivatePostgres;
 use crate::server::{self, Tls};
 use crate::settings::{Database, ServeArgs, ServiceSettings, Settings};
 use crate::spool::{Spool, SpoolSettings};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+
+/// How often a collector that was started without Postgres looks for it.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// Arguments of `dossier serve`.
 #[derive(Debug, Args)]
@@ -68,12 +73,38 @@ async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     let spool = spool.as_ref().map(Spool::open).transpose()?;
-    store.migrate().await?;
-    store.check_isolation().await?;
+    let store = store.closed();
+    let is_away = match store.prepare().await {
+        Ok(()) => false,
+        Err(error) if spool.is_some() && error.may_pass() && !error.is_refusal() => {
+            warn!(%error, "starting without Postgres: batches of producers that were known before wait in the spool, all else is refused");
+            true
+        }
+        Err(error) => return Err(error.into()),
+    };
     let clock = Clock::system();
-    let served = server::serve(store.clone(), spool, clock, service, tls, listener, stop).await;
+    let serving = server::serve(store.clone(), spool, clock, service, tls, listener, stop);
+    let served = tokio::select! {
+        served = serving => served.map_err(CliError::from),
+        fault = prepare_in_time(&store), if is_away => Err(fault.into()),
+    };
     store.close().await;
-    Ok(served?)
+    served
+}
+
+/// Prepares the database once it is there. Returns only if it turns out to be of no use.
+async fn prepare_in_time(store: &Store) -> StoreError {
+    loop {
+        sleep(BETWEEN_TRIES).await;
+        match store.prepare().await {
+            Ok(()) => {
+                info!("Postgres is there: queries are answered from now on");
+                return pending().await;
+            }
+            Err(error) if error.may_pass() => debug!(%error, "Postgres is still away"),
+            Err(error) => return error,
+        }
+    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT. Listening begins at once, not at the first poll.

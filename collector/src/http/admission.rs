@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::ApiError;
 
 /// Bytes of batches that may be worked on at once, sent and inflated together. One batch of the
-/// largest size always fits.
-const ROOM_BYTES: usize = 64 * 1024 * 1024;
+/// largest size always fits; what is made of it, packed bodies above all, may take as much again.
+const ROOM_BYTES: usize = 40 * 1024 * 1024;
 /// Permits are counted in blocks, since a semaphore counts at most `u32::MAX` at once.
 const BLOCK_BYTES: usize = 1024;
 

@@ -237,9 +237,8 @@ impl fmt::Display for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::NoAnswer(_) | StoreError::DictionaryGone => {
-                Self::unavailable(&error)
-            }
+            error if error.may_pass() => Self::unavailable(&error),
+            StoreError::DictionaryGone => Self::unavailable(&error),
             StoreError::TooSlow => Self::TimedOut,
             other => Self::internal("store", other),
         }

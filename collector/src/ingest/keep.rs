@@ -8,7 +8,7 @@ use super::read::Sent;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::entry::NewBatch;
-use crate::store::{StoreError, Stored};
+use crate::store::Stored;
 
 /// How long Postgres may take for a batch that the spool would take else. Less than the filter waits for
 /// its answer.
@@ -39,9 +39,7 @@ pub(super) async fn keep(
         match app.store.store_batch(batch, now, PATIENCE).await {
             Ok(stored) => return Ok(Kept::Stored(stored)),
             // It may be committed nonetheless: then Postgres will know it when it comes again.
-            Err(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_))) => {
-                app.outage.begin(&error);
-            }
+            Err(error) if error.may_pass() => app.outage.begin(&error),
             Err(error) => return Err(error.into()),
         }
     }

@@ -44,10 +44,11 @@ enum Delay {
 }
 
 /// Goes on until it is dropped. What it is at then is not lost: it stays in the spool until it is stored.
-pub async fn replay(app: App) {
+/// `ledger` is how long the ledger keeps the ids of batches.
+pub async fn replay(app: App, ledger: time::Duration) {
     let mut pause = SHORTEST_PAUSE;
     loop {
-        pause = match round(&app).await {
+        pause = match round(&app, ledger).await {
             Round::WentOn => SHORTEST_PAUSE,
             Round::StoodStill => LONGEST_PAUSE.min(pause * 2),
         };
@@ -55,9 +56,9 @@ pub async fn replay(app: App) {
     }
 }
 
-async fn round(app: &App) -> Round {
+async fn round(app: &App, ledger: time::Duration) -> Round {
     let stored = match &app.spool {
-        Some(spool) => store_waiting(app, spool).await,
+        Some(spool) => store_waiting(app, spool, ledger).await,
         None => 0,
     };
     // Nothing else would tell that it is back.
@@ -73,16 +74,16 @@ async fn round(app: &App) -> Round {
 }
 
 /// Returns how many batches were stored.
-async fn store_waiting(app: &App, spool: &Spool) -> u64 {
+async fn store_waiting(app: &App, spool: &Spool, ledger: time::Duration) -> u64 {
     let (mut done, mut last, mut has_warned) = (0, None, false);
     while let Some(number) = spool.oldest_after(last) {
         last = Some(number);
-        match store_one(app, spool, number).await {
+        match store_one(app, spool, number, ledger).await {
             Ok(Left::Stored) => {
                 app.outage.end();
                 done += 1;
             }
-            Err(Delay::Store(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_)))) => {
+            Err(Delay::Store(error)) if error.may_pass() => {
                 app.outage.begin(&error);
                 return done;
             }
@@ -97,7 +98,12 @@ async fn store_waiting(app: &App, spool: &Spool) -> u64 {
     done
 }
 
-async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Delay> {
+async fn store_one(
+    app: &App,
+    spool: &Spool,
+    number: Number,
+    ledger: time::Duration,
+) -> Result<Left, Delay> {
     let batch = match spool.read(number).await? {
         Found::Whole(batch) => batch,
         Found::Damaged => {
@@ -111,11 +117,10 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Del
     // As it would have been judged when it came.
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
     let batch = validate::batch(sent.batch.id, &parsed, &dictionaries, received_at);
-    let stored = app
-        .store
-        .store_batch(&batch, app.clock.now(), LONG_PATIENCE)
-        .await?;
-    if stored == Stored::Now {
+    let now = app.clock.now();
+    // Half: it may have been stored some time before it came here, its answer lost on the way.
+    let forgotten = now - received_at >= ledger / 2 && app.store.recalls(&batch, now).await?;
+    if !forgotten && app.store.store_batch(&batch, now, LONG_PATIENCE).await? == Stored::Now {
         count(app, &batch);
     }
     app.metrics.spool_replayed.inc();

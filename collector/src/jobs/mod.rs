@@ -16,11 +16,13 @@ use crate::settings::retention::RetentionSettings;
 
 const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
-/// Does it until it is dropped.
+/// Does it until it is dropped, from when the database may be used.
 pub async fn run(app: App, settings: RetentionSettings) {
+    app.store.prepared().await;
+    let ledger = settings.keep.ledger;
     let retention = retention::run(&app, settings);
     tokio::join!(
-        ingest::replay(app.clone()),
+        ingest::replay(app.clone(), ledger),
         dictionaries::keep(app.clone()),
         prune_rejected(app.clone()),
         retention

@@ -118,6 +118,12 @@ impl Spool {
         })
     }
 
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.inner.folder.path()
+    }
+
     /// How the spool in this folder stands, without owning it.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at
 const ENTRY_FIELDS: i16 = 40;
 const COPY_BODIES: &str = "copy bodies (entry_id, expires_at, codec, user_id, data, dictionary_id) from stdin (format binary)";
 const BODY_FIELDS: i16 = 6;
+/// Rows are handed to Postgres when there are so many bytes of them.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,31 +127,40 @@ async fn copy_entries(
         return Ok(());
     }
     let ids = take_ids(connection, entries.len()).await?;
-    let mut rows = Rows::new();
-    let mut bodies = Rows::new();
-    let mut any_body = false;
-    for (entry, id) in entries.into_iter().zip(ids) {
-        write_entry(&mut rows, entry, id, placed);
-        let body = entry.body.stored();
-        // Others lie in the entry's row.
-        let body = body.filter(|body| body.expires_early.is_some());
-        if let Some(body) = body.filter(|body| !is_gone(body.expires(entry.expires), now)) {
-            any_body = true;
-            bodies
+    let rows = || entries.iter().copied().zip(ids.iter().copied());
+    copy(connection, COPY_ENTRIES, rows(), |piece, (entry, id)| {
+        write_entry(piece, entry, id, placed);
+    })
+    .await?;
+    let bodies: Vec<_> = rows()
+        .filter_map(|(entry, id)| Some((entry, id, body_apart(entry, now)?)))
+        .collect();
+    if bodies.is_empty() {
+        return Ok(());
+    }
+    copy(
+        connection,
+        COPY_BODIES,
+        bodies.iter(),
+        |piece, (entry, id, body)| {
+            piece
                 .row(BODY_FIELDS)
-                .int8(id)
+                .int8(*id)
                 .expiry(body.expires(entry.expires))
                 .text(body.codec.as_str())
                 .text(entry.user.as_str())
                 .bytes(&body.data)
                 .maybe_int4(dictionary(body));
-        }
-    }
-    copy(connection, COPY_ENTRIES, rows).await?;
-    if any_body {
-        copy(connection, COPY_BODIES, bodies).await?;
-    }
-    Ok(())
+        },
+    )
+    .await
+}
+
+/// The body that goes before its entry and has not gone yet. Others lie in the entry's row.
+fn body_apart<'e>(entry: &'e NewEntry<'_>, now: OffsetDateTime) -> Option<&'e PackedBody<'e>> {
+    let body = entry.body.stored()?;
+    let is_apart = body.expires_early.is_some() && !is_gone(body.expires(entry.expires), now);
+    is_apart.then_some(body)
 }
 
 async fn take_ids(connection: &mut PgConnection, count: usize) -> Result<Vec<i64>, StoreError> {
@@ -231,13 +242,24 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-async fn copy(
+/// Copies rows piece by piece: all of them at once would be in memory several times, here and in the
+/// connection.
+async fn copy<T>(
     connection: &mut PgConnection,
     statement: &'static str,
-    rows: Rows,
+    rows: impl Iterator<Item = T>,
+    write: impl Fn(&mut Rows, T),
 ) -> Result<(), StoreError> {
     let mut copy = connection.copy_in_raw(statement).await?;
-    copy.send(rows.finish()).await?;
+    let mut piece = Rows::new();
+    for row in rows {
+        write(&mut piece, row);
+        if piece.written().len() >= PIECE_BYTES {
+            copy.send(piece.written()).await?;
+            piece.clear();
+        }
+    }
+    copy.send(piece.finish()).await?;
     copy.finish().await?;
     Ok(())
 }

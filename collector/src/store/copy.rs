@@ -145,6 +145,16 @@ impl Rows {
         }
     }
 
+    /// What has been written since the beginning or [`Self::clear`].
+    pub fn written(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Forgets what has been written, since Postgres has got it.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
     /// Ends the rows.
     pub fn finish(mut self) -> Vec<u8> {
         self.buffer.extend_from_slice(&TRAILER);

@@ -69,6 +69,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Vec<(EntryId, Outcome)>, StoreError> {
         let ids: Vec<_> = deletion.ids.iter().map(|id| id.0).collect();
+        self.prepared.expect()?;
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query(DELETE)
             .bind(&ids)

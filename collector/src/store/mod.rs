@@ -3,6 +3,8 @@
 //! - [`batches`]: the write path, one transaction a batch, guarded by the ledger.
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
+//! - [`preparation`]: nothing is used before it is as it should be.
+//! - [`recall`]: batches that the ledger may have forgotten.
 //! - [`rejected`]: records that could not be stored, kept aside for a while.
 //! - [`sessions`]: finds or opens the sessions of a batch.
 //! - [`entries`]: the read path.
@@ -24,6 +26,8 @@ mod isolation;
 mod keys;
 mod migration;
 mod partitions;
+mod preparation;
+mod recall;
 mod rejected;
 mod retention;
 mod sessions;
@@ -80,6 +84,10 @@ pub enum StoreError {
     /// Postgres did not answer in time, or is busy: the same call may succeed later.
     #[error("Postgres did not answer within {0:?}")]
     NoAnswer(Duration),
+    /// Postgres was away when this program started, and is not yet seen to be as it should: the same call
+    /// may succeed later.
+    #[error("Postgres has not been reached yet")]
+    Unprepared,
     /// A read took longer than it may: less must be asked.
     #[error("Postgres took too long for a read")]
     TooSlow,
@@ -123,6 +131,28 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether Postgres is just away or too busy, so that the same call may succeed later.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::NoAnswer(_) | Self::Unprepared
+        )
+    }
+
+    /// Whether Postgres is there and lets this program in no further: that is mended by an operator, who
+    /// should know at once.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Tls(_)) => true,
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                has_class(error.code().as_deref(), &["28", "3D"])
+            }
+            _ => false,
+        }
+    }
+
     /// The error as a read means it. A write that ran out of time may be tried again; a read would run
     /// out of time again.
     fn of_a_read(self) -> Self {
@@ -141,11 +171,11 @@ impl StoreError {
 /// server that became a replica, the password or database while it is restored, serialisation, resources,
 /// shutdown, the server's disk.
 fn is_passing(code: Option<&str>) -> bool {
-    code.is_some_and(|code| {
-        ["08", "25006", "28", "3D", "40", "53", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class))
-    })
+    has_class(code, &["08", "25006", "28", "3D", "40", "53", "57", "58"])
+}
+
+fn has_class(code: Option<&str>, classes: &[&str]) -> bool {
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 /// Closes a connection on which an answer did not come in time. It must not go back to the pool: the
@@ -169,6 +199,7 @@ fn with_session_settings(options: PgConnectOptions) -> PgConnectOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    prepared: preparation::Prepared,
     partitions: partitions::Known,
     dictionaries: dictionaries::Known,
 }
@@ -183,6 +214,7 @@ impl Store {
             .connect_lazy_with(with_session_settings(options));
         Self {
             pool,
+            prepared: preparation::Prepared::default(),
             partitions: partitions::Known::default(),
             dictionaries: dictionaries::Known::default(),
         }
@@ -198,7 +230,7 @@ impl Store {
     /// Asks Postgres for a sign of life.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::NoAnswer`] if there is none.
+    /// A [`StoreError`] that [may pass](StoreError::may_pass) if there is none.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut connection = self.connection(PING_PATIENCE).await?;
         let answered = timeout(
@@ -213,6 +245,7 @@ impl Store {
 
     /// A connection, if there is one soon.
     async fn connection(&self, patience: Duration) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.prepared.expect()?;
         match timeout(patience, self.pool.acquire()).await {
             Ok(acquired) => Ok(acquired?),
             Err(_) => Err(StoreError::NoAnswer(patience)),
@@ -222,6 +255,7 @@ impl Store {
     /// Begins what a read does: its statements see the same state of the database, and of that what
     /// the scope allows. All of it is one message to Postgres, so that isolation costs no round trip.
     async fn reading(&self, scope: &Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.prepared.expect()?;
         let begin = AssertSqlSafe(isolation::begin(scope));
         Ok(self.pool.begin_with(begin).await?)
     }

@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::{Call, Protocol, Reply};
 use dossier_tests::upstream::{Kind, echo, event, generated};
@@ -12,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, text, wait_for_records};
+use crate::support::{SOON, Shown, shown, text, wait_for_records};
 
 const EXCHANGES: usize = 1000;
 const CONCURRENCY: usize = 32;
@@ -25,13 +23,6 @@ struct Expected {
     call: Call,
     path: String,
     reply: Reply,
-}
-
-/// How an entry should show its body.
-#[derive(Debug, PartialEq, Eq)]
-struct Shown {
-    form: &'static str,
-    raw: String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,43 +134,6 @@ fn check_body(entry: &Value, raw: &str, content_type: &str, body: &[u8]) {
     };
     assert_eq!(shown, self::shown(content_type, body), "{entry}");
     assert_eq!(content["form"], shown.form, "{entry}");
-}
-
-/// As the API promises: JSON as it is, events one by one, text as a string, all else in base64.
-fn shown(content_type: &str, body: &[u8]) -> Shown {
-    if body.is_empty() {
-        return Shown {
-            form: "empty",
-            raw: "null".to_owned(),
-        };
-    }
-    if content_type == "application/json" {
-        return Shown {
-            form: "json",
-            raw: String::from_utf8(body.to_vec()).unwrap(),
-        };
-    }
-    if content_type == "text/event-stream" {
-        let events: Vec<_> = std::str::from_utf8(body)
-            .unwrap()
-            .split_terminator("\n\n")
-            .map(|event| format!(r#"{{"data":{}}}"#, event.strip_prefix("data: ").unwrap()))
-            .collect();
-        return Shown {
-            form: "events",
-            raw: format!(r#"{{"events":[{}]}}"#, events.join(",")),
-        };
-    }
-    if content_type.starts_with("text/") {
-        return Shown {
-            form: "text",
-            raw: json!(std::str::from_utf8(body).unwrap()).to_string(),
-        };
-    }
-    Shown {
-        form: "binary",
-        raw: json!(STANDARD.encode(body)).to_string(),
-    }
 }
 
 /// The `number`-th exchange. Numbers without a common divisor, so that all combinations occur.

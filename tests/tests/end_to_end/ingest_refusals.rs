@@ -8,7 +8,7 @@ use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, Encoder, INGEST_P
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::store;
+use crate::support::{MOST_MEMORY, store};
 
 /// What a refused batch may take for a moment: its bytes as sent, and as far as it may inflate.
 const MOST_OF_ONE: u64 = 40 << 20;
@@ -108,5 +108,5 @@ async fn slow_senders_are_sent_away_and_keep_no_room_from_others() {
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
     let peak = backend.collector.process().unwrap().memory("VmHWM");
-    assert!(peak.unwrap() <= 150 << 20);
+    assert!(peak.unwrap() <= MOST_MEMORY);
 }

@@ -12,7 +12,9 @@
 )]
 
 mod api;
+mod chaos;
 mod collector_away;
+mod collector_memory;
 mod configuration;
 mod configuration_refused;
 mod dossier_stack;

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dossier_tests::client::Answer;
+use aws_lc_rs::digest::{Context, SHA256};
+use dossier_tests::client::{Answer, Client};
 use dossier_tests::clock;
+use dossier_tests::collector::{Collector, CollectorPlan, listening_line};
 use dossier_tests::database::Database;
 use dossier_tests::load::Load;
 use dossier_tests::producer::{Sample, batch};
@@ -15,7 +18,6 @@ use dossier_tests::stack::{Backend, StackPlan};
 use dossier_tests::testing::{Folder, TestBackend, TestStack};
 use dossier_tests::upstream::{Kind, echo, generated};
 use dossier_tests::wait;
-use futures_util::{StreamExt, stream};
 use serde_json::json;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -23,17 +25,15 @@ use uuid::Uuid;
 
 use crate::support::{SOON, metric, text};
 
-const MOST_MEMORY: u64 = 150 << 20;
-
 /// A collector whose Postgres a test can take away.
-struct Scene {
-    backend: TestBackend,
-    database: Database,
+pub struct Scene {
+    pub backend: TestBackend,
+    pub database: Database,
     _folder: Folder,
 }
 
 impl Scene {
-    async fn start(change: impl FnOnce(&mut StackPlan)) -> Self {
+    pub async fn start(change: impl FnOnce(&mut StackPlan)) -> Self {
         let folder = Folder::make().unwrap();
         let database = Database::start(folder.path()).await.unwrap();
         let backend = TestBackend::start_with(|plan| {
@@ -109,7 +109,7 @@ async fn send(backend: &Backend, number: u64, size: usize) -> Answer {
         .unwrap()
 }
 
-async fn expect_spooled(backend: &Backend, number: u64) {
+pub async fn expect_spooled(backend: &Backend, number: u64) {
     let answer = send(backend, number, 100).await;
     let spooled = &answer.json["data"]["spooled"];
     assert_eq!(
@@ -244,8 +244,8 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
     assert!(said.output.contains("warn  spool"), "{}", said.output);
     assert_eq!(
         fs::read_dir(scene.spool()).unwrap().count(),
-        2,
-        "lock, damaged"
+        3,
+        "lock, keys, damaged"
     );
 }
 
@@ -330,53 +330,6 @@ async fn a_batch_that_postgres_takes_too_long_for_waits_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_collector_stays_small_while_postgres_is_away() {
-    const BATCHES: u64 = 150;
-    let mut scene = Scene::start(|_| ()).await;
-    scene.database.stop();
-    expect_spooled(&scene.backend, 1).await;
-    let sending = stream::iter(0..BATCHES).map(|number| {
-        let backend = &scene.backend;
-        async move {
-            let now = clock::now_micros();
-            let body = body(number, 4096);
-            let samples: Vec<_> = (0..250)
-                .map(|_| Sample::request("alice", "/api/flood", now, &body))
-                .collect();
-            let (id, raw) = (Uuid::now_v7(), batch(&samples).unwrap());
-            let key = Some(backend.keys.ingest.as_str());
-            wait::until("the batch to be taken", SOON, async || {
-                let answer = backend.client.ingest(key, id, raw.clone()).await;
-                match answer.map_err(|error| error.to_string())?.status {
-                    200 => Ok(()),
-                    status => Err(format!("{status}")),
-                }
-            })
-            .await
-            .unwrap();
-        }
-    });
-    sending.buffer_unordered(16).collect::<Vec<()>>().await;
-    let process = scene.backend.collector.process().unwrap();
-    let away = process.memory("VmHWM").unwrap();
-    assert!(away <= MOST_MEMORY, "{away} bytes while Postgres is away");
-    scene.database.start_again().await.unwrap();
-    let back = wait::until("the batches to be stored", 2 * SOON, async || {
-        let backend = &scene.backend;
-        let counted = metric(backend, "dossier_spool_replayed_batches_total").await;
-        match counted.map_err(|error| error.to_string())? {
-            counted if counted > BATCHES => Ok(()),
-            counted => Err(format!("{counted} batches")),
-        }
-    });
-    back.await.unwrap();
-    let process = scene.backend.collector.process().unwrap();
-    let peak = process.memory("VmHWM").unwrap();
-    eprintln!("most memory: {away} bytes while away, {peak} with the replay");
-    assert!(peak <= MOST_MEMORY, "{peak} bytes with the replay");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_comes_again_is_not_stored_again() {
     let mut scene = Scene::start(|_| ()).await;
     let (backend, key) = (&scene.backend, Some(scene.backend.keys.ingest.as_str()));
@@ -412,4 +365,138 @@ async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
         expect_put_off(&answer.unwrap());
     }
     assert_eq!(scene.waiting().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_later() {
+    let mut scene = Scene::start(|_| ()).await;
+    let unknown = scene.backend.collector.create_key("late", "ingest", "late");
+    let unknown = unknown.await.unwrap();
+    scene.database.stop();
+    expect_spooled(&scene.backend, 1).await;
+    for number in 2..4 {
+        scene.backend.collector.kill();
+        // It is ready for batches: that is what this waits for.
+        scene.backend.start_again().await.unwrap();
+        expect_spooled(&scene.backend, number).await;
+    }
+    let (client, keys) = (&scene.backend.client, &scene.backend.keys);
+    let ready = client.get("/readyz", None).await.unwrap();
+    assert_eq!(ready.json["data"]["postgres"], "away", "{}", ready.json);
+    expect_put_off(&client.query(&keys.people.alice, &json!({})).await.unwrap());
+    let sample = Sample::request("alice", &path(9), clock::now_micros(), "{}");
+    let raw = batch(&[sample]).unwrap();
+    let answer = client.ingest(Some(&unknown), Uuid::now_v7(), raw).await;
+    expect_put_off(&answer.unwrap());
+
+    scene.database.start_again().await.unwrap();
+    scene
+        .expect_stored(&[(0, 10), (1, 100), (2, 100), (3, 100)])
+        .await;
+    let answer = send(&scene.backend, 4, 100).await;
+    assert_eq!(answer.json["data"]["spooled"], false, "{}", answer.json);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
+    let mut scene = Scene::start(|_| ()).await;
+    let folder = Folder::make().unwrap();
+    let log = folder.path().join("collector.log");
+    let plan = CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.path().join("data"),
+        log: log.clone(),
+        database_url: Some(scene.database.url()),
+        environment: Vec::new(),
+    };
+    scene.database.stop();
+    let starting = Collector::start(plan);
+    let looking = async {
+        let address = wait::until("a collector that is up", SOON, async || {
+            let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            listening_line(&text).ok_or(text)
+        });
+        let client = Client::new(address.await.unwrap()).unwrap();
+        assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
+        expect_put_off(&client.get("/readyz", None).await.unwrap());
+        let key = scene.backend.keys.ingest.as_str();
+        let sample = Sample::request("alice", &path(1), clock::now_micros(), "{}");
+        let raw = batch(&[sample]).unwrap();
+        let answer = client.ingest(Some(key), Uuid::now_v7(), raw).await;
+        expect_put_off(&answer.unwrap());
+        scene.database.start_again().await.unwrap();
+    };
+    let (mut collector, ()) = tokio::join!(starting, looking);
+    let collector = collector.as_mut().unwrap();
+    let client = Client::new(collector.address).unwrap();
+    let admin = &scene.backend.keys.people.admin;
+    assert_eq!(client.count(admin, &json!({})).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_whom_postgres_does_not_let_in_ends_and_says_why() {
+    let scene = Scene::start(|_| ()).await;
+    let folder = Folder::make().unwrap();
+    let started = Collector::start(CollectorPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: folder.path().join("data"),
+        log: folder.path().join("collector.log"),
+        database_url: Some(scene.database.url().replace("/dossier?", "/elsewhere?")),
+        environment: Vec::new(),
+    });
+    let error = started.await.unwrap_err().to_string();
+    assert!(error.contains("\"elsewhere\" does not exist"), "{error}");
+}
+
+/// Two spools may hold the same batch, or a file may come back after a crash; and a collector may be
+/// started again only when the ledger has let the id go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_waited_longer_than_the_ledger_remembers_is_not_stored_again() {
+    let mut scene = Scene::start(|plan| {
+        let days = ("DOSSIER_LEDGER_DAYS".into(), "1".into());
+        plan.collector_environment.push(days);
+    })
+    .await;
+    let (client, key) = (
+        scene.backend.client.clone(),
+        scene.backend.keys.ingest.clone(),
+    );
+    let days_ago = clock::minutes_ago(2 * 24 * 60);
+    let batches: Vec<_> = (1..=2)
+        .map(|number| {
+            let body = body(number, 100);
+            let sample = Sample::request("alice", &path(number), days_ago, &body);
+            (Uuid::now_v7(), batch(&[sample]).unwrap())
+        })
+        .collect();
+    let (id, raw) = &batches[0];
+    let stored = client.ingest(Some(&key), *id, raw.clone()).await.unwrap();
+    assert_eq!(stored.json["data"]["spooled"], false, "{}", stored.json);
+    scene.database.stop();
+    for (id, raw) in &batches {
+        let again = client.ingest(Some(&key), *id, raw.clone()).await.unwrap();
+        assert_eq!(again.json["data"]["spooled"], true, "{}", again.json);
+    }
+    scene.backend.collector.kill();
+    for file in scene.waiting() {
+        set_received(&file, days_ago);
+    }
+    scene.database.start_again().await.unwrap();
+    let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
+    let forget = sqlx::query("delete from ingest_ledger");
+    forget.execute(&mut other).await.unwrap();
+    scene.backend.start_again().await.unwrap();
+    scene.expect_stored(&[(0, 10), (1, 100), (2, 100)]).await;
+}
+
+/// Changes when a batch of the spool was received: a file has magic, id, this time, encoding, and a digest
+/// of all that and of the batch, which follows it.
+fn set_received(file: &Path, micros: u64) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[24..32].copy_from_slice(&micros.to_le_bytes());
+    let mut digest = Context::new(&SHA256);
+    digest.update(&bytes[..33]);
+    digest.update(&bytes[65..]);
+    bytes[33..65].copy_from_slice(digest.finish().as_ref());
+    fs::write(file, bytes).unwrap();
 }

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use dossier_tests::envoy::Envoy;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::stack::{Backend, Stack};
 use dossier_tests::{HarnessError, wait};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+/// A collector takes no more, whatever happens to it.
+pub const MOST_MEMORY: u64 = 150 << 20;
 
 /// For anything that should come about on a loaded machine too.
 pub const SOON: Duration = Duration::from_mins(1);
@@ -92,4 +97,48 @@ pub async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usi
         missing <= lost_at_most,
         "{missing} of {sent} are missing, at most {lost_at_most} may be"
     );
+}
+
+/// How an entry should show its body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub form: &'static str,
+    pub raw: String,
+}
+
+/// As the API promises: JSON as it is, events one by one, text as a string, all else in base64.
+pub fn shown(content_type: &str, body: &[u8]) -> Shown {
+    if body.is_empty() {
+        return Shown {
+            form: "empty",
+            raw: "null".to_owned(),
+        };
+    }
+    if content_type == "application/json" {
+        return Shown {
+            form: "json",
+            raw: String::from_utf8(body.to_vec()).unwrap(),
+        };
+    }
+    if content_type == "text/event-stream" {
+        let events: Vec<_> = std::str::from_utf8(body)
+            .unwrap()
+            .split_terminator("\n\n")
+            .map(|event| format!(r#"{{"data":{}}}"#, event.strip_prefix("data: ").unwrap()))
+            .collect();
+        return Shown {
+            form: "events",
+            raw: format!(r#"{{"events":[{}]}}"#, events.join(",")),
+        };
+    }
+    if content_type.starts_with("text/") {
+        return Shown {
+            form: "text",
+            raw: json!(std::str::from_utf8(body).unwrap()).to_string(),
+        };
+    }
+    Shown {
+        form: "binary",
+        raw: json!(STANDARD.encode(body)).to_string(),
+    }
 }

@@ -10,6 +10,7 @@ mod remembered;
 mod signer;
 mod uses;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -30,7 +31,7 @@ use crate::model::ids::UserId;
 use crate::model::key::{Caller, Role};
 use crate::model::scope::Scope;
 use crate::settings::access::{AccessSettings, JwtSecret};
-use crate::store::{KnownCaller, Store, StoreError};
+use crate::store::{KnownCaller, Store};
 
 /// Who may do everything.
 pub(crate) const ADMINS: &[Role] = &[Role::Admin];
@@ -38,6 +39,9 @@ pub(crate) const ADMINS: &[Role] = &[Role::Admin];
 pub(crate) const READERS: &[Role] = &[Role::User, Role::Readonly, Role::Admin];
 /// Who may send batches.
 pub(crate) const WRITERS: &[Role] = &[Role::Ingest, Role::Admin];
+
+/// In the spool's folder: the keys of producers that were good lately.
+const KEYS_FILE: &str = "keys";
 
 /// Knows callers by their keys and tokens. Cloning it clones a handle.
 #[derive(Debug, Clone)]
@@ -62,14 +66,16 @@ pub struct Admin(pub Caller);
 pub struct Producer;
 
 impl Door {
-    /// A door with these settings, before this store.
+    /// A door with these settings, before this store. What has to be known while Postgres is away is kept
+    /// in this folder, if there is one. It needs a running Tokio.
     #[must_use]
-    pub fn new(settings: AccessSettings, store: &Store) -> Self {
+    pub fn new(settings: AccessSettings, store: &Store, folder: Option<&Path>) -> Self {
+        let file = folder.map(|folder| folder.join(KEYS_FILE));
         Self {
             tokens: settings.jwt.map(|jwt| Arc::new(Tokens::new(jwt))),
             uses: Uses::new(store.clone()),
             rates: RateLimiter::new(settings.rate),
-            remembered: Remembered::default(),
+            remembered: file.map_or_else(Remembered::default, Remembered::kept_in),
             certificate_for_batches: settings.certificate_for_batches,
         }
     }
@@ -90,6 +96,12 @@ impl Door {
             Some(tokens) => tokens.renew_public(now),
             None => Ok(()),
         }
+    }
+
+    /// Whether anybody can send batches while Postgres is away.
+    #[must_use]
+    pub fn knows_producers(&self, now: OffsetDateTime) -> bool {
+        self.tokens.is_some() || self.remembered.any(now)
     }
 
     async fn caller(&self, credentials: &Credentials, app: &App) -> Result<Caller, ApiError> {
@@ -128,7 +140,7 @@ impl Door {
                 self.remembered.forget(&hash);
                 Err(ApiError::InvalidToken(TokenFault::UnknownKey))
             }
-            Err(error @ (StoreError::Unavailable(_) | StoreError::NoAnswer(_))) => {
+            Err(error) if error.may_pass() => {
                 app.outage.begin(&error);
                 self.remembered.caller(&hash, now).ok_or(error.into())
             }

@@ -120,9 +120,11 @@ impl<'a> Packer<'a> {
             None => self.compress(bytes).map(|data| (Codec::Zstd, data)),
         });
         match packed {
-            Some(Ok((codec, data)))
+            Some(Ok((codec, mut data)))
                 if body.keep == KeepCompressed::Always || data.len() < bytes.len() =>
             {
+                // zstd was given room for the worst.
+                data.shrink_to_fit();
                 (codec, Cow::Owned(data))
             }
             _ => (Codec::Identity, Cow::Borrowed(bytes)),

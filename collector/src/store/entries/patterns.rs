@@ -24,6 +24,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub async fn check_pattern(&self, pattern: &str) -> Result<Option<BadPattern>, StoreError> {
+        self.prepared.expect()?;
         let mut reading = self.pool.begin_with(LIMIT).await?;
         let answer = sqlx::query("select '' ~ $1")
             .bind(pattern)

@@ -6,6 +6,7 @@ use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::producer::Sample;
 use dossier_tests::raw_client::RawClient;
 use dossier_tests::testing::TestBackend;
+use dossier_wire::Encoder;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -286,6 +287,11 @@ async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insi
     let no_spool = second("no-spool", &[("DOSSIER_SPOOL_MAX_BYTES", "0")]);
     let without = Collector::start(no_spool).await.unwrap();
     let with = Collector::start(second("spool", &[])).await.unwrap();
+    // From now on it knows a producer, whose batches can wait.
+    let (key, nothing) = (&backend.keys.ingest, Encoder::new().finish());
+    let client = Client::new(with.address).unwrap();
+    let sent = client.ingest(Some(key), Uuid::now_v7(), nothing).await;
+    assert_eq!(sent.unwrap().status, 200);
     // Its Postgres goes with it.
     backend.collector.stop().await.unwrap();
     let admin = backend.keys.people.admin.as_str();

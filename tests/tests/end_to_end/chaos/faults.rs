@@ -1,0 +1,187 @@
+//! What is done to the parts. Three hands at once, each in an order and with pauses that chance decides.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dossier_tests::dice::Dice;
+use dossier_tests::wait;
+use tokio::sync::MutexGuard;
+use tokio::time::sleep;
+
+use super::LONG_WHILE;
+use super::feeder::Feeders;
+use super::profile::Profile;
+use super::scene::{COLLECTORS, Scene};
+
+/// An hour ahead, right, an hour behind.
+const CLOCKS: [i64; 3] = [60, 0, -60];
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub kills: AtomicU64,
+    pub stops: AtomicU64,
+    pub away_millis: AtomicU64,
+    pub cuts: AtomicU64,
+    pub full_disks: AtomicU64,
+    pub clock_steps: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ToCollector {
+    Kill,
+    Cut,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ToPostgres {
+    Stop,
+    Leave,
+    FillDisks,
+}
+
+/// All hands.
+pub struct Faults<'a> {
+    pub scene: &'a Scene,
+    pub feeders: &'a Feeders,
+    pub profile: Profile,
+    pub done: Done,
+    pub began: Instant,
+}
+
+impl Faults<'_> {
+    /// Returns when all is done, and everything runs again.
+    pub async fn do_all(&self) {
+        tokio::join!(self.to_collectors(), self.to_postgres(), self.to_clocks());
+    }
+
+    async fn to_collectors(&self) {
+        let mut dice = Dice::new(self.profile.seed);
+        let kinds = [
+            (self.profile.kills, ToCollector::Kill),
+            (self.profile.cuts, ToCollector::Cut),
+        ];
+        for fault in shuffled(&kinds, &mut dice) {
+            sleep(dice.millis(200..4000)).await;
+            let number = dice.below(COLLECTORS);
+            match fault {
+                ToCollector::Kill => self.kill(number, dice.millis(0..1500)).await,
+                ToCollector::Cut => self.cut(number, 400 + dice.roll() % 60_000).await,
+            }
+        }
+    }
+
+    async fn to_postgres(&self) {
+        let mut dice = Dice::new(!self.profile.seed);
+        let leaves = u64::from(!self.profile.away.is_zero());
+        let kinds = [
+            (self.profile.stops, ToPostgres::Stop),
+            (leaves, ToPostgres::Leave),
+            (self.profile.full_disks, ToPostgres::FillDisks),
+        ];
+        for fault in shuffled(&kinds, &mut dice) {
+            sleep(dice.millis(1000..6000)).await;
+            match fault {
+                ToPostgres::Stop => {
+                    self.tell("Postgres is stopped at once, and started");
+                    self.without_postgres(sleep(dice.millis(0..2000))).await;
+                    count(&self.done.stops);
+                }
+                ToPostgres::Leave => {
+                    self.tell(&format!("Postgres is away for {:?}", self.profile.away));
+                    self.without_postgres(sleep(self.profile.away)).await;
+                }
+                ToPostgres::FillDisks => self.fill_disks().await,
+            }
+        }
+    }
+
+    async fn to_clocks(&self) {
+        let mut dice = Dice::new(self.profile.seed.rotate_left(32));
+        for step in 1..=self.profile.clock_steps {
+            sleep(dice.millis(200..2000)).await;
+            let clock = usize::try_from(step).unwrap_or(0) % CLOCKS.len();
+            self.feeders.set_clock(CLOCKS[clock]).await;
+            count(&self.done.clock_steps);
+        }
+        self.feeders.set_clock(0).await;
+    }
+
+    async fn kill(&self, number: usize, down: Duration) {
+        let member = &self.scene.members[number];
+        let _turn = member.turn().await;
+        self.tell(&format!("collector {number} is killed, and started"));
+        member.kill().await;
+        sleep(down).await;
+        member.start_again().await;
+        count(&self.done.kills);
+    }
+
+    async fn cut(&self, number: usize, after: u64) {
+        let member = &self.scene.members[number];
+        let _turn = member.turn().await;
+        self.tell(&format!(
+            "a connection to collector {number} is cut after {after} bytes"
+        ));
+        member.cut(after).await;
+        count(&self.done.cuts);
+    }
+
+    /// Postgres is away and no spool takes anything, until the filter has lost records by that.
+    async fn fill_disks(&self) {
+        // No collector is started meanwhile: its disk would not be full.
+        let mut turns: Vec<MutexGuard<'_, ()>> = Vec::new();
+        for member in &self.scene.members {
+            turns.push(member.turn().await);
+        }
+        self.tell("Postgres is away, and no disk takes anything, until records are lost");
+        let lost = async || {
+            let lost = self.scene.envoy.stat("dossier.records_dropped.buffer_full");
+            lost.await.map_err(|error| error.to_string())
+        };
+        let before = lost().await.unwrap();
+        let until_lost = async {
+            for member in &self.scene.members {
+                member.limit_files("40").await;
+            }
+            let waited = wait::until("records to be lost", LONG_WHILE, async || {
+                let more = lost().await? - before;
+                (more > 0).then_some(()).ok_or("none yet".to_owned())
+            });
+            waited.await.unwrap();
+            for member in &self.scene.members {
+                member.limit_files("unlimited").await;
+            }
+        };
+        self.without_postgres(until_lost).await;
+        count(&self.done.full_disks);
+    }
+
+    /// An immediate shutdown, after which Postgres must recover.
+    async fn without_postgres(&self, meanwhile: impl Future<Output = ()>) {
+        let since = Instant::now();
+        let mut database = self.scene.database.lock().await;
+        tokio::task::block_in_place(|| database.stop());
+        meanwhile.await;
+        database.start_again().await.unwrap();
+        let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.done.away_millis.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn tell(&self, what: &str) {
+        eprintln!("{:7.1} s  {what}", self.began.elapsed().as_secs_f64());
+    }
+}
+
+fn shuffled<T: Copy>(kinds: &[(u64, T)], dice: &mut Dice) -> Vec<T> {
+    let each = kinds
+        .iter()
+        .map(|(times, fault)| (0..*times).map(|_| *fault));
+    let mut faults: Vec<_> = each.flatten().collect();
+    dice.shuffle(&mut faults);
+    faults
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,182 @@
+//! Producers that are not Envoy, with a clock that is set back and forth. They send a batch again, to
+//! either collector, until it is acknowledged, and sometimes after that.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use dossier_tests::HarnessError;
+use dossier_tests::client::Client;
+use dossier_tests::clock;
+use dossier_tests::dice::Dice;
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::wait;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::record::{Expected, Session};
+use super::{LONG_WHILE, SESSION_MINUTES};
+
+const FEEDERS: usize = 2;
+const PREFIX: &str = "/api/fed/";
+/// Some of them send through Envoy too.
+const USERS: [&str; 3] = ["alice", "dave", "erin"];
+const MOST_SAMPLES: usize = 12;
+const MAX_BODY: usize = 8 << 10;
+
+/// What was sent, by its path, once it is all acknowledged.
+pub type Fed = BTreeMap<String, Expected>;
+
+/// Running producers.
+pub struct Feeders {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<Fed>>,
+}
+
+struct Shared {
+    key: String,
+    clients: Vec<Client>,
+    stopping: AtomicBool,
+    /// How many minutes the clock is ahead.
+    ahead: AtomicI64,
+    acknowledged: AtomicU64,
+    repeated: AtomicU64,
+}
+
+impl Feeders {
+    /// Starts them, on the way to these addresses.
+    pub fn start(collectors: &[SocketAddr], key: &str, seed: u64) -> Self {
+        let clients = collectors.iter().map(|it| Client::new(*it).unwrap());
+        let shared = Arc::new(Shared {
+            key: key.to_owned(),
+            clients: clients.collect(),
+            stopping: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
+            acknowledged: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+        });
+        let feeder = |number: usize| {
+            let dice = Dice::new(seed.wrapping_add(number as u64));
+            tokio::spawn(feed(Arc::clone(&shared), number, dice))
+        };
+        let tasks = (0..FEEDERS).map(feeder).collect();
+        Self { shared, tasks }
+    }
+
+    /// Sets their clock so many minutes ahead, and waits until a batch with that time is acknowledged.
+    pub async fn set_clock(&self, minutes: i64) {
+        self.shared.ahead.store(minutes, Ordering::Relaxed);
+        // One of each may have been made before.
+        let goal = self.acknowledged() + 1 + FEEDERS as u64;
+        let waited = wait::until("batches to be acknowledged", LONG_WHILE, async || {
+            let now = self.acknowledged();
+            (now >= goal)
+                .then_some(())
+                .ok_or_else(|| format!("{now} of {goal}"))
+        });
+        waited.await.unwrap();
+    }
+
+    /// Batches that are acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Batches that were sent once more although they were acknowledged.
+    pub fn repeated(&self) -> u64 {
+        self.shared.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the last batch of each is acknowledged.
+    pub async fn stop(self) -> Fed {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let mut all = Fed::new();
+        for task in self.tasks {
+            all.append(&mut task.await.unwrap());
+        }
+        all
+    }
+}
+
+async fn feed(shared: Arc<Shared>, feeder: usize, mut dice: Dice) -> Fed {
+    let mut fed = Fed::new();
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let ahead = shared.ahead.load(Ordering::Relaxed);
+        let mut samples = Vec::new();
+        for _ in 0..=dice.below(MOST_SAMPLES) {
+            let path = format!("{PREFIX}{feeder}/{}", fed.len());
+            let expected = expected(&mut dice);
+            samples.extend(halves(&path, &expected, ahead));
+            fed.insert(path, expected);
+        }
+        shared.deliver(&batch(&samples).unwrap(), &mut dice).await;
+        tokio::time::sleep(dice.millis(20..150)).await;
+    }
+    fed
+}
+
+fn expected(dice: &mut Dice) -> Expected {
+    let mut body = || {
+        let bytes = generated(Kind::Json, 2 + dice.below(MAX_BODY), dice.roll());
+        (Kind::Json.content_type().to_owned(), bytes)
+    };
+    Expected {
+        request: body(),
+        response: Some(body()),
+        user: USERS[dice.below(USERS.len())].to_owned(),
+        session: match dice.below(3) {
+            0 => Session::Named(format!("job {}", dice.below(3))),
+            _ => Session::ByTime,
+        },
+    }
+}
+
+fn halves(path: &str, expected: &Expected, ahead: i64) -> Vec<Sample> {
+    let text = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
+    let at = clock::now_micros().saturating_add_signed(ahead * 60_000_000);
+    let request = Sample::request(&expected.user, path, at, &text(&expected.request.1));
+    let request = match &expected.session {
+        Session::Named(name) => request.in_session(name),
+        Session::ByTime => request.within_minutes(SESSION_MINUTES),
+    };
+    let response = expected.response.iter();
+    let response: Vec<_> = response
+        .map(|(_, body)| request.response(&text(body)))
+        .collect();
+    [vec![request], response].concat()
+}
+
+impl Shared {
+    async fn deliver(&self, raw: &[u8], dice: &mut Dice) {
+        let id = Uuid::now_v7();
+        while !self.send(id, raw, dice).await {
+            tokio::time::sleep(dice.millis(50..500)).await;
+        }
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        // As after an answer that was lost.
+        if dice.below(4) == 0 && self.send(id, raw, dice).await {
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was acknowledged.
+    async fn send(&self, id: Uuid, raw: &[u8], dice: &mut Dice) -> bool {
+        let client = &self.clients[dice.below(self.clients.len())];
+        match client.ingest(Some(&self.key), id, raw.to_vec()).await {
+            Ok(answer) if answer.status == 200 => {
+                assert_eq!(answer.json["data"]["rejected"], 0, "{}", answer.json);
+                true
+            }
+            Ok(answer) => {
+                // What means "later". All else would be a fault.
+                let later = matches!(answer.status, 408 | 429 | 503);
+                assert!(later, "{}: {}", answer.status, answer.json);
+                false
+            }
+            Err(HarnessError::Http { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What chaos comes upon: Envoy with the filter, two collectors with a spool each, one Postgres.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, set};
+use dossier_tests::client::Client;
+use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::database::Database;
+use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
+use dossier_tests::keys::Keys;
+use dossier_tests::testing::{Folder, ensure_collector_is_built, place_to_run};
+use dossier_tests::traffic::Traffic;
+use dossier_tests::upstream::Upstream;
+use dossier_tests::valve::{Position, Valve};
+use dossier_tests::{HarnessError, place, wait};
+use serde_json::json;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use tokio::sync::{Mutex, MutexGuard, SemaphorePermit};
+
+use super::LONG_WHILE;
+use super::traffic::SESSION_HEADER;
+
+pub const COLLECTORS: usize = 2;
+/// Little, so that it is used up while no collector takes anything.
+const BUFFER: &str = "1MiB";
+const BATCH: &str = "256KiB";
+
+/// A collector behind a valve, which is its address for all others.
+pub struct Member {
+    pub valve: Valve,
+    turn: Mutex<()>,
+    collector: Mutex<Collector>,
+    /// The most memory it ever had, in all its lives.
+    peak: Mutex<u64>,
+}
+
+/// Everything. Dropped in this order.
+pub struct Scene {
+    pub envoy: Envoy,
+    pub members: Vec<Member>,
+    pub database: Mutex<Database>,
+    pub url: String,
+    pub keys: Keys,
+    _upstream: Upstream,
+    _folder: Folder,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Scene {
+    pub async fn start() -> Self {
+        let place = place_to_run().await.unwrap();
+        ensure_collector_is_built().await.unwrap();
+        let folder = Folder::make().unwrap();
+        let database = Database::start(folder.path()).await.unwrap();
+        let url = database.url();
+        let mut members = Vec::new();
+        for number in 0..COLLECTORS {
+            members.push(Member::start(&folder, number, &url).await);
+        }
+        let keys = Keys::create(&*members[0].collector.lock().await)
+            .await
+            .unwrap();
+        let upstream = Upstream::start().await.unwrap();
+        let collectors: Vec<_> = members.iter().map(|member| member.valve.address).collect();
+        let bootstrap = bootstrap(upstream.address, &collectors).unwrap();
+        let envoy = Envoy::start(EnvoyPlan {
+            bootstrap,
+            workers: WORKERS,
+            drain_time: DRAIN_TIME,
+            folder: folder.path().to_owned(),
+            log: folder.path().join("envoy.log"),
+            ingest_token: keys.ingest.clone(),
+        });
+        Self {
+            envoy: envoy.await.unwrap(),
+            members,
+            database: Mutex::new(database),
+            url,
+            keys,
+            _upstream: upstream,
+            _folder: folder,
+            _place: place,
+        }
+    }
+
+    /// A client of the first collector.
+    pub async fn client(&self) -> Client {
+        Client::new(self.members[0].address().await).unwrap()
+    }
+
+    /// Clients of Envoy.
+    pub fn traffic(&self) -> Traffic {
+        Traffic::new(self.envoy.address).unwrap()
+    }
+
+    /// One of the filter's numbers.
+    pub async fn stat(&self, name: &str) -> u64 {
+        let name = format!("dossier.{name}");
+        self.envoy.stat(&name).await.unwrap()
+    }
+
+    /// A connection to Postgres itself.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect(&self.url).await
+    }
+
+    /// The most memory that a collector ever had, in bytes.
+    pub async fn peak(&self) -> u64 {
+        let mut most = 0;
+        for member in &self.members {
+            member.note_peak(&mut *member.collector.lock().await).await;
+            most = most.max(*member.peak.lock().await);
+        }
+        most
+    }
+
+    /// Waits until no collector's spool holds anything.
+    pub async fn wait_for_empty_spools(&self) {
+        for member in &self.members {
+            let client = Client::new(member.address().await).unwrap();
+            let waited = wait::until("a spool to be empty", LONG_WHILE, async || {
+                let metrics = client.metrics().await.map_err(|error| error.to_string())?;
+                match metrics.get("dossier_spool_batches") {
+                    Some(0.0) => Ok(()),
+                    waiting => Err(format!("{waiting:?} batches")),
+                }
+            });
+            waited.await.unwrap();
+        }
+    }
+}
+
+impl Member {
+    async fn start(folder: &Folder, number: usize, url: &str) -> Self {
+        let name = ["collector", "other"][number % COLLECTORS];
+        let plan = CollectorPlan {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data: folder.path().join(name),
+            log: folder.path().join(format!("{name}.log")),
+            database_url: Some(url.to_owned()),
+            environment: Vec::new(),
+        };
+        let collector = Collector::start(plan).await.unwrap();
+        let valve = Valve::start(Position::Open(collector.address));
+        Self {
+            valve: valve.await.unwrap(),
+            turn: Mutex::new(()),
+            collector: Mutex::new(collector),
+            peak: Mutex::new(0),
+        }
+    }
+
+    /// One fault at a time: who holds this may do something to it.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    async fn address(&self) -> SocketAddr {
+        self.collector.lock().await.address
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self) {
+        let mut collector = self.collector.lock().await;
+        self.note_peak(&mut collector).await;
+        collector.kill();
+        self.valve.turn(Position::Refusing);
+    }
+
+    /// Starts it again, as often as it takes: that is what a supervisor does.
+    pub async fn start_again(&self) {
+        let mut collector = self.collector.lock().await;
+        let waited = wait::until("a collector to start", LONG_WHILE, async || {
+            let started = collector.start_again().await;
+            started.map_err(|error| error.to_string())
+        });
+        waited.await.unwrap();
+        self.valve.turn(Position::Open(collector.address));
+    }
+
+    /// Cuts connections to it after so many bytes, until it has cut one.
+    pub async fn cut(&self, after: u64) {
+        let address = self.address().await;
+        let before = self.valve.cuts();
+        self.valve.turn(Position::Cutting(address, after));
+        let waited = wait::until("a connection to be cut", LONG_WHILE, async || {
+            let cuts = self.valve.cuts() - before;
+            (cuts > 0).then_some(()).ok_or("none yet".to_owned())
+        });
+        waited.await.unwrap();
+        self.valve.turn(Position::Open(address));
+    }
+
+    /// The longest file that it may write, in bytes. Beyond that a write fails as on a full disk; this
+    /// needs no right to mount one.
+    pub async fn limit_files(&self, bytes: &str) {
+        let mut collector = self.collector.lock().await;
+        let id = collector.process().unwrap().id().to_string();
+        let limit = format!("--fsize={bytes}:");
+        let set = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
+        assert!(set.unwrap().success());
+    }
+
+    async fn note_peak(&self, collector: &mut Collector) {
+        let process = collector.process().unwrap();
+        // It tells nothing if it has ended by itself, which its next use shows.
+        let now = process.memory("VmHWM").unwrap_or_default();
+        let mut peak = self.peak.lock().await;
+        *peak = now.max(*peak);
+    }
+}
+
+fn bootstrap(upstream: SocketAddr, collectors: &[SocketAddr]) -> Result<Bootstrap, HarnessError> {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut bootstrap = Bootstrap::read(&place::example_bootstrap())?;
+    bootstrap.set_listener(any_port)?;
+    bootstrap.set_admin(any_port);
+    bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream)?;
+    bootstrap.set_hosts(COLLECTOR_CLUSTER, collectors)?;
+    bootstrap.set_wasm(&place::filter_wasm()?)?;
+    let plugin = bootstrap.plugin()?;
+    set(plugin, "buffer", json!({"max_bytes": BUFFER}));
+    let batch = json!({"max_bytes": BATCH, "max_delay": "200ms"});
+    set(plugin, "batch", batch);
+    let capture = json!({
+        "storage_type": "both",
+        "session": {"header": SESSION_HEADER},
+        "session_timeout_minutes": super::SESSION_MINUTES,
+        "ttl_days": 30,
+    });
+    let route = json!({"match": {"path": {"prefix": "/api/"}}, "capture": capture});
+    set(plugin, "routes", json!([route]));
+    Ok(bootstrap)
+}

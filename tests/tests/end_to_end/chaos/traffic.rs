@@ -1,0 +1,87 @@
+//! Requests through Envoy, each unlike all others, so that every byte of every body can be told.
+
+use dossier_tests::dice::Dice;
+use dossier_tests::load::Exchange;
+use dossier_tests::traffic::{Call, Reply};
+use dossier_tests::upstream::{Kind, echo, generated};
+use reqwest::Method;
+
+use super::record::{Expected, Session};
+
+pub const SESSION_HEADER: &str = "x-session-id";
+/// All requests are below this.
+const PREFIX: &str = "/api/chaos/";
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+const NAMES: usize = 4;
+const MAX_BODY: usize = 4 << 10;
+const MAX_LARGE_BODY: usize = 48 << 10;
+
+/// What a client does at its so manieth request.
+pub fn exchange(client: usize, number: usize) -> Exchange {
+    let mut dice = dice(client, number);
+    let path = format!("{PREFIX}{client}/{number}");
+    let kind = [Kind::Json, Kind::Json, Kind::Text, Kind::Binary][dice.below(4)];
+    let sent = generated(kind, size(&mut dice), dice.roll());
+    let is_echo = kind == Kind::Json && dice.below(2) == 0;
+    let (query, content_type, answer) = if is_echo {
+        (String::new(), Kind::Json.content_type(), echo(&sent))
+    } else {
+        let (kind, length) = ([Kind::Json, Kind::Text][dice.below(2)], size(&mut dice));
+        let seed = dice.roll();
+        let query = format!("?bytes={length}&type={}&seed={seed}", kind.as_str());
+        let answer = generated(kind, length, seed);
+        (query, kind.content_type(), answer)
+    };
+    let session = session(client, number);
+    Exchange {
+        call: Call {
+            body: Some((kind.content_type().to_owned(), sent)),
+            headers: session
+                .map(|name| (SESSION_HEADER.to_owned(), name))
+                .into_iter()
+                .collect(),
+            ..Call::new(Method::POST, user(client), &format!("{path}{query}"))
+        },
+        reply: Reply {
+            status: 200,
+            content_type: content_type.to_owned(),
+            body: answer,
+        },
+    }
+}
+
+/// What should be recorded of the exchange with this path; none if it is another's.
+pub fn expected(path: &str) -> Option<Expected> {
+    let (client, number) = path.strip_prefix(PREFIX)?.split_once('/')?;
+    let (client, number) = (client.parse().ok()?, number.parse().ok()?);
+    let Exchange { call, reply } = exchange(client, number);
+    Some(Expected {
+        user: user(client).to_owned(),
+        session: session(client, number).map_or(Session::ByTime, Session::Named),
+        request: call.body?,
+        response: Some((reply.content_type, reply.body)),
+    })
+}
+
+fn user(client: usize) -> &'static str {
+    USERS[client % USERS.len()]
+}
+
+/// Every third request names its session, the others are found by time.
+fn session(client: usize, number: usize) -> Option<String> {
+    let named = number.is_multiple_of(3);
+    named.then(|| format!("chat {}", (client + number / 3) % NAMES))
+}
+
+fn size(dice: &mut Dice) -> usize {
+    let most = if dice.below(50) == 0 {
+        MAX_LARGE_BODY
+    } else {
+        MAX_BODY
+    };
+    2 + dice.below(most - 2)
+}
+
+fn dice(client: usize, number: usize) -> Dice {
+    Dice::new(((client as u64) << 32) + number as u64)
+}
