@@ -3,20 +3,23 @@
 
 mod inflate;
 mod keep;
+pub mod ndjson;
 mod read;
+mod records;
 mod replay;
 mod validate;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::post;
-use dossier_wire::{Batch, INGEST_PATH};
+use dossier_wire::INGEST_PATH;
 use serde::Serialize;
 use tracing::warn;
 use utoipa::ToSchema;
 
 use self::keep::Kept;
 pub use self::read::MAX_SENT_BYTES;
+use self::records::Records;
 pub use self::replay::replay;
 use crate::app::App;
 use crate::http::auth::Producer;
@@ -78,10 +81,10 @@ async fn take_batch(
 
 async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let sent = read::batch(app, request).await?;
-    let batch = Batch::parse(sent.bytes()).map_err(ApiError::Batch)?;
+    let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
     let now = sent.batch.received_at;
     let dictionaries = app.store.dictionaries();
-    let batch = validate::batch(sent.batch.id, &batch, &dictionaries, now);
+    let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, now);
     let kept = keep::keep(app, &sent, &batch, now).await?;
     // What is spooled is counted when it is stored.
     if matches!(kept, Kept::Stored(Stored::Now)) {

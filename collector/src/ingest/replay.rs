@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dossier_wire::Batch;
 use tracing::{info, warn};
 
 use super::keep::LONG_PATIENCE;
 use super::read::Sent;
+use super::records::Records;
 use super::{count, validate};
 use crate::app::App;
 use crate::http::error::ApiError;
@@ -107,10 +107,11 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Del
         Found::Gone => return Ok(Left::Lost),
     };
     let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
-    let parsed = Batch::parse(sent.bytes()).map_err(|error| Delay::Read(ApiError::Batch(error)))?;
+    let records = Records::find(sent.form, sent.bytes(), app.admission.room());
+    let records = records.map_err(Delay::Read)?;
     // As it would have been judged when it came.
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
-    let batch = validate::batch(sent.batch.id, &parsed, &dictionaries, received_at);
+    let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, received_at);
     let stored = app
         .store
         .store_batch(&batch, app.clock.now(), LONG_PATIENCE)
