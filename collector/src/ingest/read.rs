@@ -55,6 +55,11 @@ impl Sent {
         })
     }
 
+    /// Lets the inflated bytes go.
+    pub(super) fn let_go(&mut self) {
+        self.inflated = None;
+    }
+
     /// The batch itself.
     pub(super) fn bytes(&self) -> &[u8] {
         self.inflated.as_deref().unwrap_or(&self.batch.bytes)

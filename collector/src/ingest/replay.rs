@@ -7,7 +7,8 @@ use tracing::{info, warn};
 use super::keep::LONG_PATIENCE;
 use super::read::Sent;
 use super::records::Records;
-use super::{count, validate};
+use super::tally::Tally;
+use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::spool::{Found, Number, Spool, SpoolError};
@@ -117,7 +118,7 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Del
         .store_batch(&batch, app.clock.now(), LONG_PATIENCE)
         .await?;
     if stored == Stored::Now {
-        count(app, &batch);
+        Tally::of(&batch).count(app);
     }
     app.metrics.spool_replayed.inc();
     spool.remove(number).await?;

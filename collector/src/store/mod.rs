@@ -1,6 +1,7 @@
 //! The store: all SQL of the collector. It knows nothing of HTTP.
 //!
-//! - [`batches`]: the write path, one transaction a batch, guarded by the ledger.
+//! - [`prepared`], [`group`], [`batches`]: the write path. Batches are made ready, and stored together, guarded
+//!   by the ledger.
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`rejected`]: records that could not be stored, kept aside for a while.
@@ -20,10 +21,12 @@ mod copy;
 mod deletion;
 mod dictionaries;
 mod entries;
+mod group;
 mod isolation;
 mod keys;
 mod migration;
 mod partitions;
+mod prepared;
 mod rejected;
 mod retention;
 mod sessions;
@@ -134,6 +137,18 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// The same error for another batch of the same transaction.
+    fn told_again(&self) -> Self {
+        match self {
+            Self::NoAnswer(patience) => Self::NoAnswer(*patience),
+            Self::DictionaryGone => Self::DictionaryGone,
+            Self::Unavailable(error) => Self::Unavailable(sqlx::Error::Protocol(error.to_string())),
+            other => Self::Database(sqlx::Error::Protocol(other.to_string())),
+        }
+    }
+}
+
 /// SQLSTATE classes that pass by themselves or are mended apart from the statement: connections, a
 /// server that became a replica, the password or database while it is restored, serialisation, resources,
 /// shutdown, the server's disk.
@@ -158,6 +173,7 @@ pub struct Store {
     pool: PgPool,
     partitions: partitions::Known,
     dictionaries: dictionaries::Known,
+    line: group::Line,
 }
 
 impl Store {
@@ -176,6 +192,7 @@ impl Store {
             pool,
             partitions: partitions::Known::default(),
             dictionaries: dictionaries::Known::default(),
+            line: group::Line::default(),
         }
     }
 
