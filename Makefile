@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
+.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-ingest bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -38,6 +38,9 @@ build: ## build the collector and the test stack for release: target/release/
 
 bench: ## measure what recording costs, as in docs/performance.md
 	@.ci/tools/bench
+
+bench-ingest: ## measure how fast batches get in beside psql, as in docs/performance.md
+	@.ci/tools/bench ingest
 
 bench-query: ## measure what reads cost over five million entries, as in docs/performance.md
 	@.ci/tools/bench query

@@ -405,6 +405,74 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
     }
 }
 
+/// Stores batches that must wait, and so are stored together but for the first ones.
+fn store_together(
+    fixture: &Fixture,
+    batches: &[NewBatch<'static>],
+) -> Vec<Result<Stored, StoreError>> {
+    fixture.runtime.block_on(async {
+        let options = fixture.postgres.as_ref().unwrap().options();
+        let mut other = sqlx::PgConnection::connect_with(&options).await.unwrap();
+        let lock = "begin; lock table ingest_ledger in access exclusive mode";
+        sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+        let storing = batches
+            .iter()
+            .map(|batch| fixture.store.store_batch(batch, NOW, PATIENCE));
+        let blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+        let release = async {
+            loop {
+                let count = sqlx::query_scalar::<_, i64>(blocked);
+                if count.fetch_one(&mut other).await.unwrap() > 0 {
+                    break;
+                }
+            }
+            other.close().await.unwrap();
+        };
+        tokio::join!(futures_util::future::join_all(storing), release).0
+    })
+}
+
+#[test]
+fn batches_that_wait_are_stored_together_and_each_once() {
+    let fixture = Fixture::new();
+    let mut batches: Vec<_> = (0..20)
+        .map(|number| {
+            let mut new = entry(["alice", "bob"][number % 2]);
+            new.session = Some(within_minutes(30));
+            batch(vec![new])
+        })
+        .collect();
+    batches[19].id = batches[10].id;
+    let stored = store_together(&fixture, &batches);
+    let stored: Vec<_> = stored.into_iter().map(Result::unwrap).collect();
+    let now = stored.iter().filter(|stored| **stored == Stored::Now);
+    assert_eq!((now.count(), stored[19]), (19, Stored::Before));
+    let transactions = fixture.count("(select distinct xmin::text from entries) each");
+    assert!(transactions <= 3, "{transactions}");
+    for (table, rows) in [("entries", 19), ("ingest_ledger", 19), ("sessions", 2)] {
+        assert_eq!(fixture.count(table), rows, "{table}");
+    }
+    let without = "entries where session_id is null";
+    assert_eq!(fixture.count(without), 0);
+}
+
+#[test]
+fn a_batch_that_postgres_refuses_costs_no_other() {
+    let fixture = Fixture::new();
+    let mut batches: Vec<_> = (0..12).map(|_| batch(vec![entry("alice")])).collect();
+    // No producer's record comes that far.
+    batches[7].entries[0].path = Cow::Borrowed("/\u{0}");
+    for (number, stored) in store_together(&fixture, &batches).into_iter().enumerate() {
+        match stored {
+            Ok(Stored::Now) => assert_ne!(number, 7),
+            Err(StoreError::Database(_)) => assert_eq!(number, 7),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert_eq!(fixture.count("entries"), 11);
+    assert_eq!(fixture.count("ingest_ledger"), 11);
+}
+
 #[test]
 fn a_batch_is_recalled_by_what_is_in_it() {
     let fixture = Fixture::new();

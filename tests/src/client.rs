@@ -331,10 +331,40 @@ impl Client {
         encoding: Option<&str>,
         bytes: Vec<u8>,
     ) -> Result<Answer, HarnessError> {
+        let sent = (CONTENT_TYPE, encoding);
+        self.ingest_typed(key, batch, sent, bytes).await
+    }
+
+    /// Sends lines of JSON to where batches go.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn ingest_lines(
+        &self,
+        key: Option<&str>,
+        batch: Uuid,
+        lines: &str,
+    ) -> Result<Answer, HarnessError> {
+        let sent = ("application/x-ndjson", None);
+        self.ingest_typed(key, batch, sent, lines.as_bytes().to_vec())
+            .await
+    }
+
+    /// Sends bytes of a content type and encoding to where batches go.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if no answer comes.
+    pub async fn ingest_typed(
+        &self,
+        key: Option<&str>,
+        batch: Uuid,
+        (content_type, encoding): (&str, Option<&str>),
+        bytes: Vec<u8>,
+    ) -> Result<Answer, HarnessError> {
         let mut request = self
             .http
             .post(self.url(INGEST_PATH))
-            .header("content-type", CONTENT_TYPE)
+            .header("content-type", content_type)
             .header(BATCH_ID_HEADER, batch.to_string());
         if let Some(encoding) = encoding {
             request = request.header("content-encoding", encoding);

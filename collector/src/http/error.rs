@@ -64,6 +64,8 @@ pub enum ApiError {
     BatchHeader(&'static str),
     /// The body is not a batch.
     Batch(BatchError),
+    /// The body is no batch of lines.
+    Lines(&'static str),
     /// The body cannot be inflated.
     Inflate,
     /// `content-type` or `content-encoding` is not one of these.
@@ -99,7 +101,9 @@ impl ApiError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Batch(_) | Self::Inflate => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid(_) | Self::Batch(_) | Self::Lines(_) | Self::Inflate => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::MissingCertificate => StatusCode::FORBIDDEN,
@@ -125,7 +129,7 @@ impl ApiError {
             Self::NotJson => "VAL_INVALID_JSON",
             Self::BatchHeader(_) => "VAL_INVALID_HEADER",
             Self::UrlTooLong(_) => "VAL_URL_TOO_LONG",
-            Self::Batch(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
+            Self::Batch(_) | Self::Lines(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
             Self::UnsupportedMedia(_) => "VAL_UNSUPPORTED_MEDIA_TYPE",
             Self::MissingToken => "AUTH_MISSING_TOKEN",
             Self::InvalidToken(_) => "AUTH_INVALID_TOKEN",
@@ -212,6 +216,7 @@ impl fmt::Display for ApiError {
                 "The URL is longer than {limit} bytes: ask with a shorter one, or by POST"
             ),
             Self::BatchHeader(what) => f.write_str(what),
+            Self::Lines(what) => write!(f, "The body is not a batch of lines of JSON: {what}"),
             Self::Batch(error) => write!(f, "The body is not a batch: {error}"),
             Self::Inflate => f.write_str(
                 "The body is not the zlib stream that content-encoding: deflate promises",

@@ -1,5 +1,6 @@
 //! Makes a batch durable: in Postgres, or, while that takes none, in the spool.
 
+use std::future::Future;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -8,7 +9,8 @@ use super::read::Sent;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::entry::NewBatch;
-use crate::store::Stored;
+use crate::spool::Spool;
+use crate::store::{StoreError, Stored};
 
 /// How long Postgres may take for a batch that the spool would take else. Less than the filter waits for
 /// its answer.
@@ -24,25 +26,47 @@ pub(super) enum Kept {
     Spooled,
 }
 
+/// Where a batch goes.
+pub(super) enum Way<Storing> {
+    /// To Postgres, and to the spool if that takes none.
+    Postgres(Storing, Option<Spool>),
+    /// Postgres takes none for now.
+    Spool(Spool),
+}
+
+/// Makes the batch ready for where it goes. It is not needed any more then.
+pub(super) fn way(
+    app: &App,
+    batch: &NewBatch<'_>,
+    now: OffsetDateTime,
+) -> Way<impl Future<Output = Result<Stored, StoreError>> + Send + use<>> {
+    let patience = match &app.spool {
+        Some(spool) if app.outage.is_on() => return Way::Spool(spool.clone()),
+        Some(_) => PATIENCE,
+        None => LONG_PATIENCE,
+    };
+    let storing = app.store.store_batch(batch, now, patience);
+    Way::Postgres(storing, app.spool.clone())
+}
+
 /// Returns when the batch is durable.
 pub(super) async fn keep(
     app: &App,
     sent: &Sent,
-    batch: &NewBatch<'_>,
-    now: OffsetDateTime,
+    way: Way<impl Future<Output = Result<Stored, StoreError>>>,
 ) -> Result<Kept, ApiError> {
-    let Some(spool) = &app.spool else {
-        let stored = app.store.store_batch(batch, now, LONG_PATIENCE).await?;
-        return Ok(Kept::Stored(stored));
-    };
-    if !app.outage.is_on() {
-        match app.store.store_batch(batch, now, PATIENCE).await {
-            Ok(stored) => return Ok(Kept::Stored(stored)),
+    let spool = match way {
+        Way::Spool(spool) => spool,
+        Way::Postgres(storing, spool) => match (storing.await, spool) {
+            (Ok(stored), _) => return Ok(Kept::Stored(stored)),
             // It may be committed nonetheless: then Postgres will know it when it comes again.
-            Err(error) if error.may_pass() => app.outage.begin(&error),
-            Err(error) => return Err(error.into()),
-        }
-    }
+            (Err(error), Some(spool)) if error.may_pass() => {
+                app.outage.begin(&error);
+                spool
+            }
+            (Err(error), _) => return Err(error.into()),
+        },
+    };
     spool
         .keep(sent.batch.clone())
         .await

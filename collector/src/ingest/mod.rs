@@ -3,27 +3,30 @@
 
 mod inflate;
 mod keep;
+pub mod ndjson;
 mod read;
+mod records;
 mod replay;
+mod tally;
 mod validate;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::post;
-use dossier_wire::{Batch, INGEST_PATH};
+use dossier_wire::INGEST_PATH;
 use serde::Serialize;
-use tracing::warn;
 use utoipa::ToSchema;
 
 use self::keep::Kept;
 pub use self::read::MAX_SENT_BYTES;
+use self::records::Records;
 pub use self::replay::replay;
+use self::tally::Tally;
 use crate::app::App;
 use crate::http::auth::Producer;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::metrics::BatchOutcome;
-use crate::model::entry::NewBatch;
 use crate::model::ids::BatchId;
 use crate::store::Stored;
 
@@ -77,35 +80,26 @@ async fn take_batch(
 }
 
 async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
-    let sent = read::batch(app, request).await?;
-    let batch = Batch::parse(sent.bytes()).map_err(ApiError::Batch)?;
+    let mut sent = read::batch(app, request).await?;
     let now = sent.batch.received_at;
-    let dictionaries = app.store.dictionaries();
-    let batch = validate::batch(sent.batch.id, &batch, &dictionaries, now);
-    let kept = keep::keep(app, &sent, &batch, now).await?;
+    let (tally, way) = {
+        let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
+        let dictionaries = app.store.dictionaries();
+        let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, now);
+        (Tally::of(&batch), keep::way(app, &batch, now))
+    };
+    // What waits for Postgres is smaller.
+    sent.let_go();
+    let kept = keep::keep(app, &sent, way).await?;
     // What is spooled is counted when it is stored.
     if matches!(kept, Kept::Stored(Stored::Now)) {
-        count(app, &batch);
+        tally.count(app);
     }
     Ok(Receipt {
-        batch_id: batch.id,
+        batch_id: sent.batch.id,
         duplicate: matches!(kept, Kept::Stored(Stored::Before)),
         spooled: matches!(kept, Kept::Spooled),
-        records: batch.entries.len(),
-        rejected: batch.rejected.len(),
+        records: tally.records,
+        rejected: tally.rejected,
     })
-}
-
-fn count(app: &App, batch: &NewBatch<'_>) {
-    app.metrics.records.inc_by(batch.entries.len() as u64);
-    app.metrics
-        .rejected_records
-        .inc_by(batch.rejected.len() as u64);
-    for gap in &batch.gaps {
-        app.metrics.gap(gap);
-    }
-    if let Some(first) = batch.rejected.first() {
-        let (rejected, position, reason) = (batch.rejected.len(), first.position, &first.reason);
-        warn!(batch = %batch.id, rejected, position, reason, "malformed records were put aside");
-    }
 }

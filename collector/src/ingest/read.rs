@@ -7,13 +7,14 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE as BATCH_TYPE};
+use dossier_wire::BATCH_ID_HEADER;
 use http_body_util::BodyExt;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::inflate::Inflater;
+use super::records::Form;
 use crate::app::App;
 use crate::http::admission::{Admission, Room};
 use crate::http::error::ApiError;
@@ -29,6 +30,7 @@ const BODY_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) batch: SpooledBatch,
+    pub(super) form: Form,
     inflated: Option<Vec<u8>>,
     _room: Room,
 }
@@ -43,11 +45,19 @@ impl Sent {
         room.grow(batch.bytes.len())?;
         let mut inflater = Inflater::new(batch.encoding);
         inflater.push(&batch.bytes, &mut room)?;
+        let inflated = inflater.finish(&mut room)?;
+        let form = Form::of(inflated.as_deref().unwrap_or(&batch.bytes));
         Ok(Self {
-            inflated: inflater.finish(&mut room)?,
             batch,
+            form,
+            inflated,
             _room: room,
         })
+    }
+
+    /// Lets the inflated bytes go.
+    pub(super) fn let_go(&mut self) {
+        self.inflated = None;
     }
 
     /// The batch itself.
@@ -60,6 +70,9 @@ impl Sent {
 pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError> {
     let (parts, body) = request.into_parts();
     let id = batch_id(&parts.headers)?;
+    let form = Form::named(parts.headers.get(CONTENT_TYPE)).ok_or(ApiError::UnsupportedMedia(
+        "content-type: expected application/vnd.dossier.batch or application/x-ndjson",
+    ))?;
     let encoding = encoding(&parts.headers)?;
     let announced = content_length(&parts.headers);
     if announced.is_some_and(|length| length > MAX_SENT_BYTES) {
@@ -75,6 +88,7 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
             encoding,
             bytes,
         },
+        form,
         inflated,
         _room: room,
     };
@@ -124,12 +138,6 @@ fn batch_id(headers: &HeaderMap) -> Result<BatchId, ApiError> {
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if media_type != Some(BATCH_TYPE.as_bytes()) {
-        return Err(ApiError::UnsupportedMedia(
-            "content-type: expected application/vnd.dossier.batch",
-        ));
-    }
     match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => Ok(Encoding::Identity),
         Some(b"deflate") => Ok(Encoding::Deflate),

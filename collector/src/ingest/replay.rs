@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use dossier_wire::Batch;
 use tracing::{info, warn};
 
 use super::keep::LONG_PATIENCE;
 use super::read::Sent;
-use super::{count, validate};
+use super::records::Records;
+use super::tally::Tally;
+use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::spool::{Found, Number, Spool, SpoolError};
@@ -113,15 +114,16 @@ async fn store_one(
         Found::Gone => return Ok(Left::Lost),
     };
     let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
-    let parsed = Batch::parse(sent.bytes()).map_err(|error| Delay::Read(ApiError::Batch(error)))?;
+    let records = Records::find(sent.form, sent.bytes(), app.admission.room());
+    let records = records.map_err(Delay::Read)?;
     // As it would have been judged when it came.
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
-    let batch = validate::batch(sent.batch.id, &parsed, &dictionaries, received_at);
+    let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, received_at);
     let now = app.clock.now();
     // Half: it may have been stored some time before it came here, its answer lost on the way.
     let forgotten = now - received_at >= ledger / 2 && app.store.recalls(&batch, now).await?;
     if !forgotten && app.store.store_batch(&batch, now, LONG_PATIENCE).await? == Stored::Now {
-        count(app, &batch);
+        Tally::of(&batch).count(app);
     }
     app.metrics.spool_replayed.inc();
     spool.remove(number).await?;

@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use dossier_wire::record::MAX_TTL_DAYS;
-use dossier_wire::{Batch, Half, Item, Record};
+use dossier_wire::{Half, Item, Record};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use self::fields::Unstorable;
+use super::records::Candidate;
 use crate::model::body::dictionary::Dictionaries;
 use crate::model::body::{Packer, Unpacked};
 use crate::model::entry::{
@@ -25,7 +26,7 @@ const MAX_AHEAD: time::Duration = time::Duration::days(1);
 /// Sorts the records of a batch into good ones, bad ones and gaps.
 pub(super) fn batch<'a>(
     id: BatchId,
-    batch: &Batch<'a>,
+    candidates: impl Iterator<Item = Candidate<'a>>,
     dictionaries: &Dictionaries,
     now: OffsetDateTime,
 ) -> NewBatch<'a> {
@@ -36,8 +37,8 @@ pub(super) fn batch<'a>(
         gaps: Vec::new(),
         rejected: Vec::new(),
     };
-    for (position, frame) in batch.frames().iter().enumerate() {
-        let reason = match frame.item() {
+    for candidate in candidates {
+        let reason = match candidate.item {
             Ok(Item::Gap(gap)) => {
                 new.gaps.push(gap);
                 continue;
@@ -49,13 +50,13 @@ pub(super) fn batch<'a>(
                 }
                 Err(unstorable) => unstorable.to_string(),
             },
-            Err(error) => error.to_string(),
+            Err(reason) => reason,
         };
         new.rejected.push(RejectedRecord {
-            position,
+            position: candidate.position,
             reason,
-            header: frame.header,
-            body: frame.body,
+            header: candidate.header,
+            body: candidate.body,
         });
     }
     new

@@ -1,7 +1,8 @@
 //! Rows for `COPY … FROM STDIN (FORMAT binary)`.
 //!
 //! The format is described in the Postgres manual under "COPY", "Binary Format": a signature, rows of
-//! length-prefixed fields, a trailer. Each method appends one field; [`Rows::row`] begins a row.
+//! length-prefixed fields, a trailer. Each method appends one field; [`Rows::row`] begins a row. Rows of several
+//! buffers may follow each other.
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -9,27 +10,26 @@ use uuid::Uuid;
 
 use crate::model::entry::Expiry;
 
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+/// What stands before all rows.
+pub const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What stands behind all rows.
+pub const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// Postgres counts time from here.
 const POSTGRES_EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
 const JSONB_VERSION: u8 = 1;
 
 /// A buffer of rows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rows {
     buffer: Vec<u8>,
 }
 
-impl Rows {
-    /// No rows yet.
-    pub fn new() -> Self {
-        Self {
-            buffer: SIGNATURE.to_vec(),
-        }
-    }
+/// Where the bytes of a field stand that is filled in later.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap<const BYTES: usize>(usize);
 
+impl Rows {
     /// Begins a row of so many fields.
     pub fn row(&mut self, fields: i16) -> &mut Self {
         self.buffer.extend_from_slice(&fields.to_be_bytes());
@@ -98,14 +98,6 @@ impl Rows {
         self.field(value.as_bytes())
     }
 
-    /// `uuid` that may be null.
-    pub fn maybe_uuid(&mut self, value: Option<Uuid>) -> &mut Self {
-        match value {
-            Some(value) => self.uuid(value),
-            None => self.null(),
-        }
-    }
-
     /// `timestamptz`, to the microsecond.
     pub fn timestamp(&mut self, value: OffsetDateTime) -> &mut Self {
         // The calendar ends in the year 9999, so that the microseconds fit by far.
@@ -145,23 +137,30 @@ impl Rows {
         }
     }
 
-    /// What has been written since the beginning or [`Self::clear`].
-    pub fn written(&self) -> &[u8] {
+    /// A field of so many bytes that is filled in later.
+    pub fn gap<const BYTES: usize>(&mut self) -> Gap<BYTES> {
+        self.length(BYTES);
+        let gap = Gap(self.buffer.len());
+        self.buffer.extend_from_slice(&[0; BYTES]);
+        gap
+    }
+
+    /// Fills a field in.
+    pub fn fill<const BYTES: usize>(&mut self, gap: Gap<BYTES>, bytes: [u8; BYTES]) {
+        let field = self.buffer.get_mut(gap.0..gap.0 + BYTES);
+        // The gap is one of these rows.
+        if let Some(field) = field {
+            field.copy_from_slice(&bytes);
+        }
+    }
+
+    /// The rows.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Forgets what has been written, since Postgres has got it.
-    pub fn clear(&mut self) {
-        self.buffer.clear();
-    }
-
-    /// Ends the rows.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.buffer.extend_from_slice(&TRAILER);
-        self.buffer
-    }
-
-    fn null(&mut self) -> &mut Self {
+    /// No value.
+    pub fn null(&mut self) -> &mut Self {
         self.buffer.extend_from_slice(&NULL);
         self
     }

@@ -81,16 +81,16 @@ impl Known {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes sure that the dictionaries of these entries stay as long as their bodies.
+    /// Makes sure that these dictionaries stay as long as they are needed.
     ///
     /// # Errors
     /// [`StoreError::DictionaryGone`] if one was deleted meanwhile; then it is not used again.
     pub(super) async fn ensure(
         &self,
         connection: &mut PgConnection,
-        entries: &[NewEntry<'_>],
+        needed: &BTreeMap<DictionaryId, Expiry>,
     ) -> Result<(), StoreError> {
-        for (id, needed) in self.too_short(entries) {
+        for (id, needed) in self.too_short(needed) {
             let until = match needed {
                 Expiry::At(at) => Expiry::At(at.saturating_add(AHEAD)),
                 Expiry::Never => Expiry::Never,
@@ -114,24 +114,31 @@ impl Known {
         Ok(())
     }
 
-    fn too_short(&self, entries: &[NewEntry<'_>]) -> BTreeMap<DictionaryId, Expiry> {
-        let mut needed = BTreeMap::new();
-        for entry in entries {
-            let Some(body) = entry.body.stored() else {
-                continue;
-            };
-            let Some(dictionary) = body.codec.dictionary() else {
-                continue;
-            };
-            let expires = body.expires(entry.expires);
-            let until = needed.entry(dictionary.id()).or_insert(expires);
-            *until = expires.max(*until);
-        }
+    fn too_short(&self, needed: &BTreeMap<DictionaryId, Expiry>) -> Vec<(DictionaryId, Expiry)> {
+        let needed = needed.iter().map(|(id, until)| (*id, *until));
         self.with(|state| {
-            needed.retain(|id, until| state.until.get(id).is_none_or(|it| *it < *until));
-        });
-        needed
+            needed
+                .filter(|(id, until)| state.until.get(id).is_none_or(|it| it < until))
+                .collect()
+        })
     }
+}
+
+/// The dictionaries of these entries, and how long their bodies need them.
+pub(super) fn needed(entries: &[NewEntry<'_>]) -> BTreeMap<DictionaryId, Expiry> {
+    let mut needed = BTreeMap::new();
+    for entry in entries {
+        let Some(body) = entry.body.stored() else {
+            continue;
+        };
+        let Some(dictionary) = body.codec.dictionary() else {
+            continue;
+        };
+        let expires = body.expires(entry.expires);
+        let until = needed.entry(dictionary.id()).or_insert(expires);
+        *until = expires.max(*until);
+    }
+    needed
 }
 
 impl Store {

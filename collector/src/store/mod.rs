@@ -1,6 +1,7 @@
 //! The store: all SQL of the collector. It knows nothing of HTTP.
 //!
-//! - [`batches`]: the write path, one transaction a batch, guarded by the ledger.
+//! - [`prepared`], [`group`], [`batches`]: the write path. Batches are made ready, and stored together, guarded
+//!   by the ledger.
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`preparation`]: nothing is used before it is as it should be.
@@ -22,12 +23,14 @@ mod copy;
 mod deletion;
 mod dictionaries;
 mod entries;
+mod group;
 mod isolation;
 mod keys;
 mod migration;
 mod partitions;
 mod preparation;
 mod recall;
+mod prepared;
 mod rejected;
 mod retention;
 mod sessions;
@@ -167,6 +170,18 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// The same error for another batch of the same transaction.
+    fn told_again(&self) -> Self {
+        match self {
+            Self::NoAnswer(patience) => Self::NoAnswer(*patience),
+            Self::DictionaryGone => Self::DictionaryGone,
+            Self::Unavailable(error) => Self::Unavailable(sqlx::Error::Protocol(error.to_string())),
+            other => Self::Database(sqlx::Error::Protocol(other.to_string())),
+        }
+    }
+}
+
 /// SQLSTATE classes that pass by themselves or are mended apart from the statement: connections, a
 /// server that became a replica, the password or database while it is restored, serialisation, resources,
 /// shutdown, the server's disk.
@@ -202,6 +217,7 @@ pub struct Store {
     prepared: preparation::Prepared,
     partitions: partitions::Known,
     dictionaries: dictionaries::Known,
+    line: group::Line,
 }
 
 impl Store {
@@ -217,6 +233,7 @@ impl Store {
             prepared: preparation::Prepared::default(),
             partitions: partitions::Known::default(),
             dictionaries: dictionaries::Known::default(),
+            line: group::Line::default(),
         }
     }
 

@@ -22,6 +22,14 @@ const ADVISORY_LOCK: i64 = 0x646f_7373_0001;
 /// The tables that have them.
 pub(super) const TABLES: [&str; 2] = ["entries", "bodies"];
 
+/// The day of the partition for what goes then; what never goes has one that is always there.
+pub(super) fn day_of(expiry: Expiry) -> Option<Date> {
+    match expiry {
+        Expiry::At(at) => Some(at.date()),
+        Expiry::Never => None,
+    }
+}
+
 /// Days whose partitions are known to exist, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known(Arc<Mutex<Days>>);
@@ -34,21 +42,15 @@ struct Days {
 }
 
 impl Known {
-    /// Makes sure that a partition exists for each expiry.
+    /// Makes sure that the partitions of these days exist.
     pub(super) async fn ensure(
         &self,
         connection: &mut PgConnection,
-        expiries: impl Iterator<Item = Expiry>,
+        wanted: &BTreeSet<Date>,
     ) -> Result<(), StoreError> {
-        let wanted: BTreeSet<Date> = expiries
-            .filter_map(|expiry| match expiry {
-                Expiry::At(at) => Some(at.date()),
-                Expiry::Never => None,
-            })
-            .collect();
         let missing: Vec<Date> = {
             let mut days = self.days();
-            days.needed.extend(&wanted);
+            days.needed.extend(wanted);
             wanted.difference(&days.known).copied().collect()
         };
         for day in missing {

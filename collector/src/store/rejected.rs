@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use super::{Store, StoreError};
-use crate::model::entry::NewBatch;
+use crate::model::entry::RejectedRecord;
+use crate::model::ids::BatchId;
 
 /// Of one batch. The others are counted only.
 const MOST_OF_A_BATCH: usize = 1000;
@@ -16,38 +17,57 @@ const MOST_BYTES_KEPT: usize = 16 * 1024;
 const MOST_ROWS: i64 = 10_000;
 const KEPT_FOR: Duration = Duration::days(30);
 
-/// Keeps the bad records of a batch.
-pub(super) async fn store(
-    connection: &mut PgConnection,
-    batch: &NewBatch<'_>,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    let (mut positions, mut reasons) = (Vec::new(), Vec::new());
-    let (mut headers, mut bodies, mut cut) = (Vec::new(), Vec::new(), Vec::new());
-    for record in batch.rejected.iter().take(MOST_OF_A_BATCH) {
-        positions.push(i32::try_from(record.position).unwrap_or(i32::MAX));
-        reasons.push(record.reason.as_str());
-        headers.push(beginning(record.header));
-        bodies.push(beginning(record.body));
-        cut.push(record.header.len().max(record.body.len()) > MOST_BYTES_KEPT);
+/// What is kept of the bad records of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    positions: Vec<i32>,
+    reasons: Vec<String>,
+    headers: Vec<Vec<u8>>,
+    bodies: Vec<Vec<u8>>,
+    cut: Vec<bool>,
+}
+
+impl Aside {
+    /// Of these.
+    pub(super) fn of(rejected: &[RejectedRecord<'_>]) -> Self {
+        let mut aside = Self::default();
+        for record in rejected.iter().take(MOST_OF_A_BATCH) {
+            let position = i32::try_from(record.position).unwrap_or(i32::MAX);
+            aside.positions.push(position);
+            aside.reasons.push(record.reason.clone());
+            aside.headers.push(beginning(record.header));
+            aside.bodies.push(beginning(record.body));
+            let longest = record.header.len().max(record.body.len());
+            aside.cut.push(longest > MOST_BYTES_KEPT);
+        }
+        aside
     }
-    if positions.is_empty() {
-        return Ok(());
+
+    /// Keeps them.
+    pub(super) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        batch: BatchId,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        if self.positions.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "insert into rejected_records (batch_id, received_at, position, reason, header, body, cut)
+             select $1, $2, * from unnest($3::int[], $4::text[], $5::bytea[], $6::bytea[], $7::bool[])",
+        )
+        .bind(batch.0)
+        .bind(now)
+        .bind(&self.positions)
+        .bind(&self.reasons)
+        .bind(&self.headers)
+        .bind(&self.bodies)
+        .bind(&self.cut)
+        .execute(connection)
+        .await?;
+        Ok(())
     }
-    sqlx::query(
-        "insert into rejected_records (batch_id, received_at, position, reason, header, body, cut)
-         select $1, $2, * from unnest($3::int[], $4::text[], $5::bytea[], $6::bytea[], $7::bool[])",
-    )
-    .bind(batch.id.0)
-    .bind(now)
-    .bind(positions)
-    .bind(reasons)
-    .bind(headers)
-    .bind(bodies)
-    .bind(cut)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 impl Store {
@@ -68,6 +88,6 @@ impl Store {
     }
 }
 
-fn beginning(bytes: &[u8]) -> &[u8] {
-    bytes.get(..MOST_BYTES_KEPT).unwrap_or(bytes)
+fn beginning(bytes: &[u8]) -> Vec<u8> {
+    bytes.get(..MOST_BYTES_KEPT).unwrap_or(bytes).to_vec()
 }

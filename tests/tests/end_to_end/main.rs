@@ -21,6 +21,7 @@ mod dossier_stack;
 mod durability;
 mod everything_comes_back;
 mod ingest;
+mod ingest_lines;
 mod ingest_refusals;
 mod isolation;
 mod live_updates;

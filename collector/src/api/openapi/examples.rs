@@ -7,6 +7,8 @@ use super::schemas::put;
 const USER: &str = "alice";
 pub(super) const EXCHANGE: &str = "0198a3c5-7f00-7000-8000-000000000001";
 pub(super) const SESSION: &str = "0198a3c5-7f00-7000-8000-000000000002";
+/// Of an exchange, in microseconds.
+const STARTED_AT: u64 = 1_772_366_400_000_000;
 pub(super) const BATCH: &str = "0198a3c5-7f00-7000-8000-000000000003";
 
 pub(super) fn entry() -> Value {
@@ -106,6 +108,17 @@ pub(super) fn deletion() -> Value {
         "deleted": [1],
         "skipped": [{"id": 2, "reason": "ttl_not_expired"}],
     })
+}
+
+/// A record, as a line of a batch.
+pub(super) fn line() -> Value {
+    let line = json!({
+        "exchange_id": EXCHANGE, "type": "request", "user_id": "alice", "endpoint": "/hello", "method": "POST",
+        "path": "/hello", "started_at": STARTED_AT, "first_byte_at": STARTED_AT, "ended_at": STARTED_AT,
+        "body_size": 17, "content_type": "application/json", "completion": "complete",
+        "body_json": {"hello": "world"},
+    });
+    json!(line.to_string())
 }
 
 pub(super) fn receipt() -> Value {

@@ -10,7 +10,7 @@ use crate::api::MAX_REQUEST_BYTES;
 use crate::http::auth::{ADMINS, READERS, TokenFault, WRITERS};
 use crate::http::envelope::MAX_URL_BYTES;
 use crate::http::error::{ApiError, FieldError, Hidden};
-use crate::ingest::MAX_SENT_BYTES;
+use crate::ingest::{MAX_SENT_BYTES, ndjson};
 use crate::model::key::Role;
 
 /// The groups of operations, in the order in which they are shown.
@@ -263,9 +263,12 @@ fn ingest() -> Operation {
     errors.extend([
         ApiError::MissingCertificate,
         ApiError::BatchHeader("x-dossier-batch: expected the batch's UUID"),
-        ApiError::UnsupportedMedia("content-type: expected application/vnd.dossier.batch"),
+        ApiError::UnsupportedMedia(
+            "content-type: expected application/vnd.dossier.batch or application/x-ndjson",
+        ),
         ApiError::TooLarge(MAX_SENT_BYTES),
         ApiError::Batch(BatchError::NotABatch),
+        ApiError::Lines("it holds no line"),
         ApiError::Inflate,
         ApiError::Busy,
         ApiError::BodyBrokeOff,
@@ -288,8 +291,17 @@ fn ingest() -> Operation {
         }),
     ];
     let content = json!({
-        "schema": {"type": "string", "format": "binary"},
-        "example": "the bytes of a batch",
+        CONTENT_TYPE: {
+            "schema": {"type": "string", "format": "binary"},
+            "example": "the bytes of a batch",
+        },
+        ndjson::CONTENT_TYPE: {
+            "schema": {
+                "type": "string",
+                "description": "A record in each line: a JSON object with the fields of a record's header, and of its body one of `body_json`, `body_text` and `body_base64`.",
+            },
+            "example": examples::line(),
+        },
     });
     Operation {
         method: "post",
@@ -300,7 +312,7 @@ fn ingest() -> Operation {
         about: "The batch is acknowledged when it is durable: in Postgres or, while that is away, in the collector's spool. Malformed records in a sound batch are put aside and counted.",
         roles: WRITERS,
         parameters,
-        body: Some(json!({"required": true, "content": {CONTENT_TYPE: content}})),
+        body: Some(json!({"required": true, "content": content})),
         answers: answers::describe(
             Good::Enveloped {
                 message: "Batch stored",

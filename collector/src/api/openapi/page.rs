@@ -152,7 +152,9 @@ fn write_operation(
         Prose(text(operation, "description"))
     )?;
     write_parameters(out, list(&operation["parameters"]))?;
-    for (media_type, content) in fields(at(operation, "/requestBody/content")) {
+    // Of several forms the first will do.
+    let content = fields(at(operation, "/requestBody/content")).next();
+    if let Some((media_type, content)) = content {
         writeln!(out, "<h4>Body: <code>{}</code></h4>", Escaped(media_type))?;
         write_fields(out, resolve(document, &content["schema"]))?;
     }
@@ -252,7 +254,9 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
         }
     }
     let mut body = String::new();
-    for (media_type, content) in fields(at(operation, "/requestBody/content")) {
+    // Of several forms the first will do.
+    let content = fields(at(operation, "/requestBody/content")).next();
+    if let Some((media_type, content)) = content {
         headers.push(format!("content-type: {media_type}"));
         body = match content.get("example") {
             Some(json @ Value::Object(_)) => format!(" \\\n  -d '{json}'"),

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
+use crate::http::admission::Admission;
+use crate::ingest::records::{Form, Records};
 use crate::model::body::Codec;
 use crate::model::entry::BodyState;
 use crate::model::session::SessionRequest;
@@ -197,9 +199,11 @@ fn bad_records_do_not_keep_good_ones_out() {
             .unwrap();
     }
     let bytes = encoder.finish();
+    let room = Admission::default().room();
+    let records = Records::find(Form::Wire, &bytes, room).unwrap();
     let new = batch(
         BatchId(uuid::Uuid::nil()),
-        &Batch::parse(&bytes).unwrap(),
+        records.each(),
         &Dictionaries::default(),
         NOW,
     );

@@ -7,7 +7,6 @@ use tempfile::TempDir;
 use time::macros::datetime;
 
 use super::*;
-use crate::model::entry::Expiry;
 use crate::model::ids::UserId;
 use crate::postgres::PrivatePostgres;
 
@@ -60,7 +59,7 @@ impl Fixture {
         known
             .ensure(
                 &mut self.store.pool.acquire().await.unwrap(),
-                [Expiry::At(day)].into_iter(),
+                &[day.date()].into(),
             )
             .await
             .unwrap();

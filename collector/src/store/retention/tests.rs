@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::listing::{MARK, Stage};
 use super::*;
-use crate::model::entry::Expiry;
 use crate::model::retention::Keep;
 use crate::store::testing::Database;
 
@@ -33,13 +32,11 @@ async fn start() -> (Database, Store) {
 
 /// Has partitions made for the days.
 async fn make(store: &Store, days: &[Date]) {
-    let expiries = days
-        .iter()
-        .map(|day| Expiry::At(day.midnight().assume_utc()));
+    let days = days.iter().copied().collect();
     let mut connection = store.pool.acquire().await.unwrap();
     store
         .partitions
-        .ensure(&mut connection, expiries)
+        .ensure(&mut connection, &days)
         .await
         .unwrap();
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Placed, Seeker, user_id};
+use super::{Seeker, user_id};
 use crate::model::ids::{SessionId, UserId};
 use crate::model::session::SessionRequest;
 use crate::store::StoreError;
@@ -20,15 +20,15 @@ struct Span {
 /// Places the exchanges that name their session.
 pub(super) async fn place(
     connection: &mut PgConnection,
-    seekers: &[Seeker<'_>],
-    placed: &mut Placed,
+    seekers: &[&Seeker],
+    placed: &mut [Option<SessionId>],
 ) -> Result<(), StoreError> {
     // In order, so that two batches never wait for each other's rows in a circle.
     let mut spans = BTreeMap::<(&UserId, &str), Span>::new();
-    for (seeker, name) in named(seekers) {
+    for (_, seeker, name) in named(seekers) {
         let (first, last) = (seeker.at, seeker.at);
         spans
-            .entry((seeker.user, name))
+            .entry((&seeker.user, name))
             .and_modify(|span| {
                 span.first = span.first.min(seeker.at);
                 span.last = span.last.max(seeker.at);
@@ -39,20 +39,24 @@ pub(super) async fn place(
         return Ok(());
     }
     let sessions = save(connection, &spans).await?;
-    for (seeker, name) in named(seekers) {
+    for (place, seeker, name) in named(seekers) {
         let session = sessions
             .get(&(seeker.user.clone(), name.to_owned()))
             .ok_or(StoreError::Unknown {
                 column: "sessions.external_id",
             })?;
-        placed.insert((seeker.user.clone(), seeker.exchange), *session);
+        if let Some(placed) = placed.get_mut(place) {
+            *placed = Some(*session);
+        }
     }
     Ok(())
 }
 
-fn named<'s>(seekers: &'s [Seeker<'_>]) -> impl Iterator<Item = (&'s Seeker<'s>, &'s str)> {
-    seekers.iter().filter_map(|seeker| match seeker.request {
-        SessionRequest::Named(name) => Some((seeker, name.as_str())),
+/// Those that name their session, with their places.
+fn named<'s>(seekers: &'s [&Seeker]) -> impl Iterator<Item = (usize, &'s Seeker, &'s str)> {
+    let all = seekers.iter().enumerate();
+    all.filter_map(|(place, seeker)| match &seeker.request {
+        SessionRequest::Named(name) => Some((place, *seeker, name.as_str())),
         SessionRequest::Within { .. } => None,
     })
 }

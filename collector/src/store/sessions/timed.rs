@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Placed, Seeker, user_id};
+use super::{Seeker, user_id};
 use crate::model::ids::{SessionId, UserId};
 use crate::model::session::timeline::{self, Move, Visit};
 use crate::model::session::{SessionRequest, TimedSession};
@@ -47,8 +47,8 @@ impl Group {
 /// Places the exchanges that look for their session by time.
 pub(super) async fn place(
     connection: &mut PgConnection,
-    seekers: &[Seeker<'_>],
-    placed: &mut Placed,
+    seekers: &[&Seeker],
+    placed: &mut [Option<SessionId>],
 ) -> Result<(), StoreError> {
     let mut groups = groups(seekers);
     if groups.is_empty() {
@@ -61,27 +61,20 @@ pub(super) async fn place(
         group.settled = timeline::settle(&group.stored, &group.visits);
     }
     save(connection, &groups).await?;
-    for (seeker, key) in timed(seekers) {
-        let group = groups.get(&key);
-        let session = group.and_then(|group| timeline::at(&group.settled, seeker.at));
-        placed.extend(session.map(|session| ((seeker.user.clone(), seeker.exchange), session.id)));
+    for (seeker, placed) in seekers.iter().zip(placed) {
+        if let SessionRequest::Within { group, .. } = &seeker.request {
+            let group = groups.get(&(seeker.user.clone(), group.clone()));
+            let session = group.and_then(|group| timeline::at(&group.settled, seeker.at));
+            *placed = session.map(|session| session.id).or(*placed);
+        }
     }
     Ok(())
 }
 
-fn timed<'s>(seekers: &'s [Seeker<'_>]) -> impl Iterator<Item = (&'s Seeker<'s>, Key)> {
-    seekers.iter().filter_map(|seeker| match seeker.request {
-        SessionRequest::Within { group, .. } => {
-            Some((seeker, (seeker.user.clone(), group.clone())))
-        }
-        SessionRequest::Named(_) => None,
-    })
-}
-
-fn groups(seekers: &[Seeker<'_>]) -> BTreeMap<Key, Group> {
+fn groups(seekers: &[&Seeker]) -> BTreeMap<Key, Group> {
     let mut groups = BTreeMap::<Key, Group>::new();
     for seeker in seekers {
-        if let SessionRequest::Within { timeout, group } = seeker.request {
+        if let SessionRequest::Within { timeout, group } = &seeker.request {
             let key = (seeker.user.clone(), group.clone());
             groups.entry(key).or_default().visits.push(Visit {
                 at: seeker.at,

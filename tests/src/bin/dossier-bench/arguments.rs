@@ -10,6 +10,7 @@ pub(crate) enum Arguments {
     Streaming(Streaming),
     Filter(Price),
     Retention(Retention),
+    Ingest(Ingest),
     /// What the collector adds to the bare SQL.
     Query {
         /// Turns of each question.
@@ -58,17 +59,35 @@ pub(crate) struct Retention {
     pub(crate) seconds: usize,
 }
 
+/// How fast batches get in, beside `psql`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ingest {
+    /// Turns of both.
+    pub(crate) rounds: usize,
+    /// Records of a turn.
+    pub(crate) records: usize,
+    /// Bytes of the bodies.
+    pub(crate) sizes: Vec<usize>,
+    /// HTTP connections, each with one batch under way.
+    pub(crate) connections: usize,
+    /// How many `psql` share the rows.
+    pub(crate) copies: usize,
+}
+
 const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
                             [--variants 0..11,..] [--out FOLDER]
        dossier-bench query [--rounds 1..1000]
        dossier-bench storage [--rounds 1..1000]
+       dossier-bench ingest [--rounds 1..1000] [--records 1..10000000] [--sizes BYTES,..] [--connections 1..1000]
+                            [--copies 1..8]
        dossier-bench retention [--rounds 1..1000] [--entries 1..10000000] [--seconds 1..1000]";
 const MOST: usize = 1000;
 /// Bodies larger than this are beyond what is recorded.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_WORKERS: u16 = 8;
 const MOST_ENTRIES: usize = 10_000_000;
+const MOST_COPIES: usize = 8;
 
 impl Arguments {
     /// Reads them, without the program's name.
@@ -77,6 +96,7 @@ impl Arguments {
             Some("streaming") => Streaming::read(words).map(Self::Streaming),
             Some("filter") => Price::read(words).map(Self::Filter),
             Some("retention") => Retention::read(words).map(Self::Retention),
+            Some("ingest") => Ingest::read(words).map(Self::Ingest),
             Some("query") => read_rounds(words).map(|rounds| Self::Query { rounds }),
             Some("storage") => read_rounds(words).map(|rounds| Self::Storage { rounds }),
             _ => None,
@@ -124,10 +144,34 @@ impl Retention {
             match word.as_str() {
                 "--rounds" => arguments.rounds = count(&value)?,
                 "--seconds" => arguments.seconds = count(&value)?,
-                "--entries" => {
-                    let entries = value.parse().ok();
-                    arguments.entries =
-                        entries.filter(|entries| (1..=MOST_ENTRIES).contains(entries))?;
+                "--entries" => arguments.entries = entries(&value)?,
+                _ => return None,
+            }
+        }
+        Some(arguments)
+    }
+}
+
+impl Ingest {
+    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut arguments = Self {
+            rounds: 10,
+            records: 20_000,
+            sizes: vec![1 << 10, 4 << 10],
+            connections: 4,
+            copies: 1,
+        };
+        while let Some(word) = words.next() {
+            let value = words.next()?;
+            match word.as_str() {
+                "--rounds" => arguments.rounds = count(&value)?,
+                "--records" => arguments.records = entries(&value)?,
+                "--sizes" => arguments.sizes = list(&value, body_size)?,
+                "--connections" => arguments.connections = count(&value)?,
+                "--copies" => {
+                    let copies = value.parse().ok();
+                    arguments.copies =
+                        copies.filter(|copies| (1..=MOST_COPIES).contains(copies))?;
                 }
                 _ => return None,
             }
@@ -150,11 +194,7 @@ impl Price {
             let value = words.next()?;
             match word.as_str() {
                 "--rounds" => arguments.rounds = count(&value)?,
-                "--sizes" => {
-                    arguments.sizes = list(&value, |size| {
-                        size.parse().ok().filter(|size| *size <= MOST_BYTES)
-                    })?;
-                }
+                "--sizes" => arguments.sizes = list(&value, body_size)?,
                 "--workers" => {
                     let worker = |text: &str| {
                         text.parse()
@@ -191,6 +231,15 @@ impl Price {
 fn count(word: &str) -> Option<usize> {
     let number = word.parse().ok()?;
     (1..=MOST).contains(&number).then_some(number)
+}
+
+fn entries(word: &str) -> Option<usize> {
+    let number = word.parse().ok()?;
+    (1..=MOST_ENTRIES).contains(&number).then_some(number)
+}
+
+fn body_size(word: &str) -> Option<usize> {
+    word.parse().ok().filter(|size| *size <= MOST_BYTES)
 }
 
 /// All of them or none.
@@ -235,6 +284,9 @@ mod tests {
             "filter --variants 12",
             "filter --out",
             "storage --rounds 0",
+            "ingest --copies 9",
+            "ingest --connections 0",
+            "ingest --sizes 2000000",
             "retention --rounds 0",
             "retention --entries 10000001",
             "retention --seconds",

@@ -6,8 +6,10 @@
 
 mod arguments;
 mod empty_filter;
+mod ingest;
 mod price;
 mod query;
+mod recorder;
 mod retention;
 mod statistics;
 mod storage;
@@ -31,6 +33,7 @@ async fn main() -> ExitCode {
         Arguments::Filter(arguments) => price::run(&arguments).await,
         Arguments::Retention(arguments) => retention::run(arguments).await,
         Arguments::Query { rounds } => query::run(rounds).await,
+        Arguments::Ingest(arguments) => ingest::run(&arguments).await,
         Arguments::Storage { rounds } => storage::run(rounds).await,
     };
     match table {

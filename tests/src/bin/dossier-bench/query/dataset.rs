@@ -108,7 +108,7 @@ fn mark() -> String {
 }
 
 /// The collector itself makes them when such entries come.
-async fn make_partitions(client: &Client, ingest_key: &str) -> Result<(), HarnessError> {
+pub(crate) async fn make_partitions(client: &Client, ingest_key: &str) -> Result<(), HarnessError> {
     let samples: Vec<_> = EXPIRY_DAYS
         .map(|days| {
             let mut sample = Sample::request("nobody", "/", minutes_ago(1), "{}");

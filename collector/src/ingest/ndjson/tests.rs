@@ -1,0 +1,159 @@
+//! Lines good and bad.
+
+use dossier_wire::Record;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::http::admission::Admission;
+
+/// The fields that each line needs.
+fn line(more: &Value) -> String {
+    let mut line = json!({
+        "exchange_id": "01890000-0000-7000-8000-000000000000", "type": "request", "user_id": "alice",
+        "endpoint": "/api/x", "method": "POST", "path": "/api/x", "started_at": 1, "first_byte_at": 2, "ended_at": 3,
+        "body_size": 100, "completion": "complete",
+    });
+    let fields = line.as_object_mut().unwrap();
+    fields.extend(more.as_object().unwrap().clone());
+    line.to_string()
+}
+
+fn with_body(key: &str, body: &str) -> String {
+    line(&json!({})).replacen('{', &format!("{{\"{key}\": {body},"), 1)
+}
+
+fn parse(bytes: &[u8]) -> Result<Lines<'_>, ApiError> {
+    Lines::parse(bytes, Admission::default().room())
+}
+
+/// What the only line says: the body, or what is wrong.
+fn only(line: &str) -> Result<Vec<u8>, String> {
+    let lines = parse(line.as_bytes()).unwrap();
+    let mut candidates: Vec<_> = lines.candidates().collect();
+    assert_eq!(candidates.len(), 1);
+    let candidate = candidates.remove(0);
+    assert_eq!(candidate.header, line.as_bytes());
+    match candidate.item? {
+        Item::Record(record, body) => {
+            let record: Record<'_> = *record;
+            assert_eq!((record.user_id.as_ref(), body), ("alice", candidate.body));
+            Ok(body.to_vec())
+        }
+        Item::Gap(_) => panic!("a line is a record"),
+    }
+}
+
+#[test]
+fn bodies_come_out_to_the_byte() {
+    let cases: [(&str, &str, &[u8]); 9] = [
+        (
+            "body_json",
+            r#"{"b": 1.50, "a":[ ]}"#,
+            br#"{"b": 1.50, "a":[ ]}"#,
+        ),
+        ("body_json", "null", b"null"),
+        ("body_json", "\"\\u00e9\"", b"\"\\u00e9\""),
+        ("body_text", "\"plain \u{e9}\"", "plain \u{e9}".as_bytes()),
+        (
+            "body_text",
+            r#""two\nlines \u00e9""#,
+            "two\nlines \u{e9}".as_bytes(),
+        ),
+        ("body_text", "null", b""),
+        ("body_base64", "\"AP8=\"", b"\0\xff"),
+        ("body_base64", "\"AP8\"", b"\0\xff"),
+        ("body_base64", r#""\u0041P8=""#, b"\0\xff"),
+    ];
+    for (key, body, expected) in cases {
+        assert_eq!(
+            only(&with_body(key, body)).as_deref(),
+            Ok(expected),
+            "{key} {body}"
+        );
+    }
+    assert_eq!(only(&line(&json!({}))).as_deref(), Ok(&b""[..]));
+}
+
+#[test]
+fn a_line_that_is_no_record_is_named_without_its_values() {
+    let two = json!({"body_json": 1, "body_text": "hunter2"});
+    let cases = [
+        ("hunter2".to_owned(), "column 1"),
+        ("[1, 2, 3]".to_owned(), "column 1"),
+        ("{\"hunter2\"".to_owned(), "not one JSON object"),
+        (format!("{} {{}}", line(&json!({}))), "not one JSON object"),
+        (line(&two), "more than one"),
+        (with_body("body_text", "7"), "body_text"),
+        (with_body("body_text", "\"\\ud800\""), "body_text"),
+        (with_body("body_base64", "\"hunter2!\""), "body_base64"),
+        (line(&json!({"type": "hunter2"})), "the header is not valid"),
+        (
+            line(&json!({"body_size": 1, "body_text": "longer"})),
+            "body_size is 1",
+        ),
+        (
+            line(&json!({"path": "x".repeat(MAX_HEADER_BYTES)})),
+            "without its body",
+        ),
+    ];
+    for (line, reason) in cases {
+        let error = only(&line).unwrap_err();
+        assert!(error.contains(reason), "{error} instead of {reason}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let long = json!({"body_size": 1 << 20, "body_text": "x".repeat(2 * MAX_HEADER_BYTES)});
+    assert_eq!(only(&line(&long)).unwrap().len(), 2 * MAX_HEADER_BYTES);
+}
+
+#[test]
+fn lines_are_numbered_as_they_stand() {
+    let good = line(&json!({}));
+    let text = format!("\n{good}\r\n  \nwrong\n{good}");
+    let lines = parse(text.as_bytes()).unwrap();
+    let found: Vec<_> = lines
+        .candidates()
+        .map(|it| (it.position, it.item.is_ok()))
+        .collect();
+    assert_eq!(found, [(1, true), (3, false), (4, true)]);
+}
+
+#[test]
+fn what_is_no_batch_of_lines_is_refused() {
+    for nothing in ["", "\n", " \r\n\t"] {
+        assert!(matches!(parse(nothing.as_bytes()), Err(ApiError::Lines(_))));
+    }
+    let other = dossier_wire::Encoder::new().finish();
+    assert!(matches!(parse(&other), Err(ApiError::Lines(_))));
+    let most = "{}\n".repeat(MAX_FRAMES);
+    assert_eq!(
+        parse(most.as_bytes()).unwrap().candidates().count(),
+        MAX_FRAMES
+    );
+    let more = "{}\n".repeat(MAX_FRAMES + 1);
+    assert!(matches!(
+        parse(more.as_bytes()),
+        Err(ApiError::Batch(BatchError::TooManyFrames))
+    ));
+}
+
+#[test]
+fn decoded_bodies_take_room_and_the_largest_batch_has_it() {
+    let admission = Admission::default();
+    let escaped = with_body("body_text", "\"\\n\\n\\n\\n\"");
+    let text = format!("{escaped}\n{}", with_body("body_json", "[1, 2]"));
+    let lines = Lines::parse(text.as_bytes(), admission.room()).unwrap();
+    assert_eq!(admission.taken_bytes(), 1024, "the escaped one, in blocks");
+    drop(lines);
+    assert_eq!(admission.taken_bytes(), 0);
+    // As sent, inflated, and all of it base64.
+    let mut room = admission.room();
+    room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
+    room.grow(dossier_wire::frame::MAX_BATCH_BYTES).unwrap();
+    let body = "A".repeat(dossier_wire::frame::MAX_BATCH_BYTES / 4 * 4 - 1024);
+    let largest = with_body("body_base64", &format!("\"{body}\""));
+    assert!(Lines::parse(largest.as_bytes(), admission.room()).is_ok());
+    assert!(matches!(
+        Lines::parse(format!("{largest}\n{largest}").as_bytes(), admission.room()),
+        Err(ApiError::Busy)
+    ));
+}

@@ -1,0 +1,257 @@
+//! Batches that come while others are being stored wait, and are then stored together: one transaction,
+//! one search for sessions, one `COPY`, one sync of the log for all of them. A batch that comes alone does
+//! not wait.
+//!
+//! If Postgres refuses a transaction, its batches are stored one by one, so that only the one at fault fails.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::batches::Stored;
+use super::prepared::Prepared;
+use super::{Store, StoreError, give_up};
+use crate::model::entry::NewBatch;
+
+/// Most batches of a transaction.
+const MOST_BATCHES: usize = 32;
+/// Once a transaction has so many bytes of rows, no further batch is added.
+const ENOUGH_BYTES: usize = 4 << 20;
+/// Transactions at a time. Batches of the same users wait for each other, those of others need not.
+const WRITERS: usize = 2;
+
+/// Those that wait, shared by all clones of a store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    writers: usize,
+}
+
+/// A batch, and who waits for it.
+#[derive(Debug)]
+struct Waiting {
+    batch: Prepared,
+    deadline: Instant,
+    outcome: oneshot::Sender<Result<Stored, StoreError>>,
+}
+
+/// The right to store what waits. It ends when nothing does, or with its holder.
+struct Writer {
+    line: Line,
+    ended: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.line.state().writers -= 1;
+        }
+    }
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a batch wait. Returns a writer if there are too few.
+    fn join(&self, waiting: Waiting) -> Option<Writer> {
+        let mut state = self.state();
+        state.waiting.push_back(waiting);
+        (state.writers < WRITERS).then(|| {
+            state.writers += 1;
+            Writer {
+                line: self.clone(),
+                ended: false,
+            }
+        })
+    }
+}
+
+impl Writer {
+    /// The batches that are stored next, together; without those that nobody waits for any more. If there
+    /// are none, the writer is none any more.
+    fn next(&mut self) -> Option<Vec<Waiting>> {
+        let mut state = self.line.state();
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while group.len() < MOST_BATCHES && bytes < ENOUGH_BYTES {
+            let Some(waiting) = state.waiting.pop_front() else {
+                break;
+            };
+            if !waiting.outcome.is_closed() {
+                bytes += waiting.batch.bytes();
+                group.push(waiting);
+            }
+        }
+        if group.is_empty() {
+            // Before anybody else can join, so that the next to come knows that there is no writer here.
+            state.writers -= 1;
+            self.ended = true;
+            return None;
+        }
+        Some(group)
+    }
+}
+
+impl Store {
+    /// Stores a batch, unless it is stored already. When this returns, it is committed. Of what has
+    /// expired so long ago that its partition may be gone, nothing is written. `patience` is how long
+    /// Postgres may take, the waits for others and for a connection included. The batch itself is not
+    /// needed any more once this is called.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch is stored then, except, with [`StoreError::Unavailable`] and
+    /// [`StoreError::NoAnswer`], that the answer to a commit may have been lost: ask again.
+    pub fn store_batch(
+        &self,
+        batch: &NewBatch<'_>,
+        now: OffsetDateTime,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Stored, StoreError>> + Send + use<> {
+        let (store, batch) = (self.clone(), Prepared::of(batch, now));
+        async move {
+            let deadline = Instant::now() + patience;
+            let (outcome, told) = oneshot::channel();
+            let writer = store.line.join(Waiting {
+                batch,
+                deadline,
+                outcome,
+            });
+            if let Some(writer) = writer {
+                tokio::spawn(store.write(writer));
+            }
+            match timeout_at(deadline, told).await {
+                Ok(Ok(stored)) => stored,
+                Ok(Err(_)) | Err(_) => Err(StoreError::NoAnswer(patience)),
+            }
+        }
+    }
+
+    /// Stores what waits, until nothing does.
+    async fn write(self, mut writer: Writer) {
+        while let Some(group) = writer.next() {
+            self.store_group(group).await;
+        }
+    }
+
+    async fn store_group(&self, group: Vec<Waiting>) {
+        let deadlines = group.iter().map(|waiting| waiting.deadline);
+        let deadline = deadlines.min().unwrap_or_else(Instant::now);
+        let (mut batches, mut outcomes) = (Vec::new(), Vec::new());
+        for waiting in group {
+            batches.push(waiting.batch);
+            outcomes.push((waiting.outcome, waiting.deadline));
+        }
+        match self.store_within(&mut batches, deadline).await {
+            Ok(stored) => {
+                for ((outcome, _), stored) in outcomes.into_iter().zip(stored) {
+                    // Who does not wait any more will ask again.
+                    let _ = outcome.send(Ok(stored));
+                }
+            }
+            Err(StoreError::Database(_) | StoreError::DictionaryGone) if batches.len() > 1 => {
+                for (batch, (outcome, deadline)) in batches.into_iter().zip(outcomes) {
+                    let stored = self.store_within(&mut [batch], deadline).await;
+                    let stored = stored.map(|all| all.first().copied().unwrap_or(Stored::Before));
+                    let _ = outcome.send(stored);
+                }
+            }
+            Err(error) => {
+                let last = outcomes.pop();
+                for (outcome, _) in outcomes {
+                    let _ = outcome.send(Err(error.told_again()));
+                }
+                let _ = last.map(|(outcome, _)| outcome.send(Err(error)));
+            }
+        }
+    }
+
+    async fn store_within(
+        &self,
+        batches: &mut [Prepared],
+        deadline: Instant,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let mut connection = self.connection(patience).await?;
+        let storing = self.store_together(&mut connection, batches);
+        let Ok(stored) = timeout_at(deadline, storing).await else {
+            return Err(give_up(connection, patience));
+        };
+        if let Err(StoreError::Database(_)) = &stored {
+            // A partition may have been dropped by another collector since it was known here.
+            self.partitions.forget();
+        }
+        stored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::BatchId;
+
+    type Told = oneshot::Receiver<Result<Stored, StoreError>>;
+
+    /// A batch with so many bytes of rows joins.
+    fn join(line: &Line, bytes: usize) -> (Option<Writer>, Told) {
+        let empty = NewBatch {
+            id: BatchId(uuid::Uuid::new_v4()),
+            entries: Vec::new(),
+            gaps: Vec::new(),
+            rejected: Vec::new(),
+        };
+        let mut batch = Prepared::of(&empty, OffsetDateTime::UNIX_EPOCH);
+        batch.entries.bytes(&vec![0; bytes]);
+        let (outcome, told) = oneshot::channel();
+        let deadline = Instant::now();
+        let writer = line.join(Waiting {
+            batch,
+            deadline,
+            outcome,
+        });
+        (writer, told)
+    }
+
+    fn sizes(mut writer: Writer) -> Vec<usize> {
+        let groups = std::iter::from_fn(|| writer.next());
+        groups.map(|group| group.len()).collect()
+    }
+
+    #[test]
+    fn a_transaction_is_bounded_by_batches_and_bytes() {
+        let line = Line::default();
+        let (writer, first) = join(&line, 10);
+        let mut told = vec![first];
+        told.extend((0..MOST_BATCHES + 7).map(|_| join(&line, 10).1));
+        assert_eq!(sizes(writer.unwrap()), [MOST_BATCHES, 8]);
+        told.extend((0..3).map(|_| join(&line, ENOUGH_BYTES / 2).1));
+        let (writer, _last) = join(&line, ENOUGH_BYTES * 4);
+        assert_eq!(sizes(writer.unwrap()), [2, 2]);
+    }
+
+    #[test]
+    fn there_are_so_many_writers_and_each_ends_when_nothing_waits() {
+        let line = Line::default();
+        let joined: Vec<_> = (0..WRITERS + 1).map(|_| join(&line, 1)).collect();
+        let (writers, told): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
+        let mut writers: Vec<_> = writers.into_iter().flatten().collect();
+        assert_eq!(writers.len(), WRITERS);
+        // One ends before it is done, as by a panic.
+        drop(writers.pop());
+        let (another, _told) = join(&line, 1);
+        drop(told);
+        assert_eq!(sizes(another.unwrap()), [1], "nobody waits for the others");
+        for writer in writers {
+            assert!(sizes(writer).is_empty());
+        }
+        assert_eq!(line.state().writers, 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! A collector that is sent exchanges of many users, as storage and ingest are measured with.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use dossier_tests::HarnessError;
+use dossier_tests::client::Client;
+use dossier_tests::clock::now_micros;
+use dossier_tests::collector::Collector;
+use dossier_tests::producer::{Sample, batch};
+use dossier_tests::wait;
+use dossier_wire::{Half, KeepCompressed};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::query::dataset::failed;
+use crate::query::{options, start};
+use crate::storage::bodies::{Kind, Random, body};
+
+/// So many users take part.
+pub(crate) const USERS: u64 = 200;
+/// Exchanges from which the dictionaries are made.
+const LEARNT_FROM: u64 = 1500;
+const BATCH: u64 = 100;
+/// Collectors learn of new dictionaries twice a minute.
+const DICTIONARY_LIMIT: Duration = Duration::from_secs(90);
+
+/// The collector, its database, and what the next exchanges are made of.
+pub(crate) struct Recorder {
+    pub(crate) collector: Collector,
+    pub(crate) client: Client,
+    pub(crate) database: PgConnection,
+    /// A key for batches.
+    pub(crate) ingest: String,
+    random: Random,
+    now: u64,
+}
+
+impl Recorder {
+    /// Starts a collector with its data here.
+    pub(crate) async fn start(folder: &Path) -> Result<Self, HarnessError> {
+        let collector = start(folder).await?;
+        Ok(Self {
+            client: Client::new(collector.address)?,
+            database: PgConnection::connect_with(&options(folder))
+                .await
+                .map_err(failed("reach the collector's Postgres"))?,
+            ingest: collector.create_key("bench", "ingest", "bench").await?,
+            collector,
+            random: Random(42),
+            now: now_micros() - 3_600_000_000,
+        })
+    }
+
+    /// Sends what a dictionary can be made of, has it made, and waits until bodies are packed with it.
+    pub(crate) async fn learn(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        endpoint: &str,
+    ) -> Result<(), HarnessError> {
+        let auto = KeepCompressed::Auto;
+        self.send(kind, bytes, endpoint, LEARNT_FROM, auto).await?;
+        self.make_dictionaries(kind, bytes, endpoint).await
+    }
+
+    /// Sends exchanges, in batches.
+    pub(crate) async fn send(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        endpoint: &str,
+        exchanges: u64,
+        compress: KeepCompressed,
+    ) -> Result<(), HarnessError> {
+        let mut sent = 0;
+        while sent < exchanges {
+            let mut samples = Vec::new();
+            for _ in 0..BATCH.min(exchanges - sent) {
+                samples.extend(self.exchange(kind, bytes, endpoint, compress));
+                sent += 1;
+            }
+            let answer = self
+                .client
+                .ingest(Some(&self.ingest), Uuid::now_v7(), batch(&samples)?)
+                .await?;
+            if answer.status != 200 {
+                return Err(HarnessError::Unexpected {
+                    doing: "store a batch".to_owned(),
+                    answer: answer.json.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An exchange, a hundredth of a second after the last one.
+    pub(crate) fn exchange(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        endpoint: &str,
+        compress: KeepCompressed,
+    ) -> [Sample; 2] {
+        let user = self.random.below(USERS);
+        self.now += 10_000;
+        let request = body(kind, bytes, user, &mut self.random);
+        let mut request = Sample::request(&format!("user-{user}"), endpoint, self.now, &request)
+            .within_minutes(30);
+        let record = &mut request.record;
+        record.compress = compress;
+        record.method = Cow::Borrowed("POST");
+        record.host = Some(Cow::Borrowed("api.example.com"));
+        record.route = Some(Cow::Borrowed("ai"));
+        record.request_id = Some(Cow::Owned(Uuid::now_v7().to_string()));
+        record.ttl_days = NonZeroU32::new(30);
+        record.metadata.insert("model".to_owned(), json!("gpt-4"));
+        let response = request.response(&body(kind, bytes, user, &mut self.random));
+        [request, response]
+    }
+
+    /// Has the dictionaries made, and waits until the collector packs with them.
+    async fn make_dictionaries(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        endpoint: &str,
+    ) -> Result<(), HarnessError> {
+        let said = self.collector.run(&["dictionaries", "--make"]).await?;
+        for half in [Half::Request, Half::Response] {
+            let made = said
+                .output
+                .lines()
+                .any(|line| line.contains(half.as_str()) && line.ends_with(endpoint));
+            if !made {
+                return Err(HarnessError::Unexpected {
+                    doing: format!("make a dictionary for {endpoint}"),
+                    answer: said.output + &said.errors,
+                });
+            }
+        }
+        let what = format!("a body of {endpoint} packed with its dictionary");
+        wait::until(&what, DICTIONARY_LIMIT, async || {
+            let sent = self.send(kind, bytes, endpoint, 1, KeepCompressed::Auto);
+            sent.await.map_err(|error| error.to_string())?;
+            let packed = self.number(
+                "select count(dictionary_id) from (select dictionary_id from entries order by id desc limit 2) e",
+            );
+            match packed.await.map_err(|error| error.to_string())? {
+                2 => Ok(()),
+                others => Err(format!("{others} of 2")),
+            }
+        })
+        .await
+    }
+
+    /// What a query counts.
+    pub(crate) async fn number(&mut self, query: &'static str) -> Result<i64, HarnessError> {
+        sqlx::query_scalar(query)
+            .fetch_one(&mut self.database)
+            .await
+            .map_err(failed("count"))
+    }
+}
