@@ -202,7 +202,11 @@ impl PrivatePostgres {
         {
             info!("private Postgres stopped");
         } else {
-            warn!("private Postgres did not stop in time; the next start recovers it");
+            warn!(
+                "private Postgres is still stopping; it ends by itself, and the next start waits for it"
+            );
+            // Dropped, it would be killed and had to recover.
+            std::mem::forget(self.child);
         }
     }
 }

@@ -10,7 +10,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use dossier_collector::model::body::{Codec, unpack};
@@ -1001,6 +1003,30 @@ fn a_start_waits_for_what_a_killed_postgres_left_behind() {
     fixture.postgres = Some(again.unwrap());
     let ended = runtime.block_on(query).unwrap();
     assert!(ended.is_err(), "it was under way");
+}
+
+/// As in a container whose first process reaps no orphans.
+#[test]
+fn a_start_is_not_held_up_by_the_remains_of_a_killed_postgres() {
+    let mut fixture = Fixture::new();
+    kill_postgres(&fixture);
+    fixture.postgres = None;
+    let pid_file = fixture
+        .folder
+        .path()
+        .join("postgres/cluster/postmaster.pid");
+    // Postgres minds processes of its own user only.
+    let user = std::fs::metadata(&pid_file).unwrap().uid();
+    let mut remains = Command::new("true").uid(user).spawn().unwrap();
+    let text = std::fs::read_to_string(&pid_file).unwrap();
+    let (_, behind) = text.split_once('\n').unwrap();
+    std::fs::write(&pid_file, format!("{}\n{behind}", remains.id())).unwrap();
+
+    let again = fixture
+        .runtime
+        .block_on(PrivatePostgres::start(fixture.folder.path()));
+    fixture.postgres = Some(again.unwrap());
+    assert!(remains.wait().unwrap().success());
 }
 
 /// A query that minds nothing else, its parent's death included, until it has counted to the end.

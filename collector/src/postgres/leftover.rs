@@ -5,7 +5,7 @@
 //! Postgres refuses to start beside them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use sqlx::Connection;
@@ -26,27 +26,57 @@ pub(super) async fn stop(layout: &Layout) -> Result<(), PostgresError> {
             "stopping the private Postgres that an earlier collector left behind"
         );
         signal(pid, Signal::SIGINT);
-        let pid_file = layout.cluster().join("postmaster.pid");
-        await_end(layout, || !pid_file.exists()).await?;
+        // One that is killed meanwhile leaves its file behind.
+        let is_seen = !standing_in(&layout.cluster()).is_empty();
+        await_end(layout, || {
+            !pid_file(layout).exists() || is_seen && standing_in(&layout.cluster()).is_empty()
+        })
+        .await?;
     }
     let backends = standing_in(&layout.cluster());
-    if backends.is_empty() {
-        return Ok(());
+    if !backends.is_empty() {
+        info!(?backends, "waiting for the last of the private Postgres");
+        for pid in backends {
+            signal(pid, Signal::SIGTERM);
+        }
+        await_end(layout, || standing_in(&layout.cluster()).is_empty()).await?;
     }
-    info!(?backends, "waiting for the last of the private Postgres");
-    for pid in backends {
-        signal(pid, Signal::SIGTERM);
+    forget_dead(layout);
+    Ok(())
+}
+
+/// Removes the file that names a main process which was killed, if its number still stands for something
+/// else: for another program, or, in a container whose first process reaps no orphans, for its own
+/// remains. Postgres would take either for itself.
+fn forget_dead(layout: &Layout) {
+    let Some(pid) = named_process(layout) else {
+        return;
+    };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its number, its name in parentheses, its state.
+    let Some((name, state)) = stat.rsplit_once(')') else {
+        return;
+    };
+    let is_dead = state.trim_start().starts_with('Z');
+    if is_dead || !name.ends_with("(postgres") {
+        info!(pid, "the private Postgres was killed; it recovers");
+        // If this fails, Postgres says why it does not start.
+        let _ = fs::remove_file(pid_file(layout));
     }
-    await_end(layout, || standing_in(&layout.cluster()).is_empty()).await
+}
+
+fn pid_file(layout: &Layout) -> PathBuf {
+    layout.cluster().join("postmaster.pid")
+}
+
+/// Whom the file names.
+fn named_process(layout: &Layout) -> Option<u32> {
+    let text = fs::read_to_string(pid_file(layout)).ok()?;
+    text.lines().next()?.trim().parse().ok()
 }
 
 async fn main_process(layout: &Layout) -> Result<Option<u32>, PostgresError> {
-    let text = fs::read_to_string(layout.cluster().join("postmaster.pid")).unwrap_or_default();
-    let Some(pid) = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-    else {
+    let Some(pid) = named_process(layout) else {
         return Ok(None);
     };
     // The number may belong to some other process by now. One that answers on the socket is Postgres; one
