@@ -11,6 +11,7 @@ use super::tally::Tally;
 use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
+use crate::model::body::Packer;
 use crate::spool::{Found, Number, Spool, SpoolError};
 use crate::store::{StoreError, Stored};
 
@@ -112,11 +113,10 @@ async fn store_one(app: &App, spool: &Spool, number: Number) -> Result<Left, Del
     let records = records.map_err(Delay::Read)?;
     // As it would have been judged when it came.
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
-    let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, received_at);
-    let stored = app
-        .store
-        .store_batch(&batch, app.clock.now(), LONG_PATIENCE)
-        .await?;
+    let now = app.clock.now();
+    let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
+    let batch = validate::batch(sent.batch.id, records.each(), packer, received_at);
+    let stored = app.store.store_batch(&batch, now, LONG_PATIENCE).await?;
     if stored == Stored::Now {
         Tally::of(&batch).count(app);
     }
