@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn bodies_are_packed_quickly_while_many_come_and_a_second_longer() {
         let pace = Pace::default();
-        let at = |millis| OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(1_000_000 + millis);
+        let at =
+            |millis: i64| OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(1_000_000 + millis);
         let half = BYTES_WITH_TIME / 2;
         let steps = [
             (0, half, Effort::Thorough),

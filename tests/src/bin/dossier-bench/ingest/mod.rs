@@ -85,7 +85,7 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
         let _ = writeln!(
             costs,
             "{}",
-            cost_lines(bytes, &rounds, bench.most_memory()?)
+            cost_lines(bytes, &rounds, bench.most_memory()?, bench.packed().await?)
         );
     }
     Ok(format!("{speed}\n{costs}"))
