@@ -72,10 +72,10 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
          |---|---:|---:|---:|---:|---:|---|---|\n",
         arguments.rounds, arguments.records, arguments.connections, arguments.copies
     );
-    let mut costs = format!(
+    let mut costs = String::from(
         "CPU time, and bytes of Postgres's log, of a record; medians.\n\n\
          | bodies | | sender | collector | Postgres | log | most memory of the collector | packed bodies |\n\
-         |---|---|---:|---:|---:|---:|---:|---:|\n"
+         |---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for &bytes in &arguments.sizes {
         let mut bench = Bench::start(arguments).await?;
