@@ -267,6 +267,7 @@ mod tests {
         // They ended before they were done, as by a panic. Nobody waits for the others.
         let (writer, _told) = join(&line, 1);
         assert_eq!(sizes(writer.unwrap()), [1]);
-        assert_eq!((line.state().writers, line.state().bytes), (0, 0));
+        let state = line.state();
+        assert_eq!((state.writers, state.bytes), (0, 0));
     }
 }
