@@ -6,6 +6,7 @@ use crate::http::admission::Admission;
 use crate::http::auth::Door;
 use crate::http::decoding::Decoding;
 use crate::metrics::Metrics;
+use crate::model::body::pace::Pace;
 use crate::model::clock::Clock;
 use crate::outage::Outage;
 use crate::settings::access::AccessSettings;
@@ -26,6 +27,8 @@ pub struct App {
     pub clock: Clock,
     /// Counts of everything.
     pub metrics: Arc<Metrics>,
+    /// How much time there is to pack bodies.
+    pub pace: Pace,
     /// Lets batches in as long as there is room.
     pub admission: Admission,
     /// Turns at decoding bodies.
@@ -53,6 +56,7 @@ impl App {
             outage: Outage::default(),
             clock,
             metrics: Arc::new(Metrics::new()),
+            pace: Pace::default(),
             admission: Admission::default(),
             clients,
             decoding: Decoding::default(),

@@ -27,6 +27,7 @@ use crate::http::auth::Producer;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::metrics::BatchOutcome;
+use crate::model::body::Packer;
 use crate::model::ids::BatchId;
 use crate::store::Stored;
 
@@ -85,7 +86,8 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let (tally, way) = {
         let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
         let dictionaries = app.store.dictionaries();
-        let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, now);
+        let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
+        let batch = validate::batch(sent.batch.id, records.each(), packer, now);
         (Tally::of(&batch), keep::way(app, &batch, now))
     };
     // What waits for Postgres is smaller.

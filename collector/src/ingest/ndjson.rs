@@ -63,12 +63,12 @@ enum LineError {
 #[derive(Deserialize)]
 struct Bodies<'a> {
     /// May be `null`, which is JSON too.
-    #[serde(borrow, default, deserialize_with = "present")]
-    body_json: Option<&'a RawValue>,
-    #[serde(borrow)]
-    body_text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    body_base64: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "body_json", deserialize_with = "present")]
+    json: Option<&'a RawValue>,
+    #[serde(borrow, rename = "body_text")]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, rename = "body_base64")]
+    base64: Option<&'a RawValue>,
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -141,17 +141,13 @@ fn body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
     let bodies: Bodies<'_> = serde_json::from_slice(line).map_err(|error| LineError::Json {
         column: error.column(),
     })?;
-    let Bodies {
-        body_json,
-        body_text,
-        body_base64,
-    } = bodies;
-    let given = [body_json, body_text, body_base64];
+    let Bodies { json, text, base64 } = bodies;
+    let given = [json, text, base64];
     let bytes: usize = given.iter().flatten().map(|raw| raw.get().len()).sum();
     if line.len() - bytes > MAX_HEADER_BYTES {
         return Err(LineError::TooLong);
     }
-    match (body_json, body_text, body_base64) {
+    match (json, text, base64) {
         (None, None, None) => Ok(Cow::Borrowed(&[])),
         (Some(json), None, None) => Ok(Cow::Borrowed(json.get().as_bytes())),
         (None, Some(text), None) => Ok(match text_of(text).ok_or(LineError::Text)? {

@@ -45,12 +45,12 @@ impl Sent {
         room.grow(batch.bytes.len())?;
         let mut inflater = Inflater::new(batch.encoding);
         inflater.push(&batch.bytes, &mut room)?;
-        let inflated = inflater.finish(&mut room)?;
-        let form = Form::of(inflated.as_deref().unwrap_or(&batch.bytes));
+        let plain = inflater.finish(&mut room)?;
+        let form = Form::of(plain.as_deref().unwrap_or(&batch.bytes));
         Ok(Self {
             batch,
             form,
-            inflated,
+            inflated: plain,
             _room: room,
         })
     }

@@ -11,6 +11,7 @@ use super::tally::Tally;
 use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
+use crate::model::body::Packer;
 use crate::spool::{Found, Number, Spool, SpoolError};
 use crate::store::{StoreError, Stored};
 
@@ -118,8 +119,9 @@ async fn store_one(
     let records = records.map_err(Delay::Read)?;
     // As it would have been judged when it came.
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
-    let batch = validate::batch(sent.batch.id, records.each(), &dictionaries, received_at);
     let now = app.clock.now();
+    let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
+    let batch = validate::batch(sent.batch.id, records.each(), packer, received_at);
     // Half: it may have been stored some time before it came here, its answer lost on the way.
     let forgotten = now - received_at >= ledger / 2 && app.store.recalls(&batch, now).await?;
     if !forgotten && app.store.store_batch(&batch, now, LONG_PATIENCE).await? == Stored::Now {

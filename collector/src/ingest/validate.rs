@@ -13,7 +13,6 @@ use time::OffsetDateTime;
 
 use self::fields::Unstorable;
 use super::records::Candidate;
-use crate::model::body::dictionary::Dictionaries;
 use crate::model::body::{Packer, Unpacked};
 use crate::model::entry::{
     Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, RejectedRecord,
@@ -27,10 +26,9 @@ const MAX_AHEAD: time::Duration = time::Duration::days(1);
 pub(super) fn batch<'a>(
     id: BatchId,
     candidates: impl Iterator<Item = Candidate<'a>>,
-    dictionaries: &Dictionaries,
+    mut packer: Packer<'_>,
     now: OffsetDateTime,
 ) -> NewBatch<'a> {
-    let mut packer = Packer::new(dictionaries);
     let mut new = NewBatch {
         id,
         entries: Vec::new(),

@@ -1,6 +1,7 @@
 //! Bodies: how they are packed for the store, and how they are shown to a reader.
 //!
 //! - [`pack`](mod@pack): packs and unpacks.
+//! - [`pace`]: how much time is taken for it.
 //! - [`dictionary`]: what bodies of an endpoint have in common, so that it is stored once.
 //! - [`mod@decode`], [`mod@text`], [`media`]: undo what HTTP did to a body, by its headers.
 //! - [`events`], [`deltas`], [`grpc`]: bodies that are made of many messages.
@@ -11,6 +12,7 @@ pub mod dictionary;
 mod events;
 mod grpc;
 mod media;
+pub mod pace;
 mod pack;
 mod text;
 

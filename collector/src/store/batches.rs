@@ -43,9 +43,12 @@ impl Store {
         // A batch that is here twice is new once.
         let stored: Vec<_> = batches
             .iter()
-            .map(|batch| match entered.remove(&batch.id) {
-                true => Stored::Now,
-                false => Stored::Before,
+            .map(|batch| {
+                if entered.remove(&batch.id) {
+                    Stored::Now
+                } else {
+                    Stored::Before
+                }
             })
             .collect();
         let new = batches.iter_mut().zip(&stored);

@@ -22,8 +22,9 @@ use crate::model::entry::NewBatch;
 const MOST_BATCHES: usize = 32;
 /// Once a transaction has so many bytes of rows, no further batch is added.
 const ENOUGH_BYTES: usize = 4 << 20;
-/// Transactions at a time. Batches of the same users wait for each other, those of others need not.
-const WRITERS: usize = 2;
+/// Transactions at a time. Batches of the same users wait for each other all the same, and together they cost
+/// less; so there is more than one only while more waits than one takes.
+const WRITERS: usize = 4;
 
 /// Those that wait, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,8 @@ pub(super) struct Line(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// Bytes of what waits.
+    bytes: usize,
     writers: usize,
 }
 
@@ -65,8 +68,12 @@ impl Line {
     /// Lets a batch wait. Returns a writer if there are too few.
     fn join(&self, waiting: Waiting) -> Option<Writer> {
         let mut state = self.state();
+        state.bytes += waiting.batch.bytes();
         state.waiting.push_back(waiting);
-        (state.writers < WRITERS).then(|| {
+        // So much that those there are leave some of it.
+        let enough = state.waiting.len() >= MOST_BATCHES * state.writers
+            || state.bytes >= ENOUGH_BYTES * state.writers;
+        (enough && state.writers < WRITERS).then(|| {
             state.writers += 1;
             Writer {
                 line: self.clone(),
@@ -86,8 +93,10 @@ impl Writer {
             let Some(waiting) = state.waiting.pop_front() else {
                 break;
             };
+            let of_batch = waiting.batch.bytes();
+            state.bytes -= of_batch;
             if !waiting.outcome.is_closed() {
-                bytes += waiting.batch.bytes();
+                bytes += of_batch;
                 group.push(waiting);
             }
         }
@@ -238,20 +247,27 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_writers_and_each_ends_when_nothing_waits() {
+    fn there_is_one_writer_until_more_waits_than_it_takes() {
         let line = Line::default();
-        let joined: Vec<_> = (0..WRITERS + 1).map(|_| join(&line, 1)).collect();
-        let (writers, told): (Vec<_>, Vec<_>) = joined.into_iter().unzip();
-        let mut writers: Vec<_> = writers.into_iter().flatten().collect();
-        assert_eq!(writers.len(), WRITERS);
-        // One ends before it is done, as by a panic.
-        drop(writers.pop());
-        let (another, _told) = join(&line, 1);
-        drop(told);
-        assert_eq!(sizes(another.unwrap()), [1], "nobody waits for the others");
-        for writer in writers {
-            assert!(sizes(writer).is_empty());
-        }
-        assert_eq!(line.state().writers, 0);
+        let joining = |bytes: usize, times: usize| -> Vec<_> {
+            (0..times).map(|_| join(&line, bytes)).collect()
+        };
+        let first = joining(1, 1 + MOST_BATCHES);
+        let writers = |joined: &[(Option<Writer>, Told)]| {
+            joined.iter().filter(|(writer, _)| writer.is_some()).count()
+        };
+        assert_eq!(
+            writers(&first),
+            2,
+            "the first, and the one behind a whole transaction"
+        );
+        let many = joining(ENOUGH_BYTES, 5);
+        assert_eq!(writers(&many), WRITERS - 2);
+        drop((first, many));
+        // They ended before they were done, as by a panic. Nobody waits for the others.
+        let (writer, _told) = join(&line, 1);
+        assert_eq!(sizes(writer.unwrap()), [1]);
+        let state = line.state();
+        assert_eq!((state.writers, state.bytes), (0, 0));
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::http::admission::Admission;
 use crate::ingest::records::{Form, Records};
 use crate::model::body::Codec;
+use crate::model::body::dictionary::Dictionaries;
 use crate::model::entry::BodyState;
 use crate::model::session::SessionRequest;
 
@@ -204,7 +205,7 @@ fn bad_records_do_not_keep_good_ones_out() {
     let new = batch(
         BatchId(uuid::Uuid::nil()),
         records.each(),
-        &Dictionaries::default(),
+        Packer::new(&Dictionaries::default()),
         NOW,
     );
     let users: Vec<_> = new

@@ -10,6 +10,7 @@ use zstd::zstd_safe::get_frame_content_size;
 
 use super::dictionary::{Dictionaries, Dictionary};
 use super::media::is_compressed;
+use super::pace::Effort;
 
 /// Bodies below this many bytes are not worth compressing one by one.
 pub const SMALLEST_TO_COMPRESS: usize = 256;
@@ -79,16 +80,24 @@ pub struct Unpacked<'a, 'b> {
 /// Packs bodies, one after the other.
 pub struct Packer<'a> {
     dictionaries: &'a Dictionaries,
+    effort: Effort,
     plain: Option<Compressor<'static>>,
     with_dictionary: Option<Compressor<'a>>,
 }
 
 impl<'a> Packer<'a> {
-    /// Packs with these dictionaries.
+    /// Packs with these dictionaries, and takes time for it.
     #[must_use]
     pub const fn new(dictionaries: &'a Dictionaries) -> Self {
+        Self::with(dictionaries, Effort::Thorough)
+    }
+
+    /// Packs with these dictionaries, and takes as much time for it.
+    #[must_use]
+    pub const fn with(dictionaries: &'a Dictionaries, effort: Effort) -> Self {
         Self {
             dictionaries,
+            effort,
             plain: None,
             with_dictionary: None,
         }
@@ -149,7 +158,7 @@ impl<'a> Packer<'a> {
                 none.insert(compressor)
             }
         };
-        compressor.set_prepared_dictionary(dictionary.encoder()?)?;
+        compressor.set_prepared_dictionary(dictionary.encoder(self.effort)?)?;
         compressor.compress(bytes)
     }
 }

@@ -156,9 +156,9 @@ impl Ingest {
     fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let mut arguments = Self {
             rounds: 10,
-            records: 20_000,
+            records: 60_000,
             sizes: vec![1 << 10, 4 << 10],
-            connections: 4,
+            connections: 8,
             copies: 1,
         };
         while let Some(word) = words.next() {

@@ -14,6 +14,7 @@ use dossier_tests::wait;
 use dossier_wire::{Half, KeepCompressed};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::query::dataset::failed;
@@ -25,6 +26,8 @@ pub(crate) const USERS: u64 = 200;
 /// Exchanges from which the dictionaries are made.
 const LEARNT_FROM: u64 = 1500;
 const BATCH: u64 = 100;
+/// Of batches before compression. Of more, bodies would be packed in haste.
+const BYTES_PER_SECOND: u64 = 3 << 20;
 /// Collectors learn of new dictionaries twice a minute.
 const DICTIONARY_LIMIT: Duration = Duration::from_secs(90);
 
@@ -67,7 +70,7 @@ impl Recorder {
         self.make_dictionaries(kind, bytes, endpoint).await
     }
 
-    /// Sends exchanges, in batches.
+    /// Sends exchanges, in batches, as on an ordinary day.
     pub(crate) async fn send(
         &mut self,
         kind: Kind,
@@ -83,10 +86,11 @@ impl Recorder {
                 samples.extend(self.exchange(kind, bytes, endpoint, compress));
                 sent += 1;
             }
-            let answer = self
-                .client
-                .ingest(Some(&self.ingest), Uuid::now_v7(), batch(&samples)?)
-                .await?;
+            let raw = batch(&samples)?;
+            let pause = Duration::from_micros(raw.len() as u64 * 1_000_000 / BYTES_PER_SECOND);
+            let sending = self.client.ingest(Some(&self.ingest), Uuid::now_v7(), raw);
+            let (answer, ()) = tokio::join!(sending, sleep(pause));
+            let answer = answer?;
             if answer.status != 200 {
                 return Err(HarnessError::Unexpected {
                     doing: "store a batch".to_owned(),

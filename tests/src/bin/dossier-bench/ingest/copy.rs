@@ -52,25 +52,25 @@ impl Cluster {
         &self,
         folder: &Path,
         (id, since): &(i64, String),
-        copies: usize,
+        processes: usize,
     ) -> Result<Rows, HarnessError> {
         let mut entries = 0;
         let mut files = Vec::new();
-        for copy in 0..copies {
+        for process in 0..processes {
             let mut of_copy = Vec::new();
             for (table, rows) in TABLES {
-                if copy > 0 && table != SHARED {
+                if process > 0 && table != SHARED {
                     continue;
                 }
                 let rows = rows
                     .replace("$id", &id.to_string())
                     .replace("$since", since);
                 let rows = if table == SHARED {
-                    format!("id % {copies} = {copy} and {rows}")
+                    format!("id % {processes} = {process} and {rows}")
                 } else {
                     rows
                 };
-                let file = folder.join(format!("{table}-{copy}"));
+                let file = folder.join(format!("{table}-{process}"));
                 let command = format!(
                     "\\copy (select * from {table} where {rows}) to '{}' (format binary)",
                     file.display()
@@ -86,7 +86,7 @@ impl Cluster {
 
     /// Copies rows in. Each `psql` is one transaction. Returns how many rows it was in all.
     pub(super) async fn copy(&self, rows: &Rows) -> Result<usize, HarnessError> {
-        let copies = rows.files.iter().map(async |files| {
+        let running = rows.files.iter().map(async |files| {
             let commands: Vec<_> = files
                 .iter()
                 .map(|(table, file)| {
@@ -95,7 +95,7 @@ impl Cluster {
                 .collect();
             self.psql(&commands).await
         });
-        let copied = futures_util::future::try_join_all(copies).await?;
+        let copied = futures_util::future::try_join_all(running).await?;
         Ok(copied.into_iter().sum())
     }
 

@@ -20,7 +20,7 @@ const MOST_RECORDS: usize = 512;
 const MOST_BYTES: usize = 1 << 20;
 /// About what a record takes beside its body.
 const HEADER_BYTES: usize = 600;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A batch as it is sent.
 pub(super) struct Sealed {
@@ -83,8 +83,9 @@ impl Connections {
     pub(super) async fn post(&self, batches: Vec<Sealed>) -> Result<(), HarnessError> {
         let waiting = Arc::new(Mutex::new(batches.into_iter()));
         let mut posting = JoinSet::new();
-        for client in self.each.iter().cloned() {
-            let (waiting, url, key) = (Arc::clone(&waiting), self.url.clone(), self.key.clone());
+        for client in &self.each {
+            let (client, waiting) = (client.clone(), Arc::clone(&waiting));
+            let (url, key) = (self.url.clone(), self.key.clone());
             posting.spawn(async move {
                 loop {
                     let Some(sealed) = waiting.lock().await.next() else {

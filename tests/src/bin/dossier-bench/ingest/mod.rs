@@ -72,10 +72,10 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
          |---|---:|---:|---:|---:|---:|---|---|\n",
         arguments.rounds, arguments.records, arguments.connections, arguments.copies
     );
-    let mut costs = format!(
+    let mut costs = String::from(
         "CPU time, and bytes of Postgres's log, of a record; medians.\n\n\
-         | bodies | | sender | collector | Postgres | log | most memory of the collector |\n\
-         |---|---|---:|---:|---:|---:|---:|\n"
+         | bodies | | sender | collector | Postgres | log | most memory of the collector | packed bodies |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for &bytes in &arguments.sizes {
         let mut bench = Bench::start(arguments).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
         let _ = writeln!(
             costs,
             "{}",
-            cost_lines(bytes, &rounds, bench.most_memory()?)
+            cost_lines(bytes, &rounds, bench.most_memory()?, bench.packed().await?)
         );
     }
     Ok(format!("{speed}\n{costs}"))
@@ -201,6 +201,16 @@ impl Bench {
         })
     }
 
+    /// Bytes of packed bodies for each of bodies, of the last entries.
+    async fn packed(&mut self) -> Result<f64, HarnessError> {
+        let packed = sqlx::query_scalar(
+            "select sum(stored_size)::float8 / sum(body_size)
+             from (select stored_size, body_size from entries order by id desc limit 10000) entry",
+        );
+        let packed = packed.fetch_one(&mut self.taking.database).await;
+        packed.map_err(failed("add up"))
+    }
+
     fn most_memory(&mut self) -> Result<u64, HarnessError> {
         match self.taking.collector.process() {
             Some(process) => process.memory("VmHWM"),
@@ -231,12 +241,12 @@ fn speed_line(bytes: usize, rounds: &[Round]) -> String {
     )
 }
 
-fn cost_lines(bytes: usize, rounds: &[Round], memory: u64) -> String {
+fn cost_lines(bytes: usize, rounds: &[Round], memory: u64, packed: f64) -> String {
     let cost =
         |of: fn(&Round) -> f64| median(&each(rounds, |round| of(round) / number(round.records)));
     format!(
-        "| {bytes} B | ingest | {:.1} µs | {:.1} µs | {:.1} µs | {:.0} B | {} MiB |\n\
-         | | psql | {:.1} µs | | {:.1} µs | {:.0} B | |",
+        "| {bytes} B | ingest | {:.1} µs | {:.1} µs | {:.1} µs | {:.0} B | {} MiB | {packed:.3} |\n\
+         | | psql | {:.1} µs | | {:.1} µs | {:.0} B | | |",
         cost(|round| round.ingest.spent.sender),
         cost(|round| round.ingest.spent.collector),
         cost(|round| round.ingest.spent.postgres),
