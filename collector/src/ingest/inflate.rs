@@ -1,6 +1,5 @@
 //! Inflates a batch while it comes, so that one that is a bomb is refused as soon as it goes too far.
 
-use dossier_wire::frame::MAX_BATCH_BYTES;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::http::admission::Room;
@@ -9,8 +8,6 @@ use crate::spool::Encoding;
 
 /// The first step in which the result grows; the later ones are half of what there is.
 const STEP_BYTES: usize = 64 * 1024;
-/// One byte more than may come out tells that too much would.
-const CAPACITY_LIMIT: usize = MAX_BATCH_BYTES + 1;
 
 /// Bytes of a batch as it was sent go in, and its own come out.
 #[derive(Debug)]
@@ -19,10 +16,12 @@ pub(super) struct Inflater {
     stream: Option<Decompress>,
     ended: bool,
     bytes: Vec<u8>,
+    /// So many bytes may come out.
+    most: usize,
 }
 
 impl Inflater {
-    pub(super) fn new(encoding: Encoding) -> Self {
+    pub(super) fn new(encoding: Encoding, most: usize) -> Self {
         let stream = match encoding {
             Encoding::Identity => None,
             Encoding::Deflate => Some(Decompress::new(true)),
@@ -31,6 +30,7 @@ impl Inflater {
             ended: stream.is_none(),
             stream,
             bytes: Vec::new(),
+            most,
         }
     }
 
@@ -43,14 +43,14 @@ impl Inflater {
             return Ok(());
         };
         while !self.ended && !sent.is_empty() {
-            make_room(&mut self.bytes, room)?;
+            make_room(&mut self.bytes, self.most, room)?;
             let before = stream.total_in();
             let status = stream
                 .decompress_vec(sent, &mut self.bytes, FlushDecompress::None)
                 .map_err(|_| ApiError::Inflate)?;
             self.ended = status == Status::StreamEnd;
-            if self.bytes.len() > MAX_BATCH_BYTES {
-                return Err(ApiError::TooLarge(MAX_BATCH_BYTES));
+            if self.bytes.len() > self.most {
+                return Err(ApiError::TooLarge(self.most));
             }
             let taken = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
             sent = sent.get(taken..).unwrap_or_default();
@@ -69,13 +69,13 @@ impl Inflater {
         // It may hold bytes back for which there was no room.
         while !self.ended {
             let before = self.bytes.len();
-            make_room(&mut self.bytes, room)?;
+            make_room(&mut self.bytes, self.most, room)?;
             let status = stream
                 .decompress_vec(&[], &mut self.bytes, FlushDecompress::Finish)
                 .map_err(|_| ApiError::Inflate)?;
             self.ended = status == Status::StreamEnd;
-            if self.bytes.len() > MAX_BATCH_BYTES {
-                return Err(ApiError::TooLarge(MAX_BATCH_BYTES));
+            if self.bytes.len() > self.most {
+                return Err(ApiError::TooLarge(self.most));
             }
             if !self.ended && self.bytes.len() == before {
                 return Err(ApiError::Inflate);
@@ -85,13 +85,13 @@ impl Inflater {
     }
 }
 
-/// Makes sure that a byte can be written.
-fn make_room(bytes: &mut Vec<u8>, room: &mut Room) -> Result<(), ApiError> {
+/// Makes sure that a byte can be written. One more than may come out tells that too much would.
+fn make_room(bytes: &mut Vec<u8>, most: usize, room: &mut Room) -> Result<(), ApiError> {
     if bytes.len() < bytes.capacity() {
         return Ok(());
     }
     let step = STEP_BYTES.max(bytes.len() / 2);
-    let step = step.min(CAPACITY_LIMIT.saturating_sub(bytes.len())).max(1);
+    let step = step.min((most + 1).saturating_sub(bytes.len())).max(1);
     room.grow(step)?;
     bytes.reserve_exact(step);
     Ok(())
@@ -100,13 +100,14 @@ fn make_room(bytes: &mut Vec<u8>, room: &mut Room) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use dossier_wire::Compression;
+    use dossier_wire::frame::MAX_BATCH_BYTES;
 
     use super::*;
     use crate::http::admission::Admission;
 
     fn inflate(sent: &[u8], piece: usize) -> Result<Option<Vec<u8>>, ApiError> {
         let mut room = Admission::default().room();
-        let mut inflater = Inflater::new(Encoding::Deflate);
+        let mut inflater = Inflater::new(Encoding::Deflate, MAX_BATCH_BYTES);
         for piece in sent.chunks(piece) {
             inflater.push(piece, &mut room)?;
         }

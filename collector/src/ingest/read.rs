@@ -43,7 +43,7 @@ impl Sent {
     pub(super) fn again(batch: SpooledBatch, admission: &Admission) -> Result<Self, ApiError> {
         let mut room = admission.room();
         room.grow(batch.bytes.len())?;
-        let mut inflater = Inflater::new(batch.encoding);
+        let mut inflater = Inflater::new(batch.encoding, Form::MOST_BYTES);
         inflater.push(&batch.bytes, &mut room)?;
         let plain = inflater.finish(&mut room)?;
         let form = Form::of(plain.as_deref().unwrap_or(&batch.bytes));
@@ -79,7 +79,7 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
         return Err(ApiError::TooLarge(MAX_SENT_BYTES));
     }
     let mut room = app.admission.room();
-    let received = timeout(BODY_LIMIT, receive(body, encoding, &mut room)).await;
+    let received = timeout(BODY_LIMIT, receive(body, (encoding, form), &mut room)).await;
     let (bytes, inflated) = received.map_err(|_| ApiError::BodyBrokeOff)??;
     let sent = Sent {
         batch: SpooledBatch {
@@ -101,11 +101,11 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
 
 async fn receive(
     mut body: Body,
-    encoding: Encoding,
+    (encoding, form): (Encoding, Form),
     room: &mut Room,
 ) -> Result<(Bytes, Option<Vec<u8>>), ApiError> {
     let mut sent = Vec::new();
-    let mut inflater = Inflater::new(encoding);
+    let mut inflater = Inflater::new(encoding, form.most_bytes());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::BodyBrokeOff)?;
         // Trailers are no part of the batch.

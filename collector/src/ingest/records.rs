@@ -1,7 +1,7 @@
 //! The records of a batch, in whichever form it was sent.
 
 use axum::http::HeaderValue;
-use dossier_wire::frame::MAGIC;
+use dossier_wire::frame::{MAGIC, MAX_BATCH_BYTES};
 use dossier_wire::{Batch, Item};
 
 use super::ndjson::{self, Lines};
@@ -38,6 +38,18 @@ pub struct Candidate<'a> {
 }
 
 impl Form {
+    /// Most bytes of any batch, inflated.
+    pub(super) const MOST_BYTES: usize = MAX_BATCH_BYTES;
+
+    /// Most bytes of a batch of this form, inflated. Bodies in lines have to be decoded, and take room
+    /// beside them.
+    pub(super) const fn most_bytes(self) -> usize {
+        match self {
+            Self::Wire => MAX_BATCH_BYTES,
+            Self::Lines => MAX_BATCH_BYTES / 2,
+        }
+    }
+
     /// The form that a `content-type` names.
     pub(super) fn named(content_type: Option<&HeaderValue>) -> Option<Self> {
         let text = content_type?.to_str().ok()?;

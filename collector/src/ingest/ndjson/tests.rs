@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::admission::Admission;
+use crate::ingest::records::Form;
 
 /// The fields that each line needs.
 fn line(more: &Value) -> String {
@@ -148,8 +149,8 @@ fn decoded_bodies_take_room_and_the_largest_batch_has_it() {
     // As sent, inflated, and all of it base64.
     let mut room = admission.room();
     room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
-    room.grow(dossier_wire::frame::MAX_BATCH_BYTES).unwrap();
-    let body = "A".repeat(dossier_wire::frame::MAX_BATCH_BYTES / 4 * 4 - 1024);
+    room.grow(Form::Lines.most_bytes()).unwrap();
+    let body = "A".repeat(Form::Lines.most_bytes() - 1024);
     let largest = with_body("body_base64", &format!("\"{body}\""));
     assert!(Lines::parse(largest.as_bytes(), admission.room()).is_ok());
     assert!(matches!(
