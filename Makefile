@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-ingest bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
+.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-soak bench-ingest bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -53,6 +53,9 @@ bench-retention: ## measure how a million expired entries leave while others com
 
 bench-filter: ## measure what recording costs each request: an hour on a quiet machine
 	@.ci/tools/bench filter
+
+bench-soak: ## watch the filter's memory under full load: ten minutes
+	@.ci/tools/bench soak
 
 bench-counts: ## write down anew how many instructions an exchange takes: tests/engine/counts.json
 	@.ci/tools/filter >/dev/null

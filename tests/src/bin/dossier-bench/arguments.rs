@@ -11,6 +11,11 @@ pub(crate) enum Arguments {
     Filter(Price),
     Retention(Retention),
     Ingest(Ingest),
+    /// Whether the filter's memory stays where it is.
+    Soak {
+        /// Of full load.
+        minutes: usize,
+    },
     /// What the collector adds to the bare SQL.
     Query {
         /// Turns of each question.
@@ -77,6 +82,7 @@ pub(crate) struct Ingest {
 const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
        dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
                             [--variants 0..11,..] [--out FOLDER]
+       dossier-bench soak [--minutes 1..1000]
        dossier-bench query [--rounds 1..1000]
        dossier-bench storage [--rounds 1..1000]
        dossier-bench ingest [--rounds 1..1000] [--records 1..10000000] [--sizes BYTES,..] [--connections 1..1000]
@@ -97,6 +103,7 @@ impl Arguments {
             Some("filter") => Price::read(words).map(Self::Filter),
             Some("retention") => Retention::read(words).map(Self::Retention),
             Some("ingest") => Ingest::read(words).map(Self::Ingest),
+            Some("soak") => read_one(words, "--minutes", 10).map(|minutes| Self::Soak { minutes }),
             Some("query") => read_rounds(words).map(|rounds| Self::Query { rounds }),
             Some("storage") => read_rounds(words).map(|rounds| Self::Storage { rounds }),
             _ => None,
@@ -106,10 +113,19 @@ impl Arguments {
 }
 
 /// How many rounds.
-fn read_rounds(mut words: impl Iterator<Item = String>) -> Option<usize> {
-    match (words.next().as_deref(), words.next(), words.next()) {
-        (None, ..) => Some(50),
-        (Some("--rounds"), Some(rounds), None) => count(&rounds),
+fn read_rounds(words: impl Iterator<Item = String>) -> Option<usize> {
+    read_one(words, "--rounds", 50)
+}
+
+/// The one number that there is.
+fn read_one(
+    mut words: impl Iterator<Item = String>,
+    name: &str,
+    otherwise: usize,
+) -> Option<usize> {
+    match (words.next(), words.next(), words.next()) {
+        (None, ..) => Some(otherwise),
+        (Some(given), Some(number), None) if given == name => count(&number),
         _ => None,
     }
 }
@@ -283,6 +299,8 @@ mod tests {
             "filter --protocols 3",
             "filter --variants 12",
             "filter --out",
+            "soak --minutes 0",
+            "soak --rounds 5",
             "storage --rounds 0",
             "ingest --copies 9",
             "ingest --connections 0",

@@ -31,6 +31,7 @@ async fn main() -> ExitCode {
     let table = match arguments {
         Arguments::Streaming(arguments) => stream::run(arguments).await,
         Arguments::Filter(arguments) => price::run(&arguments).await,
+        Arguments::Soak { minutes } => price::soak::run(minutes).await,
         Arguments::Retention(arguments) => retention::run(arguments).await,
         Arguments::Query { rounds } => query::run(rounds).await,
         Arguments::Ingest(arguments) => ingest::run(&arguments).await,

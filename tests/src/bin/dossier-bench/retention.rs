@@ -1,28 +1,34 @@
 //! How expired entries leave while batches come in: what work it is, what comes back, who has to wait.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dossier_tests::HarnessError;
 use dossier_tests::client::Client;
 use dossier_tests::clock::now_micros;
-use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::collector::Collector;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::testing::Folder;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection};
+use dossier_wire::KeepCompressed;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
 use crate::arguments::Retention;
+use crate::query::dataset::failed;
+use crate::recorder::Recorder;
 use crate::statistics::{median, quantile};
+use crate::storage::bodies::Kind;
 
+/// Bytes of a body.
+const BYTES: usize = 2 << 10;
+/// So many entries are stored by the collector itself, and copied.
+const MODELS: i64 = 1000;
 /// Rows of one statement that fills the tables.
-const STEP: i64 = 100_000;
-/// Bytes of a body: 64 digests of 32 characters.
-const DIGESTS: i32 = 64;
+const STEP: usize = 100_000;
+const ENDPOINT: &str = "/api/v1/orders";
 /// The writer sends a batch so often, whether or not the last one is answered.
 const BETWEEN_BATCHES: Duration = Duration::from_millis(50);
 const RECORDS: usize = 25;
@@ -42,16 +48,14 @@ struct Round {
 /// Measures, and returns a table.
 pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
     let folder = Folder::make()?;
-    let collector = start(&folder).await?;
-    let socket = folder.path().join("data/postgres/socket");
-    let options = PgConnectOptions::new_without_pgpass();
-    let options = options
-        .socket(socket)
-        .username("dossier")
-        .database("dossier");
-    let database = PgConnection::connect_with(&options).await;
-    let mut database = database.map_err(failed("reach the collector's Postgres"))?;
-    let key = collector.create_key("bench", "ingest", "bench").await?;
+    let mut recorder = Recorder::start(folder.path()).await?;
+    store_models(&mut recorder).await?;
+    let Recorder {
+        collector,
+        mut database,
+        ingest: key,
+        ..
+    } = recorder;
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds {
         fill(&mut database, arguments.entries).await?;
@@ -64,19 +68,17 @@ pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
     Ok(table(arguments, &rounds))
 }
 
-async fn start(folder: &Folder) -> Result<Collector, HarnessError> {
-    let plan = CollectorPlan {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        data: folder.path().join("data"),
-        log: folder.path().join("collector.log"),
-        database_url: None,
-        // The collector's own job must not take away what is to be measured.
-        environment: vec![("DOSSIER_RETENTION_INTERVAL".to_owned(), "86400".to_owned())],
-    };
-    Collector::start(plan).await
+/// Has the collector store some entries, which those that expire are copies of.
+async fn store_models(recorder: &mut Recorder) -> Result<(), HarnessError> {
+    recorder.learn(Kind::Orders, BYTES, ENDPOINT).await?;
+    let auto = KeepCompressed::Auto;
+    let exchanges = MODELS.unsigned_abs() / 2;
+    recorder
+        .send(Kind::Orders, BYTES, ENDPOINT, exchanges, auto)
+        .await
 }
 
-/// Makes the partitions of a day that is long over, with so many entries and their bodies.
+/// Makes the partitions of a day that is long over, with so many entries, packed as the collector packs them.
 async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), HarnessError> {
     run_sql(database, "set synchronous_commit = off").await?;
     for table in ["entries", "bodies"] {
@@ -86,36 +88,47 @@ async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), Harness
         );
         run_sql(database, AssertSqlSafe(statement)).await?;
     }
-    let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-    let mut first = 1;
-    while first <= entries {
-        let last = (first + STEP - 1).min(entries);
-        for statement in [
-            "insert into entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, completion,
-                 body_state, status, truncated, exchange_id, user_id, endpoint, method, path, content_type, metadata)
-             select nextval('entry_ids'), timestamptz '2026-01-10' + n * interval '10 ms', '2025-12-10', '2025-12-10', '2025-12-10',
-                 $3 * 32, $3 * 32, 'request', 'complete', 'stored', 200, false, md5((n / 2)::text)::uuid, 'user-' || n % 1000,
-                 '/api/v1/ai/chat', 'POST', '/api/v1/ai/chat', 'application/json', '{\"model\": \"small\"}'
-             from generate_series($1::bigint, $2::bigint) n",
-            "insert into bodies (entry_id, expires_at, codec, user_id, data)
-             select n, timestamptz '2026-01-10' + n * interval '10 ms', 'identity', 'user-' || n % 1000,
-                 convert_to(repeat(md5(n::text), $3), 'UTF8')
-             from generate_series($1::bigint, $2::bigint) n",
-        ] {
-            let filling = sqlx::query(statement).bind(first).bind(last).bind(DIGESTS);
-            filling.execute(&mut *database).await.map_err(failed("fill the tables"))?;
-        }
-        first = last + 1;
+    let copying = copying(database).await?;
+    let mut copied = 0;
+    while copied < entries {
+        let step = STEP.min(entries - copied);
+        sqlx::query(AssertSqlSafe(copying.as_str()))
+            .bind(MODELS)
+            .bind(i64::try_from(step).unwrap_or(i64::MAX))
+            .execute(&mut *database)
+            .await
+            .map_err(failed("fill the tables"))?;
+        copied += step;
     }
     // What filling has left to write must not be written while it is measured.
-    for statement in [
-        "vacuum analyze entries_20260110",
-        "vacuum analyze bodies_20260110",
-        "checkpoint",
-    ] {
+    for statement in ["vacuum analyze entries_20260110", "checkpoint"] {
         run_sql(database, statement).await?;
     }
     Ok(())
+}
+
+/// The statement that copies the latest entries into that day, until there are so many.
+async fn copying(database: &mut PgConnection) -> Result<String, HarnessError> {
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select attname::text from pg_attribute where attrelid = 'entries'::regclass and attnum > 0 and not attisdropped
+         order by attnum",
+    )
+    .fetch_all(database)
+    .await
+    .map_err(failed("look at the columns"))?;
+    let values = columns.iter().map(|column| match column.as_str() {
+        "id" => "nextval('entry_ids')".to_owned(),
+        "expires_at" => "timestamptz '2026-01-10' + random() * interval '23 hours'".to_owned(),
+        "exchange_id" => "gen_random_uuid()".to_owned(),
+        other => format!("model.{other}"),
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    Ok(format!(
+        "with models as materialized (select *, row_number() over () as place from (
+             select * from entries where expires_at > now() order by id desc limit $1) latest)
+         insert into entries ({}) select {values} from generate_series(1, $2) n join models model on model.place = 1 + n % $1",
+        columns.join(", ")
+    ))
 }
 
 async fn round(
@@ -165,7 +178,7 @@ async fn write(client: &Client, key: &str, time: Duration) -> Result<Vec<f64>, H
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let begin = Instant::now();
     let mut sending = JoinSet::new();
-    let body = "0123456789abcdef".repeat(2 * usize::try_from(DIGESTS).unwrap_or_default());
+    let body = "0123456789abcdef".repeat(BYTES / 16);
     while begin.elapsed() < time {
         let due = ticks.tick().await;
         let samples: Vec<_> = (0..RECORDS)
@@ -206,21 +219,13 @@ async fn run_sql(
         .map_err(failed("prepare the database"))
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> HarnessError {
-    move |error| HarnessError::Unexpected {
-        doing: doing.to_owned(),
-        answer: error.to_string(),
-    }
-}
-
 fn table(arguments: Retention, rounds: &[Round]) -> String {
     let rate = RECORDS as u128 * (1000 / BETWEEN_BATCHES.as_millis());
     let mut table = format!(
-        "{} expired entries with bodies of {} bytes go, while {rate} new ones of the same size come each second.\n\n\
+        "{} expired entries with bodies of {} bytes, as the collector packs them, go, while {rate} new ones of the same size come each second.\n\n\
          | round | work | space before | after | batch alone: median, 99 %, longest | while they go: median, 99 %, longest |\n\
          |---:|---:|---:|---:|---:|---:|\n",
-        arguments.entries,
-        DIGESTS * 32,
+        arguments.entries, BYTES,
     );
     for (number, round) in (1..).zip(rounds) {
         // Writing to a string cannot fail.

@@ -5,6 +5,7 @@ mod load;
 mod neighbours;
 mod process;
 mod report;
+pub(crate) mod soak;
 mod traffic;
 mod variant;
 
@@ -66,30 +67,38 @@ async fn start_all(
     workers: u16,
     servers: &Servers,
 ) -> Result<Vec<Subject>, HarnessError> {
+    let mut subjects = Vec::new();
+    for variant in &arguments.variants {
+        subjects.push(start_one(*variant, workers, servers).await?);
+    }
+    Ok(subjects)
+}
+
+async fn start_one(
+    variant: Variant,
+    workers: u16,
+    servers: &Servers,
+) -> Result<Subject, HarnessError> {
     let neighbours = Neighbours {
         service: servers.service,
         collector: servers.collector,
         // The discard port; nobody has it.
         nobody: SocketAddr::from(([127, 0, 0, 1], 9)),
     };
-    let mut subjects = Vec::new();
-    for variant in &arguments.variants {
-        let folder = Folder::make()?;
-        let plan = EnvoyPlan {
-            bootstrap: variant.bootstrap(folder.path(), neighbours)?,
-            workers,
-            drain_time: DRAIN_TIME,
-            folder: folder.path().to_owned(),
-            log: folder.path().join("envoy.log"),
-            ingest_token: "dsk_none".to_owned(),
-        };
-        subjects.push(Subject {
-            variant: *variant,
-            envoy: Envoy::start(plan).await?,
-            folder,
-        });
-    }
-    Ok(subjects)
+    let folder = Folder::make()?;
+    let plan = EnvoyPlan {
+        bootstrap: variant.bootstrap(folder.path(), neighbours)?,
+        workers,
+        drain_time: DRAIN_TIME,
+        folder: folder.path().to_owned(),
+        log: folder.path().join("envoy.log"),
+        ingest_token: "dsk_none".to_owned(),
+    };
+    Ok(Subject {
+        variant,
+        envoy: Envoy::start(plan).await?,
+        folder,
+    })
 }
 
 /// All variants in turns, for one kind of load.
