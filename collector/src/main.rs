@@ -4,6 +4,8 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+/// Says that this has been tried: where privileges are raised at a start, the other is taken away each time.
+const TRIED: (&str, &str) = ("DOSSIER_ALLOCATOR", "settled");
 /// From how many bytes on glibc returns memory to the system as soon as it is free.
 const MMAP_THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "262144");
 
@@ -18,7 +20,8 @@ fn main() -> ExitCode {
 /// operator's own value stands.
 fn settle_allocator() {
     let (name, threshold) = MMAP_THRESHOLD;
-    if env::var_os(name).is_some() {
+    let (tried, yes) = TRIED;
+    if env::var_os(name).is_some() || env::var_os(tried).is_some() {
         return;
     }
     if let Ok(program) = env::current_exe() {
@@ -27,6 +30,7 @@ fn settle_allocator() {
         let _ = Command::new(program)
             .args(arguments)
             .env(name, threshold)
+            .env(tried, yes)
             .exec();
     }
 }

@@ -33,6 +33,8 @@ impl Serve {
         let settings = Settings::resolve(self.args)?;
         // A write that the limit on file sizes forbids is an error like a full disk, not the end.
         let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
+        // Nor is a client that has gone; the program may have been started so that it would be.
+        let _gone = signal(SignalKind::pipe())?;
         // Nor is SIGHUP the end: it has files read again.
         let _hang_up = signal(SignalKind::hangup())?;
         let tls = settings.tls.map(Tls::load).transpose()?.map(Arc::new);
@@ -100,6 +102,9 @@ async fn prepare_in_time(store: &Store) -> StoreError {
             Ok(()) => {
                 info!("Postgres is there: queries are answered from now on");
                 return pending().await;
+            }
+            Err(error) if error.is_refusal() => {
+                warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
             }
             Err(error) if error.may_pass() => debug!(%error, "Postgres is still away"),
             Err(error) => return error,

@@ -23,6 +23,9 @@ use crate::spool::{Encoding, SpooledBatch};
 
 /// Most bytes of a batch as it is sent.
 pub const MAX_SENT_BYTES: usize = 4 * 1024 * 1024;
+/// So much of a batch that is refused is read all the same.
+const MOST_DISCARDED: usize = 2 * MAX_SENT_BYTES;
+const DISCARD_LIMIT: Duration = Duration::from_secs(2);
 /// A sender that is slower than this holds room that others need.
 const BODY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -68,13 +71,37 @@ impl Sent {
 
 /// Reads a batch, or says what is wrong with it.
 pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError> {
-    let (parts, body) = request.into_parts();
-    let id = batch_id(&parts.headers)?;
-    let form = Form::named(parts.headers.get(CONTENT_TYPE)).ok_or(ApiError::UnsupportedMedia(
+    let (parts, mut body) = request.into_parts();
+    let read = take(app, &parts.headers, &mut body).await;
+    if read.is_err() {
+        discard(&mut body).await;
+    }
+    read
+}
+
+/// Reads on for a while: of a connection that is closed with bytes unread, the sender may not get to see the
+/// answer.
+async fn discard(body: &mut Body) {
+    let mut left = MOST_DISCARDED;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower has to live with it.
+    let _ = timeout(DISCARD_LIMIT, reading).await;
+}
+
+async fn take(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<Sent, ApiError> {
+    let id = batch_id(headers)?;
+    let form = Form::named(headers.get(CONTENT_TYPE)).ok_or(ApiError::UnsupportedMedia(
         "content-type: expected application/vnd.dossier.batch or application/x-ndjson",
     ))?;
-    let encoding = encoding(&parts.headers)?;
-    let announced = content_length(&parts.headers);
+    let encoding = encoding(headers)?;
+    let announced = content_length(headers);
     if announced.is_some_and(|length| length > MAX_SENT_BYTES) {
         return Err(ApiError::TooLarge(MAX_SENT_BYTES));
     }
@@ -100,7 +127,7 @@ pub(super) async fn batch(app: &App, request: Request) -> Result<Sent, ApiError>
 }
 
 async fn receive(
-    mut body: Body,
+    body: &mut Body,
     (encoding, form): (Encoding, Form),
     room: &mut Room,
 ) -> Result<(Bytes, Option<Vec<u8>>), ApiError> {

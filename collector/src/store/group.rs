@@ -26,6 +26,9 @@ const ENOUGH_BYTES: usize = 4 << 20;
 /// less; so there is more than one only while more waits than one takes.
 const WRITERS: usize = 4;
 
+/// A batch that waits for longer has another writer come.
+const PROMPT: Duration = Duration::from_millis(250);
+
 /// Those that wait, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line(Arc<Mutex<State>>);
@@ -68,12 +71,25 @@ impl Line {
     /// Lets a batch wait. Returns a writer if there are too few.
     fn join(&self, waiting: Waiting) -> Option<Writer> {
         let mut state = self.state();
-        state.bytes += waiting.batch.bytes();
+        // Those whom nobody waits for take no memory any more: their producers may have sent them again.
+        state.waiting.retain(|waiting| !waiting.outcome.is_closed());
         state.waiting.push_back(waiting);
+        state.bytes = state.waiting.iter().map(|it| it.batch.bytes()).sum();
         // So much that those there are leave some of it.
         let enough = state.waiting.len() >= MOST_BATCHES * state.writers
             || state.bytes >= ENOUGH_BYTES * state.writers;
-        (enough && state.writers < WRITERS).then(|| {
+        self.hire(&mut state, enough)
+    }
+
+    /// Returns a writer more, if something waits: one that is stuck must not hold up all that comes behind it.
+    fn help(&self) -> Option<Writer> {
+        let mut state = self.state();
+        let waits = !state.waiting.is_empty();
+        self.hire(&mut state, waits)
+    }
+
+    fn hire(&self, state: &mut State, needed: bool) -> Option<Writer> {
+        (needed && state.writers < WRITERS).then(|| {
             state.writers += 1;
             Writer {
                 line: self.clone(),
@@ -135,6 +151,14 @@ impl Store {
                 outcome,
             });
             if let Some(writer) = writer {
+                tokio::spawn(store.clone().write(writer));
+            }
+            let mut told = told;
+            let soon = deadline.min(Instant::now() + PROMPT);
+            if let Ok(told) = timeout_at(soon, &mut told).await {
+                return told.unwrap_or(Err(StoreError::NoAnswer(patience)));
+            }
+            if let Some(writer) = store.line.help() {
                 tokio::spawn(store.write(writer));
             }
             match timeout_at(deadline, told).await {
@@ -227,6 +251,24 @@ mod tests {
             outcome,
         });
         (writer, told)
+    }
+
+    #[test]
+    fn who_waits_for_long_has_another_writer_come_and_who_has_gone_takes_no_memory() {
+        let line = Line::default();
+        let (stuck, _first) = join(&line, 10);
+        let mut stuck = stuck.unwrap();
+        assert_eq!(stuck.next().unwrap().len(), 1);
+        assert!(line.help().is_none(), "nothing waits");
+        let (none, second) = join(&line, 10);
+        assert!(none.is_none());
+        let helpers: Vec<_> = std::iter::from_fn(|| line.help()).collect();
+        assert_eq!(helpers.len(), WRITERS - 1);
+        drop((helpers, second));
+        let (_, _third) = join(&line, 7);
+        let state = line.state();
+        assert_eq!((state.waiting.len(), state.writers), (1, 1));
+        assert_eq!(state.bytes, state.waiting[0].batch.bytes());
     }
 
     fn sizes(mut writer: Writer) -> Vec<usize> {

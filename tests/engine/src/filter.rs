@@ -15,6 +15,7 @@ use crate::traffic::Exchange;
 #[derive(Debug)]
 pub struct Filter {
     module: Module,
+    is_prebuilt: bool,
 }
 
 /// A configured VM.
@@ -59,7 +60,24 @@ impl Filter {
             .consume_fuel(true)
             .compilation_mode(CompilationMode::Eager);
         let module = Module::new(&Engine::new(&config), &bytes)?;
-        Ok(Self { module })
+        // Panics tell where they are; of a prebuilt library, by the commit it was built of.
+        let mark = b"/rustc/";
+        let is_prebuilt = bytes.windows(mark.len()).any(|window| window == mark);
+        Ok(Self {
+            module,
+            is_prebuilt,
+        })
+    }
+
+    /// Where its standard library is from: `prebuilt` by the Rust project, or compiled with it from `source`.
+    /// The latter is inlined otherwise, and takes fewer instructions.
+    #[must_use]
+    pub const fn standard_library(&self) -> &'static str {
+        if self.is_prebuilt {
+            "prebuilt"
+        } else {
+            "source"
+        }
     }
 
     /// A VM with this plugin configuration.

@@ -47,8 +47,11 @@ fn print_keys() -> Result<(), EngineError> {
 }
 
 fn write_counts() -> Result<(), EngineError> {
-    let counts = counts::count(&Filter::load(&Filter::built())?)?;
-    let text = format!("{:#}\n", serde_json::json!(counts));
+    let filter = Filter::load(&Filter::built())?;
+    let mut kept = counts::kept()?;
+    let of = filter.standard_library().to_owned();
+    kept.insert(of, counts::count(&filter)?);
+    let text = format!("{:#}\n", serde_json::json!(kept));
     let path = counts::file();
     std::fs::write(&path, &text).map_err(|source| EngineError::Unwritten { path, source })?;
     print!("{text}");

@@ -132,8 +132,10 @@ impl Door {
             Ok(Some(known)) => {
                 let known = self.known(Some(known))?;
                 let caller = known.caller.clone();
-                self.remembered
-                    .remember(hash, caller, now, known.expires_at);
+                if WRITERS.contains(&caller.role) {
+                    self.remembered
+                        .remember(hash, caller, now, known.expires_at);
+                }
                 Ok(known.caller)
             }
             Ok(None) => {
