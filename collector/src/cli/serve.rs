@@ -96,6 +96,7 @@ async fn serve(
 
 /// Prepares the database once it is there. Returns only if it turns out to be of no use.
 async fn prepare_in_time(store: &Store) -> StoreError {
+    let mut told = String::new();
     loop {
         sleep(BETWEEN_TRIES).await;
         match store.prepare().await {
@@ -104,7 +105,11 @@ async fn prepare_in_time(store: &Store) -> StoreError {
                 return pending().await;
             }
             Err(error) if error.is_refusal() => {
-                warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
+                let reason = error.to_string();
+                if reason != told {
+                    warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
+                    told = reason;
+                }
             }
             Err(error) if error.may_pass() => debug!(%error, "Postgres is still away"),
             Err(error) => return error,
