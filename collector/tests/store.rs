@@ -1020,7 +1020,13 @@ fn a_start_is_not_held_up_by_the_remains_of_a_killed_postgres() {
     let mut remains = Command::new("true").uid(user).spawn().unwrap();
     let text = std::fs::read_to_string(&pid_file).unwrap();
     let (_, behind) = text.split_once('\n').unwrap();
-    std::fs::write(&pid_file, format!("{}\n{behind}", remains.id())).unwrap();
+    let socket_lock = fixture
+        .folder
+        .path()
+        .join("postgres/socket/.s.PGSQL.5432.lock");
+    for file in [&pid_file, &socket_lock] {
+        std::fs::write(file, format!("{}\n{behind}", remains.id())).unwrap();
+    }
 
     let again = fixture
         .runtime

@@ -15,6 +15,9 @@ use tracing::info;
 
 use super::{Layout, POLL, PostgresError, STOP_LIMIT, signal};
 
+/// Names the main process, too.
+const SOCKET_LOCK: &str = ".s.PGSQL.5432.lock";
+
 /// Ends what is left behind there. The lock says that no other collector uses it.
 ///
 /// # Errors
@@ -61,7 +64,9 @@ fn forget_dead(layout: &Layout) {
     if is_dead || !name.ends_with("(postgres") {
         info!(pid, "the private Postgres was killed; it recovers");
         // If this fails, Postgres says why it does not start.
-        let _ = fs::remove_file(pid_file(layout));
+        for file in [pid_file(layout), layout.socket().join(SOCKET_LOCK)] {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
