@@ -164,15 +164,15 @@ impl PrivatePostgres {
             programs.initdb(&layout, &owner).await?;
         }
         leftover::stop(&layout).await?;
-        let mut child = programs.postgres(&layout, &owner)?;
-        await_answer(&layout, &mut child).await?;
-        create_database(&layout).await?;
-        info!(folder = %layout.home.display(), "private Postgres is up");
-        Ok(Self {
-            child,
+        let mut postgres = Self {
+            child: programs.postgres(&layout, &owner)?,
             layout,
             _lock: lock,
-        })
+        };
+        await_answer(&postgres.layout, &mut postgres.child).await?;
+        create_database(&postgres.layout).await?;
+        info!(folder = %postgres.layout.home.display(), "private Postgres is up");
+        Ok(postgres)
     }
 
     /// How to connect to it.
@@ -205,8 +205,16 @@ impl PrivatePostgres {
             warn!(
                 "private Postgres is still stopping; it ends by itself, and the next start waits for it"
             );
-            // Dropped, it would be killed and had to recover.
-            std::mem::forget(self.child);
+        }
+    }
+}
+
+/// Whoever drops it without stopping it has failed. It is asked to stop all the same, and not killed: one
+/// that is killed has to recover.
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.id() {
+            signal(pid, Signal::SIGINT);
         }
     }
 }
@@ -389,8 +397,6 @@ impl Programs {
             "unix_socket_directories={}",
             layout.socket().display()
         ));
-        // Whoever drops it without stopping it has failed; its backends end when it does.
-        command.kill_on_drop(true);
         command.spawn().map_err(|source| io_error(&self.0, source))
     }
 }
@@ -444,9 +450,6 @@ async fn await_answer(layout: &Layout, child: &mut Child) -> Result<(), Postgres
             });
         }
         if Instant::now() > deadline {
-            if let Some(pid) = child.id() {
-                signal(pid, Signal::SIGINT);
-            }
             return Err(PostgresError::Silent { log: layout.log() });
         }
         sleep(POLL).await;
