@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::http::admission::Admission;
 use crate::http::auth::Door;
 use crate::http::decoding::Decoding;
+use crate::http::turns::Turns;
 use crate::metrics::Metrics;
 use crate::model::body::pace::Pace;
 use crate::model::clock::Clock;
@@ -31,6 +32,8 @@ pub struct App {
     pub pace: Pace,
     /// Lets batches in as long as there is room.
     pub admission: Admission,
+    /// Turns at making batches ready.
+    pub preparing: Turns,
     /// Turns at decoding bodies.
     pub decoding: Decoding,
     /// Lets callers in whom it knows.
@@ -59,6 +62,7 @@ impl App {
             pace: Pace::default(),
             admission: Admission::default(),
             clients,
+            preparing: Turns::of_cores_but_one(),
             decoding: Decoding::default(),
         }
     }

@@ -614,6 +614,17 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
     assert_eq!(fixture.count("sessions"), 3);
 }
 
+/// Postgres's table of locks has place for some 6,400 by default.
+#[test]
+fn the_users_of_a_batch_take_few_locks_however_many_they_are() {
+    let fixture = Fixture::new();
+    let users = (0..16_000).map(|number| NewEntry {
+        session: Some(within_minutes(10)),
+        ..entry(&format!("user-{number}"))
+    });
+    assert_eq!(fixture.store_batch(&batch(users.collect())), Stored::Now);
+}
+
 #[test]
 fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
     let fixture = Fixture::new();

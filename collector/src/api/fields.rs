@@ -1,13 +1,13 @@
 //! Reads the fields of a JSON request and gathers everything that is wrong with them.
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use time::format_description::well_known::Rfc3339;
 use time::macros::{format_description, time};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::http::error::{ApiError, FieldError};
+use crate::model::sha256::sha256;
 
 /// Names closer than this are worth suggesting.
 const SIMILAR: f64 = 0.7;
@@ -249,7 +249,7 @@ impl Fields {
     pub fn fingerprint(&self, apart_from: &[&str]) -> u64 {
         let mut asked = self.given.clone();
         asked.retain(|name, _| !apart_from.contains(&name.as_str()));
-        let digest = Sha256::digest(Value::Object(asked).to_string());
+        let digest = sha256([Value::Object(asked).to_string().as_bytes()]);
         digest
             .iter()
             .take(8)

@@ -2,15 +2,12 @@
 //! the processor for long: so few are read at a time, fewer are decoded at a time, and that on threads of
 //! its own. A heavy page waits for other heavy pages, and nothing else waits for it.
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::thread::available_parallelism;
-
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::ApiError;
+use super::turns::Turns;
 
 /// Answers whose bodies are in memory at the same time: each may have 16 MiB of them.
 const PLACES: usize = 8;
@@ -20,29 +17,28 @@ const MOST_TURNS: usize = 4;
 /// The places and turns that are left. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Decoding {
-    places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    places: Turns,
+    turns: Turns,
 }
 
 /// Leave to read the bodies of one answer. Those who hold none wait without having read any.
 #[derive(Debug)]
 pub struct Place {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     held: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self::new(PLACES, cores.min(MOST_TURNS))
+        Self::new(Turns::of_cores(MOST_TURNS))
     }
 }
 
 impl Decoding {
-    fn new(places: usize, turns: usize) -> Self {
+    fn new(turns: Turns) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            turns: Arc::new(Semaphore::new(turns)),
+            places: Turns::new(PLACES),
+            turns,
         }
     }
 
@@ -51,7 +47,7 @@ impl Decoding {
     /// # Errors
     /// [`ApiError::Internal`], never yet seen.
     pub async fn place(&self) -> Result<Place, ApiError> {
-        let held = take(&self.places).await?;
+        let held = self.places.take().await?;
         Ok(Place {
             held: Some(held),
             ..self.without_bodies()
@@ -62,7 +58,7 @@ impl Decoding {
     #[must_use]
     pub fn without_bodies(&self) -> Place {
         Place {
-            turns: Arc::clone(&self.turns),
+            turns: self.turns.clone(),
             held: None,
         }
     }
@@ -92,21 +88,14 @@ impl Place {
         self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = take(&self.turns).await?;
-        let working = tokio::task::spawn_blocking(move || {
+        let held = self.held;
+        let working = self.turns.run(move || {
             let done = work();
-            drop((turn, self.held));
+            drop(held);
             done
         });
-        working
-            .await
-            .map_err(|error| ApiError::internal("decode bodies", error))?
+        working.await
     }
-}
-
-async fn take(from: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
-    let taken = Arc::clone(from).acquire_owned().await;
-    taken.map_err(|error| ApiError::internal("wait to decode", error))
 }
 
 #[cfg(test)]
@@ -121,7 +110,7 @@ mod tests {
     /// The async side has one thread: if work were done on it, the test would not end.
     #[tokio::test]
     async fn a_heavy_answer_waits_for_its_turn_and_holds_nothing_else_up() {
-        let decoding = Decoding::new(PLACES, 2);
+        let decoding = Decoding::new(Turns::new(2));
         let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
         let mut ends = Vec::new();
         let mut answers = tokio::task::JoinSet::new();
@@ -141,7 +130,7 @@ mod tests {
         }
         let first = starts.recv().await.unwrap();
         let second = starts.recv().await.unwrap();
-        assert_eq!(decoding.turns.available_permits(), 0);
+        assert_eq!(decoding.turns.left(), 0);
         assert!(starts.try_recv().is_err());
         assert!(answers.try_join_next().is_none());
 
@@ -156,7 +145,7 @@ mod tests {
             told.iter().map(|json| json.get()).collect::<String>(),
             "012"
         );
-        assert_eq!(decoding.turns.available_permits(), 2);
+        assert_eq!(decoding.turns.left(), 2);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ pub mod error;
 pub mod rate_limit;
 pub mod shapes;
 mod timely;
+pub mod turns;
 
 use self::error::ApiError;
 

@@ -26,10 +26,15 @@ pub(super) enum Kept {
     Spooled,
 }
 
+/// What becomes of a batch in Postgres.
+pub(super) trait Storing: Future<Output = Result<Stored, StoreError>> + Send {}
+
+impl<F: Future<Output = Result<Stored, StoreError>> + Send> Storing for F {}
+
 /// Where a batch goes.
-pub(super) enum Way<Storing> {
+pub(super) enum Way<S> {
     /// To Postgres, and to the spool if that takes none.
-    Postgres(Storing, Option<Spool>),
+    Postgres(S, Option<Spool>),
     /// Postgres takes none for now.
     Spool(Spool),
 }
@@ -39,7 +44,7 @@ pub(super) fn way(
     app: &App,
     batch: &NewBatch<'_>,
     now: OffsetDateTime,
-) -> Way<impl Future<Output = Result<Stored, StoreError>> + Send + use<>> {
+) -> Way<impl Storing + use<>> {
     let patience = match &app.spool {
         Some(spool) if app.outage.is_on() => return Way::Spool(spool.clone()),
         Some(_) => PATIENCE,
@@ -50,11 +55,7 @@ pub(super) fn way(
 }
 
 /// Returns when the batch is durable.
-pub(super) async fn keep(
-    app: &App,
-    sent: &Sent,
-    way: Way<impl Future<Output = Result<Stored, StoreError>>>,
-) -> Result<Kept, ApiError> {
+pub(super) async fn keep(app: &App, sent: &Sent, way: Way<impl Storing>) -> Result<Kept, ApiError> {
     let spool = match way {
         Way::Spool(spool) => spool,
         Way::Postgres(storing, spool) => match (storing.await, spool) {

@@ -17,8 +17,9 @@ use dossier_wire::INGEST_PATH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::keep::Kept;
+use self::keep::{Kept, Storing, Way};
 pub use self::read::MAX_SENT_BYTES;
+use self::read::Sent;
 use self::records::Records;
 pub use self::replay::replay;
 use self::tally::Tally;
@@ -81,17 +82,12 @@ async fn take_batch(
 }
 
 async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
-    let mut sent = read::batch(app, request).await?;
-    let now = sent.batch.received_at;
-    let (tally, way) = {
-        let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
-        let dictionaries = app.store.dictionaries();
-        let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
-        let batch = validate::batch(sent.batch.id, records.each(), packer, now);
-        (Tally::of(&batch), keep::way(app, &batch, now))
+    let sent = read::batch(app, request).await?;
+    let preparing = {
+        let app = app.clone();
+        move || prepare(&app, sent)
     };
-    // What waits for Postgres is smaller.
-    sent.let_go();
+    let (sent, tally, way) = app.preparing.run(preparing).await?;
     let kept = keep::keep(app, &sent, way).await?;
     // What is spooled is counted when it is stored.
     if matches!(kept, Kept::Stored(Stored::Now)) {
@@ -104,4 +100,22 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
         records: tally.records,
         rejected: tally.rejected,
     })
+}
+
+/// Judges the records of a batch, packs their bodies and makes rows of them.
+fn prepare(
+    app: &App,
+    mut sent: Sent,
+) -> Result<(Sent, Tally, Way<impl Storing + use<>>), ApiError> {
+    let now = sent.batch.received_at;
+    let (tally, way) = {
+        let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
+        let dictionaries = app.store.dictionaries();
+        let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
+        let batch = validate::batch(sent.batch.id, records.each(), packer, now);
+        (Tally::of(&batch), keep::way(app, &batch, now))
+    };
+    // What waits for Postgres is smaller.
+    sent.let_go();
+    Ok((sent, tally, way))
 }

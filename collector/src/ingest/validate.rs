@@ -8,7 +8,6 @@ use std::num::NonZeroU32;
 
 use dossier_wire::record::MAX_TTL_DAYS;
 use dossier_wire::{Half, Item, Record};
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use self::fields::Unstorable;
@@ -18,6 +17,7 @@ use crate::model::entry::{
     Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, RejectedRecord,
 };
 use crate::model::ids::{BatchId, ExchangeId, UserId};
+use crate::model::sha256::sha256;
 
 /// How far a producer's clock may be ahead.
 const MAX_AHEAD: time::Duration = time::Duration::days(1);
@@ -153,7 +153,7 @@ fn new_body<'a>(
             Ok(NewBody::Stored(PackedBody {
                 codec,
                 data,
-                sha256: Sha256::digest(body).into(),
+                sha256: sha256([body]),
                 expires_early,
             }))
         }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
 use rand::TryRng;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::ids::{KeyId, UserId};
+use super::sha256::sha256;
 
 const PREFIX: &str = "dsk_";
 const RANDOM_BYTES: usize = 32;
@@ -84,7 +84,7 @@ impl Secret {
     /// What the database keeps of it.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        SecretHash(Sha256::digest(self.0.as_bytes()).into())
+        SecretHash(sha256([self.0.as_bytes()]))
     }
 
     /// The key itself, for the one time it is shown.

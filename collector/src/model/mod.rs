@@ -11,3 +11,4 @@ pub mod key;
 pub mod retention;
 pub mod scope;
 pub mod session;
+pub mod sha256;

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,6 +19,7 @@ use super::tls::{Tls, TlsError};
 use crate::http::auth::{Door, SourceFault};
 use crate::metrics::{Metrics, Reloaded};
 use crate::model::clock::Clock;
+use crate::model::sha256::sha256;
 use crate::settings::access::{JwtKeys, JwtSecret};
 use crate::settings::secret::read_bounded;
 use crate::settings::{DatabaseAccess, SettingsError};
@@ -180,14 +180,12 @@ impl Watched {
 
 /// Of what the files hold, and of which cannot be read.
 fn fingerprint(files: &[PathBuf]) -> Fingerprint {
-    let mut whole = Sha256::new();
-    for file in files {
-        match read_bounded(file) {
-            Ok(content) => whole.update(Sha256::digest(content)),
-            Err(error) => whole.update(error.kind().to_string()),
-        }
-    }
-    whole.finalize().into()
+    let each = files.iter().map(|file| match read_bounded(file) {
+        Ok(content) => sha256([content.as_ref()]).to_vec(),
+        Err(error) => error.kind().to_string().into_bytes(),
+    });
+    let each: Vec<_> = each.collect();
+    sha256(each.iter().map(Vec::as_slice))
 }
 
 impl fmt::Debug for Watched {

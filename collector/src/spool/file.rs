@@ -1,13 +1,13 @@
 //! What a file of the spool holds: a fixed head with a checksum, and the batch as it was sent.
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::folder::BLOCK_BYTES;
 use crate::model::clock::from_micros;
 use crate::model::ids::BatchId;
+use crate::model::sha256::sha256;
 
 /// The last byte is the version.
 const MAGIC: &[u8; 8] = b"DSPOOL\0\x01";
@@ -93,11 +93,7 @@ pub(super) fn micros(at: OffsetDateTime) -> u64 {
 }
 
 fn digest(facts: &[u8], sent: &[u8]) -> [u8; DIGEST_BYTES] {
-    Sha256::new()
-        .chain_update(facts)
-        .chain_update(sent)
-        .finalize()
-        .into()
+    sha256([facts, sent])
 }
 
 #[cfg(test)]

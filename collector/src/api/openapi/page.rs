@@ -6,7 +6,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+
+use crate::model::sha256::sha256;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -29,7 +30,7 @@ impl Page {
         let mut html = String::new();
         // Writing to a string cannot fail.
         let _ = write_page(&mut html, document);
-        let digest = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+        let digest = BASE64_STANDARD.encode(sha256([STYLE.as_bytes()]));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );

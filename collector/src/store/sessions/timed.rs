@@ -15,6 +15,11 @@ use crate::model::session::timeline::{self, Move, Visit};
 use crate::model::session::{SessionRequest, TimedSession};
 use crate::store::StoreError;
 
+/// The advisory locks of users, apart from others.
+const USER_LOCKS: i32 = 1;
+/// Users share locks, a power of two: a lock for each would soon fill Postgres's table of them, of some 6,400.
+const LOCKS: i64 = 256;
+
 /// What divides sessions: the user and the group.
 type Key = (UserId, String);
 
@@ -91,10 +96,12 @@ async fn lock_users(
     groups: &BTreeMap<Key, Group>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "select pg_advisory_xact_lock(k) from
-         (select distinct hashtextextended(u, 7) as k from unnest($1::text[]) u order by k) keys",
+        "select pg_advisory_xact_lock($2, k) from
+         (select distinct (hashtextextended(u, 7) & $3)::int as k from unnest($1::text[]) u order by k) keys",
     )
     .bind(users(groups))
+    .bind(USER_LOCKS)
+    .bind(LOCKS - 1)
     .execute(connection)
     .await?;
     Ok(())
