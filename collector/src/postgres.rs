@@ -392,6 +392,9 @@ impl Programs {
             "unix_socket_permissions=0700",
             "-c",
             "port=5432",
+            // What touches all partitions locks each of them and its indexes: a TTL of a year has 365.
+            "-c",
+            "max_locks_per_transaction=256",
         ]);
         command.arg("-c").arg(format!(
             "unix_socket_directories={}",

@@ -26,8 +26,8 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Among, BadPattern, Cursor, Deletion, EntryFilter, Kept, NewKey, Order, Outcome, PageRequest,
-    Parts, Start, Store, StoreError, Stored, Total, WhichKeys,
+    Among, BadPattern, Cursor, Deletion, EntryFilter, Features, Kept, NewKey, Order, Outcome,
+    PageRequest, Parts, Start, Store, StoreError, Stored, Total, WhichKeys,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
 use proptest::prelude::*;
@@ -479,7 +479,8 @@ fn a_batch_that_postgres_refuses_costs_no_other() {
 fn a_batch_is_recalled_by_what_is_in_it() {
     let fixture = Fixture::new();
     let recalls = |batch: &NewBatch<'_>| {
-        let recalling = fixture.store.recalls(batch, NOW);
+        let features = Features::of(batch, NOW);
+        let recalling = fixture.store.recalls(&features);
         fixture.runtime.block_on(recalling).unwrap()
     };
     let mut with_a_gap = batch(Vec::new());
@@ -612,17 +613,6 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
         assert_eq!(sessions.len(), 1, "{name} has one session");
     }
     assert_eq!(fixture.count("sessions"), 3);
-}
-
-/// Postgres's table of locks has place for some 6,400 by default.
-#[test]
-fn the_users_of_a_batch_take_few_locks_however_many_they_are() {
-    let fixture = Fixture::new();
-    let users = (0..16_000).map(|number| NewEntry {
-        session: Some(within_minutes(10)),
-        ..entry(&format!("user-{number}"))
-    });
-    assert_eq!(fixture.store_batch(&batch(users.collect())), Stored::Now);
 }
 
 #[test]

@@ -62,7 +62,9 @@ pub(super) async fn keep(app: &App, sent: &Sent, way: Way<impl Storing>) -> Resu
             (Ok(stored), _) => return Ok(Kept::Stored(stored)),
             // It may be committed nonetheless: then Postgres will know it when it comes again.
             (Err(error), Some(spool)) if error.may_pass() => {
-                app.outage.begin(&error);
+                if !error.asks_too_much() {
+                    app.outage.begin(&error);
+                }
                 spool
             }
             (Err(error), _) => return Err(error.into()),

@@ -111,7 +111,9 @@ fn prepare(
     let (tally, way) = {
         let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
         let dictionaries = app.store.dictionaries();
-        let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
+        // Its turn may have come long after the batch.
+        let effort = app.pace.effort(sent.bytes().len(), app.clock.now());
+        let packer = Packer::with(&dictionaries, effort);
         let batch = validate::batch(sent.batch.id, records.each(), packer, now);
         (Tally::of(&batch), keep::way(app, &batch, now))
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::keep::LONG_PATIENCE;
+use super::keep::{LONG_PATIENCE, Storing};
 use super::read::Sent;
 use super::records::Records;
 use super::tally::Tally;
@@ -12,8 +12,8 @@ use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::body::Packer;
-use crate::spool::{Found, Number, Spool, SpoolError};
-use crate::store::{StoreError, Stored};
+use crate::spool::{Found, Number, Spool, SpoolError, SpooledBatch};
+use crate::store::{Features, StoreError, Stored};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ async fn store_waiting(app: &App, spool: &Spool, ledger: time::Duration) -> u64 
                 app.outage.end();
                 done += 1;
             }
-            Err(Delay::Store(error)) if error.may_pass() => {
+            Err(Delay::Store(error)) if error.may_pass() && !error.asks_too_much() => {
                 app.outage.begin(&error);
                 return done;
             }
@@ -114,20 +114,48 @@ async fn store_one(
         }
         Found::Gone => return Ok(Left::Lost),
     };
-    let sent = Sent::again(batch, &app.admission).map_err(Delay::Read)?;
-    let records = Records::find(sent.form, sent.bytes(), app.admission.room());
-    let records = records.map_err(Delay::Read)?;
-    // As it would have been judged when it came.
+    let preparing = {
+        let app = app.clone();
+        move || prepare(&app, batch, ledger)
+    };
+    let ready = app.preparing.run(preparing).await.map_err(Delay::Read)?;
+    let is_stored = match &ready.doubt {
+        Some(features) => app.store.recalls(features).await?,
+        None => false,
+    };
+    if !is_stored && ready.storing.await? == Stored::Now {
+        ready.tally.count(app);
+    }
+    app.metrics.spool_replayed.inc();
+    spool.remove(number).await?;
+    Ok(Left::Stored)
+}
+
+/// A batch of the spool, ready to be stored.
+struct Ready<S> {
+    tally: Tally,
+    storing: S,
+    /// What it is known again by, if the ledger may have forgotten it.
+    doubt: Option<Features>,
+}
+
+/// Inflates it, judges its records as when it came, packs their bodies and makes rows of them.
+fn prepare(
+    app: &App,
+    batch: SpooledBatch,
+    ledger: time::Duration,
+) -> Result<Ready<impl Storing + use<>>, ApiError> {
+    let sent = Sent::again(batch, &app.admission)?;
+    let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
     let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
     let now = app.clock.now();
     let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
     let batch = validate::batch(sent.batch.id, records.each(), packer, received_at);
     // Half: it may have been stored some time before it came here, its answer lost on the way.
-    let forgotten = now - received_at >= ledger / 2 && app.store.recalls(&batch, now).await?;
-    if !forgotten && app.store.store_batch(&batch, now, LONG_PATIENCE).await? == Stored::Now {
-        Tally::of(&batch).count(app);
-    }
-    app.metrics.spool_replayed.inc();
-    spool.remove(number).await?;
-    Ok(Left::Stored)
+    let is_doubtful = now - received_at >= ledger / 2;
+    Ok(Ready {
+        tally: Tally::of(&batch),
+        storing: app.store.store_batch(&batch, now, LONG_PATIENCE),
+        doubt: is_doubtful.then(|| Features::of(&batch, now)),
+    })
 }

@@ -14,6 +14,10 @@ use crate::model::ids::BatchId;
 /// Sent at a time: what is copied once more on the way stays small.
 const PIECE_BYTES: usize = 128 * 1024;
 
+/// A transaction of a batch holds locks that others wait for. If its collector is gone without a word, with
+/// its machine for example, Postgres ends it.
+pub(super) const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '30s'";
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
@@ -38,7 +42,7 @@ impl Store {
                 .ensure(connection, &batch.dictionaries)
                 .await?;
         }
-        let mut transaction = connection.begin().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
         let mut entered = enter_in_ledger(&mut transaction, batches).await?;
         // A batch that is here twice is new once.
         let stored: Vec<_> = batches
@@ -159,20 +163,24 @@ async fn copy(
 }
 
 async fn store_losses(connection: &mut PgConnection, batch: &Prepared) -> Result<(), StoreError> {
-    for loss in &batch.losses {
-        sqlx::query(
-            "insert into gaps (batch_id, received_at, reason, records, bytes, first_at, last_at)
-             values ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(batch.id.0)
-        .bind(batch.now)
-        .bind(loss.reason.as_str())
-        .bind(i64::try_from(loss.records).unwrap_or(i64::MAX))
-        .bind(i64::try_from(loss.bytes).unwrap_or(i64::MAX))
-        .bind(from_micros(loss.from).unwrap_or(batch.now))
-        .bind(from_micros(loss.to).unwrap_or(batch.now))
-        .execute(&mut *connection)
-        .await?;
+    let losses = &batch.losses;
+    if losses.is_empty() {
+        return Ok(());
     }
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let time = |micros| from_micros(micros).unwrap_or(batch.now);
+    sqlx::query(
+        "insert into gaps (batch_id, received_at, reason, records, bytes, first_at, last_at)
+         select $1, $2, * from unnest($3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])",
+    )
+    .bind(batch.id.0)
+    .bind(batch.now)
+    .bind(losses.iter().map(|it| it.reason.as_str()).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| number(it.records)).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| number(it.bytes)).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| time(it.from)).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| time(it.to)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -22,8 +22,8 @@ use crate::model::entry::NewBatch;
 const MOST_BATCHES: usize = 32;
 /// Once a transaction has so many bytes of rows, no further batch is added.
 const ENOUGH_BYTES: usize = 4 << 20;
-/// Transactions at a time. Batches of the same users wait for each other all the same, and together they cost
-/// less; so there is more than one only while more waits than one takes.
+/// Transactions at a time. Batches of the same users, or of users that share a lock, wait for each other all the
+/// same, and together they cost less; so there is more than one only while more waits than one takes.
 const WRITERS: usize = 4;
 
 /// A batch that waits for longer has another writer come.
@@ -190,7 +190,7 @@ impl Store {
                     let _ = outcome.send(Ok(stored));
                 }
             }
-            Err(StoreError::Database(_) | StoreError::DictionaryGone) if batches.len() > 1 => {
+            Err(error) if batches.len() > 1 && error.is_of_one_batch() => {
                 for (batch, (outcome, deadline)) in batches.into_iter().zip(outcomes) {
                     let stored = self.store_within(&mut [batch], deadline).await;
                     let stored = stored.map(|all| all.first().copied().unwrap_or(Stored::Before));

@@ -59,6 +59,7 @@ pub use entries::{
 pub use isolation::IsolationFault;
 pub use keys::{KeyList, KeyUse, KnownCaller, NewKey, WhichKeys};
 pub use migration::{MigrationName, Schema};
+pub use recall::Features;
 pub use retention::{
     AgedTable, Departure, Left, Partition, PartitionKind, Retention, Rows, SessionPlace,
 };
@@ -75,6 +76,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 const STATEMENT_TIMEOUT: &str = "30s";
 /// SQLSTATE of a statement that ran out of time.
 const QUERY_CANCELED: &str = "57014";
+/// SQLSTATE of a statement for which Postgres has not memory enough, such as of its table of locks.
+const OUT_OF_MEMORY: &str = "53200";
 /// SQLSTATE of a lock that did not come in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
@@ -141,6 +144,23 @@ impl StoreError {
             self,
             Self::Unavailable(_) | Self::NoAnswer(_) | Self::Unprepared
         )
+    }
+
+    /// Whether it is a batch that asks for more than this Postgres has of something, its locks above all, so that
+    /// others may do better.
+    #[must_use]
+    pub fn asks_too_much(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                error.code().as_deref() == Some(OUT_OF_MEMORY)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether one batch of several may be at fault.
+    fn is_of_one_batch(&self) -> bool {
+        matches!(self, Self::Database(_) | Self::DictionaryGone) || self.asks_too_much()
     }
 
     /// Whether Postgres is there and lets this program in no further: that is mended by an operator, who

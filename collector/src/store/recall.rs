@@ -2,14 +2,46 @@
 
 use sqlx::Row;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Store, StoreError};
 use crate::model::entry::NewBatch;
+use crate::model::ids::BatchId;
 use crate::model::retention::is_gone;
 
 /// A batch is stored whole, so that some of its entries tell. Other batches may hold some of them as well, so
 /// that all that are asked for must be there.
 const MOST_ENTRIES: usize = 100;
+
+/// What a batch is known again by.
+#[derive(Debug)]
+pub struct Features {
+    id: BatchId,
+    exchanges: Vec<Uuid>,
+    users: Vec<String>,
+    halves: Vec<&'static str>,
+}
+
+impl Features {
+    /// Of this batch, without what is gone by now.
+    #[must_use]
+    pub fn of(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
+        let mut features = Self {
+            id: batch.id,
+            exchanges: Vec::new(),
+            users: Vec::new(),
+            halves: Vec::new(),
+        };
+        let entries = batch.entries.iter();
+        let kept = entries.filter(|entry| !is_gone(entry.expires, now));
+        for entry in kept.take(MOST_ENTRIES) {
+            features.exchanges.push(entry.exchange.0);
+            features.users.push(entry.user.as_str().to_owned());
+            features.halves.push(entry.half.as_str());
+        }
+        features
+    }
+}
 
 impl Store {
     /// Whether a batch is stored, going by what is in it instead of by its id. One of whose entries some have
@@ -17,21 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn recalls(
-        &self,
-        batch: &NewBatch<'_>,
-        now: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
-        let kept = batch
-            .entries
-            .iter()
-            .filter(|entry| !is_gone(entry.expires, now));
-        let (mut exchanges, mut users, mut halves) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in kept.take(MOST_ENTRIES) {
-            exchanges.push(entry.exchange.0);
-            users.push(entry.user.as_str());
-            halves.push(entry.half.as_str());
-        }
+    pub async fn recalls(&self, batch: &Features) -> Result<bool, StoreError> {
         let row = sqlx::query(
             "select (cardinality($1) > 0 and not exists (
                         select from unnest($1::uuid[], $2::text[], $3::text[]) as sent(exchange_id, user_id, half)
@@ -40,9 +58,9 @@ impl Store {
                  or exists (select from gaps where batch_id = $4)
                  or exists (select from rejected_records where batch_id = $4) as known",
         )
-        .bind(exchanges)
-        .bind(users)
-        .bind(halves)
+        .bind(&batch.exchanges)
+        .bind(&batch.users)
+        .bind(&batch.halves)
         .bind(batch.id.0)
         .fetch_one(&self.pool)
         .await?;

@@ -1,5 +1,8 @@
 //! What holds for every connection of a store.
 
+use sqlx::Connection;
+
+use super::batches::BEGIN;
 use super::testing::Database;
 use super::{AssertSqlSafe, PLANS};
 
@@ -20,6 +23,28 @@ async fn a_connection_keeps_a_bounded_number_of_plans() {
         .await
         .unwrap();
     assert_eq!(usize::try_from(kept).unwrap(), PLANS);
+    drop(connection);
+    database.stop([store]).await;
+}
+
+/// Postgres's own test is that it keeps to it.
+#[tokio::test]
+async fn a_transaction_of_a_batch_ends_with_its_collector() {
+    let database = Database::start().await;
+    let store = database.store();
+    let mut connection = store.pool.acquire().await.unwrap();
+    let show = "show idle_in_transaction_session_timeout";
+    let mut transaction = connection.begin_with(BEGIN).await.unwrap();
+    let within: String = sqlx::query_scalar(show)
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.rollback().await.unwrap();
+    let behind: String = sqlx::query_scalar(show)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!([within.as_str(), behind.as_str()], ["30s", "0"]);
     drop(connection);
     database.stop([store]).await;
 }

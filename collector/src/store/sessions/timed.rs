@@ -15,10 +15,11 @@ use crate::model::session::timeline::{self, Move, Visit};
 use crate::model::session::{SessionRequest, TimedSession};
 use crate::store::StoreError;
 
-/// The advisory locks of users, apart from others.
-const USER_LOCKS: i32 = 1;
-/// Users share locks, a power of two: a lock for each would soon fill Postgres's table of them, of some 6,400.
-const LOCKS: i64 = 256;
+/// The advisory locks of users, apart from others: "doss".
+const USER_LOCKS: i32 = 0x646f_7373;
+/// Users share so many locks, a power of two: a lock for each would soon fill Postgres's table of them. By
+/// default that has 64 for each connection that is allowed.
+const LOCKS: i64 = 1024;
 
 /// What divides sessions: the user and the group.
 type Key = (UserId, String);
@@ -290,4 +291,33 @@ async fn drop_sessions(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+    use crate::store::testing::Database;
+
+    #[tokio::test]
+    async fn users_take_few_locks_however_many_they_are() {
+        let database = Database::start().await;
+        let mut connection = database.owner.acquire().await.unwrap();
+        let mut transaction = connection.begin().await.unwrap();
+        let user = |number| UserId::new(format!("user-{number}")).unwrap();
+        let groups = (0..16_000).map(|number| ((user(number), String::new()), Group::default()));
+        lock_users(&mut transaction, &groups.collect())
+            .await
+            .unwrap();
+        let held: i64 =
+            sqlx::query_scalar("select count(*) from pg_locks where locktype = 'advisory'")
+                .fetch_one(&mut *transaction)
+                .await
+                .unwrap();
+        assert_eq!(held, LOCKS);
+        transaction.rollback().await.unwrap();
+        drop(connection);
+        database.stop([]).await;
+    }
 }

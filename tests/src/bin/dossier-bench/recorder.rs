@@ -133,19 +133,21 @@ impl Recorder {
         bytes: usize,
         endpoint: &str,
     ) -> Result<(), HarnessError> {
-        let said = self.collector.run(&["dictionaries", "--make"]).await?;
-        for half in [Half::Request, Half::Response] {
-            let made = said
-                .output
-                .lines()
-                .any(|line| line.contains(half.as_str()) && line.ends_with(endpoint));
-            if !made {
-                return Err(HarnessError::Unexpected {
-                    doing: format!("make a dictionary for {endpoint}"),
-                    answer: said.output + &said.errors,
-                });
+        let what = format!("dictionaries for {endpoint}");
+        // The collector may be making one of them by itself just then.
+        wait::until(&what, DICTIONARY_LIMIT, async || {
+            let making = self.collector.run(&["dictionaries", "--make"]).await;
+            let said = making.map_err(|error| error.to_string())?;
+            let lacks = [Half::Request, Half::Response].into_iter().find(|half| {
+                let mut lines = said.output.lines();
+                !lines.any(|line| line.contains(half.as_str()) && line.ends_with(endpoint))
+            });
+            match lacks {
+                Some(half) => Err(format!("none for {half:?}: {}{}", said.output, said.errors)),
+                None => Ok(()),
             }
-        }
+        })
+        .await?;
         let what = format!("a body of {endpoint} packed with its dictionary");
         wait::until(&what, DICTIONARY_LIMIT, async || {
             let sent = self.send(kind, bytes, endpoint, 1, KeepCompressed::Auto);
