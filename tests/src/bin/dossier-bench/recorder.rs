@@ -101,6 +101,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// When the next exchange is, in microseconds since 1970.
+    pub(crate) const fn moment(&self) -> u64 {
+        self.now + 10_000
+    }
+
     /// An exchange, a hundredth of a second after the last one.
     pub(crate) fn exchange(
         &mut self,

@@ -5,6 +5,7 @@ pub(crate) mod bodies;
 use std::fmt::Write as _;
 
 use dossier_tests::HarnessError;
+use dossier_tests::clock::rfc3339;
 use dossier_wire::KeepCompressed;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -16,6 +17,8 @@ use bodies::Kind;
 
 /// Exchanges that are measured, each of two entries with a body each.
 const MEASURED: u64 = 10_000;
+/// Exchanges of each kind of keeping among which a page is read.
+const READ: u64 = 200;
 const CASES: [(Kind, usize); 4] = [
     (Kind::Orders, 1024),
     (Kind::Orders, 4096),
@@ -83,10 +86,14 @@ impl Bench {
         let sum = |column| row.try_get::<i64, _>(column).map_err(failed("add up"));
         let (captured, stored, entries) = (sum("captured")?, sum("stored")?, sum("entries")?);
         let plain = format!("{endpoint}/plain");
-        self.recorder
-            .send(kind, bytes, &plain, 200, KeepCompressed::Never)
-            .await?;
-        let reading = self.reading(&endpoint, &plain, rounds).await?;
+        let since = self.recorder.moment();
+        for (endpoint, compress) in [(&endpoint, auto), (&plain, KeepCompressed::Never)] {
+            self.recorder
+                .send(kind, bytes, endpoint, READ, compress)
+                .await?;
+        }
+        let since = rfc3339(since);
+        let reading = self.reading([&endpoint, &plain], &since, rounds).await?;
         let per_byte = |part: i64| ratio(part, captured);
         let mut line = String::new();
         // Writing to a string cannot fail.
@@ -129,8 +136,8 @@ impl Bench {
     /// Of each round, how much longer it takes to read packed bodies than others.
     async fn reading(
         &mut self,
-        packed: &str,
-        plain: &str,
+        [packed, plain]: [&str; 2],
+        since: &str,
         rounds: usize,
     ) -> Result<Vec<f64>, HarnessError> {
         let key = self
@@ -147,7 +154,7 @@ impl Bench {
                 [plain, packed]
             };
             for endpoint in turns {
-                let took = self.page(&key, endpoint).await?;
+                let took = self.page(&key, endpoint, since).await?;
                 let place = if endpoint == packed {
                     &mut of_packed
                 } else {
@@ -163,9 +170,10 @@ impl Bench {
         Ok(ratios)
     }
 
-    /// Milliseconds for a page of 100 entries with their bodies.
-    async fn page(&self, key: &str, endpoint: &str) -> Result<f64, HarnessError> {
-        let wanted = json!({"endpoint": endpoint, "page_size": 100});
+    /// Milliseconds for a page of 100 entries with their bodies. Of either endpoint there are as many since
+    /// then: their total is counted too.
+    async fn page(&self, key: &str, endpoint: &str, since: &str) -> Result<f64, HarnessError> {
+        let wanted = json!({"endpoint": endpoint, "start_date": since, "page_size": 100});
         let answer = self.recorder.client.query(key, &wanted).await?;
         let took = answer
             .json
