@@ -4,6 +4,7 @@
 mod inflate;
 mod keep;
 pub mod ndjson;
+mod prepare;
 mod read;
 mod records;
 mod replay;
@@ -17,10 +18,9 @@ use dossier_wire::INGEST_PATH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::keep::{Kept, Storing, Way};
+use self::keep::Kept;
+use self::prepare::prepare;
 pub use self::read::MAX_SENT_BYTES;
-use self::read::Sent;
-use self::records::Records;
 pub use self::replay::replay;
 use self::tally::Tally;
 use crate::app::App;
@@ -28,7 +28,6 @@ use crate::http::auth::Producer;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::metrics::BatchOutcome;
-use crate::model::body::Packer;
 use crate::model::ids::BatchId;
 use crate::store::Stored;
 
@@ -82,10 +81,20 @@ async fn take_batch(
 }
 
 async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
-    let sent = read::batch(app, request).await?;
+    let mut sent = read::batch(app, request).await?;
     let preparing = {
         let app = app.clone();
-        move || prepare(&app, sent)
+        move || {
+            let (tally, way) = prepare(&app, &sent, |batch| {
+                (
+                    Tally::of(batch),
+                    keep::way(&app, batch, sent.batch.received_at),
+                )
+            })?;
+            // What waits for Postgres is smaller.
+            sent.let_go();
+            Ok((sent, tally, way))
+        }
     };
     let (sent, tally, way) = app.preparing.run(preparing).await?;
     let kept = keep::keep(app, &sent, way).await?;
@@ -100,24 +109,4 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
         records: tally.records,
         rejected: tally.rejected,
     })
-}
-
-/// Judges the records of a batch, packs their bodies and makes rows of them.
-fn prepare(
-    app: &App,
-    mut sent: Sent,
-) -> Result<(Sent, Tally, Way<impl Storing + use<>>), ApiError> {
-    let now = sent.batch.received_at;
-    let (tally, way) = {
-        let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
-        let dictionaries = app.store.dictionaries();
-        // Its turn may have come long after the batch.
-        let effort = app.pace.effort(sent.bytes().len(), app.clock.now());
-        let packer = Packer::with(&dictionaries, effort);
-        let batch = validate::batch(sent.batch.id, records.each(), packer, now);
-        (Tally::of(&batch), keep::way(app, &batch, now))
-    };
-    // What waits for Postgres is smaller.
-    sent.let_go();
-    Ok((sent, tally, way))
 }

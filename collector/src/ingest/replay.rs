@@ -5,13 +5,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::keep::{LONG_PATIENCE, Storing};
+use super::prepare::prepare;
 use super::read::Sent;
-use super::records::Records;
 use super::tally::Tally;
-use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::model::body::Packer;
 use crate::spool::{Found, Number, Spool, SpoolError, SpooledBatch};
 use crate::store::{Features, StoreError, Stored};
 
@@ -116,7 +114,7 @@ async fn store_one(
     };
     let preparing = {
         let app = app.clone();
-        move || prepare(&app, batch, ledger)
+        move || ready(&app, batch, ledger)
     };
     let ready = app.preparing.run(preparing).await.map_err(Delay::Read)?;
     let is_stored = match &ready.doubt {
@@ -139,23 +137,19 @@ struct Ready<S> {
     doubt: Option<Features>,
 }
 
-/// Inflates it, judges its records as when it came, packs their bodies and makes rows of them.
-fn prepare(
+/// Inflates it and makes it ready.
+fn ready(
     app: &App,
     batch: SpooledBatch,
     ledger: time::Duration,
 ) -> Result<Ready<impl Storing + use<>>, ApiError> {
     let sent = Sent::again(batch, &app.admission)?;
-    let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
-    let (received_at, dictionaries) = (sent.batch.received_at, app.store.dictionaries());
     let now = app.clock.now();
-    let packer = Packer::with(&dictionaries, app.pace.effort(sent.bytes().len(), now));
-    let batch = validate::batch(sent.batch.id, records.each(), packer, received_at);
     // Half: it may have been stored some time before it came here, its answer lost on the way.
-    let is_doubtful = now - received_at >= ledger / 2;
-    Ok(Ready {
-        tally: Tally::of(&batch),
-        storing: app.store.store_batch(&batch, now, LONG_PATIENCE),
-        doubt: is_doubtful.then(|| Features::of(&batch, now)),
+    let is_doubtful = now - sent.batch.received_at >= ledger / 2;
+    prepare(app, &sent, |batch| Ready {
+        tally: Tally::of(batch),
+        storing: app.store.store_batch(batch, now, LONG_PATIENCE),
+        doubt: is_doubtful.then(|| Features::of(batch, now)),
     })
 }
