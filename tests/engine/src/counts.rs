@@ -1,4 +1,4 @@
-//! Instructions of an exchange under a few fixed configurations, held against the numbers that are kept
+//! Instructions and calls of an exchange under a few fixed configurations, held against the numbers that are kept
 //! beside the code: what makes the filter slower is seen in the change that does it.
 
 use std::collections::BTreeMap;
@@ -11,11 +11,15 @@ use crate::filter::Filter;
 use crate::keys::{self, plugin, recording};
 use crate::traffic::Exchange;
 
-/// Instructions for each exchange, by what is done with it.
+/// A number for each exchange, by what is done with it.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What is written down: for each origin of the filter's standard library its own numbers.
+/// What is written down: for each origin of the filter's standard library its own numbers, and under
+/// [`CALLS`] how often the filter calls the proxy, which does not depend on that.
 pub type Kept = BTreeMap<String, Counts>;
+
+/// Stands for the calls into the proxy among [`Kept`].
+pub const CALLS: &str = "calls";
 
 /// By how much more a number may have grown, in percent, without being written anew.
 pub const TOLERANCE_PERCENT: u64 = 3;
@@ -24,11 +28,12 @@ pub const TOLERANCE_PERCENT: u64 = 3;
 ///
 /// # Errors
 /// [`EngineError`] if the filter refuses a configuration or crashes.
-pub fn count(filter: &Filter) -> Result<Counts, EngineError> {
+pub fn count(filter: &Filter) -> Result<Kept, EngineError> {
     let redacting = json!({"redact": {
         "json": ["$.user.password"], "patterns": ["email", "credit_card"],
     }});
-    [
+    let mut counted = Kept::new();
+    for (name, configuration) in [
         ("not matching", keys::unrecorded()),
         ("requests", recording(json!({"storage_type": "request"}))),
         ("responses", recording(json!({"storage_type": "response"}))),
@@ -38,13 +43,17 @@ pub fn count(filter: &Filter) -> Result<Counts, EngineError> {
             plugin(json!({"batch": {"compression": "none"}, "defaults": {"storage_type": "both"}})),
         ),
         ("both, redacted", recording(redacting)),
-    ]
-    .into_iter()
-    .map(|(name, configuration)| {
-        let count = keys::instructions(filter, &configuration, Exchange::json)?;
-        Ok((name.to_owned(), count))
-    })
-    .collect()
+    ] {
+        let spent = keys::spent(filter, &configuration, Exchange::json)?;
+        for (of, number) in [
+            (filter.standard_library(), spent.instructions),
+            (CALLS, spent.calls),
+        ] {
+            let of = counted.entry(of.to_owned()).or_default();
+            of.insert(name.to_owned(), number);
+        }
+    }
+    Ok(counted)
 }
 
 /// The file in which they are kept.
@@ -76,7 +85,7 @@ pub fn grown(kept: &Counts, now: &Counts) -> Vec<String> {
     let line = |(name, now): (&String, &u64)| {
         let kept = kept.get(name).copied().unwrap_or_default();
         let most = kept + kept * TOLERANCE_PERCENT / 100;
-        (*now > most).then(|| format!("{name}: {now} instructions instead of {kept}"))
+        (*now > most).then(|| format!("{name}: {now} instead of {kept}"))
     };
     now.iter().filter_map(line).collect()
 }
@@ -98,19 +107,19 @@ mod tests {
         let now = counts(&[("a", 1030), ("b", 1031), ("c", 10), ("d", 1)]);
         assert_eq!(
             grown(&kept, &now),
-            [
-                "b: 1031 instructions instead of 1000",
-                "d: 1 instructions instead of 0"
-            ]
+            ["b: 1031 instead of 1000", "d: 1 instead of 0"]
         );
     }
 
     #[test]
-    fn the_filter_takes_no_more_instructions_than_are_written_down() {
+    fn the_filter_takes_no_more_instructions_and_calls_than_are_written_down() {
         let filter = Filter::load(&Filter::built()).unwrap();
         let kept = kept().unwrap();
-        let kept = &kept[filter.standard_library()];
-        let grown = grown(kept, &count(&filter).unwrap());
+        let mut grown = Vec::new();
+        for (of, now) in count(&filter).unwrap() {
+            let lines = super::grown(&kept[&of], &now).into_iter();
+            grown.extend(lines.map(|line| format!("{of}: {line}")));
+        }
         assert!(
             grown.is_empty(),
             "the filter has become slower:\n{}\nIf that is worth it, or another compiler's doing, write the \

@@ -24,6 +24,9 @@ pub enum EngineError {
     /// The filter did something that this host does not know, or crashed.
     #[error("the filter cannot run here: {0}")]
     Wasm(#[from] wasmi::Error),
+    /// Its instructions cannot be counted.
+    #[error("the filter cannot be made to count: {0}")]
+    Uncounted(#[from] wasm_encoder::reencode::Error),
     /// The filter refused its configuration.
     #[error("the filter refused its configuration: {0}")]
     Refused(String),

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wasmi::{
-    CompilationMode, Config, Engine, Instance, Linker, Module, Store, WasmParams, WasmResults,
-};
+use wasmi::{CallHook, Engine, Global, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
+use crate::counting::{COUNT, counting};
 use crate::error::EngineError;
 use crate::host::{self, Host};
 use crate::traffic::Exchange;
@@ -23,13 +22,21 @@ pub struct Filter {
 pub struct Vm {
     store: Store<Host>,
     instance: Instance,
+    count: Global,
     streams: u32,
-    spent: u64,
+    told: Spent,
+}
+
+/// What a VM has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Instructions executed.
+    pub instructions: u64,
+    /// Calls into the proxy.
+    pub calls: u64,
 }
 
 const ROOT: u32 = 1;
-/// More than any callback takes.
-const FUEL: u64 = u64::MAX >> 1;
 const MILLISECOND: u64 = 1_000_000;
 
 impl Filter {
@@ -45,7 +52,7 @@ impl Filter {
         std::env::var_os("DOSSIER_FILTER_WASM").map_or_else(|| made().into(), PathBuf::from)
     }
 
-    /// Compiles it. That counts for nothing.
+    /// Compiles it.
     ///
     /// # Errors
     /// [`EngineError`] if the file cannot be read or is no WebAssembly.
@@ -54,12 +61,7 @@ impl Filter {
             path: path.to_owned(),
             source,
         })?;
-        let mut config = Config::default();
-        // Lazily translated, the first call of each function would cost more than the others.
-        config
-            .consume_fuel(true)
-            .compilation_mode(CompilationMode::Eager);
-        let module = Module::new(&Engine::new(&config), &bytes)?;
+        let module = Module::new(&Engine::default(), &counting(&bytes)?)?;
         // Panics tell where they are; of a prebuilt library, by the commit it was built of.
         let mark = b"/rustc/";
         let is_prebuilt = bytes.windows(mark.len()).any(|window| window == mark);
@@ -89,15 +91,22 @@ impl Filter {
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
         let engine = self.module.engine();
         let mut store = Store::new(engine, Host::new(configuration));
-        store.set_fuel(FUEL)?;
+        store.call_hook(|host, hook| {
+            host.calls_of_the_filter += u64::from(matches!(hook, CallHook::CallingHost));
+            Ok(())
+        });
         let mut linker = Linker::new(engine);
         host::define(&mut linker, &self.module)?;
         let instance = linker.instantiate_and_start(&mut store, &self.module)?;
+        let count = instance
+            .get_global(&store, COUNT)
+            .ok_or_else(|| wasmi::Error::new("the filter exports no count"))?;
         let mut vm = Vm {
             store,
             instance,
+            count,
             streams: ROOT,
-            spent: 0,
+            told: Spent::default(),
         };
         vm.configure(size)?;
         Ok(vm)
@@ -165,9 +174,18 @@ impl Vm {
         Ok(bodies)
     }
 
-    /// Instructions since this was last asked, or since the VM was started.
-    pub const fn take_count(&mut self) -> u64 {
-        std::mem::replace(&mut self.spent, 0)
+    /// What was done since this was last asked, or since the VM was started.
+    pub fn take_spent(&mut self) -> Spent {
+        let count = self.count.get(&self.store).i64().unwrap_or_default();
+        let spent = Spent {
+            instructions: count.cast_unsigned(),
+            calls: self.store.data().calls_of_the_filter,
+        };
+        let told = std::mem::replace(&mut self.told, spent);
+        Spent {
+            instructions: spent.instructions - told.instructions,
+            calls: spent.calls - told.calls,
+        }
     }
 
     fn run<P, R>(&mut self, callback: &str, arguments: P) -> Result<R, EngineError>
@@ -178,10 +196,7 @@ impl Vm {
         let function = self
             .instance
             .get_typed_func::<P, R>(&self.store, callback)?;
-        self.store.set_fuel(FUEL)?;
-        let result = function.call(&mut self.store, arguments)?;
-        self.spent += FUEL - self.store.get_fuel()?;
-        Ok(result)
+        Ok(function.call(&mut self.store, arguments)?)
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Host {
     pub(crate) now: u64,
     /// What the filter logged.
     pub(crate) lines: Vec<String>,
+    /// How often the filter called a function of this host.
+    pub(crate) calls_of_the_filter: u64,
     /// Calls that were begun and not answered yet: their tokens and bodies.
     pub(crate) calls: Vec<(u32, Vec<u8>)>,
     tokens: u32,
@@ -111,6 +113,18 @@ impl Host {
         }
     }
 
+    fn header(&self, map: u32, name: &[u8]) -> Option<Vec<u8>> {
+        let exchange = self.exchange.as_ref();
+        let headers = match map {
+            REQUEST_HEADERS => &exchange?.request_headers,
+            RESPONSE_HEADERS => &exchange?.response_headers,
+            CALL_RESPONSE_HEADERS => return (name == b":status").then(|| b"200".to_vec()),
+            _ => return None,
+        };
+        let found = headers.iter().find(|(found, _)| found.as_bytes() == name);
+        found.map(|(_, value)| value.clone().into_bytes())
+    }
+
     fn attribute(&self, path: &[u8]) -> Option<Vec<u8>> {
         let path = String::from_utf8_lossy(path).replace('\0', ".");
         let exchange = self.exchange.as_ref()?;
@@ -172,9 +186,8 @@ fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
         |caller: Caller<'_, Host>, map: u32, name: u32, length: u32, data: u32, size: u32| {
             let mut guest = Guest(caller);
             let name = guest.read(name, length)?;
-            // Only the status of a call's answer is asked for in this way.
-            let value = (map == CALL_RESPONSE_HEADERS && name == b":status").then_some(b"200");
-            guest.give(value.map(|it| &it[..]), data, size)
+            let value = guest.0.data().header(map, &name);
+            guest.give(value.as_deref(), data, size)
         },
     )?;
     linker.func_wrap(

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::error::EngineError;
-use crate::filter::Filter;
+use crate::filter::{Filter, Spent};
 use crate::traffic::Exchange;
 
 /// Keys at work, and what they are compared with.
@@ -41,25 +41,29 @@ pub struct Cost {
 /// Fill one batch of 512 records.
 const EXCHANGES: u64 = 256;
 
-/// Instructions for each exchange, with its share of the batch.
+/// Instructions and calls into the proxy for each exchange, with its share of the batch.
 ///
 /// # Errors
 /// [`EngineError`] if the filter refuses the configuration or crashes.
-pub fn instructions(
+pub fn spent(
     filter: &Filter,
     configuration: &Value,
     traffic: Traffic,
-) -> Result<u64, EngineError> {
+) -> Result<Spent, EngineError> {
     let mut vm = filter.start(configuration)?;
     // The first batch is the slower one: memory grows, and routes are seen for the first time.
     for batch in 0..2 {
-        vm.take_count();
+        vm.take_spent();
         for number in 0..EXCHANGES {
             vm.exchange(&traffic(batch * EXCHANGES + number))?;
         }
         vm.flush()?;
     }
-    Ok(vm.take_count() / EXCHANGES)
+    let spent = vm.take_spent();
+    Ok(Spent {
+        instructions: spent.instructions / EXCHANGES,
+        calls: spent.calls / EXCHANGES,
+    })
 }
 
 impl Case {
@@ -118,7 +122,7 @@ impl Run {
     }
 
     fn instructions(&self, filter: &Filter) -> Result<u64, EngineError> {
-        instructions(filter, &self.configuration, self.traffic)
+        Ok(spent(filter, &self.configuration, self.traffic)?.instructions)
     }
 }
 
@@ -531,9 +535,9 @@ mod tests {
         }
         let cost = |configuration: &Value| {
             let mut vm = filter.start(configuration).unwrap();
-            vm.take_count();
+            vm.take_spent();
             vm.exchange(&Exchange::json(1)).unwrap();
-            vm.take_count()
+            vm.take_spent().instructions
         };
         let redacting = recording(json!({"redact": {"patterns": ["email"]}}));
         assert!(cost(&unrecorded()) < cost(&minimal()));

@@ -9,6 +9,7 @@
 //! What is counted are executed WebAssembly instructions; one that copies memory counts once more for
 //! each 64 bytes. What the proxy does by itself is not in it.
 
+mod counting;
 pub mod counts;
 mod error;
 mod filter;
@@ -19,4 +20,4 @@ mod metadata;
 pub mod traffic;
 
 pub use error::EngineError;
-pub use filter::{Filter, Vm};
+pub use filter::{Filter, Spent, Vm};
