@@ -160,6 +160,16 @@ impl Stream for Envoy {
         })
     }
 
+    fn header(&self, half: Half, name: &str) -> Option<Vec<u8>> {
+        value(
+            match half {
+                Half::Request => map::REQUEST_HEADERS,
+                Half::Response => map::RESPONSE_HEADERS,
+            },
+            name,
+        )
+    }
+
     fn trailers(&self, half: Half) -> Option<Headers> {
         pairs(match half {
             Half::Request => map::REQUEST_TRAILERS,
@@ -200,11 +210,7 @@ pub(crate) fn plugin_configuration() -> Option<Vec<u8>> {
 /// What the collector answered, while the call's callback runs.
 pub(crate) fn answer() -> Answer {
     let number = |name: &str| {
-        let value = owned(|data, size| {
-            let map = map::CALL_RESPONSE_HEADERS;
-            // SAFETY: the host reads the name; both addresses are those that `owned` gives.
-            unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
-        })?;
+        let value = value(map::CALL_RESPONSE_HEADERS, name)?;
         std::str::from_utf8(&value).ok()?.trim().parse::<u64>().ok()
     };
     Answer {
@@ -246,6 +252,13 @@ fn pairs(map: u32) -> Option<Headers> {
     // SAFETY: both addresses are those that `owned` gives.
     owned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
         .map(Headers::from_serialised)
+}
+
+fn value(map: u32, name: &str) -> Option<Vec<u8>> {
+    owned(|data, size| {
+        // SAFETY: the host reads the name; both addresses are those that `owned` gives.
+        unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
+    })
 }
 
 fn property(path: &[&str]) -> Option<Vec<u8>> {

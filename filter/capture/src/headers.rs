@@ -4,6 +4,17 @@
 //! map = count u32 LE · (name length u32 LE · value length u32 LE)* · (name · 0 · value · 0)*
 //! ```
 
+use std::borrow::Cow;
+
+/// Where a request's headers are found: all there, or asked of the proxy when they are needed.
+pub trait Lookup {
+    /// The first value of a header. The name must be in lower case.
+    fn first(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+
+    /// All headers.
+    fn whole(&self) -> &Headers;
+}
+
 /// Headers, in order, duplicates kept. Values are bytes: HTTP does not promise UTF-8.
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
@@ -15,6 +26,12 @@ impl Headers {
     #[must_use]
     pub const fn from_serialised(bytes: Vec<u8>) -> Self {
         Self { bytes }
+    }
+
+    /// No headers.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { bytes: Vec::new() }
     }
 
     /// Names and values.
@@ -53,6 +70,16 @@ impl Headers {
         self.iter()
             .filter(move |(found, _)| *found == name.as_bytes())
             .map(|(_, value)| value)
+    }
+}
+
+impl Lookup for Headers {
+    fn first(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.get(name).map(Cow::Borrowed)
+    }
+
+    fn whole(&self) -> &Headers {
+        self
     }
 }
 

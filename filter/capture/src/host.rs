@@ -113,6 +113,9 @@ pub trait Stream {
     /// A half's headers; none if the proxy has none to give.
     fn headers(&self, half: Half) -> Option<Headers>;
 
+    /// The first value of one of a half's headers.
+    fn header(&self, half: Half, name: &str) -> Option<Vec<u8>>;
+
     /// A half's trailers, while the callback about them runs.
     fn trailers(&self, half: Half) -> Option<Headers>;
 

@@ -124,6 +124,10 @@ impl Stream for FakeStream {
         }
     }
 
+    fn header(&self, half: Half, name: &str) -> Option<Vec<u8>> {
+        Some(self.headers(half)?.get(name)?.to_vec())
+    }
+
     fn trailers(&self, _: Half) -> Option<Headers> {
         self.trailers.clone()
     }

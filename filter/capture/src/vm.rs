@@ -187,8 +187,8 @@ impl<H: Host> Vm<H> {
         let now = Now::of(&self.host);
         let outboxes = self.outboxes.borrow().clone();
         for outbox in &outboxes {
-            outbox.borrow_mut().tick(&self.host, now);
-            self.send(outbox, now, dispatch);
+            outbox.borrow_mut().tick(&self.host, &now);
+            self.send(outbox, &now, dispatch);
         }
         // Dropped here, held by no configuration and empty: an outbox of an old collector.
         drop(outboxes);
@@ -203,9 +203,11 @@ impl<H: Host> Vm<H> {
         let now = Now::of(&self.host);
         let outboxes = self.outboxes.borrow().clone();
         for outbox in &outboxes {
-            outbox.borrow_mut().answered(&self.host, now, token, answer);
+            outbox
+                .borrow_mut()
+                .answered(&self.host, &now, token, answer);
             if self.leads(root) {
-                self.send(outbox, now, dispatch);
+                self.send(outbox, &now, dispatch);
             }
         }
     }
@@ -236,7 +238,7 @@ impl<H: Host> Vm<H> {
         self.roots.borrow().last() == Some(&root)
     }
 
-    fn send(&self, outbox: &RefCell<Outbox>, now: Now, dispatch: &impl Dispatch) {
+    fn send(&self, outbox: &RefCell<Outbox>, now: &Now<'_>, dispatch: &impl Dispatch) {
         loop {
             // No borrow may be held while the call is made.
             let Some(sealed) = outbox.borrow_mut().next(now) else {

@@ -1,6 +1,7 @@
 //! `match`: which exchanges a rule is for. Everything that is named must fit.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -13,43 +14,62 @@ use super::glob::Glob;
 use super::names;
 use super::reader::Node;
 use super::template::Template;
-use crate::headers::Headers;
+use crate::headers::{Headers, Lookup};
 use crate::text;
 
-/// What a rule looks at.
-#[derive(Debug, Clone, Copy)]
+/// What a rule looks at. Each header is looked up when the first rule wants it, and then kept for
+/// those behind it.
 pub struct Subject<'a> {
-    path: &'a [u8],
-    method: &'a [u8],
-    headers: &'a Headers,
+    headers: &'a dyn Lookup,
+    target: OnceCell<Cow<'a, [u8]>>,
+    method: OnceCell<Cow<'a, [u8]>>,
+    host: OnceCell<Vec<u8>>,
     route: &'a [u8],
 }
 
 impl<'a> Subject<'a> {
     /// A request, by its headers and, if any rule asks for it, the name of Envoy's route for it.
     #[must_use]
-    pub fn new(headers: &'a Headers, route: Option<&'a [u8]>) -> Self {
+    pub fn new(headers: &'a dyn Lookup, route: Option<&'a [u8]>) -> Self {
         Self {
-            path: text::split_query(headers.get(":path").unwrap_or_default()).0,
-            method: headers.get(":method").unwrap_or_default(),
             headers,
+            target: OnceCell::new(),
+            method: OnceCell::new(),
+            host: OnceCell::new(),
             route: route.unwrap_or_default(),
         }
     }
 
-    /// Host without the port.
-    fn host(&self) -> &'a [u8] {
-        let authority = self.headers.get(":authority");
-        let host = authority
-            .or_else(|| self.headers.get("host"))
-            .unwrap_or_default();
-        let port = host.iter().rposition(|byte| *byte == b':').filter(|colon| {
-            // An IPv6 address has colons of its own, inside brackets.
-            host.get(colon + 1..)
-                .is_some_and(|port| port.iter().all(u8::is_ascii_digit))
-        });
-        port.and_then(|colon| host.get(..colon)).unwrap_or(host)
+    fn path(&self) -> &[u8] {
+        let target = self.target.get_or_init(|| self.value(":path"));
+        text::split_query(target).0
     }
+
+    fn method(&self) -> &[u8] {
+        self.method.get_or_init(|| self.value(":method"))
+    }
+
+    /// Host without the port, in lower case.
+    fn host(&self) -> &[u8] {
+        self.host.get_or_init(|| {
+            let authority = self.headers.first(":authority");
+            let host = authority.or_else(|| self.headers.first("host"));
+            without_port(&host.unwrap_or_default()).to_ascii_lowercase()
+        })
+    }
+
+    fn value(&self, name: &str) -> Cow<'a, [u8]> {
+        self.headers.first(name).unwrap_or_default()
+    }
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    let port = host.iter().rposition(|byte| *byte == b':').filter(|colon| {
+        // An IPv6 address has colons of its own, inside brackets.
+        host.get(colon + 1..)
+            .is_some_and(|port| port.iter().all(u8::is_ascii_digit))
+    });
+    port.and_then(|colon| host.get(..colon)).unwrap_or(host)
 }
 
 /// A compiled `match`. Empty: every exchange.
@@ -142,19 +162,22 @@ impl Matcher {
             methods,
             headers,
         } = self;
-        path.as_ref().is_none_or(|path| path.matches(subject.path))
+        path.as_ref()
+            .is_none_or(|path| path.matches(subject.path()))
             && methods.as_ref().is_none_or(|methods| {
                 methods
                     .iter()
-                    .any(|method| method.as_bytes() == subject.method)
+                    .any(|method| method.as_bytes() == subject.method())
             })
             && route
                 .as_ref()
                 .is_none_or(|glob| glob.matches(subject.route))
             && host
                 .as_ref()
-                .is_none_or(|glob| glob.matches(&subject.host().to_ascii_lowercase()))
-            && headers.iter().all(|header| header.matches(subject.headers))
+                .is_none_or(|glob| glob.matches(subject.host()))
+            && headers
+                .iter()
+                .all(|header| header.matches(subject.headers.whole()))
     }
 }
 

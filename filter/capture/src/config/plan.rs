@@ -119,6 +119,11 @@ impl Plan {
         }
     }
 
+    /// Whether each exchange of the plan is recorded, if its end does not rule it out.
+    pub(super) fn records_all(&self) -> bool {
+        self.storage != Storage::None && self.sample.is_all()
+    }
+
     /// Whether a half's body of this type is read: to be kept, or because something is taken from
     /// it.
     pub(crate) fn reads_body(&self, half: Half, content_type: Option<&str>) -> bool {

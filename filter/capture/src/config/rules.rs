@@ -18,6 +18,7 @@ pub struct Rules {
     defaults: Rule,
     has_hash_key: bool,
     ask_for_route: bool,
+    record_all: bool,
     overrides: RefCell<Overrides>,
 }
 
@@ -77,8 +78,11 @@ impl Rules {
             plan,
         };
         let table: Vec<Rule> = table.unwrap_or_default();
+        let record_all =
+            table.iter().all(|rule| rule.plan.records_all()) && defaults.plan.records_all();
         Self {
             ask_for_route: table.iter().any(|rule| rule.matcher.asks_for_route()),
+            record_all,
             table,
             defaults,
             has_hash_key,
@@ -102,6 +106,13 @@ impl Rules {
     #[must_use]
     pub const fn ask_for_route(&self) -> bool {
         self.ask_for_route
+    }
+
+    /// Whether every exchange is recorded, unless its route says otherwise: then all that the proxy
+    /// knows of it is needed anyway.
+    #[must_use]
+    pub const fn record_all(&self) -> bool {
+        self.record_all
     }
 
     /// The plan for an exchange. Faults of the route's metadata go to `tell`, once for each distinct

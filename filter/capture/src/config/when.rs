@@ -38,12 +38,12 @@ impl When {
         self.min_duration.is_some()
     }
 
-    /// Whether an exchange that ended like this is kept.
-    pub(crate) fn keeps(&self, status: Option<u16>, took: Duration) -> bool {
+    /// Whether an exchange that ended like this is kept. How long it took is asked only if it matters.
+    pub(crate) fn keeps(&self, status: Option<u16>, took: impl FnOnce() -> Duration) -> bool {
         let status_fits = self.status.as_ref().is_none_or(|ranges| {
             status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status)))
         });
-        status_fits && self.min_duration.is_none_or(|least| took >= least)
+        status_fits && self.min_duration.is_none_or(|least| took() >= least)
     }
 }
 
@@ -106,10 +106,10 @@ mod tests {
             status: Some(vec![400..=499, 503..=503]),
             min_duration: Some(slow),
         };
-        assert!(when.keeps(Some(404), slow) && when.keeps(Some(503), slow));
-        assert!(!when.keeps(Some(500), slow));
-        assert!(!when.keeps(None, slow));
-        assert!(!when.keeps(Some(404), slow / 2));
-        assert!(When::default().keeps(None, Duration::ZERO));
+        assert!(when.keeps(Some(404), || slow) && when.keeps(Some(503), || slow));
+        assert!(!when.keeps(Some(500), || slow));
+        assert!(!when.keeps(None, || slow));
+        assert!(!when.keeps(Some(404), || slow / 2));
+        assert!(When::default().keeps(None, || Duration::ZERO));
     }
 }

@@ -72,6 +72,11 @@ impl Body {
         }
     }
 
+    /// Bytes that have passed.
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Gives up what was read: from here on the bytes are not a body any more.
     pub(super) fn stop_reading(&mut self) {
         self.reading = Reading::No;

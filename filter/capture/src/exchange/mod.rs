@@ -10,6 +10,7 @@ mod group;
 mod head;
 mod records;
 mod redactor;
+mod request;
 mod side;
 mod user;
 mod values;
@@ -21,7 +22,7 @@ use dossier_wire::Half;
 
 use crate::budget::Lease;
 use crate::config::{Plan, Storage, Subject};
-use crate::headers::Headers;
+use crate::headers::{Headers, Lookup};
 use crate::host::{Counter, Host, Stream};
 use crate::notices::Kind;
 use crate::outbox::Now;
@@ -30,6 +31,7 @@ use crate::vm::Plugin;
 use head::{Head, Reading};
 use records::{Account, Facts};
 use redactor::Redactor;
+use request::Asked;
 use side::{FinishedSide, Side};
 
 /// One stream of the proxy.
@@ -92,8 +94,8 @@ impl Exchange {
         ended: bool,
     ) {
         if !self.is_ignored() {
-            let now = host.wall_clock();
-            self.request.chunk(stream, Half::Request, now, size, ended);
+            self.request.chunk(stream, Half::Request, size);
+            self.request.passed(host, size, ended);
         }
     }
 
@@ -125,9 +127,8 @@ impl Exchange {
         ended: bool,
     ) {
         if !self.is_ignored() {
-            let now = host.wall_clock();
-            self.response
-                .chunk(stream, Half::Response, now, size, ended);
+            self.response.chunk(stream, Half::Response, size);
+            self.response.passed(host, size, ended);
         }
     }
 
@@ -158,7 +159,8 @@ impl Exchange {
         };
         let now = Now::of(host);
         let status = self.status.or_else(|| records::status(stream));
-        if !recording.plan.when.keeps(status, recording.took(now)) {
+        let when = &recording.plan.when;
+        if !when.keeps(status, || recording.took(&now)) {
             return;
         }
         let account = recording
@@ -169,13 +171,12 @@ impl Exchange {
             self.response.body.passed(records::response_size(stream));
         }
         let sides = [
-            self.request
-                .finish(Half::Request, recording.started_at, now.wall),
-            self.response.finish(Half::Response, now.wall, now.wall),
+            self.request.finish(Half::Request, &now),
+            self.response.finish(Half::Response, &now),
         ];
         match account {
-            Some(account) => record(&self.plugin, *recording, host, now, sides, &account),
-            None => account_for_loss(&self.plugin, &recording.plan, now, &sides),
+            Some(account) => record(&self.plugin, *recording, host, &now, sides, &account),
+            None => account_for_loss(&self.plugin, &recording.plan, &now, &sides),
         }
     }
 
@@ -189,15 +190,21 @@ impl Exchange {
             return;
         }
         self.state = State::Ignored;
-        let Some(headers) = stream.headers(Half::Request) else {
-            return;
-        };
-        let asked = self.plugin.rules.ask_for_route();
+        let request = Asked::of(stream);
+        let rules = &self.plugin.rules;
+        if rules.record_all() {
+            // One call for all of them is less than one for each and then this one.
+            request.get();
+        }
+        let asked = rules.ask_for_route();
         let route = asked.then(|| route_name(stream)).flatten();
-        let plan = self.plan(host, stream, &Subject::new(&headers, route.as_deref()));
-        if plan.storage == Storage::None || !is_sampled(&plan, host, &headers) {
+        let plan = self.plan(host, stream, &Subject::new(&request, route.as_deref()));
+        if plan.storage == Storage::None || !is_sampled(&plan, host, &request) {
             return;
         }
+        let Some(headers) = request.get() else {
+            return;
+        };
         let route = if asked { route } else { route_name(stream) };
         let started_at = host.wall_clock();
         let shared = &self.plugin.shared;
@@ -205,17 +212,17 @@ impl Exchange {
         let reading = Reading {
             plan: &plan,
             user: &self.plugin.user,
-            headers: &headers,
+            headers,
             route: route.as_deref(),
             redactor,
         };
         let lease = Lease::new(Rc::clone(&shared.budget));
         let counts = &mut self.request.redactions;
         let mut head = Head::read(&reading, stream, counts, lease);
-        self.request.head(&headers);
+        self.request.head(headers);
         if let Some(head) = &mut head {
             self.request
-                .take_head(Half::Request, &plan, &headers, redactor, head);
+                .take_head(Half::Request, &plan, headers, redactor, head);
             self.request.read_body(Half::Request, &plan, &shared.budget);
         }
         let started_steady = plan.when.is_timed().then(|| host.steady_clock());
@@ -264,9 +271,10 @@ impl Exchange {
 }
 
 impl Recording {
-    fn took(&self, now: Now) -> Duration {
-        let started = self.started_steady.unwrap_or(now.steady);
-        Duration::from_micros(now.steady.saturating_sub(started))
+    fn took(&self, now: &Now<'_>) -> Duration {
+        let started = self.started_steady;
+        let took = started.map(|started| now.steady().saturating_sub(started));
+        Duration::from_micros(took.unwrap_or(0))
     }
 }
 
@@ -276,12 +284,12 @@ fn route_name(stream: &impl Stream) -> Option<Vec<u8>> {
 }
 
 /// Decides by the request's id; without one, by chance.
-fn is_sampled(plan: &Plan, host: &impl Host, headers: &Headers) -> bool {
+fn is_sampled(plan: &Plan, host: &impl Host, request: &impl Lookup) -> bool {
     if plan.sample.is_all() {
         return true;
     }
-    match headers.get("x-request-id") {
-        Some(id) if !id.is_empty() => plan.sample.takes(id),
+    match request.first("x-request-id") {
+        Some(id) if !id.is_empty() => plan.sample.takes(&id),
         _ => {
             let mut id = [0; 16];
             host.random(&mut id) && plan.sample.takes(&id)
@@ -301,7 +309,7 @@ fn record(
     plugin: &Plugin,
     recording: Recording,
     host: &impl Host,
-    now: Now,
+    now: &Now<'_>,
     mut sides: [FinishedSide; 2],
     account: &Account,
 ) {
@@ -336,7 +344,7 @@ fn record(
 }
 
 /// There was no room for the exchange when it began.
-fn account_for_loss(plugin: &Plugin, plan: &Plan, now: Now, sides: &[FinishedSide]) {
+fn account_for_loss(plugin: &Plugin, plan: &Plan, now: &Now<'_>, sides: &[FinishedSide]) {
     let kept = |side: &FinishedSide| side.size.min(plan.max_body_bytes as u64);
     let recorded = sides.iter().filter(|side| plan.storage.has(side.half));
     let bytes = recorded.map(kept).sum();

@@ -13,7 +13,8 @@ use super::values;
 use crate::budget::Budget;
 use crate::config::Plan;
 use crate::headers::Headers;
-use crate::host::Stream;
+use crate::host::{Host, Stream};
+use crate::outbox::Now;
 use crate::redact::{self, Counts};
 use crate::text;
 
@@ -22,6 +23,8 @@ pub(super) struct Side {
     pub(super) began_at: Option<u64>,
     pub(super) latest_at: Option<u64>,
     pub(super) ended: bool,
+    /// By `content-length`.
+    length: Option<u64>,
     pub(super) body: Body,
     pub(super) content_type: Option<String>,
     pub(super) content_encoding: Option<String>,
@@ -65,6 +68,7 @@ impl Side {
             began_at: None,
             latest_at: None,
             ended: false,
+            length: None,
             body: Body::counted(),
             content_type: None,
             content_encoding: None,
@@ -89,6 +93,8 @@ impl Side {
             let joined = text::bounded(&values.join(&b", "[..]), MAX_CONTENT_TYPE_BYTES);
             (!values.is_empty()).then_some(joined)
         };
+        let length = headers.get("content-length").map(std::str::from_utf8);
+        self.length = length.and_then(|digits| digits.ok()?.parse().ok());
         self.content_type = header("content-type");
         self.content_encoding = header("content-encoding");
     }
@@ -137,25 +143,27 @@ impl Side {
     }
 
     /// A chunk of the body has arrived.
-    pub(super) fn chunk(
-        &mut self,
-        stream: &impl Stream,
-        half: Half,
-        now: u64,
-        size: usize,
-        ended: bool,
-    ) {
+    pub(super) fn chunk(&mut self, stream: &impl Stream, half: Half, size: usize) {
         self.body.chunk(stream, half, size);
-        self.saw(now, ended);
     }
 
-    /// The half is over. `began` and `ended` stand in for moments that were not seen.
-    pub(super) fn finish(self, half: Half, began: u64, ended: u64) -> FinishedSide {
+    /// Notes when a chunk was seen. That of an empty one that ends a body which was whole before is
+    /// known: it comes at once behind the last byte.
+    pub(super) fn passed(&mut self, host: &impl Host, size: usize, ended: bool) {
+        let was_whole = size == 0 && self.length == Some(self.body.size());
+        match self.latest_at.filter(|_| was_whole) {
+            Some(_) => self.ended |= ended,
+            None => self.saw(host.wall_clock(), ended),
+        }
+    }
+
+    /// The half is over. Now stands in for moments that were not seen.
+    pub(super) fn finish(self, half: Half, now: &Now<'_>) -> FinishedSide {
         let body = self.body.finish();
         FinishedSide {
             half,
-            first_byte_at: self.began_at.unwrap_or(began),
-            ended_at: self.latest_at.unwrap_or(ended),
+            first_byte_at: self.began_at.unwrap_or_else(|| now.wall()),
+            ended_at: self.latest_at.unwrap_or_else(|| now.wall()),
             kept: body.kept,
             size: body.size,
             hash: body.hash,

@@ -231,3 +231,23 @@ fn an_upgraded_stream_is_recorded_without_bodies() {
         assert!(body.is_empty());
     }
 }
+
+#[test]
+fn a_body_known_to_be_whole_ended_with_its_last_byte() {
+    for (length, waited) in [("5", 0), ("6", 10)] {
+        let rig = with_defaults(&json!({"storage_type": "request"}));
+        let host = rig.vm.host();
+        let mut stream = request(&[("content-length", length)]);
+        let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
+        exchange.request_head(host, &stream, false);
+        stream.chunk = b"hello".to_vec();
+        exchange.request_chunk(host, &stream, 5, false);
+        let seen = host.wall.get();
+        host.advance(10);
+        exchange.request_chunk(host, &stream, 0, true);
+        exchange.finish(host, &stream);
+        let records = recorded(&rig);
+        let record = &records[0].0;
+        assert_eq!(record.ended_at, seen + waited, "{length}");
+    }
+}

@@ -129,24 +129,24 @@ impl Bench {
         let halves = [Half::Request, Half::Response].into_iter().zip(bodies);
         let mut entries: Vec<_> = halves.map(|(half, size)| entry(half, *size)).collect();
         self.outbox
-            .add(&self.host, Now::of(&self.host), &mut entries);
+            .add(&self.host, &Now::of(&self.host), &mut entries);
     }
 
     fn wait(&mut self, micros: u64) {
         self.host.advance(micros);
         let now = Now::of(&self.host);
-        self.outbox.tick(&self.host, now);
-        while let Some(sealed) = self.outbox.next(now) {
+        self.outbox.tick(&self.host, &now);
+        while let Some(sealed) = self.outbox.next(&now) {
             let token = u32::try_from(self.calls.len()).unwrap();
             self.calls.push(Rc::clone(&sealed));
-            self.outbox.began(&self.host, now, sealed, Some(token));
+            self.outbox.began(&self.host, &now, sealed, Some(token));
         }
     }
 
     fn answer(&mut self, call: usize, answer: Answer) {
         let token = u32::try_from(call).unwrap();
         self.outbox
-            .answered(&self.host, Now::of(&self.host), token, answer);
+            .answered(&self.host, &Now::of(&self.host), token, answer);
     }
 }
 
@@ -208,7 +208,7 @@ proptest! {
                 Step::Lost(lost) => {
                     records += 1;
                     bytes += lost;
-                    bench.outbox.lost(Now::of(&bench.host), 1, lost);
+                    bench.outbox.lost(&Now::of(&bench.host), 1, lost);
                 }
                 Step::Wait(micros) => bench.wait(micros),
                 // A call that was given up may be answered later still, but no call twice.

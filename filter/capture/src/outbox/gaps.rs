@@ -11,14 +11,20 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// Adds a loss that happened now.
-    pub(super) fn lost(&mut self, reason: GapReason, records: u64, bytes: u64, now: super::Now) {
-        self.since.get_or_insert(now.steady);
+    pub(super) fn lost(
+        &mut self,
+        reason: GapReason,
+        records: u64,
+        bytes: u64,
+        now: &super::Now<'_>,
+    ) {
+        self.since.get_or_insert(now.steady());
         self.merge(Gap {
             reason,
             records,
             bytes,
-            from: now.wall,
-            to: now.wall,
+            from: now.wall(),
+            to: now.wall(),
         });
     }
 

@@ -4,6 +4,7 @@
 //! itself, so nothing can call back into it while it works.
 
 mod gaps;
+mod now;
 mod pause;
 
 use std::collections::VecDeque;
@@ -21,26 +22,8 @@ use crate::host::{Counter, Host, Post};
 use crate::notices::Kind;
 use crate::vm::Shared;
 use gaps::Gaps;
+pub use now::Now;
 use pause::Pause;
-
-/// A moment on both clocks, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Since the Unix epoch, for what is told.
-    pub wall: u64,
-    /// On a clock that is never set back, for what is measured.
-    pub steady: u64,
-}
-
-impl Now {
-    /// Reads the host's clocks.
-    pub fn of(host: &impl Host) -> Self {
-        Self {
-            wall: host.wall_clock(),
-            steady: host.steady_clock(),
-        }
-    }
-}
 
 /// Where an outbox sends, and how it packs.
 #[derive(Debug)]
@@ -215,7 +198,7 @@ impl Outbox {
 
     /// Takes the records of one exchange, all into the same batch. If there is no room their bodies
     /// are given up, and if there is still none the records; either is accounted for.
-    pub(crate) fn add(&mut self, host: &impl Host, now: Now, entries: &mut [Entry<'_>]) {
+    pub(crate) fn add(&mut self, host: &impl Host, now: &Now<'_>, entries: &mut [Entry<'_>]) {
         let max_records = self.target.batch.max_records;
         if self
             .open
@@ -247,21 +230,21 @@ impl Outbox {
     }
 
     /// Accounts for an exchange that was not kept for want of room.
-    pub(crate) fn lost(&mut self, now: Now, records: u64, bytes: u64) {
+    pub(crate) fn lost(&mut self, now: &Now<'_>, records: u64, bytes: u64) {
         self.count_loss(GapReason::BufferFull, now, records, bytes);
     }
 
     /// Lets time pass: seals what has waited long enough, gives up calls whose answer will not come.
-    pub(crate) fn tick(&mut self, host: &impl Host, now: Now) {
+    pub(crate) fn tick(&mut self, host: &impl Host, now: &Now<'_>) {
         let given_up = self
             .in_flight
-            .extract_if(.., |call| now.steady >= call.until);
+            .extract_if(.., |call| now.steady() >= call.until);
         let given_up: Vec<_> = given_up.map(|call| call.sealed).collect();
         for sealed in given_up {
             self.retry(host, now, sealed, Answer::default());
         }
         // While batches wait there is no use in sealing another: filled further it compresses better.
-        if !self.waiting.is_empty() || self.pause.allowed(now.steady) == 0 {
+        if !self.waiting.is_empty() || self.pause.allowed(now.steady()) == 0 {
             return;
         }
         let oldest = self
@@ -273,16 +256,16 @@ impl Outbox {
         let delay = u64::try_from(self.target.batch.max_delay.as_micros()).unwrap_or(u64::MAX);
         if oldest
             .min()
-            .is_some_and(|since| now.steady.saturating_sub(since) >= delay)
+            .is_some_and(|since| now.steady().saturating_sub(since) >= delay)
         {
-            self.open_batch(now.steady);
+            self.open_batch(now);
             self.seal(host, now);
         }
     }
 
     /// The next batch to send, if one may be sent now. [`Self::began`] must follow.
-    pub(crate) fn next(&mut self, now: Now) -> Option<Rc<Sealed>> {
-        if self.in_flight.len() >= self.pause.allowed(now.steady) {
+    pub(crate) fn next(&mut self, now: &Now<'_>) -> Option<Rc<Sealed>> {
+        if self.in_flight.len() >= self.pause.allowed(now.steady()) {
             return None;
         }
         self.waiting.pop_front()
@@ -292,25 +275,29 @@ impl Outbox {
     pub(crate) fn began(
         &mut self,
         host: &impl Host,
-        now: Now,
+        now: &Now<'_>,
         sealed: Rc<Sealed>,
         token: Option<u32>,
     ) {
         let Some(token) = token else {
             let cluster = &self.target.collector.cluster;
-            self.shared.notices.warn(Kind::Unreachable, now.steady, || {
-                format!("cannot call the cluster {cluster}: it is unknown or has no healthy host")
-            });
+            self.shared
+                .notices
+                .warn(Kind::Unreachable, now.steady(), || {
+                    format!(
+                        "cannot call the cluster {cluster}: it is unknown or has no healthy host"
+                    )
+                });
             self.shared.stats.count(Counter::BatchesRetried, 1);
             self.pause
-                .failed(now.steady, |bound| self.shared.below(host, bound));
+                .failed(now.steady(), |bound| self.shared.below(host, bound));
             // It goes to the end: a batch that fails for a reason of its own must not block the rest.
             self.waiting.push_back(sealed);
             return;
         };
         let timeout = u64::try_from(self.target.collector.timeout.as_micros()).unwrap_or(u64::MAX);
         let until = now
-            .steady
+            .steady()
             .saturating_add(timeout)
             .saturating_add(SLACK_MICROS);
         self.in_flight.push(InFlight {
@@ -321,7 +308,7 @@ impl Outbox {
     }
 
     /// A call has ended. Answers to calls that were given up are ignored: their batch went back.
-    pub(crate) fn answered(&mut self, host: &impl Host, now: Now, token: u32, answer: Answer) {
+    pub(crate) fn answered(&mut self, host: &impl Host, now: &Now<'_>, token: u32, answer: Answer) {
         let Some(index) = self.in_flight.iter().position(|call| call.token == token) else {
             return;
         };
@@ -338,9 +325,9 @@ impl Outbox {
     }
 
     /// The batch itself is at fault, so sending it again would not help.
-    fn refused(&mut self, host: &impl Host, now: Now, sealed: &Sealed, status: u16) {
+    fn refused(&mut self, host: &impl Host, now: &Now<'_>, sealed: &Sealed, status: u16) {
         self.shared.stats.count(Counter::BatchesFailed, 1);
-        self.shared.notices.warn(Kind::BatchRefused, now.steady, || {
+        self.shared.notices.warn(Kind::BatchRefused, now.steady(), || {
             let Sealed { id, records, .. } = sealed;
             format!("the collector refused batch {id} with status {status}: {records} records are lost")
         });
@@ -352,22 +339,22 @@ impl Outbox {
             } = *sealed;
             self.count_loss(GapReason::BatchRefused, now, records, body_bytes);
         }
-        self.gaps.give_back(sealed.gaps.clone(), now.steady);
+        self.gaps.give_back(sealed.gaps.clone(), now.steady());
         // A collector that refuses one batch may refuse the next, so do not rush.
         self.pause
-            .failed(now.steady, |bound| self.shared.below(host, bound));
+            .failed(now.steady(), |bound| self.shared.below(host, bound));
         self.release(sealed);
     }
 
     /// The outcome is unknown or the collector cannot take it now: the same bytes go again.
-    fn retry(&mut self, host: &impl Host, now: Now, sealed: Rc<Sealed>, answer: Answer) {
+    fn retry(&mut self, host: &impl Host, now: &Now<'_>, sealed: Rc<Sealed>, answer: Answer) {
         self.shared.stats.count(Counter::BatchesRetried, 1);
         let Target { collector, .. } = &*self.target;
         let kind = match answer.status {
             None | Some(408 | 429 | 500..) => Kind::Unreachable,
             Some(_) => Kind::Misconfigured,
         };
-        self.shared.notices.warn(kind, now.steady, || match answer.status {
+        self.shared.notices.warn(kind, now.steady(), || match answer.status {
             None => format!("no answer from the collector at {}", collector.cluster),
             Some(status @ (401 | 403)) => {
                 format!(
@@ -388,18 +375,18 @@ impl Outbox {
                 status: Some(429 | 503),
                 retry_after: Some(seconds),
             } => {
-                self.pause.asked_to_wait(now.steady, seconds, below);
+                self.pause.asked_to_wait(now.steady(), seconds, below);
             }
-            _ => self.pause.failed(now.steady, below),
+            _ => self.pause.failed(now.steady(), below),
         }
         self.waiting.push_back(sealed);
     }
 
     /// Adds all entries or none.
-    fn push(&mut self, now: Now, entries: &mut [Entry<'_>]) -> Result<(), NoRoom> {
+    fn push(&mut self, now: &Now<'_>, entries: &mut [Entry<'_>]) -> Result<(), NoRoom> {
         let (max_bytes, budget) = (self.target.batch.max_bytes, Rc::clone(&self.shared.budget));
         let was_open = self.open.is_some();
-        let open = self.open_batch(now.steady);
+        let open = self.open_batch(now);
         let (mark, before) = (
             open.encoder.mark(),
             if was_open { open.encoder.len() } else { 0 },
@@ -452,20 +439,20 @@ impl Outbox {
         }
     }
 
-    fn open_batch(&mut self, steady_now: u64) -> &mut Open {
+    fn open_batch(&mut self, now: &Now<'_>) -> &mut Open {
         let compression = self.target.batch.compression;
         if self.open.is_none() && self.packer.compression() != compression {
             self.packer = Packer::new(compression);
         }
         self.open.get_or_insert_with(|| Open {
             encoder: Encoder::new(),
-            since: steady_now,
+            since: now.steady(),
             records: 0,
             body_bytes: 0,
         })
     }
 
-    fn account(&mut self, now: Now, entries: &[Entry<'_>]) {
+    fn account(&mut self, now: &Now<'_>, entries: &[Entry<'_>]) {
         let stats = &self.shared.stats;
         stats.count(Counter::RecordsCaptured, entries.len() as u64);
         let truncated = entries
@@ -484,7 +471,7 @@ impl Outbox {
         }
     }
 
-    fn lose(&mut self, reason: GapReason, now: Now, entries: &[Entry<'_>]) {
+    fn lose(&mut self, reason: GapReason, now: &Now<'_>, entries: &[Entry<'_>]) {
         let bytes = entries
             .iter()
             .map(|entry| entry.lost + entry.body.len() as u64)
@@ -492,7 +479,7 @@ impl Outbox {
         self.count_loss(reason, now, entries.len() as u64, bytes);
     }
 
-    fn count_loss(&mut self, reason: GapReason, now: Now, records: u64, bytes: u64) {
+    fn count_loss(&mut self, reason: GapReason, now: &Now<'_>, records: u64, bytes: u64) {
         self.gaps.lost(reason, records, bytes, now);
         let Shared { stats, notices, .. } = &*self.shared;
         match reason {
@@ -502,7 +489,7 @@ impl Outbox {
             GapReason::BodyDropped => {}
         }
         if matches!(reason, GapReason::BufferFull | GapReason::BodyDropped) {
-            notices.warn(Kind::BufferFull, now.steady, || {
+            notices.warn(Kind::BufferFull, now.steady(), || {
                 "buffer.max_bytes is used up: bodies or records are lost until the collector \
                  catches up"
                     .to_owned()
@@ -510,7 +497,7 @@ impl Outbox {
         }
     }
 
-    fn seal(&mut self, host: &impl Host, now: Now) {
+    fn seal(&mut self, host: &impl Host, now: &Now<'_>) {
         let Some(Open {
             mut encoder,
             records,
@@ -525,7 +512,7 @@ impl Outbox {
             if encoder.push_gap(&gap).is_ok() {
                 told.push(gap);
             } else {
-                self.gaps.give_back(vec![gap], now.steady);
+                self.gaps.give_back(vec![gap], now.steady());
             }
         }
         let raw_bytes = encoder.len();
@@ -535,7 +522,7 @@ impl Outbox {
         self.shared
             .stats
             .count(Counter::BytesSent, bytes.len() as u64);
-        let id: Uuid = self.shared.uuid(host, now.wall);
+        let id: Uuid = self.shared.uuid(host, now.wall());
         let sealed = Sealed {
             id: id.to_string(),
             bytes,
