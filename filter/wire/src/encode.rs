@@ -1,11 +1,10 @@
 //! Writes frames, and hands them on as they come.
 
-use serde::Serialize;
-
 use crate::frame::{
     FRAME_PREFIX_BYTES, Kind, MAGIC, MAX_BATCH_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, PREAMBLE_BYTES,
     VERSION,
 };
+use crate::json;
 use crate::record::{Gap, Record};
 
 /// The frame would break a bound of the format. The encoder is as it was before the call.
@@ -54,7 +53,7 @@ impl Encoder {
     /// # Errors
     /// [`TooLarge`] if a bound of [`crate::frame`] would be broken.
     pub fn push_record(&mut self, record: &Record<'_>, body: &[u8]) -> Result<(), TooLarge> {
-        self.push(Kind::Record, record, body)
+        self.push(Kind::Record, body, |out| json::write(out, record))
     }
 
     /// Adds an account of losses.
@@ -62,7 +61,7 @@ impl Encoder {
     /// # Errors
     /// [`TooLarge`] if a bound of [`crate::frame`] would be broken.
     pub fn push_gap(&mut self, gap: &Gap) -> Result<(), TooLarge> {
-        self.push(Kind::Gap, gap, &[])
+        self.push(Kind::Gap, &[], |out| serde_json::to_writer(out, gap))
     }
 
     /// Where the batch stands now, to come back to with [`Self::rewind`].
@@ -114,9 +113,14 @@ impl Encoder {
         self.buffer
     }
 
-    fn push(&mut self, kind: Kind, header: &impl Serialize, body: &[u8]) -> Result<(), TooLarge> {
+    fn push(
+        &mut self,
+        kind: Kind,
+        body: &[u8],
+        header: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> Result<(), TooLarge> {
         let start = self.buffer.len();
-        let pushed = self.try_push(kind, header, body);
+        let pushed = self.try_push(kind, body, header);
         if pushed.is_err() {
             self.buffer.truncate(start);
         }
@@ -126,8 +130,8 @@ impl Encoder {
     fn try_push(
         &mut self,
         kind: Kind,
-        header: &impl Serialize,
         body: &[u8],
+        header: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
     ) -> Result<(), TooLarge> {
         if self.frames >= MAX_FRAMES {
             return Err(TooLarge);
@@ -139,7 +143,7 @@ impl Encoder {
         let header_start = self.buffer.len();
         // The header types hold only strings, numbers and string-keyed maps, so that writing them
         // to memory cannot fail; if it ever did, the record would be counted as too large.
-        serde_json::to_writer(&mut self.buffer, header).map_err(|_| TooLarge)?;
+        header(&mut self.buffer).map_err(|_| TooLarge)?;
         let header_length = self.buffer.len() - header_start;
         if header_length > MAX_HEADER_BYTES || self.len() + body.len() > MAX_BATCH_BYTES {
             return Err(TooLarge);

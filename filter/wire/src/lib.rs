@@ -14,6 +14,8 @@ pub mod encode;
 pub mod frame;
 pub mod record;
 
+mod json;
+
 pub use compression::Compression;
 pub use decode::{Batch, BatchError, Frame, Item, RecordError};
 pub use encode::{Encoder, Mark, TooLarge};

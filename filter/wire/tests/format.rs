@@ -186,6 +186,17 @@ proptest! {
     }
 
     #[test]
+    fn headers_are_what_serde_writes(items in batch_content()) {
+        let bytes = encode(&items);
+        for (frame, written) in Batch::parse(&bytes).unwrap().frames().iter().zip(&items) {
+            if let Written::Record(record, _) = written {
+                let header = serde_json::to_string(record).unwrap();
+                prop_assert_eq!(std::str::from_utf8(frame.header).unwrap(), header);
+            }
+        }
+    }
+
+    #[test]
     fn a_batch_cut_anywhere_is_refused_or_ends_at_a_frame(items in batch_content(), cut in any::<prop::sample::Index>()) {
         let bytes = encode(&items);
         let cut = cut.index(bytes.len());
