@@ -8,6 +8,12 @@ pub(crate) fn bounded(bytes: &[u8], most: usize) -> String {
 
 /// The same, and whether it was cut.
 pub(crate) fn beginning(bytes: &[u8], most: usize) -> (String, bool) {
+    // Nearly all texts are short and sound, and checking them is a fraction of mending them.
+    if bytes.len() <= most
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return (text.to_owned(), false);
+    }
     // A lossy character can take three bytes for one, so the bound is applied twice.
     let mut text = String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned();
     let cut = text.len() > most || bytes.len() > most;

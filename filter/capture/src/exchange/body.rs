@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use dossier_wire::{BodyMissing, Half};
+use uuid::Uuid;
+use uuid::fmt::Simple;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::budget::{Budget, Lease};
@@ -135,13 +137,20 @@ impl Body {
         };
         Finished {
             size,
-            hash: hash.map(|hash| format!("{hash:032x}")),
+            hash: hash.map(hex),
             truncated: size > cap as u64 && missing.is_none(),
             missing,
             lost: if dropped { size.min(cap as u64) } else { 0 },
             kept,
         }
     }
+}
+
+/// 32 hex digits. `format!` looks at each of them by itself.
+fn hex(hash: u128) -> String {
+    let mut digits = [0; Simple::LENGTH];
+    let digits = Uuid::from_u128(hash).simple().encode_lower(&mut digits);
+    digits.to_owned()
 }
 
 impl Reader {

@@ -1,5 +1,6 @@
 //! What was seen of one half of an exchange.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use dossier_wire::{BodyMissing, Half};
@@ -89,9 +90,14 @@ impl Side {
     pub(super) fn head(&mut self, headers: &Headers) {
         // Whoever reads the body may go by any of several values.
         let header = |name: &str| {
-            let values: Vec<_> = headers.all(name).collect();
-            let joined = text::bounded(&values.join(&b", "[..]), MAX_CONTENT_TYPE_BYTES);
-            (!values.is_empty()).then_some(joined)
+            let mut values = headers.all(name);
+            let first = values.next()?;
+            let rest: Vec<_> = values.collect();
+            let joined = match rest.as_slice() {
+                [] => Cow::Borrowed(first),
+                rest => Cow::Owned([&[first], rest].concat().join(&b", "[..])),
+            };
+            Some(text::bounded(&joined, MAX_CONTENT_TYPE_BYTES))
         };
         let length = headers.get("content-length").map(std::str::from_utf8);
         self.length = length.and_then(|digits| digits.ok()?.parse().ok());
