@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use super::copy::{SIGNATURE, TRAILER};
+use super::durable::Durable;
 use super::prepared::{COPY_BODIES, COPY_ENTRIES, Prepared};
 use super::sessions::{self, Seeker};
 use super::{Store, StoreError};
@@ -16,7 +18,14 @@ const PIECE_BYTES: usize = 128 * 1024;
 
 /// A transaction of a batch holds locks that others wait for. If its collector is gone without a word, with
 /// its machine for example, Postgres ends it.
-pub(super) const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '30s'";
+pub(super) const fn begin(durable: Durable) -> &'static str {
+    match durable {
+        Durable::AtCommit => "begin; set local idle_in_transaction_session_timeout = '30s'",
+        Durable::Later => {
+            "begin; set local idle_in_transaction_session_timeout = '30s'; set local synchronous_commit = off"
+        }
+    }
+}
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +37,13 @@ pub enum Stored {
 }
 
 impl Store {
-    /// Stores batches, except those that are stored already. When this returns, they are committed. Tells
-    /// what became of each.
+    /// Stores batches, except those that are stored already. When this returns, they are committed, and
+    /// durable as asked. Tells what became of each.
     pub(super) async fn store_together(
         &self,
         connection: &mut PgConnection,
         batches: &mut [Prepared],
+        durable: Durable,
     ) -> Result<Vec<Stored>, StoreError> {
         let days: BTreeSet<_> = batches.iter().flat_map(|it| &it.days).copied().collect();
         self.partitions.ensure(connection, &days).await?;
@@ -42,8 +52,8 @@ impl Store {
                 .ensure(connection, &batch.dictionaries)
                 .await?;
         }
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        let mut entered = enter_in_ledger(&mut transaction, batches).await?;
+        let mut transaction = connection.begin_with(begin(durable)).await?;
+        let (mut entered, ids) = enter_in_ledger(&mut transaction, batches).await?;
         // A batch that is here twice is new once.
         let stored: Vec<_> = batches
             .iter()
@@ -64,7 +74,7 @@ impl Store {
             transaction.rollback().await?;
             return Ok(stored);
         }
-        fill(&mut transaction, &mut new).await?;
+        fill(&mut transaction, &mut new, &ids).await?;
         copy(&mut transaction, COPY_ENTRIES, &new, |batch| {
             batch.entries.as_bytes()
         })
@@ -83,36 +93,44 @@ impl Store {
     }
 }
 
-/// Returns the batches that were not in the ledger. Waits for other transactions that are just storing one
-/// of them; in order, so that none of them waits for this one.
+/// Returns the batches that were not in the ledger, and numbers for the entries of all. Waits for other
+/// transactions that are just storing one of them; in order, so that none of them waits for this one.
+///
+/// Later records of a batch get higher ids, so that ids can break ties of time. They come in one row: a row for
+/// each would have to be written and read. Those of batches that were stored before are lost.
 async fn enter_in_ledger(
     connection: &mut PgConnection,
     batches: &[Prepared],
-) -> Result<HashSet<BatchId>, StoreError> {
+) -> Result<(HashSet<BatchId>, Vec<i64>), StoreError> {
     let records = |batch: &Prepared| i32::try_from(batch.records).unwrap_or(i32::MAX);
-    let entered = sqlx::query_scalar(
-        "insert into ingest_ledger (batch_id, received_at, records)
-         select * from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as new(batch_id, received_at, records)
-         order by batch_id
-         on conflict do nothing returning batch_id",
+    let written: usize = batches.iter().map(Prepared::written).sum();
+    let (entered, ids): (Vec<Uuid>, Vec<i64>) = sqlx::query_as(
+        "with entered as (
+             insert into ingest_ledger (batch_id, received_at, records)
+             select * from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as new(batch_id, received_at, records)
+             order by batch_id
+             on conflict do nothing returning batch_id)
+         select array(select batch_id from entered),
+                array(select nextval('entry_ids') from generate_series(1, $4))",
     )
     .bind(batches.iter().map(|it| it.id.0).collect::<Vec<_>>())
     .bind(batches.iter().map(|it| it.now).collect::<Vec<_>>())
     .bind(batches.iter().map(records).collect::<Vec<_>>())
-    .fetch_all(connection)
+    .bind(i64::try_from(written).unwrap_or(i64::MAX))
+    .fetch_one(connection)
     .await?;
-    Ok(entered.into_iter().map(BatchId).collect())
+    Ok((entered.into_iter().map(BatchId).collect(), ids))
 }
 
-/// Finds the sessions of all, takes numbers for their entries, and fills both in.
+/// Finds the sessions of all, and fills them in, and the numbers of their entries.
 async fn fill(
     connection: &mut PgConnection,
     batches: &mut [&mut Prepared],
+    ids: &[i64],
 ) -> Result<(), StoreError> {
     let seekers: Vec<&Seeker> = batches.iter().flat_map(|it| &it.seekers).collect();
     let sessions = sessions::place(connection, &seekers).await?;
-    let ids = take_ids(connection, batches.iter().map(|it| it.written()).sum()).await?;
-    let (mut ids, mut sessions) = (ids.as_slice(), sessions.as_slice());
+    let (mut ids, mut sessions) = (ids, sessions.as_slice());
     for batch in batches {
         let (of_batch, behind) = split(ids, batch.written());
         ids = behind;
@@ -125,20 +143,6 @@ async fn fill(
 
 fn split<T>(all: &[T], at: usize) -> (&[T], &[T]) {
     all.split_at_checked(at).unwrap_or((all, &[]))
-}
-
-/// Later records of a batch get higher ids, so that ids can break ties of time.
-async fn take_ids(connection: &mut PgConnection, count: usize) -> Result<Vec<i64>, StoreError> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    // In one row: a row for each would have to be written and read.
-    let ids: Vec<i64> =
-        sqlx::query_scalar("select array_agg(nextval('entry_ids')) from generate_series(1, $1)")
-            .bind(i64::try_from(count).unwrap_or(i64::MAX))
-            .fetch_one(connection)
-            .await?;
-    Ok(ids)
 }
 
 async fn copy(

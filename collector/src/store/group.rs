@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::batches::Stored;
+use super::durable::{Committed, Durable, Outcome, tell};
 use super::prepared::Prepared;
 use super::{Store, StoreError, give_up};
 use crate::model::entry::NewBatch;
@@ -21,13 +23,13 @@ use crate::model::entry::NewBatch;
 /// Most batches of a transaction.
 const MOST_BATCHES: usize = 32;
 /// Once a transaction has so many bytes of rows, no further batch is added.
-const ENOUGH_BYTES: usize = 4 << 20;
+const ENOUGH_BYTES: usize = 8 << 20;
 /// Transactions at a time. Batches of the same users, or of users that share a lock, wait for each other all the
 /// same, and together they cost less; so there is more than one only while more waits than one takes.
 const WRITERS: usize = 4;
 
 /// A batch that waits for longer has another writer come.
-const PROMPT: Duration = Duration::from_millis(250);
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// Those that wait, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +48,7 @@ struct State {
 struct Waiting {
     batch: Prepared,
     deadline: Instant,
-    outcome: oneshot::Sender<Result<Stored, StoreError>>,
+    outcome: Outcome,
 }
 
 /// The right to store what waits. It ends when nothing does, or with its holder.
@@ -170,51 +172,66 @@ impl Store {
 
     /// Stores what waits, until nothing does.
     async fn write(self, mut writer: Writer) {
+        let mut before = None::<JoinHandle<()>>;
         while let Some(group) = writer.next() {
-            self.store_group(group).await;
+            let committed = self.store_group(group).await;
+            // One at a time, so that nothing piles up behind a slow log.
+            if let Some(before) = before.take() {
+                // If it did not end well, its batches are sent again.
+                let _ = before.await;
+            }
+            before = committed.map(|it| tokio::spawn(it.make_durable(self.clone())));
         }
     }
 
-    async fn store_group(&self, group: Vec<Waiting>) {
+    /// Stores a group, and tells what became of it, or returns it if that cannot be told yet.
+    async fn store_group(&self, group: Vec<Waiting>) -> Option<Committed> {
         let deadlines = group.iter().map(|waiting| waiting.deadline);
         let deadline = deadlines.min().unwrap_or_else(Instant::now);
         let (mut batches, mut outcomes) = (Vec::new(), Vec::new());
+        let mut patiences = Vec::new();
         for waiting in group {
             batches.push(waiting.batch);
-            outcomes.push((waiting.outcome, waiting.deadline));
+            outcomes.push(waiting.outcome);
+            patiences.push(waiting.deadline);
         }
-        match self.store_within(&mut batches, deadline).await {
-            Ok(stored) => {
-                for ((outcome, _), stored) in outcomes.into_iter().zip(stored) {
-                    // Who does not wait any more will ask again.
-                    let _ = outcome.send(Ok(stored));
+        // Where one batch comes at a time, nobody waits for its locks, and one more question costs more than it saves.
+        let alone = batches.len() == 1;
+        let durable = if alone {
+            Durable::AtCommit
+        } else {
+            Durable::Later
+        };
+        match self.store_within(&mut batches, deadline, durable).await {
+            Ok(stored) if durable == Durable::Later => {
+                return Some(Committed {
+                    outcomes,
+                    stored,
+                    deadline,
+                });
+            }
+            Err(error) if !alone && error.is_of_one_batch() => {
+                for ((batch, outcome), deadline) in batches.into_iter().zip(outcomes).zip(patiences)
+                {
+                    let mut alone = [batch];
+                    let stored = self.store_within(&mut alone, deadline, Durable::AtCommit);
+                    tell(vec![outcome], stored.await);
                 }
             }
-            Err(error) if batches.len() > 1 && error.is_of_one_batch() => {
-                for (batch, (outcome, deadline)) in batches.into_iter().zip(outcomes) {
-                    let stored = self.store_within(&mut [batch], deadline).await;
-                    let stored = stored.map(|all| all.first().copied().unwrap_or(Stored::Before));
-                    let _ = outcome.send(stored);
-                }
-            }
-            Err(error) => {
-                let last = outcomes.pop();
-                for (outcome, _) in outcomes {
-                    let _ = outcome.send(Err(error.told_again()));
-                }
-                let _ = last.map(|(outcome, _)| outcome.send(Err(error)));
-            }
+            stored => tell(outcomes, stored),
         }
+        None
     }
 
     async fn store_within(
         &self,
         batches: &mut [Prepared],
         deadline: Instant,
+        durable: Durable,
     ) -> Result<Vec<Stored>, StoreError> {
         let patience = deadline.saturating_duration_since(Instant::now());
         let mut connection = self.connection(patience).await?;
-        let storing = self.store_together(&mut connection, batches);
+        let storing = self.store_together(&mut connection, batches, durable);
         let Ok(stored) = timeout_at(deadline, storing).await else {
             return Err(give_up(connection, patience));
         };
