@@ -174,7 +174,7 @@ impl Ingest {
             rounds: 10,
             records: 60_000,
             sizes: vec![1 << 10, 4 << 10],
-            connections: 8,
+            connections: 24,
             copies: 1,
         };
         while let Some(word) = words.next() {
