@@ -6,7 +6,6 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::copy::{SIGNATURE, TRAILER};
-use super::durable::Durable;
 use super::prepared::{COPY_BODIES, COPY_ENTRIES, Prepared};
 use super::sessions::{self, Seeker};
 use super::{Store, StoreError};
@@ -18,14 +17,7 @@ const PIECE_BYTES: usize = 128 * 1024;
 
 /// A transaction of a batch holds locks that others wait for. If its collector is gone without a word, with
 /// its machine for example, Postgres ends it.
-pub(super) const fn begin(durable: Durable) -> &'static str {
-    match durable {
-        Durable::AtCommit => "begin; set local idle_in_transaction_session_timeout = '30s'",
-        Durable::Later => {
-            "begin; set local idle_in_transaction_session_timeout = '30s'; set local synchronous_commit = off"
-        }
-    }
-}
+pub(super) const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '30s'";
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +29,12 @@ pub enum Stored {
 }
 
 impl Store {
-    /// Stores batches, except those that are stored already. When this returns, they are committed, and
-    /// durable as asked. Tells what became of each.
+    /// Stores batches, except those that are stored already. When this returns, they are committed. Tells
+    /// what became of each.
     pub(super) async fn store_together(
         &self,
         connection: &mut PgConnection,
         batches: &mut [Prepared],
-        durable: Durable,
     ) -> Result<Vec<Stored>, StoreError> {
         let days: BTreeSet<_> = batches.iter().flat_map(|it| &it.days).copied().collect();
         self.partitions.ensure(connection, &days).await?;
@@ -52,7 +43,7 @@ impl Store {
                 .ensure(connection, &batch.dictionaries)
                 .await?;
         }
-        let mut transaction = connection.begin_with(begin(durable)).await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
         let (mut entered, ids) = enter_in_ledger(&mut transaction, batches).await?;
         // A batch that is here twice is new once.
         let stored: Vec<_> = batches

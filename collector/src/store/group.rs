@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::batches::Stored;
-use super::durable::{Committed, Durable, Outcome, tell};
 use super::prepared::Prepared;
 use super::{Store, StoreError, give_up};
 use crate::model::entry::NewBatch;
 
 /// Most batches of a transaction.
 const MOST_BATCHES: usize = 32;
-/// Once a transaction has so many bytes of rows, no further batch is added.
+/// Once a transaction has so many bytes of rows, no further batch is added. The more, the fewer questions a record
+/// takes.
 const ENOUGH_BYTES: usize = 8 << 20;
+/// The same for a Postgres that did not take more in time.
+const LEAST_BYTES: usize = 256 << 10;
 /// Transactions at a time. Batches of the same users, or of users that share a lock, wait for each other all the
 /// same, and together they cost less; so there is more than one only while more waits than one takes.
 const WRITERS: usize = 4;
@@ -35,12 +36,25 @@ const PROMPT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     waiting: VecDeque<Waiting>,
     /// Bytes of what waits.
     bytes: usize,
     writers: usize,
+    /// Bytes of rows that are enough for a transaction.
+    enough: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            writers: 0,
+            enough: ENOUGH_BYTES,
+        }
+    }
 }
 
 /// A batch, and who waits for it.
@@ -48,7 +62,7 @@ struct State {
 struct Waiting {
     batch: Prepared,
     deadline: Instant,
-    outcome: Outcome,
+    outcome: oneshot::Sender<Result<Stored, StoreError>>,
 }
 
 /// The right to store what waits. It ends when nothing does, or with its holder.
@@ -79,7 +93,7 @@ impl Line {
         state.bytes = state.waiting.iter().map(|it| it.batch.bytes()).sum();
         // So much that those there are leave some of it.
         let enough = state.waiting.len() >= MOST_BATCHES * state.writers
-            || state.bytes >= ENOUGH_BYTES * state.writers;
+            || state.bytes >= state.enough * state.writers;
         self.hire(&mut state, enough)
     }
 
@@ -88,6 +102,17 @@ impl Line {
         let mut state = self.state();
         let waits = !state.waiting.is_empty();
         self.hire(&mut state, waits)
+    }
+
+    /// Makes transactions smaller while Postgres does not take a group in time, and larger again when it does:
+    /// what was given up would be as slow the next time.
+    fn learn(&self, in_time: bool) {
+        let mut state = self.state();
+        state.enough = if in_time {
+            ENOUGH_BYTES.min(state.enough * 2)
+        } else {
+            LEAST_BYTES.max(state.enough / 2)
+        };
     }
 
     fn hire(&self, state: &mut State, needed: bool) -> Option<Writer> {
@@ -107,7 +132,7 @@ impl Writer {
     fn next(&mut self) -> Option<Vec<Waiting>> {
         let mut state = self.line.state();
         let (mut group, mut bytes) = (Vec::new(), 0);
-        while group.len() < MOST_BATCHES && bytes < ENOUGH_BYTES {
+        while group.len() < MOST_BATCHES && bytes < state.enough {
             let Some(waiting) = state.waiting.pop_front() else {
                 break;
             };
@@ -172,66 +197,57 @@ impl Store {
 
     /// Stores what waits, until nothing does.
     async fn write(self, mut writer: Writer) {
-        let mut before = None::<JoinHandle<()>>;
         while let Some(group) = writer.next() {
-            let committed = self.store_group(group).await;
-            // One at a time, so that nothing piles up behind a slow log.
-            if let Some(before) = before.take() {
-                // If it did not end well, its batches are sent again.
-                let _ = before.await;
-            }
-            before = committed.map(|it| tokio::spawn(it.make_durable(self.clone())));
+            self.store_group(group).await;
         }
     }
 
-    /// Stores a group, and tells what became of it, or returns it if that cannot be told yet.
-    async fn store_group(&self, group: Vec<Waiting>) -> Option<Committed> {
+    async fn store_group(&self, group: Vec<Waiting>) {
         let deadlines = group.iter().map(|waiting| waiting.deadline);
         let deadline = deadlines.min().unwrap_or_else(Instant::now);
         let (mut batches, mut outcomes) = (Vec::new(), Vec::new());
-        let mut patiences = Vec::new();
         for waiting in group {
             batches.push(waiting.batch);
-            outcomes.push(waiting.outcome);
-            patiences.push(waiting.deadline);
+            outcomes.push((waiting.outcome, waiting.deadline));
         }
-        // Where one batch comes at a time, nobody waits for its locks, and one more question costs more than it saves.
-        let alone = batches.len() == 1;
-        let durable = if alone {
-            Durable::AtCommit
-        } else {
-            Durable::Later
-        };
-        match self.store_within(&mut batches, deadline, durable).await {
-            Ok(stored) if durable == Durable::Later => {
-                return Some(Committed {
-                    outcomes,
-                    stored,
-                    deadline,
-                });
-            }
-            Err(error) if !alone && error.is_of_one_batch() => {
-                for ((batch, outcome), deadline) in batches.into_iter().zip(outcomes).zip(patiences)
-                {
-                    let mut alone = [batch];
-                    let stored = self.store_within(&mut alone, deadline, Durable::AtCommit);
-                    tell(vec![outcome], stored.await);
+        let stored = self.store_within(&mut batches, deadline).await;
+        match &stored {
+            Ok(_) => self.line.learn(true),
+            Err(StoreError::NoAnswer(_)) => self.line.learn(false),
+            Err(_) => {}
+        }
+        match stored {
+            Ok(stored) => {
+                for ((outcome, _), stored) in outcomes.into_iter().zip(stored) {
+                    // Who does not wait any more will ask again.
+                    let _ = outcome.send(Ok(stored));
                 }
             }
-            stored => tell(outcomes, stored),
+            Err(error) if batches.len() > 1 && error.is_of_one_batch() => {
+                for (batch, (outcome, deadline)) in batches.into_iter().zip(outcomes) {
+                    let stored = self.store_within(&mut [batch], deadline).await;
+                    let stored = stored.map(|all| all.first().copied().unwrap_or(Stored::Before));
+                    let _ = outcome.send(stored);
+                }
+            }
+            Err(error) => {
+                let last = outcomes.pop();
+                for (outcome, _) in outcomes {
+                    let _ = outcome.send(Err(error.told_again()));
+                }
+                let _ = last.map(|(outcome, _)| outcome.send(Err(error)));
+            }
         }
-        None
     }
 
     async fn store_within(
         &self,
         batches: &mut [Prepared],
         deadline: Instant,
-        durable: Durable,
     ) -> Result<Vec<Stored>, StoreError> {
         let patience = deadline.saturating_duration_since(Instant::now());
         let mut connection = self.connection(patience).await?;
-        let storing = self.store_together(&mut connection, batches, durable);
+        let storing = self.store_together(&mut connection, batches);
         let Ok(stored) = timeout_at(deadline, storing).await else {
             return Err(give_up(connection, patience));
         };
@@ -303,6 +319,23 @@ mod tests {
         told.extend((0..3).map(|_| join(&line, ENOUGH_BYTES / 2).1));
         let (writer, _last) = join(&line, ENOUGH_BYTES * 4);
         assert_eq!(sizes(writer.unwrap()), [2, 2]);
+    }
+
+    #[test]
+    fn transactions_are_smaller_while_postgres_does_not_take_them_in_time() {
+        let line = Line::default();
+        let joined = (0..8).map(|_| join(&line, ENOUGH_BYTES / 4));
+        let (writers, _told): (Vec<_>, Vec<_>) = joined.unzip();
+        let mut writer = writers.into_iter().flatten().next().unwrap();
+        let mut group = || writer.next().unwrap().len();
+        assert_eq!(group(), 4);
+        line.learn(false);
+        assert_eq!(group(), 2);
+        (0..100).for_each(|_| line.learn(false));
+        assert_eq!(line.state().enough, LEAST_BYTES);
+        assert_eq!(group(), 1, "there is always one");
+        (0..100).for_each(|_| line.learn(true));
+        assert_eq!(line.state().enough, ENOUGH_BYTES);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //!
 //! - [`prepared`], [`group`], [`batches`]: the write path. Batches are made ready, and stored together, guarded
 //!   by the ledger.
-//! - [`durable`]: groups that are committed before they are durable.
 //! - [`copy`]: `COPY … FORMAT binary`, which is how rows get in.
 //! - [`partitions`]: makes the partitions that rows are about to need.
 //! - [`preparation`]: nothing is used before it is as it should be.
@@ -23,7 +22,6 @@ mod condition;
 mod copy;
 mod deletion;
 mod dictionaries;
-mod durable;
 mod entries;
 mod group;
 mod isolation;
@@ -43,9 +41,9 @@ mod tests;
 
 use std::time::Duration;
 
-use sqlx::pool::{PoolConnection, PoolConnectionMetadata};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use tokio::time::timeout;
 
 use crate::model::scope::Scope;
@@ -72,8 +70,6 @@ pub use sessions::{FoundSession, SessionCursor, SessionEntries, SessionPage, Ses
 const PLANS: usize = 32;
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection that answered is taken to be there.
-const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a sign of life may take, and a connection before it.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// No single statement of a request may run longer.
@@ -224,18 +220,6 @@ fn give_up(connection: PoolConnection<Postgres>, patience: Duration) -> StoreErr
     StoreError::NoAnswer(patience)
 }
 
-/// Whether a connection still answers. One that did just now is not asked: that would be one question more for
-/// each request. What Postgres closed within this time is told to the first who uses it.
-async fn is_there(
-    connection: &mut PgConnection,
-    known: PoolConnectionMetadata,
-) -> Result<bool, sqlx::Error> {
-    if known.idle_for >= TRUSTED {
-        connection.ping().await?;
-    }
-    Ok(true)
-}
-
 fn with_session_settings(options: PgConnectOptions) -> PgConnectOptions {
     options
         .application_name("dossier")
@@ -263,8 +247,6 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, known| Box::pin(is_there(connection, known)))
             .connect_lazy_with(with_session_settings(options));
         Self {
             pool,

@@ -2,8 +2,7 @@
 
 use sqlx::Connection;
 
-use super::batches::begin;
-use super::durable::Durable;
+use super::batches::BEGIN;
 use super::testing::Database;
 use super::{AssertSqlSafe, PLANS};
 
@@ -35,10 +34,7 @@ async fn a_transaction_of_a_batch_ends_with_its_collector() {
     let store = database.store();
     let mut connection = store.pool.acquire().await.unwrap();
     let show = "show idle_in_transaction_session_timeout";
-    let mut transaction = connection
-        .begin_with(begin(Durable::AtCommit))
-        .await
-        .unwrap();
+    let mut transaction = connection.begin_with(BEGIN).await.unwrap();
     let within: String = sqlx::query_scalar(show)
         .fetch_one(&mut *transaction)
         .await
