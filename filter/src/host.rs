@@ -65,11 +65,20 @@ mod buffer {
 }
 
 mod map {
+    use super::Half;
+
     pub(super) const REQUEST_HEADERS: u32 = 0;
     pub(super) const REQUEST_TRAILERS: u32 = 1;
     pub(super) const RESPONSE_HEADERS: u32 = 2;
     pub(super) const RESPONSE_TRAILERS: u32 = 3;
     pub(super) const CALL_RESPONSE_HEADERS: u32 = 6;
+
+    pub(super) const fn headers(half: Half) -> u32 {
+        match half {
+            Half::Request => REQUEST_HEADERS,
+            Half::Response => RESPONSE_HEADERS,
+        }
+    }
 }
 
 mod metric {
@@ -154,20 +163,11 @@ impl Host for Envoy {
 
 impl Stream for Envoy {
     fn headers(&self, half: Half) -> Option<Headers> {
-        pairs(match half {
-            Half::Request => map::REQUEST_HEADERS,
-            Half::Response => map::RESPONSE_HEADERS,
-        })
+        pairs(map::headers(half))
     }
 
     fn header(&self, half: Half, name: &str) -> Option<Vec<u8>> {
-        value(
-            match half {
-                Half::Request => map::REQUEST_HEADERS,
-                Half::Response => map::RESPONSE_HEADERS,
-            },
-            name,
-        )
+        value(map::headers(half), name)
     }
 
     fn trailers(&self, half: Half) -> Option<Headers> {

@@ -196,6 +196,7 @@ impl StoreError {
         match self {
             Self::NoAnswer(patience) => Self::NoAnswer(*patience),
             Self::DictionaryGone => Self::DictionaryGone,
+            Self::Unprepared => Self::Unprepared,
             Self::Unavailable(error) => Self::Unavailable(sqlx::Error::Protocol(error.to_string())),
             other => Self::Database(sqlx::Error::Protocol(other.to_string())),
         }

@@ -1,10 +1,12 @@
 //! What holds for every connection of a store.
 
+use std::time::Duration;
+
 use sqlx::Connection;
 
 use super::batches::BEGIN;
 use super::testing::Database;
-use super::{AssertSqlSafe, PLANS};
+use super::{AssertSqlSafe, PLANS, StoreError};
 
 #[tokio::test]
 async fn a_connection_keeps_a_bounded_number_of_plans() {
@@ -47,4 +49,19 @@ async fn a_transaction_of_a_batch_ends_with_its_collector() {
     assert_eq!([within.as_str(), behind.as_str()], ["30s", "0"]);
     drop(connection);
     database.stop([store]).await;
+}
+
+#[test]
+fn each_batch_of_a_group_is_told_an_error_that_means_the_same() {
+    for error in [
+        StoreError::Unavailable(sqlx::Error::PoolTimedOut),
+        StoreError::NoAnswer(Duration::from_secs(4)),
+        StoreError::Unprepared,
+        StoreError::DictionaryGone,
+        StoreError::Database(sqlx::Error::RowNotFound),
+    ] {
+        let again = error.told_again();
+        let meaning = |it: &StoreError| (it.may_pass(), it.is_of_one_batch(), it.is_refusal());
+        assert_eq!(meaning(&again), meaning(&error), "{error}");
+    }
 }
