@@ -104,15 +104,18 @@ impl Line {
         self.hire(&mut state, waits)
     }
 
-    /// Makes transactions smaller while Postgres does not take a group in time, and larger again when it does:
-    /// what was given up would be as slow the next time.
-    fn learn(&self, in_time: bool) {
+    /// Postgres took a group of so many bytes in time. If that was as large as they may be, the next may be larger.
+    fn took(&self, bytes: usize) {
         let mut state = self.state();
-        state.enough = if in_time {
-            ENOUGH_BYTES.min(state.enough * 2)
-        } else {
-            LEAST_BYTES.max(state.enough / 2)
-        };
+        if bytes >= state.enough {
+            state.enough = ENOUGH_BYTES.min(state.enough * 2);
+        }
+    }
+
+    /// Postgres did not take a group in time: the next are smaller, or they would be as slow.
+    fn gave_up(&self) {
+        let mut state = self.state();
+        state.enough = LEAST_BYTES.max(state.enough / 2);
     }
 
     fn hire(&self, state: &mut State, needed: bool) -> Option<Writer> {
@@ -210,10 +213,11 @@ impl Store {
             batches.push(waiting.batch);
             outcomes.push((waiting.outcome, waiting.deadline));
         }
+        let bytes = batches.iter().map(Prepared::bytes).sum();
         let stored = self.store_within(&mut batches, deadline).await;
         match &stored {
-            Ok(_) => self.line.learn(true),
-            Err(StoreError::NoAnswer(_)) => self.line.learn(false),
+            Ok(_) => self.line.took(bytes),
+            Err(StoreError::NoAnswer(_)) => self.line.gave_up(),
             Err(_) => {}
         }
         match stored {
@@ -329,12 +333,14 @@ mod tests {
         let mut writer = writers.into_iter().flatten().next().unwrap();
         let mut group = || writer.next().unwrap().len();
         assert_eq!(group(), 4);
-        line.learn(false);
+        line.gave_up();
         assert_eq!(group(), 2);
-        (0..100).for_each(|_| line.learn(false));
+        (0..100).for_each(|_| line.gave_up());
         assert_eq!(line.state().enough, LEAST_BYTES);
         assert_eq!(group(), 1, "there is always one");
-        (0..100).for_each(|_| line.learn(true));
+        (0..100).for_each(|_| line.took(LEAST_BYTES - 1));
+        assert_eq!(line.state().enough, LEAST_BYTES, "small ones tell nothing");
+        (0..100).for_each(|_| line.took(ENOUGH_BYTES));
         assert_eq!(line.state().enough, ENOUGH_BYTES);
     }
 
