@@ -5,7 +5,7 @@
 //! What counts is the ratio within each round; its median over the rounds is told with its spread.
 
 mod arguments;
-mod empty_filter;
+mod bare_filter;
 mod ingest;
 mod price;
 mod query;

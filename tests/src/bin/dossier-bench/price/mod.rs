@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dossier_tests::HarnessError;
+use dossier_tests::bootstrap::COLLECTOR_CLUSTER;
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
 use dossier_tests::testing::Folder;
 
 use crate::arguments::Price;
+use crate::bare_filter::BareFilter;
 use load::Clients;
 use neighbours::Servers;
 use report::{Cell, Reading};
@@ -149,6 +151,7 @@ async fn measure(
     }
     for subject in subjects {
         cell.set_memory(subject.variant, subject.envoy.resident_bytes()?);
+        has_posted(subject).await?;
     }
     Ok(cell)
 }
@@ -214,6 +217,21 @@ impl Counted {
             records_lost: self.records_lost - before.records_lost,
             bodies_lost: self.bodies_lost - before.bodies_lost,
         }
+    }
+}
+
+/// Of the bare filter that posts nobody counts records: its posts must have been taken.
+async fn has_posted(subject: &Subject) -> Result<(), HarnessError> {
+    if subject.variant != Variant::Bare(BareFilter::Posts) {
+        return Ok(());
+    }
+    let taken = format!("cluster.{COLLECTOR_CLUSTER}.upstream_rq_2xx");
+    match subject.envoy.stats(&taken).await?.get(&taken) {
+        Some(posts) if *posts > 0 => Ok(()),
+        _ => Err(HarnessError::Unexpected {
+            doing: "post what a bare filter has read".to_owned(),
+            answer: "no post has been taken".to_owned(),
+        }),
     }
 }
 

@@ -7,6 +7,7 @@ use dossier_tests::HarnessError;
 use super::load::Protocol;
 use super::variant::Variant;
 use crate::arguments::Price;
+use crate::bare_filter::BareFilter;
 use crate::statistics::{median, quantile};
 
 /// One turn under full load.
@@ -35,6 +36,15 @@ struct Series {
     latencies: Vec<Latencies>,
     memory_bytes: u64,
 }
+
+/// Ours beside what does the same, or the least of it.
+const PAIRS: [(Variant, Variant); 5] = [
+    (Variant::NotMatching, Variant::Bare(BareFilter::Empty)),
+    (Variant::NotMatching, Variant::Bare(BareFilter::Asks)),
+    (Variant::BothNone, Variant::Bare(BareFilter::Posts)),
+    (Variant::Both, Variant::Bare(BareFilter::Posts)),
+    (Variant::Both, Variant::Tap),
+];
 
 /// All variants under one kind of load.
 #[derive(Debug)]
@@ -181,7 +191,22 @@ impl Cell {
                 median(&lost) * 100.0,
             );
         }
-        table
+        table + &self.pairs()
+    }
+
+    /// What is told of two variants that are not plain Envoy.
+    fn pairs(&self) -> String {
+        let find = |variant| self.series.iter().find(|series| series.variant == variant);
+        let lines = PAIRS.iter().filter_map(|(one, other)| {
+            let (ours, theirs) = (find(*one)?, find(*other)?);
+            let cpu = ours.over(theirs, |reading| reading.cpu_micros);
+            Some(format!(
+                "- CPU, {} over {}: {cpu}\n",
+                one.name(),
+                other.name()
+            ))
+        });
+        lines.fold("\n".to_owned(), |text, line| text + &line)
     }
 
     fn csv(&self, file: &mut String) {

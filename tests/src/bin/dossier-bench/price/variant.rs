@@ -8,15 +8,15 @@ use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, s
 use dossier_tests::place;
 use serde_json::{Value, json};
 
-use crate::empty_filter;
+use crate::bare_filter::BareFilter;
 
 /// An Envoy to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Variant {
     /// No filter but the router: what the others are compared with.
     Plain,
-    /// A wasm filter that does nothing in each callback: the least that any wasm filter takes.
-    Empty,
+    /// A wasm filter that calls the host and no more: the least that any wasm filter takes.
+    Bare(BareFilter),
     /// Ours, with rules of which none fits.
     NotMatching,
     Request,
@@ -49,9 +49,12 @@ pub(crate) struct Neighbours {
 const LUA: &str = include_str!("post_bodies.lua");
 
 impl Variant {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Plain,
-        Self::Empty,
+        Self::Bare(BareFilter::Empty),
+        Self::Bare(BareFilter::Asks),
+        Self::Bare(BareFilter::Reads),
+        Self::Bare(BareFilter::Posts),
         Self::NotMatching,
         Self::Request,
         Self::Response,
@@ -68,7 +71,10 @@ impl Variant {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain Envoy",
-            Self::Empty => "an empty wasm filter",
+            Self::Bare(BareFilter::Empty) => "an empty wasm filter",
+            Self::Bare(BareFilter::Asks) => "one that asks for the route",
+            Self::Bare(BareFilter::Reads) => "one that reads both halves",
+            Self::Bare(BareFilter::Posts) => "one that posts what it reads",
             Self::NotMatching => "not matching",
             Self::Request => "requests",
             Self::Response => "responses",
@@ -85,7 +91,7 @@ impl Variant {
     /// Records of one exchange that reach a collector.
     pub(crate) const fn records(self) -> u64 {
         match self {
-            Self::Plain | Self::Empty | Self::NotMatching | Self::Tap | Self::Lua => 0,
+            Self::Plain | Self::Bare(_) | Self::NotMatching | Self::Tap | Self::Lua => 0,
             Self::Request | Self::Response => 1,
             Self::Both | Self::BothNone | Self::BothBest | Self::Redacted | Self::CollectorDead => {
                 2
@@ -111,7 +117,7 @@ impl Variant {
         bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
         match self {
             Self::Plain => bootstrap.remove_filter()?,
-            Self::Empty => empty_filter::install(&mut bootstrap, folder)?,
+            Self::Bare(filter) => filter.install(&mut bootstrap, folder)?,
             Self::Tap => {
                 std::fs::create_dir_all(tapped(folder))
                     .map_err(HarnessError::io("make a folder for what is tapped"))?;

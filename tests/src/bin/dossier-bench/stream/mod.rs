@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::arguments::Streaming;
-use crate::empty_filter;
+use crate::bare_filter::BareFilter;
 use crate::statistics::{median, quantile};
 use service::{EVENTS, Service, sent};
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: Streaming) -> Result<String, HarnessError> {
     let envoys = [
         envoy(first.path(), &service, &inbox, Bootstrap::remove_filter).await?,
         envoy(second.path(), &service, &inbox, |bootstrap| {
-            empty_filter::install(bootstrap, second.path())
+            BareFilter::Empty.install(bootstrap, second.path())
         })
         .await?,
         envoy(third.path(), &service, &inbox, |_| Ok(())).await?,
