@@ -30,6 +30,11 @@ impl Budget {
         self.held.get()
     }
 
+    /// Whether so much waits that what comes should take less room.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.held.get() > self.limit.get() / 4
+    }
+
     /// Room for records. A little is kept back for accounts of losses and for sealing.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         const KEPT_BACK: usize = 4 << 10;

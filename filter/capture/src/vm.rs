@@ -4,7 +4,7 @@
 //! listener has drained. So the outboxes belong to the VM, one for each collector, and only one root
 //! context sends: the one configured last.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Rc<Budget>,
     pub(crate) stats: Stats,
     pub(crate) notices: Notices,
+    /// Whether the exchange that began last is recorded.
+    pub(crate) recorded_last: Cell<bool>,
     ids: RefCell<Ids>,
 }
 
@@ -57,6 +59,7 @@ impl Shared {
             budget: Rc::new(Budget::new(budget_bytes)),
             stats: Stats::default(),
             notices: Notices::default(),
+            recorded_last: Cell::default(),
             ids: RefCell::default(),
         }
     }

@@ -62,8 +62,9 @@ impl Compression {
 /// compressed, and none is kept uncompressed.
 pub struct Packer {
     compression: Compression,
-    /// None: bytes stay as they are. It is large, so it is used again for the next batch.
-    deflate: Option<Box<CompressorOxide>>,
+    /// There once bytes had to be compressed, and for which level. It is large, so it is used again for
+    /// the batches to come.
+    deflate: Option<(CompressionLevel, Box<CompressorOxide>)>,
     packed: Vec<u8>,
     /// Bytes that went in since something came out last: they are still inside the compressor.
     inside: usize,
@@ -73,15 +74,28 @@ impl Packer {
     /// One for batches that are compressed so.
     #[must_use]
     pub fn new(compression: Compression) -> Self {
-        let deflate = compression.level().map(|level| {
-            let format = DataFormat::Zlib;
-            Box::new(CompressorOxide::with_format_and_level(format, level))
-        });
-        Self {
-            compression,
-            deflate,
+        let mut packer = Self {
+            compression: Compression::None,
+            deflate: None,
             packed: Vec::new(),
             inside: 0,
+        };
+        packer.set_compression(compression);
+        packer
+    }
+
+    /// Compresses so from now on. It is for the time between two batches: of one that was begun nothing is
+    /// left.
+    pub fn set_compression(&mut self, compression: Compression) {
+        if self.held() > 0 {
+            drop(self.take());
+        }
+        self.compression = compression;
+        if let Some(level) = compression.level()
+            && self.deflate.as_ref().is_none_or(|(made, _)| *made != level)
+        {
+            let made = CompressorOxide::with_format_and_level(DataFormat::Zlib, level);
+            self.deflate = Some((level, Box::new(made)));
         }
     }
 
@@ -107,7 +121,9 @@ impl Packer {
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
         self.run(&[], TDEFLFlush::Finish);
-        if let Some(deflate) = &mut self.deflate {
+        if let Some((_, deflate)) = &mut self.deflate
+            && self.compression != Compression::None
+        {
             deflate.reset();
         }
         self.inside = 0;
@@ -116,11 +132,14 @@ impl Packer {
 
     fn run(&mut self, raw: &[u8], flush: TDEFLFlush) {
         let Self {
-            deflate, packed, ..
+            compression,
+            deflate,
+            packed,
+            ..
         } = self;
-        match deflate {
-            None => packed.extend_from_slice(raw),
-            Some(deflate) => {
+        match (*compression, deflate) {
+            (Compression::None, _) | (_, None) => packed.extend_from_slice(raw),
+            (_, Some((_, deflate))) => {
                 let before = packed.len();
                 // Writing to memory never stops it, so it always takes all of its input.
                 compress_to_output(deflate, raw, flush, |piece| {

@@ -18,8 +18,11 @@ proptest! {
     fn batches_added_bit_by_bit_come_back_one_by_one(
         batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), 0..20), 1..4),
     ) {
-        for compression in [Compression::None, Compression::Fast, Compression::Best] {
-            let mut packer = Packer::new(compression);
+        use Compression::{Best, Fast, None};
+        let mut packer = Packer::new(None);
+        // Each of them after each other one, with what the packer kept of it.
+        for compression in [None, Fast, None, Best, Fast, Best, None] {
+            packer.set_compression(compression);
             for pieces in &batches {
                 let mut added = 0;
                 for piece in pieces {

@@ -42,6 +42,12 @@ pub fn count(filter: &Filter) -> Result<Kept, EngineError> {
             "both, uncompressed",
             plugin(json!({"batch": {"compression": "none"}, "defaults": {"storage_type": "both"}})),
         ),
+        (
+            "both, by path",
+            plugin(json!({"routes": [{
+                "match": {"path": {"prefix": "/api/"}}, "capture": {"storage_type": "both"},
+            }]})),
+        ),
         ("both, redacted", recording(redacting)),
     ] {
         let spent = keys::spent(filter, &configuration, Exchange::json)?;

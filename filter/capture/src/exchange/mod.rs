@@ -192,7 +192,10 @@ impl Exchange {
         self.state = State::Ignored;
         let request = Asked::of(stream);
         let rules = &self.plugin.rules;
-        if rules.record_all() {
+        let shared = &self.plugin.shared;
+        // Most traffic is much like what came before it.
+        let likely = shared.recorded_last.replace(false);
+        if likely || rules.record_all() {
             // One call for all of them is less than one for each and then this one.
             request.get();
         }
@@ -206,8 +209,8 @@ impl Exchange {
             return;
         };
         let route = if asked { route } else { route_name(stream) };
+        shared.recorded_last.set(true);
         let started_at = host.wall_clock();
-        let shared = &self.plugin.shared;
         let redactor = redactor(&self.plugin, &plan);
         let reading = Reading {
             plan: &plan,

@@ -3,6 +3,7 @@
 //! It is a plain state machine: time and answers come in, batches to send go out. It makes no calls
 //! itself, so nothing can call back into it while it works.
 
+mod allowance;
 mod gaps;
 mod now;
 mod pause;
@@ -10,7 +11,7 @@ mod pause;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dossier_wire::compression::Packer;
+use dossier_wire::compression::{Compression, Packer};
 use dossier_wire::{
     BATCH_ID_HEADER, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record, TooLarge,
 };
@@ -21,6 +22,7 @@ use crate::config::{Batch, Collector};
 use crate::host::{Counter, Host, Post};
 use crate::notices::Kind;
 use crate::vm::Shared;
+use allowance::Allowance;
 use gaps::Gaps;
 pub use now::Now;
 use pause::Pause;
@@ -69,8 +71,9 @@ pub(crate) struct Outbox {
     shared: Rc<Shared>,
     target: Rc<Target>,
     open: Option<Open>,
-    /// Packs the open batch. A batch is packed as the configuration said when it was opened.
+    /// Packs the open batch. How, is settled when it is opened.
     packer: Packer,
+    allowance: Allowance,
     waiting: VecDeque<Rc<Sealed>>,
     in_flight: Vec<InFlight>,
     /// Cost of all sealed batches, acknowledged ones excepted.
@@ -160,6 +163,7 @@ impl Outbox {
             target,
             open: None,
             packer,
+            allowance: Allowance::default(),
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             sealed_bytes: 0,
@@ -440,9 +444,9 @@ impl Outbox {
     }
 
     fn open_batch(&mut self, now: &Now<'_>) -> &mut Open {
-        let compression = self.target.batch.compression;
-        if self.open.is_none() && self.packer.compression() != compression {
-            self.packer = Packer::new(compression);
+        if self.open.is_none() {
+            let compression = self.compression(now);
+            self.packer.set_compression(compression);
         }
         self.open.get_or_insert_with(|| Open {
             encoder: Encoder::new(),
@@ -450,6 +454,19 @@ impl Outbox {
             records: 0,
             body_bytes: 0,
         })
+    }
+
+    /// How a batch that is begun now is packed. A busy worker has better to do than to compress all of it,
+    /// unless batches pile up: then room is dearer than time.
+    fn compression(&mut self, now: &Now<'_>) -> Compression {
+        match self.target.batch.compression {
+            Compression::Fast
+                if !self.shared.budget.is_tight() && !self.allowance.is_left(now.steady()) =>
+            {
+                Compression::None
+            }
+            asked => asked,
+        }
     }
 
     fn account(&mut self, now: &Now<'_>, entries: &[Entry<'_>]) {
@@ -518,6 +535,10 @@ impl Outbox {
         let raw_bytes = encoder.len();
         self.packer.add(&encoder.finish());
         let bytes = self.packer.take().into_boxed_slice();
+        let compression = self.packer.compression();
+        if compression != Compression::None {
+            self.allowance.spend(raw_bytes);
+        }
         self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
         self.shared
             .stats
@@ -526,7 +547,7 @@ impl Outbox {
         let sealed = Sealed {
             id: id.to_string(),
             bytes,
-            encoding: self.packer.compression().content_encoding(),
+            encoding: compression.content_encoding(),
             records,
             body_bytes,
             gaps: told,

@@ -193,3 +193,43 @@ fn with_a_dead_collector_memory_stays_bounded_and_the_loss_is_told_exactly() {
     assert_eq!(bodies * 2000 + body_bytes_lost, 2 * exchanges * 2000);
     assert_eq!(rig.held(), 0);
 }
+
+/// Batches of one exchange each, of 120 KB: whether they came compressed. All are acknowledged.
+fn compressed(rig: &Rig, exchanges: usize) -> Vec<bool> {
+    for _ in 0..exchanges {
+        rig.exchange(&vec![7; 60_000]);
+    }
+    rig.tick(SECOND);
+    let mut compressed = Vec::new();
+    loop {
+        let calls = rig.calls();
+        if calls.is_empty() {
+            return compressed;
+        }
+        for call in calls {
+            assert_eq!(call.content().0.len(), 2);
+            compressed.push(call.headers.contains_key("content-encoding"));
+            rig.answer(&call, Some(200), None);
+        }
+    }
+}
+
+#[test]
+fn a_busy_worker_compresses_only_a_part() {
+    let rig = Rig::new(&json!({"batch": {"max_bytes": "64KiB"}}));
+    // A MiB at once, and after a second again.
+    for _ in 0..3 {
+        let expected: Vec<_> = (0..20).map(|number| number < 9).collect();
+        assert_eq!(compressed(&rig, 20), expected);
+    }
+    let best = json!({"batch": {"max_bytes": "64KiB", "compression": "best"}});
+    assert_eq!(compressed(&Rig::new(&best), 20), [true; 20]);
+}
+
+#[test]
+fn what_piles_up_is_compressed_however_busy_the_worker_is() {
+    let rig = Rig::new(&json!({"batch": {"max_bytes": "64KiB"}, "buffer": {"max_bytes": "1MiB"}}));
+    // Three as they are, and a quarter of the buffer is full.
+    let expected: Vec<_> = (0..20).map(|number| !(9..12).contains(&number)).collect();
+    assert_eq!(compressed(&rig, 20), expected);
+}
