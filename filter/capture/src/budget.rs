@@ -26,13 +26,12 @@ impl Budget {
         self.limit.set(limit);
     }
 
-    pub(crate) fn held(&self) -> usize {
-        self.held.get()
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.get()
     }
 
-    /// Whether so much waits that what comes should take less room.
-    pub(crate) fn is_tight(&self) -> bool {
-        self.held.get() > self.limit.get() / 4
+    pub(crate) fn held(&self) -> usize {
+        self.held.get()
     }
 
     /// Room for records. A little is kept back for accounts of losses and for sealing.

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod redact;
 pub mod vm;
 
+mod allowance;
 mod budget;
 mod ids;
 mod notices;

@@ -97,6 +97,8 @@ pub(crate) struct FakeStream {
     pub(crate) trailers: Option<Headers>,
     pub(crate) chunk: Vec<u8>,
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+    /// How often all headers of the request were asked for.
+    pub(crate) heads: Cell<u32>,
 }
 
 impl FakeStream {
@@ -119,13 +121,20 @@ impl FakeStream {
 impl Stream for FakeStream {
     fn headers(&self, half: Half) -> Option<Headers> {
         match half {
-            Half::Request => self.request.clone(),
+            Half::Request => {
+                self.heads.set(self.heads.get() + 1);
+                self.request.clone()
+            }
             Half::Response => self.response.clone(),
         }
     }
 
     fn header(&self, half: Half, name: &str) -> Option<Vec<u8>> {
-        Some(self.headers(half)?.get(name)?.to_vec())
+        let headers = match half {
+            Half::Request => self.request.as_ref(),
+            Half::Response => self.response.as_ref(),
+        };
+        Some(headers?.get(name)?.to_vec())
     }
 
     fn trailers(&self, _: Half) -> Option<Headers> {

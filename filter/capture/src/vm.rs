@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::allowance::Allowance;
 use crate::budget::Budget;
 use crate::config::{Config, Problems, Rules, UserSource};
 use crate::host::{Dispatch, Host, Level};
@@ -46,6 +47,7 @@ pub struct Plugin {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) budget: Rc<Budget>,
+    pub(crate) allowance: Allowance,
     pub(crate) stats: Stats,
     pub(crate) notices: Notices,
     /// Whether the exchange that began last is recorded.
@@ -57,6 +59,7 @@ impl Shared {
     pub(crate) fn new(budget_bytes: usize) -> Self {
         Self {
             budget: Rc::new(Budget::new(budget_bytes)),
+            allowance: Allowance::default(),
             stats: Stats::default(),
             notices: Notices::default(),
             recorded_last: Cell::default(),
@@ -147,9 +150,9 @@ impl<H: Host> Vm<H> {
             ..
         } = config;
         let authorization = token.map(|token| format!("Bearer {token}"));
-        // Often enough that a batch leaves soon after its delay, seldom enough to cost nothing.
+        // Often enough that a batch leaves soon after its delay and few pile up, seldom enough to cost nothing.
         let tick_period =
-            (batch.max_delay / 5).clamp(Duration::from_millis(10), Duration::from_millis(200));
+            (batch.max_delay / 5).clamp(Duration::from_millis(10), Duration::from_millis(50));
         self.shared.budget.set_limit(buffer_bytes);
         let outbox = self.outbox(Rc::new(Target {
             collector,

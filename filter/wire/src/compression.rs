@@ -61,13 +61,22 @@ impl Compression {
 /// Compresses batches while they are filled, one after the other: no record waits until a whole batch is
 /// compressed, and none is kept uncompressed.
 pub struct Packer {
-    compression: Compression,
-    /// There once bytes had to be compressed, and for which level. It is large, so it is used again for
-    /// the batches to come.
-    deflate: Option<(CompressionLevel, Box<CompressorOxide>)>,
+    mode: Mode,
+    /// The compressor is large, so it is kept while batches are not compressed.
+    spare: Option<Deflate>,
     packed: Vec<u8>,
     /// Bytes that went in since something came out last: they are still inside the compressor.
     inside: usize,
+}
+
+enum Mode {
+    Plain,
+    Deflate(Deflate),
+}
+
+struct Deflate {
+    compression: Compression,
+    state: Box<CompressorOxide>,
 }
 
 impl Packer {
@@ -75,8 +84,8 @@ impl Packer {
     #[must_use]
     pub fn new(compression: Compression) -> Self {
         let mut packer = Self {
-            compression: Compression::None,
-            deflate: None,
+            mode: Mode::Plain,
+            spare: None,
             packed: Vec::new(),
             inside: 0,
         };
@@ -90,19 +99,35 @@ impl Packer {
         if self.held() > 0 {
             drop(self.take());
         }
-        self.compression = compression;
-        if let Some(level) = compression.level()
-            && self.deflate.as_ref().is_none_or(|(made, _)| *made != level)
-        {
-            let made = CompressorOxide::with_format_and_level(DataFormat::Zlib, level);
-            self.deflate = Some((level, Box::new(made)));
+        if compression == self.compression() {
+            return;
+        }
+        let used = match std::mem::replace(&mut self.mode, Mode::Plain) {
+            Mode::Plain => self.spare.take(),
+            Mode::Deflate(deflate) => Some(deflate),
+        };
+        match compression.level() {
+            None => self.spare = used,
+            Some(level) => {
+                let kept = used.filter(|deflate| deflate.compression == compression);
+                self.mode = Mode::Deflate(kept.unwrap_or_else(|| Deflate {
+                    compression,
+                    state: Box::new(CompressorOxide::with_format_and_level(
+                        DataFormat::Zlib,
+                        level,
+                    )),
+                }));
+            }
         }
     }
 
     /// How it compresses.
     #[must_use]
     pub const fn compression(&self) -> Compression {
-        self.compression
+        match &self.mode {
+            Mode::Plain => Compression::None,
+            Mode::Deflate(deflate) => deflate.compression,
+        }
     }
 
     /// Bytes that it holds of the batch, those inside the compressor as they came. 0 if and only if
@@ -121,28 +146,21 @@ impl Packer {
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
         self.run(&[], TDEFLFlush::Finish);
-        if let Some((_, deflate)) = &mut self.deflate
-            && self.compression != Compression::None
-        {
-            deflate.reset();
+        if let Mode::Deflate(deflate) = &mut self.mode {
+            deflate.state.reset();
         }
         self.inside = 0;
         std::mem::take(&mut self.packed)
     }
 
     fn run(&mut self, raw: &[u8], flush: TDEFLFlush) {
-        let Self {
-            compression,
-            deflate,
-            packed,
-            ..
-        } = self;
-        match (*compression, deflate) {
-            (Compression::None, _) | (_, None) => packed.extend_from_slice(raw),
-            (_, Some((_, deflate))) => {
+        let packed = &mut self.packed;
+        match &mut self.mode {
+            Mode::Plain => packed.extend_from_slice(raw),
+            Mode::Deflate(deflate) => {
                 let before = packed.len();
                 // Writing to memory never stops it, so it always takes all of its input.
-                compress_to_output(deflate, raw, flush, |piece| {
+                compress_to_output(&mut deflate.state, raw, flush, |piece| {
                     packed.extend_from_slice(piece);
                     true
                 });
@@ -159,7 +177,7 @@ impl Packer {
 impl std::fmt::Debug for Packer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Packer")
-            .field("compression", &self.compression)
+            .field("compression", &self.compression())
             .field("held", &self.held())
             .finish_non_exhaustive()
     }

@@ -22,6 +22,7 @@ proptest! {
         let mut packer = Packer::new(None);
         // Each of them after each other one, with what the packer kept of it.
         for compression in [None, Fast, None, Best, Fast, Best, None] {
+            packer.add(b"of a batch that is given up");
             packer.set_compression(compression);
             for pieces in &batches {
                 let mut added = 0;

@@ -251,3 +251,21 @@ fn a_body_known_to_be_whole_ended_with_its_last_byte() {
         assert_eq!(record.ended_at, seen + waited, "{length}");
     }
 }
+
+#[test]
+fn all_headers_are_read_at_once_while_exchanges_are_recorded() {
+    let rig = Rig::new(&json!({"defaults": {}, "routes": [
+        {"match": {"path": {"prefix": "/api/"}}, "capture": {"storage_type": "both"}},
+    ]}));
+    // A path, and how often all headers are read: of the last one again only what the rule wants.
+    for (path, heads) in [
+        ("/api/a", 1),
+        ("/elsewhere", 1),
+        ("/elsewhere", 0),
+        ("/api/a", 1),
+    ] {
+        let stream = request(&[(":path", path)]);
+        Exchange::new(Rc::clone(&rig.plugin)).request_head(rig.vm.host(), &stream, true);
+        assert_eq!(stream.heads.get(), heads, "{path}");
+    }
+}

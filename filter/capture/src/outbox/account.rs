@@ -193,9 +193,14 @@ proptest! {
         budget in 8_000..80_000_usize,
         max_records in 2..12_usize,
         compression in prop::sample::select(vec![Compression::None, Compression::Fast]),
+        busy in any::<bool>(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut bench = Bench::new(budget, max_records, compression);
+        if busy {
+            // Some seconds' worth: the first batches are not compressed, later ones are.
+            bench.shared.allowance.spend(40 << 20);
+        }
         let (mut ledger, mut answered) = (Ledger::default(), BTreeSet::new());
         let (mut records, mut bytes) = (0, 0);
         for step in steps {

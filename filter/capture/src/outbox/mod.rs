@@ -3,7 +3,6 @@
 //! It is a plain state machine: time and answers come in, batches to send go out. It makes no calls
 //! itself, so nothing can call back into it while it works.
 
-mod allowance;
 mod gaps;
 mod now;
 mod pause;
@@ -22,7 +21,6 @@ use crate::config::{Batch, Collector};
 use crate::host::{Counter, Host, Post};
 use crate::notices::Kind;
 use crate::vm::Shared;
-use allowance::Allowance;
 use gaps::Gaps;
 pub use now::Now;
 use pause::Pause;
@@ -73,7 +71,6 @@ pub(crate) struct Outbox {
     open: Option<Open>,
     /// Packs the open batch. How, is settled when it is opened.
     packer: Packer,
-    allowance: Allowance,
     waiting: VecDeque<Rc<Sealed>>,
     in_flight: Vec<InFlight>,
     /// Cost of all sealed batches, acknowledged ones excepted.
@@ -163,7 +160,6 @@ impl Outbox {
             target,
             open: None,
             packer,
-            allowance: Allowance::default(),
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             sealed_bytes: 0,
@@ -458,15 +454,22 @@ impl Outbox {
 
     /// How a batch that is begun now is packed. A busy worker has better to do than to compress all of it,
     /// unless batches pile up: then room is dearer than time.
-    fn compression(&mut self, now: &Now<'_>) -> Compression {
-        match self.target.batch.compression {
-            Compression::Fast
-                if !self.shared.budget.is_tight() && !self.allowance.is_left(now.steady()) =>
-            {
-                Compression::None
-            }
-            asked => asked,
+    fn compression(&self, now: &Now<'_>) -> Compression {
+        let asked = self.target.batch.compression;
+        if asked != Compression::Fast
+            || self.piles_up()
+            || self.shared.allowance.suffices(now.steady())
+        {
+            asked
+        } else {
+            Compression::None
         }
+    }
+
+    /// Whether another batch, as long as it may get, would bring what waits to more than a quarter of what
+    /// may be held.
+    fn piles_up(&self) -> bool {
+        self.sealed_bytes + self.target.batch.max_bytes > self.shared.budget.limit() / 4
     }
 
     fn account(&mut self, now: &Now<'_>, entries: &[Entry<'_>]) {
@@ -537,7 +540,7 @@ impl Outbox {
         let bytes = self.packer.take().into_boxed_slice();
         let compression = self.packer.compression();
         if compression != Compression::None {
-            self.allowance.spend(raw_bytes);
+            self.shared.allowance.spend(raw_bytes);
         }
         self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
         self.shared
