@@ -24,7 +24,7 @@ pub use self::shared::Sample;
 pub use self::train::{LEAST_USERS, train};
 
 /// Higher levels take much longer for little.
-const THOROUGH_LEVEL: i32 = 9;
+const THOROUGH_LEVEL: i32 = 12;
 /// Takes a fraction of the time and gives a sixth more bytes. Those between take nearly as long as the higher,
 /// or give nearly as many bytes as the lower: level 3 saves two bytes of a hundred.
 const QUICK_LEVEL: i32 = 1;

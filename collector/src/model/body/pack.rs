@@ -1,12 +1,13 @@
 //! How bodies are packed for the store.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use dossier_wire::{Half, KeepCompressed};
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::get_frame_content_size;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{DCtx, get_error_name, get_frame_content_size};
 
 use super::dictionary::{Dictionaries, Dictionary};
 use super::media::is_compressed;
@@ -163,6 +164,11 @@ impl<'a> Packer<'a> {
     }
 }
 
+thread_local! {
+    /// To make it takes longer than to unpack a short body with it.
+    static UNPACKER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
 /// Undoes [`Packer::pack`].
 ///
 /// # Errors
@@ -187,8 +193,14 @@ pub fn unpack(codec: Codec, data: Vec<u8>) -> Result<Vec<u8>, Damaged> {
             let length = length.filter(|length| *length <= LARGEST_WITH_DICTIONARY as u64);
             let length = length.and_then(|length| usize::try_from(length).ok());
             let length = length.ok_or_else(|| io::Error::other("it does not tell its length"))?;
-            let mut decompressor = Decompressor::with_prepared_dictionary(dictionary.decoder())?;
-            Ok(decompressor.decompress(&data, length)?)
+            let mut body = Vec::with_capacity(length);
+            let unpacked = UNPACKER.with_borrow_mut(|unpacker| {
+                unpacker.decompress_using_ddict(&mut body, &data, dictionary.decoder().as_ddict())
+            });
+            match unpacked {
+                Ok(_) => Ok(body),
+                Err(code) => Err(Damaged(io::Error::other(get_error_name(code)))),
+            }
         }
     }
 }

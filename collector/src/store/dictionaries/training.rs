@@ -26,12 +26,12 @@ const MOST_SUBJECTS: i64 = 4;
 /// A dictionary is not looked at again sooner.
 const BETWEEN_CHECKS: Duration = Duration::hours(1);
 /// Most bodies that are learnt from, in all and of one user.
-const MOST_SAMPLES: i64 = 1000;
-const MOST_OF_A_USER: i64 = 16;
+const MOST_SAMPLES: i64 = 5000;
+const MOST_OF_A_USER: i64 = 32;
 /// Of a longer body only the beginning is learnt from.
 const MAX_SAMPLE_BYTES: usize = 16 * 1024;
-/// A body that is larger, packed, is not learnt from at all.
-const LARGEST_PACKED: i32 = 32 * 1024;
+/// A body that is larger, packed, has enough in common with itself, and is not learnt from.
+const LARGEST_PACKED: i32 = 8 * 1024;
 
 /// What bodies a dictionary is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +149,9 @@ impl Store {
         let mut users = HashMap::new();
         let mut lesson = Lesson::new(self.in_use(subject, now).await?);
         for row in &rows {
+            if lesson.is_full() {
+                break;
+            }
             let Some(StoredBody { codec, data }) = stored_body(row, &dictionaries)? else {
                 continue;
             };

@@ -24,7 +24,7 @@ use crate::storage::bodies::{Kind, Random, body};
 /// So many users take part.
 pub(crate) const USERS: u64 = 200;
 /// Exchanges from which the dictionaries are made.
-const LEARNT_FROM: u64 = 1500;
+const LEARNT_FROM: u64 = 5000;
 const BATCH: u64 = 100;
 /// Of batches before compression. Of more, bodies would be packed in haste.
 const BYTES_PER_SECOND: u64 = 3 << 20;

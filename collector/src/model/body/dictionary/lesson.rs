@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dossier_wire::{Half, KeepCompressed};
 use time::Duration;
 
+use super::train::MAX_SAMPLE_BYTES;
 use super::{Dictionaries, Dictionary, DictionaryId, Sample, train};
 use crate::model::body::{Packer, Unpacked};
 
@@ -42,6 +43,8 @@ pub struct Learned {
 pub struct Lesson {
     in_use: Option<InUse>,
     samples: Vec<(usize, Vec<u8>)>,
+    /// Of all samples.
+    bytes: usize,
 }
 
 impl Lesson {
@@ -51,16 +54,24 @@ impl Lesson {
         Self {
             in_use,
             samples: Vec::new(),
+            bytes: 0,
         }
     }
 
     /// Adds a body of the user of this number.
     pub fn add(&mut self, user: usize, body: Vec<u8>) {
+        self.bytes += body.len();
         self.samples.push((user, body));
     }
 
+    /// Whether there are as many bodies as are learnt from.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.bytes >= MAX_SAMPLE_BYTES + MAX_SAMPLE_BYTES / (HELD_BACK - 1)
+    }
+
     /// Makes a new dictionary, if the one in use packs worse than it did, is old, or does not exist, and
-    /// if the new one packs better. May take a second or two.
+    /// if the new one packs better. May take some seconds.
     #[must_use]
     pub fn learn(&self) -> Option<Learned> {
         let (held_back, learnt): (Vec<_>, Vec<_>) = self

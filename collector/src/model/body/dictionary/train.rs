@@ -1,7 +1,6 @@
 //! Makes a dictionary of what bodies of several users have in common.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 
 use super::shared::{SHORTEST, Sample, fragments};
 use super::tables::head_length;
@@ -12,11 +11,15 @@ pub const LEAST_USERS: usize = 8;
 const MAX_CONTENT_BYTES: usize = 64 * 1024;
 /// About what it takes to refer to a fragment.
 const COST: usize = 3;
+/// Some bytes stand in many fragments: no more of these are looked at.
+const MOST_PLACES: usize = 64;
+/// As much of what is known already is kept beside what is new: one reference to both is less than two.
+const CONTEXT: usize = 64;
 /// Most bytes that samples have together; the others are not looked at.
-const MAX_SAMPLE_BYTES: usize = 1 << 20;
+pub(super) const MAX_SAMPLE_BYTES: usize = 4 << 20;
 
 /// Makes one, if bodies of enough users have something in common. It holds no fragment that fewer than
-/// [`LEAST_USERS`] users have sent or received. Takes about a second for a mebibyte of samples.
+/// [`LEAST_USERS`] users have sent or received. Takes some seconds for four mebibytes of samples.
 #[must_use]
 pub fn train(samples: &[Sample<'_>]) -> Option<Vec<u8>> {
     let samples = bounded(samples);
@@ -45,53 +48,119 @@ fn bounded<'a, 'b>(samples: &'a [Sample<'b>]) -> &'a [Sample<'b>] {
 /// Fragments one behind the other, the most frequent last: what is nearer is referred to in fewer bits.
 /// Nothing tells which of them stood beside each other in a body.
 fn content(samples: &[Sample<'_>]) -> Vec<u8> {
-    let mut found: Vec<_> = fragments(samples, LEAST_USERS).into_iter().collect();
-    found.sort_unstable_by_key(|(fragment, times)| {
-        (
-            Reverse(fragment.len().saturating_sub(COST) * times),
-            *fragment,
-        )
-    });
+    let found = fragments(samples, LEAST_USERS).into_iter();
+    let mut waiting: BinaryHeap<_> = found
+        .map(|(bytes, times)| Candidate::of(bytes, times))
+        .collect();
     let mut chosen = Chosen::default();
-    for (fragment, times) in found {
-        if chosen.size + fragment.len() > MAX_CONTENT_BYTES {
+    while let Some(best) = waiting.pop() {
+        let Some(best) = chosen.left_of(best) else {
+            continue;
+        };
+        if waiting.peek().is_some_and(|next| *next > best) {
+            // The fragments chosen meanwhile save a part of what it would have saved.
+            waiting.push(best);
+            continue;
+        }
+        if chosen.size + best.bytes.len() > MAX_CONTENT_BYTES {
             break;
         }
-        if !chosen.contains(fragment) {
-            chosen.add(fragment, times);
+        chosen.add(best);
+    }
+    chosen.fragments.sort_by_key(|fragment| fragment.times);
+    let content: Vec<_> = chosen.fragments.iter().map(|it| it.bytes).collect();
+    content.concat()
+}
+
+/// A fragment that may be chosen. The one that saves most is the greatest; of those that save the same, always the
+/// same one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate<'a> {
+    saves: usize,
+    bytes: &'a [u8],
+    times: usize,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(bytes: &'a [u8], times: usize) -> Self {
+        Self {
+            saves: bytes.len().saturating_sub(COST) * times,
+            bytes,
+            times,
         }
     }
-    chosen.fragments.sort_by_key(|(times, _)| *times);
-    let content: Vec<_> = chosen.fragments.iter().map(|(_, bytes)| *bytes).collect();
-    content.concat()
 }
 
 /// The fragments chosen so far.
 #[derive(Default)]
 struct Chosen<'a> {
     size: usize,
-    fragments: Vec<(usize, &'a [u8])>,
-    /// Where each beginning of a fragment stands in one of them.
-    places: HashMap<&'a [u8], Vec<&'a [u8]>>,
-    seen: HashSet<&'a [u8]>,
+    fragments: Vec<Candidate<'a>>,
+    /// Where some bytes stand: the number of the fragment, and the place in it.
+    places: HashMap<&'a [u8], Vec<(usize, usize)>>,
 }
 
 impl<'a> Chosen<'a> {
-    fn add(&mut self, fragment: &'a [u8], times: usize) {
-        self.size += fragment.len();
-        self.fragments.push((times, fragment));
-        for (place, beginning) in fragment.windows(SHORTEST).enumerate() {
-            let rest = fragment.get(place..).unwrap_or_default();
-            if self.seen.insert(rest) {
-                self.places.entry(beginning).or_default().push(rest);
+    fn add(&mut self, fragment: Candidate<'a>) {
+        let number = self.fragments.len();
+        for (place, bytes) in fragment.bytes.windows(SHORTEST).enumerate() {
+            let places = self.places.entry(bytes).or_default();
+            if places.len() < MOST_PLACES {
+                places.push((number, place));
             }
         }
+        self.size += fragment.bytes.len();
+        self.fragments.push(fragment);
     }
 
-    /// Whether one of them contains it.
-    fn contains(&self, fragment: &[u8]) -> bool {
-        let beginning = fragment.get(..SHORTEST).unwrap_or_default();
-        let rests = self.places.get(beginning);
-        rests.is_some_and(|rests| rests.iter().any(|rest| rest.starts_with(fragment)))
+    /// What a fragment is worth beside those chosen: without a beginning and an end that stand in one of
+    /// them, but for some bytes next to what is new.
+    fn left_of(&self, fragment: Candidate<'a>) -> Option<Candidate<'a>> {
+        let Candidate { bytes, times, .. } = fragment;
+        let head = self.known_head(bytes);
+        let (_, rest) = bytes.split_at_checked(head)?;
+        let tail = self.known_tail(rest);
+        let new = rest.len().checked_sub(tail)?;
+        if new < SHORTEST {
+            return None;
+        }
+        let end = bytes.len() - tail.saturating_sub(CONTEXT);
+        Some(Candidate {
+            saves: new.saturating_sub(COST) * times,
+            bytes: bytes.get(head.saturating_sub(CONTEXT)..end)?,
+            times,
+        })
     }
+
+    /// The longest beginning that stands in a fragment.
+    fn known_head(&self, bytes: &[u8]) -> usize {
+        let known = self.known(bytes.get(..SHORTEST).unwrap_or_default());
+        let lengths = known.map(|(_, behind)| alike(bytes.iter(), behind.iter()));
+        lengths.max().unwrap_or(0)
+    }
+
+    /// The longest end that stands in a fragment.
+    fn known_tail(&self, bytes: &[u8]) -> usize {
+        let last = bytes.len().saturating_sub(SHORTEST);
+        let known = self.known(bytes.get(last..).unwrap_or_default());
+        let lengths = known.map(|(before, behind)| {
+            let upwards = before.iter().chain(behind.iter().take(SHORTEST)).rev();
+            alike(bytes.iter().rev(), upwards)
+        });
+        lengths.max().unwrap_or(0)
+    }
+
+    /// Fragments in which these bytes stand, divided where they begin.
+    fn known(&self, bytes: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let places = self.places.get(bytes).into_iter().flatten();
+        places.filter_map(|(number, place)| {
+            let fragment = self.fragments.get(*number)?;
+            fragment.bytes.split_at_checked(*place)
+        })
+    }
+}
+
+/// How many bytes are the same from the first on.
+fn alike<'a>(one: impl Iterator<Item = &'a u8>, other: impl Iterator<Item = &'a u8>) -> usize {
+    one.zip(other).take_while(|(a, b)| a == b).count()
 }
