@@ -79,7 +79,6 @@ impl Store {
             let aside = batch.aside.store(&mut transaction, batch.id, batch.now);
             aside.await?;
         }
-        self.before_commit();
         transaction.commit().await?;
         Ok(stored)
     }

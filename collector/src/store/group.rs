@@ -198,14 +198,6 @@ impl Store {
         }
     }
 
-    /// What waits now need not wait for the commit that follows: its own transaction can begin meanwhile, and
-    /// get as far as the locks of its users.
-    pub(super) fn before_commit(&self) {
-        if let Some(writer) = self.line.help() {
-            tokio::spawn(self.clone().write(writer));
-        }
-    }
-
     /// Stores what waits, until nothing does.
     async fn write(self, mut writer: Writer) {
         while let Some(group) = writer.next() {
