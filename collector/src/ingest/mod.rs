@@ -91,7 +91,7 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
                     keep::way(&app, batch, sent.batch.received_at),
                 )
             })?;
-            // What waits for Postgres is smaller.
+            // What waits for Postgres need not be here inflated too.
             sent.let_go();
             Ok((sent, tally, way))
         }

@@ -13,10 +13,10 @@
   ;; 0: nothing. 1: asks what a rule needs. 2: reads all headers and bodies. 3: posts them as well.
   (global $task i32 (i32.const 0))
 
-  ;; What the host hands out lies one behind the other from here on, up to two MiB before the memory's end.
+  ;; What the host hands out lies one behind the other from here on, nearly up to the memory's end.
   (global $begin i32 (i32.const 65536))
   (global $free (mut i32) (i32.const 65536))
-  (global $most i32 (i32.const 2097152))
+  (global $most i32 (i32.const 4128768))
   (global $root (mut i32) (i32.const 0))
 
   ;; 0 to 15: where the host writes addresses and sizes. From 32768 on: how much of a body has been read.

@@ -94,6 +94,20 @@ fn short_bodies_are_packed_well_with_it_and_come_back() {
 }
 
 #[test]
+fn what_is_in_a_dictionary_is_not_put_in_again() {
+    let template = "a long text that stands in each body, and behind it the name of a place: ".repeat(2);
+    let places = ["Johannesburg", "Montevideo", "Reykjavik", "Antananarivo", "Wladiwostok"];
+    let one = |number: usize| (number % 18, format!("{template}{}", places[number % 5]));
+    let bodies: Vec<_> = (0..1800).map(one).collect();
+    let dictionary = train(&samples(&bodies)).unwrap();
+    for place in places {
+        assert!(contains(&dictionary, place.as_bytes()), "{place}");
+    }
+    let whole = dictionary.windows(template.len());
+    assert_eq!(whole.filter(|it| *it == template.as_bytes()).count(), 1);
+}
+
+#[test]
 fn its_content_is_not_shown() {
     let bytes = train(&samples(&bodies(30, 12))).unwrap();
     let dictionary = Dictionary::new(DictionaryId(7), bytes).unwrap();

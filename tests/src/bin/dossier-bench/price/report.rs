@@ -206,7 +206,12 @@ impl Cell {
                 other.name()
             ))
         });
-        lines.fold("\n".to_owned(), |text, line| text + &line)
+        let lines: String = lines.collect();
+        if lines.is_empty() {
+            lines
+        } else {
+            format!("\n{lines}")
+        }
     }
 
     fn csv(&self, file: &mut String) {
@@ -275,7 +280,7 @@ const CSV_HEAD: &str = "workers,protocol,body_bytes,variant,cpu_micros,cpu_ratio
 pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, HarnessError> {
     let mut tables = format!(
         "{} rounds. Each ratio is to plain Envoy in the same round: its median, and the middle half of the rounds. \
-         Latencies are at half of what plain Envoy can take.\n",
+         Latencies are at half of what plain Envoy can take. The ratios below a table are to what they name.\n",
         arguments.rounds
     );
     let mut csv = CSV_HEAD.to_owned();

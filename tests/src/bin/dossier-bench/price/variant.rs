@@ -72,9 +72,9 @@ impl Variant {
         match self {
             Self::Plain => "plain Envoy",
             Self::Bare(BareFilter::Empty) => "an empty wasm filter",
-            Self::Bare(BareFilter::Asks) => "one that asks for the route",
-            Self::Bare(BareFilter::Reads) => "one that reads both halves",
-            Self::Bare(BareFilter::Posts) => "one that posts what it reads",
+            Self::Bare(BareFilter::Asks) => "a wasm filter that asks for the route",
+            Self::Bare(BareFilter::Reads) => "a wasm filter that reads both halves",
+            Self::Bare(BareFilter::Posts) => "a wasm filter that posts what it reads",
             Self::NotMatching => "not matching",
             Self::Request => "requests",
             Self::Response => "responses",
