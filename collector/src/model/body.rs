@@ -25,7 +25,9 @@ use self::decode::decode;
 use self::media::{Kind, Media};
 use self::text::{json_charset, text};
 
-pub use self::pack::{Codec, Damaged, Packer, SMALLEST_TO_COMPRESS, Unpacked, unpack};
+pub use self::pack::{
+    Codec, Damaged, LARGEST_WITH_DICTIONARY, Packer, SMALLEST_TO_COMPRESS, Unpacked, unpack,
+};
 
 /// Most bytes of one body that are shown, once its encodings are undone.
 const MAX_SHOWN_BYTES: usize = 8 << 20;

@@ -22,7 +22,7 @@ pub use training::{Subject, Turn};
 /// Most dictionaries that bodies are packed with at a time: those of the endpoints that had theirs first. Prepared
 /// for packing thoroughly, each takes some 1.7 MiB.
 const MOST_IN_USE: i64 = 24;
-/// Most others that are kept in memory for reading. Each takes some 100 KiB.
+/// Most that are kept in memory. To read with, each takes some 100 KiB.
 const MOST_LOADED: usize = 64;
 /// Then it is made anew, of newer bodies, or the endpoint has too few for one.
 const LONGEST_IN_USE: time::Duration = time::Duration::days(30);
@@ -216,6 +216,12 @@ impl Store {
         self.dictionaries.with(|state| {
             state.in_use = Arc::new(in_use);
             state.until.retain(|id, _| ids.contains(id));
+            // To read with, it is loaded again, without what packing takes.
+            state
+                .loaded
+                .retain(|id, dictionary| ids.contains(id) || !dictionary.has_packed());
+            let State { order, loaded, .. } = state;
+            order.retain(|id| loaded.contains_key(id));
         });
         Ok(())
     }

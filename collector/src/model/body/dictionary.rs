@@ -25,7 +25,7 @@ pub use self::train::{LEAST_USERS, train};
 
 /// Higher levels take much longer for little.
 const THOROUGH_LEVEL: i32 = 12;
-/// Takes a fraction of the time and gives a sixth more bytes. Those between take nearly as long as the higher,
+/// Takes a fraction of the time and gives a fifth more bytes. Those between take nearly as long as the higher,
 /// or give nearly as many bytes as the lower: level 3 saves two bytes of a hundred.
 const QUICK_LEVEL: i32 = 1;
 
@@ -68,6 +68,12 @@ impl Dictionary {
     #[must_use]
     pub const fn id(&self) -> DictionaryId {
         self.id
+    }
+
+    /// Whether it was used to pack, and holds what that takes.
+    #[must_use]
+    pub fn has_packed(&self) -> bool {
+        self.thorough.get().is_some() || self.quick.get().is_some()
     }
 
     pub(super) const fn decoder(&self) -> &DecoderDictionary<'static> {

@@ -17,8 +17,8 @@ use super::pace::Effort;
 pub const SMALLEST_TO_COMPRESS: usize = 256;
 /// With a dictionary even these are.
 const SMALLEST_WITH_DICTIONARY: usize = 48;
-/// Longer bodies have enough in common with themselves.
-const LARGEST_WITH_DICTIONARY: usize = 128 * 1024;
+/// Longer bodies have enough in common with themselves: none is packed with a dictionary.
+pub const LARGEST_WITH_DICTIONARY: usize = 128 * 1024;
 /// zstd's own default: about the ratio of gzip at many times its speed.
 const ZSTD_LEVEL: i32 = 3;
 /// No producer's body is longer; a stored body that claims to be is damaged.

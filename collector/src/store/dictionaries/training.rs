@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::half;
 use crate::model::body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
-use crate::model::body::{Codec, SMALLEST_TO_COMPRESS, unpack};
+use crate::model::body::{Codec, LARGEST_WITH_DICTIONARY, SMALLEST_TO_COMPRESS, unpack};
 use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
@@ -122,18 +122,20 @@ impl Store {
         let rows = sqlx::query(
             "select p.user_id, coalesce(p.body_codec, b.codec)::text as codec, coalesce(p.body, b.data) as data,
                     coalesce(p.dictionary_id, b.dictionary_id) as dictionary_id
-             from (select r.*, row_number() over (partition by user_id order by created_at desc) as turn
-                   from (select id, user_id, created_at, coalesce(body_expires_at, expires_at) as body_expires_at,
-                                body, body_codec, dictionary_id
-                         from entries
-                         where endpoint = $1 and half = $2::half and created_at > $3 and expires_at > $4
-                           and body_state = 'stored' and stored_size <= $5
-                           and (content_encoding is null or body_decoded)
-                         order by created_at desc limit $6) r) p
+             from (select q.*, sum(stored_size) over (order by created_at desc, id desc) as bytes
+                   from (select r.*, row_number() over (partition by user_id order by created_at desc) as turn
+                         from (select id, user_id, created_at, coalesce(body_expires_at, expires_at) as body_expires_at,
+                                      body, body_codec, dictionary_id, stored_size
+                               from entries
+                               where endpoint = $1 and half = $2::half and created_at > $3 and expires_at > $4
+                                 and body_state = 'stored' and stored_size <= $5 and body_size <= $9
+                                 and (content_encoding is null or body_decoded)
+                               order by created_at desc limit $6) r) q
+                   where q.turn <= $7) p
              left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at
                                and b.expires_at > $4
-             where p.turn <= $7
-             order by p.created_at desc limit $8",
+             where p.bytes <= $10
+             order by p.created_at desc, p.id desc limit $8",
         )
         .bind(&subject.endpoint)
         .bind(subject.half.as_str())
@@ -143,12 +145,18 @@ impl Store {
         .bind(MOST_LOOKED_AT)
         .bind(MOST_OF_A_USER)
         .bind(MOST_SAMPLES)
+        .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
+        .bind(i64::try_from(Lesson::MOST_BYTES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         let dictionaries = self.dictionaries_of(&rows).await?;
         let mut users = HashMap::new();
         let mut lesson = Lesson::new(self.in_use(subject, now).await?);
-        for row in &rows {
+        for (number, row) in rows.iter().enumerate() {
+            if number.is_multiple_of(64) {
+                // Others wait for this thread.
+                tokio::task::yield_now().await;
+            }
             if lesson.is_full() {
                 break;
             }
@@ -162,6 +170,7 @@ impl Store {
                 continue;
             };
             body.truncate(MAX_SAMPLE_BYTES);
+            body.shrink_to_fit();
             let user: String = row.try_get("user_id")?;
             let next = users.len();
             lesson.add(*users.entry(user).or_insert(next), body);

@@ -48,6 +48,9 @@ pub struct Lesson {
 }
 
 impl Lesson {
+    /// More bytes of bodies are not learnt from, those held back included.
+    pub const MOST_BYTES: usize = MAX_SAMPLE_BYTES / (HELD_BACK - 1) * HELD_BACK;
+
     /// No bodies yet.
     #[must_use]
     pub const fn new(in_use: Option<InUse>) -> Self {
@@ -67,7 +70,7 @@ impl Lesson {
     /// Whether there are as many bodies as are learnt from.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.bytes >= MAX_SAMPLE_BYTES + MAX_SAMPLE_BYTES / (HELD_BACK - 1)
+        self.bytes >= Self::MOST_BYTES
     }
 
     /// Makes a new dictionary, if the one in use packs worse than it did, is old, or does not exist, and

@@ -20,7 +20,7 @@ pub(super) const SHORTEST: usize = 5;
 /// Longer fragments are cut, so that no comparison takes long.
 const LONGEST: usize = 512;
 
-/// The rest of a sample from some place on. There are about a million of them: it is small.
+/// The rest of a sample from some place on. There may be millions of them: it is small.
 #[derive(Clone, Copy)]
 struct Suffix {
     sample: u32,
@@ -106,8 +106,10 @@ fn sorted_suffixes(samples: Samples<'_, '_>) -> Vec<Suffix> {
         let mut within = false;
         for (place, byte) in (0_u32..).zip(of.bytes) {
             let begins = !within;
-            within = byte.is_ascii_alphanumeric();
-            if begins || !within {
+            // The further bytes of a character beyond ASCII.
+            let continues = matches!(byte, 0x80..=0xbf);
+            within = continues || byte.is_ascii_alphanumeric();
+            if !continues && (begins || !within) {
                 suffixes.push(Suffix { sample, place });
             }
         }

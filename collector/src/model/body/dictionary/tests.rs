@@ -95,8 +95,15 @@ fn short_bodies_are_packed_well_with_it_and_come_back() {
 
 #[test]
 fn what_is_in_a_dictionary_is_not_put_in_again() {
-    let template = "a long text that stands in each body, and behind it the name of a place: ".repeat(2);
-    let places = ["Johannesburg", "Montevideo", "Reykjavik", "Antananarivo", "Wladiwostok"];
+    let template =
+        "a long text that stands in each body, and behind it the name of a place: ".repeat(2);
+    let places = [
+        "Johannesburg",
+        "Montevideo",
+        "Reykjavik",
+        "Antananarivo",
+        "Wladiwostok",
+    ];
     let one = |number: usize| (number % 18, format!("{template}{}", places[number % 5]));
     let bodies: Vec<_> = (0..1800).map(one).collect();
     let dictionary = train(&samples(&bodies)).unwrap();
@@ -132,6 +139,11 @@ proptest! {
             prop_assert!(times > 0);
             prop_assert!(users_with(&samples, fragment) >= users, "{fragment:?}");
         }
+        let chosen = train::choose(&samples, users);
+        for fragment in &chosen {
+            prop_assert!(users_with(&samples, fragment) >= users, "{fragment:?}");
+        }
+        prop_assert_eq!(train::choose(&samples, users), chosen);
     }
 
     #[test]

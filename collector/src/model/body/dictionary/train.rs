@@ -48,7 +48,12 @@ fn bounded<'a, 'b>(samples: &'a [Sample<'b>]) -> &'a [Sample<'b>] {
 /// Fragments one behind the other, the most frequent last: what is nearer is referred to in fewer bits.
 /// Nothing tells which of them stood beside each other in a body.
 fn content(samples: &[Sample<'_>]) -> Vec<u8> {
-    let found = fragments(samples, LEAST_USERS).into_iter();
+    choose(samples, LEAST_USERS).concat()
+}
+
+/// The fragments of at least so many users that together save most.
+pub(super) fn choose<'a>(samples: &[Sample<'a>], users: usize) -> Vec<&'a [u8]> {
+    let found = fragments(samples, users).into_iter();
     let mut waiting: BinaryHeap<_> = found
         .map(|(bytes, times)| Candidate::of(bytes, times))
         .collect();
@@ -68,8 +73,7 @@ fn content(samples: &[Sample<'_>]) -> Vec<u8> {
         chosen.add(best);
     }
     chosen.fragments.sort_by_key(|fragment| fragment.times);
-    let content: Vec<_> = chosen.fragments.iter().map(|it| it.bytes).collect();
-    content.concat()
+    chosen.fragments.iter().map(|it| it.bytes).collect()
 }
 
 /// A fragment that may be chosen. The one that saves most is the greatest; of those that save the same, always the

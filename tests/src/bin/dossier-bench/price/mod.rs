@@ -228,6 +228,7 @@ struct Posted {
     requests: u64,
     posts: u64,
     taken: u64,
+    bytes: u64,
 }
 
 impl Posted {
@@ -236,25 +237,27 @@ impl Posted {
         let Some(subject) = subjects.iter().find(|subject| subject.variant == posts) else {
             return Ok(Self::default());
         };
-        let stats = subject.envoy.stats("upstream_rq_").await?;
+        let stats = subject.envoy.stats("cluster.").await?;
         let count = |cluster: &str, what: &str| {
-            let name = format!("cluster.{cluster}.upstream_rq_{what}");
+            let name = format!("cluster.{cluster}.upstream_{what}");
             stats.get(&name).copied().unwrap_or(0)
         };
         Ok(Self {
-            requests: count(UPSTREAM_CLUSTER, "total"),
-            posts: count(COLLECTOR_CLUSTER, "total"),
-            taken: count(COLLECTOR_CLUSTER, "2xx"),
+            requests: count(UPSTREAM_CLUSTER, "rq_total"),
+            posts: count(COLLECTOR_CLUSTER, "rq_total"),
+            taken: count(COLLECTOR_CLUSTER, "rq_2xx"),
+            bytes: count(COLLECTOR_CLUSTER, "cx_tx_bytes_total"),
         })
     }
 
     /// It would look cheaper than it is if it had not posted the bodies of all requests, or in vain. Of each
-    /// worker one post may be on its way, and less than a MiB not be posted yet.
+    /// worker one post may be on its way, and not all be posted yet.
     fn check(self, before: Self, workers: u16, size: usize) -> Result<(), HarnessError> {
         let posts = self.posts - before.posts;
         let taken = self.taken - before.taken + u64::from(workers);
         let bodies = (self.requests - before.requests) * 2 * size.min(64 << 10) as u64;
-        if taken >= posts && (posts + u64::from(workers)) << 20 >= bodies {
+        let sent = self.bytes - before.bytes + (u64::from(workers) * 4 << 20);
+        if taken >= posts && sent >= bodies {
             return Ok(());
         }
         Err(HarnessError::Unexpected {
