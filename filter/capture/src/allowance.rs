@@ -60,14 +60,14 @@ mod tests {
         for batch in [16 << 10, MIB, 3 * MIB] {
             let (allowance, mut compressed) = (Allowance::default(), 0);
             // 160 batches a second.
-            for number in 0..1600 {
+            for number in 0..400 {
                 if allowance.suffices(number * SECOND / 160) {
                     allowance.spend(batch);
                     compressed += batch;
                 }
             }
-            let all = 1600 * batch;
-            let allowed = 10 * 8 * MIB + MIB;
+            let all = 400 * batch;
+            let allowed = 5 * 8 * MIB / 2 + MIB;
             let least = all.min(allowed - 3 * MIB);
             let most = all.min(allowed + batch);
             assert!((least..=most).contains(&compressed), "{compressed}");
