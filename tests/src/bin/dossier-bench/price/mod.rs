@@ -256,7 +256,7 @@ impl Posted {
         let posts = self.posts - before.posts;
         let taken = self.taken - before.taken + u64::from(workers);
         let bodies = (self.requests - before.requests) * 2 * size.min(64 << 10) as u64;
-        let sent = self.bytes - before.bytes + (u64::from(workers) * 4 << 20);
+        let sent = self.bytes - before.bytes + (u64::from(workers) << 22);
         if taken >= posts && sent >= bodies {
             return Ok(());
         }
