@@ -86,6 +86,8 @@ struct Open {
     since: u64,
     records: u64,
     body_bytes: u64,
+    /// Whether its bytes are taken from what the worker may compress.
+    by_allowance: bool,
 }
 
 #[derive(Debug)]
@@ -440,29 +442,31 @@ impl Outbox {
     }
 
     fn open_batch(&mut self, now: &Now<'_>) -> &mut Open {
-        if self.open.is_none() {
-            let compression = self.compression(now);
-            self.packer.set_compression(compression);
-        }
-        self.open.get_or_insert_with(|| Open {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin_batch(now),
+        };
+        self.open.insert(open)
+    }
+
+    /// A batch that is begun now. A busy worker has better to do than to compress all of it, unless batches
+    /// pile up: then room is dearer than time.
+    fn begin_batch(&mut self, now: &Now<'_>) -> Open {
+        let asked = self.target.batch.compression;
+        let by_allowance =
+            asked == Compression::Fast && self.shared.allowance.suffices(now.steady());
+        let compression = if asked != Compression::Fast || by_allowance || self.piles_up() {
+            asked
+        } else {
+            Compression::None
+        };
+        self.packer.set_compression(compression);
+        Open {
             encoder: Encoder::new(),
             since: now.steady(),
             records: 0,
             body_bytes: 0,
-        })
-    }
-
-    /// How a batch that is begun now is packed. A busy worker has better to do than to compress all of it,
-    /// unless batches pile up: then room is dearer than time.
-    fn compression(&self, now: &Now<'_>) -> Compression {
-        let asked = self.target.batch.compression;
-        if asked != Compression::Fast
-            || self.piles_up()
-            || self.shared.allowance.suffices(now.steady())
-        {
-            asked
-        } else {
-            Compression::None
+            by_allowance,
         }
     }
 
@@ -522,6 +526,7 @@ impl Outbox {
             mut encoder,
             records,
             body_bytes,
+            by_allowance,
             ..
         }) = self.open.take()
         else {
@@ -539,7 +544,7 @@ impl Outbox {
         self.packer.add(&encoder.finish());
         let bytes = self.packer.take().into_boxed_slice();
         let compression = self.packer.compression();
-        if compression != Compression::None {
+        if by_allowance {
             self.shared.allowance.spend(raw_bytes);
         }
         self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
