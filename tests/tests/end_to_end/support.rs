@@ -47,6 +47,12 @@ pub async fn store(backend: &Backend, samples: &[Sample]) {
     assert_eq!(answer.json["data"]["rejected"], 0, "{}", answer.json);
 }
 
+/// Lets the harness's connections go. One that was idle for as long as the collector keeps it may be closed
+/// just when the next request is sent on it.
+pub fn reconnect(backend: &mut Backend) {
+    backend.client = backend.collector.client().unwrap();
+}
+
 /// The sum of a counter over its labels.
 #[expect(
     clippy::cast_possible_truncation,

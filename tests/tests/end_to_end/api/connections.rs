@@ -10,7 +10,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::net::TcpStream;
 
-use crate::support::{SOON, metric, store};
+use crate::support::{SOON, metric, reconnect, store};
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
     TestBackend::start_in(environment).await.unwrap()
@@ -24,7 +24,7 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_ends_its_headers_is_sent_away() {
-    let backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
+    let mut backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
     let mut drip = connect(&backend).await;
     drip.send("GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ")
         .await
@@ -43,6 +43,7 @@ async fn a_client_that_never_ends_its_headers_is_sent_away() {
     assert!(!silent.read_to_end().await.unwrap().contains("200"));
     idle.read_to_end().await.unwrap();
 
+    reconnect(&mut backend);
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     store(&backend, &[sample]).await;
     let alice = &backend.keys.people.alice;
@@ -97,7 +98,7 @@ async fn a_request_that_takes_too_long_to_answer_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_its_answers_is_sent_away() {
-    let backend = start(&[
+    let mut backend = start(&[
         ("DOSSIER_CLIENT_TIMEOUT", "1"),
         ("DOSSIER_MAX_CLIENTS", "2"),
     ])
@@ -112,6 +113,7 @@ async fn a_client_that_does_not_read_its_answers_is_sent_away() {
         {}
     };
     tokio::time::timeout(SOON, asking).await.unwrap();
+    reconnect(&mut backend);
     wait_for_connections(&backend, 1).await;
 }
 
