@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &Price) -> Result<String, HarnessError> {
         .map(|size| (*size, Arc::new(Bodies::of(*size))))
         .collect();
     let servers = Servers::start(bodies.clone()).await?;
-    let mut cells = Vec::new();
+    let (mut cells, mut tables) = (Vec::new(), String::new());
     for workers in &arguments.workers {
         let subjects = start_all(arguments, *workers, &servers).await?;
         for protocol in &arguments.protocols {
@@ -58,10 +58,12 @@ pub(crate) async fn run(arguments: &Price) -> Result<String, HarnessError> {
                 eprintln!("{workers} worker(s), {}, {size} bytes", protocol.name());
                 let at = (*workers, *protocol, *size);
                 cells.push(measure(arguments, &subjects, at, bodies).await?);
+                // Whoever stops it after half an hour has half of it.
+                tables = report::write(arguments, &cells)?;
             }
         }
     }
-    report::write(arguments, &cells)
+    Ok(tables)
 }
 
 async fn start_all(

@@ -1,5 +1,8 @@
 //! What was measured, as tables, as a file for other programs, and as a picture.
 
+mod by_size;
+mod picture;
+
 use std::fmt::Write as _;
 
 use dossier_tests::HarnessError;
@@ -128,16 +131,17 @@ impl Cell {
 
     /// Requests a second that a variant answered.
     pub(super) fn throughput(&self, variant: Variant) -> Option<f64> {
-        let series = self
-            .series
-            .iter()
-            .find(|series| series.variant == variant)?;
-        let all: Vec<_> = series
+        let all: Vec<_> = self
+            .find(variant)?
             .readings
             .iter()
             .map(|reading| reading.throughput)
             .collect();
         Some(median(&all))
+    }
+
+    fn find(&self, variant: Variant) -> Option<&Series> {
+        self.series.iter().find(|series| series.variant == variant)
     }
 
     fn of(&mut self, variant: Variant) -> Option<&mut Series> {
@@ -152,16 +156,32 @@ impl Cell {
     }
 
     fn title(&self) -> String {
+        format!("{}, bodies of {}", self.connection(), bytes(self.size))
+    }
+
+    /// What all sizes of bodies have in common.
+    fn connection(&self) -> String {
         let workers = if self.workers == 1 {
             "worker"
         } else {
             "workers"
         };
-        format!(
-            "{} {workers}, {}, bodies of {}",
-            self.workers,
-            self.protocol.name(),
-            bytes(self.size)
+        format!("{} {workers}, {}", self.workers, self.protocol.name())
+    }
+
+    /// CPU of a request over plain Envoy's.
+    fn cpu(&self, variant: Variant) -> Option<Spread> {
+        Some(
+            self.find(variant)?
+                .over(self.base()?, |reading| reading.cpu_micros),
+        )
+    }
+
+    /// Its 99th percentile of latencies over plain Envoy's.
+    fn p99(&self, variant: Variant) -> Option<Spread> {
+        Some(
+            self.find(variant)?
+                .slower(self.base()?, |latencies| latencies.p99),
         )
     }
 
@@ -196,9 +216,8 @@ impl Cell {
 
     /// What is told of two variants that are not plain Envoy.
     fn pairs(&self) -> String {
-        let find = |variant| self.series.iter().find(|series| series.variant == variant);
         let lines = PAIRS.iter().filter_map(|(one, other)| {
-            let (ours, theirs) = (find(*one)?, find(*other)?);
+            let (ours, theirs) = (self.find(*one)?, self.find(*other)?);
             let cpu = ours.over(theirs, |reading| reading.cpu_micros);
             Some(format!(
                 "- CPU, {} over {}: {cpu}\n",
@@ -283,6 +302,7 @@ pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, Harness
          Latencies are at half of what plain Envoy can take. The ratios below a table are to what they name.\n",
         arguments.rounds
     );
+    tables += &by_size::tables(cells);
     let mut csv = CSV_HEAD.to_owned();
     for cell in cells {
         let _ = write!(tables, "\n{}", cell.table());
@@ -292,7 +312,7 @@ pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, Harness
     let files = [
         ("filter.md", tables.clone()),
         ("filter.csv", csv),
-        ("filter.svg", picture(cells)),
+        ("filter.svg", picture::draw(cells)),
     ];
     std::fs::create_dir_all(folder)
         .and_then(|()| {
@@ -301,60 +321,6 @@ pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, Harness
         })
         .map_err(HarnessError::io(format!("write to {}", folder.display())))?;
     Ok(tables)
-}
-
-/// A bar for each variant, for each kind of load a group: CPU of a request over plain Envoy.
-fn picture(cells: &[Cell]) -> String {
-    const ROW: usize = 18;
-    const LEFT: f64 = 230.0;
-    const WIDTH: f64 = 480.0;
-    let mut bars = String::new();
-    let mut y = 10;
-    let ratios = |cell: &Cell| -> Vec<(Variant, Spread)> {
-        let Some(base) = cell.base() else {
-            return Vec::new();
-        };
-        let cpu = |series: &Series| series.over(base, |reading| reading.cpu_micros);
-        cell.series
-            .iter()
-            .map(|series| (series.variant, cpu(series)))
-            .collect()
-    };
-    let most = cells
-        .iter()
-        .flat_map(&ratios)
-        .map(|(_, ratio)| ratio.high)
-        .fold(1.0, f64::max);
-    for cell in cells {
-        y += ROW;
-        let _ = writeln!(
-            bars,
-            "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}</text>",
-            cell.title()
-        );
-        for (variant, ratio) in ratios(cell) {
-            y += ROW;
-            let scale = |value: f64| value / most * WIDTH;
-            let name = variant.name().replace('`', "");
-            let _ = writeln!(
-                bars,
-                "<text x=\"10\" y=\"{y}\">{name}</text>\
-                 <rect x=\"{LEFT}\" y=\"{}\" width=\"{:.0}\" height=\"12\" fill=\"#4a7ebb\"/>\
-                 <text x=\"{:.0}\" y=\"{y}\">{:.2}</text>",
-                y - 11,
-                scale(ratio.middle),
-                5.0 + scale(ratio.middle) + LEFT,
-                ratio.middle,
-            );
-        }
-        y += ROW / 2;
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"780\" height=\"{}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<title>CPU of a request, over plain Envoy</title>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{bars}</svg>\n",
-        y + ROW
-    )
 }
 
 fn bytes(size: usize) -> String {
