@@ -101,6 +101,15 @@ impl Fixture {
             .await
     }
 
+    /// The endpoints whose dictionaries would be made now.
+    async fn subjects(&self, now: OffsetDateTime) -> Vec<String> {
+        let subjects = self.store.subjects(now).await.unwrap();
+        let endpoints = subjects.into_iter().map(|it| it.endpoint);
+        let mut endpoints: Vec<_> = endpoints.collect();
+        endpoints.sort();
+        endpoints
+    }
+
     async fn number(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query)
             .fetch_one(&self.owner)
@@ -375,6 +384,42 @@ async fn bodies_that_are_kept_as_they_came_are_not_learnt_from() {
     fixture.fill(20, 300, as_it_came).await;
     make(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn long_bodies_are_no_reason_for_one() {
+    let fixture = Fixture::start().await;
+    let long: fn(&mut NewEntry<'_>) = |entry| {
+        if let NewBody::Stored(body) = &mut entry.body {
+            body.codec = Codec::Identity;
+            body.data = Cow::Owned(vec![b'x'; 8 * 1024 + 1]);
+        }
+    };
+    fixture.fill(20, 300, long).await;
+    assert_eq!(fixture.subjects(NOW).await, Vec::<String>::new());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
+    let fixture = Fixture::start().await;
+    fixture.fill(20, 300, unchanged).await;
+    make(&fixture.store, NOW).await.unwrap();
+    let copy = "insert into dictionaries (endpoint, half, created_at, needed_until, ratio, checked_at, data)
+                select '/api/other/' || n, half, created_at, needed_until, ratio, checked_at, data
+                from dictionaries, generate_series(1, 23) n";
+    sqlx::query(copy).execute(&fixture.owner).await.unwrap();
+    let new: fn(&mut NewEntry<'_>) = |entry| entry.endpoint = Cow::Borrowed("/api/new");
+    fixture.fill(20, 300, new).await;
+    let later = NOW + Duration::hours(2);
+    assert_eq!(fixture.subjects(later).await, [ENDPOINT]);
+
+    sqlx::query("update dictionaries set retired_at = created_at where endpoint = '/api/other/7'")
+        .execute(&fixture.owner)
+        .await
+        .unwrap();
+    assert_eq!(fixture.subjects(later).await, ["/api/new", ENDPOINT]);
     fixture.stop().await;
 }
 

@@ -19,8 +19,8 @@ use crate::model::entry::{Expiry, NewEntry};
 
 pub use training::{Subject, Turn};
 
-/// Most dictionaries that bodies are packed with at a time: those of the endpoints that had theirs first. Prepared
-/// for packing thoroughly, each takes some 1.7 MiB.
+/// Most dictionaries that bodies are packed with at a time; no more are made. Prepared for packing thoroughly,
+/// each takes some 1.7 MiB.
 const MOST_IN_USE: i64 = 24;
 /// Most that are kept in memory. To read with, each takes some 100 KiB.
 const MOST_LOADED: usize = 64;

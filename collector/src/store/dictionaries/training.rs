@@ -6,7 +6,7 @@ use dossier_wire::Half;
 use sqlx::{Postgres, Row, Transaction};
 use time::{Duration, OffsetDateTime};
 
-use super::half;
+use super::{MOST_IN_USE, half};
 use crate::model::body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
 use crate::model::body::{Codec, LARGEST_WITH_DICTIONARY, SMALLEST_TO_COMPRESS, unpack};
 use crate::model::entry::StoredBody;
@@ -73,21 +73,28 @@ impl Store {
         Ok(taken.then_some(Turn { lock }))
     }
 
-    /// Some of those whose dictionary is missing or has not been looked at for long.
+    /// Some of those whose dictionary is missing, as far as there is room for more, or has not been looked at
+    /// for long. Who has many bodies comes first more often, but nobody never: an endpoint whose bodies have
+    /// too little in common is asked for again each time.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn subjects(&self, now: OffsetDateTime) -> Result<Vec<Subject>, StoreError> {
         let rows = sqlx::query(
-            "select r.endpoint, r.half::text as half, d.id
-             from (select endpoint, half, count(*) as bodies, count(distinct user_id) as users
-                   from (select endpoint, half, user_id from entries
-                         where created_at > $1 and expires_at > $2 and body_state = 'stored'
-                         order by created_at desc limit $3) recent
-                   group by endpoint, half) r
-             left join dictionaries d on d.endpoint = r.endpoint and d.half = r.half and d.retired_at is null
-             where r.bodies >= $4 and r.users >= $5 and coalesce(d.checked_at < $6, true)
-             order by random() limit $7",
+            "select endpoint, half, id
+             from (select r.endpoint, r.half::text as half, d.id,
+                          row_number() over (partition by d.id is null order by -ln(1 - random()) / r.bodies) as turn
+                   from (select endpoint, half, count(*) as bodies, count(distinct user_id) as users
+                         from (select endpoint, half, user_id, stored_size, body_size from entries
+                               where created_at > $1 and expires_at > $2 and body_state = 'stored'
+                               order by created_at desc limit $3) recent
+                         where stored_size <= $8 and body_size <= $9
+                         group by endpoint, half) r
+                   left join dictionaries d on d.endpoint = r.endpoint and d.half = r.half and d.retired_at is null
+                   where r.bodies >= $4 and r.users >= $5 and coalesce(d.checked_at < $6, true)) due
+             where id is not null
+                   or turn <= $10 - (select count(*) from dictionaries where retired_at is null)
+             order by turn limit $7",
         )
         .bind(now - RECENT)
         .bind(now)
@@ -96,6 +103,9 @@ impl Store {
         .bind(i64::try_from(LEAST_USERS).unwrap_or(i64::MAX))
         .bind(now - BETWEEN_CHECKS)
         .bind(MOST_SUBJECTS)
+        .bind(LARGEST_PACKED)
+        .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
+        .bind(MOST_IN_USE)
         .fetch_all(&self.pool)
         .await?;
         let subject = |row: &sqlx::postgres::PgRow| {
