@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{CliError, ShortUse};
+use super::{CliError, ShortUse, out};
 use crate::jobs;
 use crate::model::clock::Clock;
 use crate::settings::{Database, DatabaseArgs};
@@ -30,7 +30,7 @@ impl Dictionaries {
         let listed = listed.await;
         database.close().await;
         for line in lines(&listed?) {
-            println!("{line}");
+            out::line(line)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use self::finding::{Finding, Verdict};
-use super::{CliError, ShortUse};
+use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::postgres;
 use crate::settings::spool::SpoolArgs;
@@ -48,7 +48,7 @@ impl Doctor {
             findings.push(Finding::new("tls", tls::examine(tls)));
         }
         for finding in &findings {
-            println!("{finding}");
+            out::line(finding)?;
         }
         let failed = findings.iter().any(Finding::is_failure);
         Ok(ExitCode::from(u8::from(failed)))

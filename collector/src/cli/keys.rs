@@ -1,5 +1,6 @@
 //! `dossier keys`: makes API keys, lists them, puts an end to them.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -7,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::columns::{self, minute};
-use super::{CliError, ShortUse};
+use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{KeyRecord, MAX_KEY_NAME_BYTES, Role, Secret};
@@ -119,7 +120,7 @@ impl Create {
             key.user,
             key.role.as_str()
         );
-        println!("{}", secret.reveal());
+        out::line(secret.reveal())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -130,7 +131,7 @@ impl List {
         let listed = list(&database.store, self.user.as_ref()).await;
         database.close().await;
         let listed = listed?;
-        print!("{}", table(&listed.keys, Clock::system().now()));
+        out::text(table(&listed.keys, Clock::system().now()))?;
         if listed.there_are_more {
             eprintln!("There are more: choose with --user.");
         }
@@ -147,15 +148,15 @@ impl Revoke {
         let database = ShortUse::open(Database::resolve(self.database)?).await?;
         let revoked = revoke(&database.store, &which).await;
         database.close().await;
-        Ok(report(&which, &revoked?))
+        Ok(report(&which, &revoked?)?)
     }
 }
 
 /// Says what became of each key. It is a failure if there is none, for whoever asked may have
 /// mistyped and believe it done.
-fn report(which: &WhichKeys, revoked: &[KeyId]) -> ExitCode {
+fn report(which: &WhichKeys, revoked: &[KeyId]) -> io::Result<ExitCode> {
     for key in revoked {
-        println!("{key} is revoked");
+        out::line(format_args!("{key} is revoked"))?;
     }
     let missing: Vec<&KeyId> = match which {
         WhichKeys::Named(ids) => ids.iter().filter(|id| !revoked.contains(id)).collect(),
@@ -170,11 +171,11 @@ fn report(which: &WhichKeys, revoked: &[KeyId]) -> ExitCode {
             in_one_line(user.as_str())
         );
     }
-    if missing.is_empty() && !revoked.is_empty() {
+    Ok(if missing.is_empty() && !revoked.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
+    })
 }
 
 /// The keys in columns, each in a line.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, ShortUse};
+use super::{CliError, ShortUse, out};
 use crate::settings::{Database, DatabaseArgs};
 use crate::store::{MigrationName, Schema};
 
@@ -38,7 +38,7 @@ impl Migrate {
             let schema = database.store.schema().await;
             database.close().await;
             let schema = schema?;
-            print!("{}", told(&schema));
+            out::text(told(&schema))?;
             return Ok(ExitCode::from(code(&schema)));
         }
         let migrated = database.store.migrate().await;

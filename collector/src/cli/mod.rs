@@ -7,10 +7,12 @@ mod doctor;
 mod keys;
 mod migrate;
 mod openapi;
+mod out;
 mod retention;
 mod serve;
 mod validate;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -143,6 +145,8 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
+        // Whoever read has had enough, and need not be told.
+        Err(CliError::System(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("dossier: {error}");
             ExitCode::FAILURE

@@ -1,11 +1,10 @@
 //! `dossier openapi`: the API's description, for programs that make clients of it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::CliError;
+use super::{CliError, out};
 use crate::api;
 
 /// Arguments of `dossier openapi`: none.
@@ -15,7 +14,7 @@ pub(super) struct Openapi {}
 impl Openapi {
     #[expect(clippy::unused_self, reason = "run as any other command")]
     pub(super) fn run(self) -> Result<ExitCode, CliError> {
-        io::stdout().write_all(api::openapi_text().as_bytes())?;
+        out::text(api::openapi_text())?;
         Ok(ExitCode::SUCCESS)
     }
 }

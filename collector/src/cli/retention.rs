@@ -1,18 +1,19 @@
 //! `dossier retention`: shows what expires when, or lets go at once what has expired.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use time::OffsetDateTime;
 
 use super::columns::{self, minute};
-use super::{CliError, ShortUse};
+use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::model::retention::Keep;
 use crate::settings::retention::KeepArgs;
 use crate::settings::{Database, DatabaseArgs, keep_of};
 use crate::store::{
-    AgedTable, Departure, Left, Partition, PartitionKind, Rows, SessionPlace, Store, StoreError,
+    AgedTable, Departure, Left, Partition, PartitionKind, Rows, SessionPlace, Store,
 };
 
 /// Arguments of `dossier retention`.
@@ -54,11 +55,11 @@ impl Retention {
             Command::Apply(_) => apply(&database.store, keep, now).await,
         };
         database.close().await;
-        Ok(done?)
+        done
     }
 }
 
-async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, StoreError> {
+async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, CliError> {
     store.migrate().await?;
     let mut lines = Vec::new();
     for partition in store.partitions().await? {
@@ -80,7 +81,7 @@ async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode
         ]);
     }
     let head = ["GOES", "WHAT", "DAY", "ENTRIES", "BYTES"];
-    print!("{}", columns::table(head, lines));
+    out::text(columns::table(head, lines))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,7 +106,7 @@ fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
     ]
 }
 
-async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, StoreError> {
+async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, CliError> {
     store.migrate().await?;
     let Some(mut retention) = store.hold_retention(now).await? else {
         eprintln!("dossier: a collector is just doing the same: try again, or leave it to it");
@@ -114,11 +115,11 @@ async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCod
     let departures = retention.drop_partitions().await?;
     let mut nothing = departures.is_empty();
     for departure in &departures {
-        println!("{}", told(departure));
+        out::line(told(departure))?;
     }
     for table in AgedTable::ALL {
         let rows = retention.prune(table, keep).await?;
-        nothing &= !tell_pruned(table.as_str(), rows);
+        nothing &= !tell_pruned(table.as_str(), rows)?;
     }
     let mut place = SessionPlace::default();
     let mut sessions = 0;
@@ -128,21 +129,21 @@ async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCod
             break;
         }
     }
-    nothing &= !tell_pruned("sessions", sessions);
+    nothing &= !tell_pruned("sessions", sessions)?;
     retention.release().await?;
     if nothing {
-        println!("Nothing has expired.");
+        out::line("Nothing has expired.")?;
     }
     let all_gone = departures.iter().all(|it| matches!(it.left, Left::Gone));
     Ok(ExitCode::from(u8::from(!all_gone)))
 }
 
 /// Returns whether there was something to tell.
-fn tell_pruned(table: &str, rows: u64) -> bool {
+fn tell_pruned(table: &str, rows: u64) -> io::Result<bool> {
     if rows > 0 {
-        println!("{table}: {rows} old rows are gone");
+        out::line(format_args!("{table}: {rows} old rows are gone"))?;
     }
-    rows > 0
+    Ok(rows > 0)
 }
 
 fn told(departure: &Departure) -> String {

@@ -1,0 +1,23 @@
+//! Standard output. Who reads it may end before the command does, as `head` does: that is an error like any
+//! other, where `println!` would panic.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+/// Writes a line.
+///
+/// # Errors
+/// It cannot be written; [`io::ErrorKind::BrokenPipe`] if nobody reads any longer.
+pub(super) fn line(line: impl Display) -> io::Result<()> {
+    text(format_args!("{line}\n"))
+}
+
+/// Writes whole lines.
+///
+/// # Errors
+/// As of [`line`].
+pub(super) fn text(text: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}")?;
+    out.flush()
+}

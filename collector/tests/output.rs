@@ -1,0 +1,36 @@
+//! Commands whose standard output nobody reads, as behind `| head`: no panic, no word, and no success.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_command_that_nobody_reads_ends_quietly() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/minimal.yaml");
+    for arguments in [
+        &["openapi"][..],
+        &["completions", "bash"],
+        &["validate", example.to_str().unwrap()],
+        &[
+            "doctor",
+            "--database-url",
+            "postgres://nobody@127.0.0.1:9/none",
+        ],
+    ] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let ended = Command::new(env!("CARGO_BIN_EXE_dossier"))
+            .args(arguments)
+            .stdout(Stdio::from(writer))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(
+            (ended.status.code(), said.as_str()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
+    }
+}
