@@ -11,6 +11,7 @@
 mod bounds;
 mod examples;
 mod keys;
+mod links;
 mod tables;
 
 use std::collections::BTreeSet;
