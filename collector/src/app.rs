@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::http::admission::Admission;
-use crate::http::auth::Door;
-use crate::http::decoding::Decoding;
-use crate::http::turns::Turns;
+use crate::auth::Door;
+use crate::limits::admission::Admission;
+use crate::limits::decoding::Decoding;
+use crate::limits::turns::Turns;
 use crate::metrics::Metrics;
-use crate::model::body::pace::Pace;
 use crate::model::clock::Clock;
 use crate::outage::Outage;
 use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
 use crate::spool::Spool;
 use crate::store::Store;
+use dossier_body::pace::Pace;
 
 /// The parts of a running collector. Cloning it clones handles, not parts.
 #[derive(Debug, Clone)]

@@ -15,10 +15,12 @@
 
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod model;

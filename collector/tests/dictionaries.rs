@@ -12,9 +12,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
+use dossier_body::dictionary::LEAST_USERS;
+use dossier_body::{Codec, Packer, Unpacked, unpack};
 use dossier_collector::jobs::dictionaries::make;
-use dossier_collector::model::body::dictionary::LEAST_USERS;
-use dossier_collector::model::body::{Codec, Packer, Unpacked, unpack};
 use dossier_collector::model::entry::{
     Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
 };

@@ -9,7 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../src/http/auth/signer.rs"]
+#[path = "../src/auth/signer.rs"]
 mod signer;
 
 use std::future::{Ready, ready};

@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use dossier_collector::model::body::{Codec, unpack};
+use dossier_body::{Codec, unpack};
 use dossier_collector::model::entry::{
     Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
     RejectedRecord,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::fields::Fields;
 use super::whole;
 use crate::app::App;
-use crate::http::auth::Admin;
+use crate::auth::Admin;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::model::ids::EntryId;

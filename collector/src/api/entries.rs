@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::query::answer::Item;
 use crate::app::App;
-use crate::http::auth::Reader;
+use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
-use crate::model::body::{Allowance, unpack};
 use crate::model::entry::{BodyState, Entry, StoredBody};
 use crate::model::ids::EntryId;
+use dossier_body::{Allowance, unpack};
 
 /// The encoding that the bytes are still in. Not `content-encoding`: a client would undo that, and they
 /// would not be the exact bytes any more.

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::query::answer::Item;
 use crate::app::App;
-use crate::http::auth::Reader;
+use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
-use crate::model::body::Allowance;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
+use dossier_body::Allowance;
 
 /// Both halves of an exchange; a half that was not recorded, or is gone, is null.
 #[derive(Serialize, ToSchema)]

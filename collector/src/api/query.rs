@@ -20,10 +20,10 @@ use self::precedence::Precedence;
 use super::fields::Fields;
 use super::whole;
 use crate::app::App;
-use crate::http::auth::Reader;
-use crate::http::decoding::Place;
+use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
+use crate::limits::decoding::Place;
 use crate::model::ids::UserId;
 use crate::store::{Among, Order, PageRequest, Parts, Start, Store, Total};
 

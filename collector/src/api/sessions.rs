@@ -17,7 +17,7 @@ use super::query::precedence::Precedence;
 use super::query::{self, endpoint, filter};
 use super::whole;
 use crate::app::App;
-use crate::http::auth::Reader;
+use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::model::ids::UserId;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
-use super::auth::TokenFault;
+use crate::auth::TokenFault;
 use crate::model::key::Role;
 use crate::store::StoreError;
 

@@ -1,14 +1,9 @@
 //! What all endpoints share: who asks, how answers and errors are told, how much is let in.
 
-pub mod admission;
-pub mod auth;
-pub mod decoding;
 pub mod envelope;
 pub mod error;
-pub mod rate_limit;
 pub mod shapes;
 mod timely;
-pub mod turns;
 
 use self::error::ApiError;
 

@@ -2,8 +2,8 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::http::admission::Room;
 use crate::http::error::ApiError;
+use crate::limits::admission::Room;
 use crate::spool::Encoding;
 
 /// The first step in which the result grows; the later ones are half of what there is.
@@ -103,7 +103,7 @@ mod tests {
     use dossier_wire::frame::MAX_BATCH_BYTES;
 
     use super::*;
-    use crate::http::admission::Admission;
+    use crate::limits::admission::Admission;
 
     fn inflate(sent: &[u8], piece: usize) -> Result<Option<Vec<u8>>, ApiError> {
         let mut room = Admission::default().room();

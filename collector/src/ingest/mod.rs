@@ -24,7 +24,7 @@ pub use self::read::MAX_SENT_BYTES;
 pub use self::replay::replay;
 use self::tally::Tally;
 use crate::app::App;
-use crate::http::auth::Producer;
+use crate::auth::Producer;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::metrics::BatchOutcome;

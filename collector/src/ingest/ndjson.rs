@@ -15,8 +15,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::records::Candidate;
-use crate::http::admission::Room;
 use crate::http::error::ApiError;
+use crate::limits::admission::Room;
 
 /// `content-type` of such a batch.
 pub const CONTENT_TYPE: &str = "application/x-ndjson";

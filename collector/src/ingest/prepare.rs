@@ -5,8 +5,8 @@ use super::records::Records;
 use super::validate;
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::model::body::Packer;
 use crate::model::entry::NewBatch;
+use dossier_body::Packer;
 
 /// Judges the records of a batch as of when it came, packs their bodies, and hands the batch on.
 ///

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use super::inflate::Inflater;
 use super::records::Form;
 use crate::app::App;
-use crate::http::admission::{Admission, Room};
 use crate::http::error::ApiError;
+use crate::limits::admission::{Admission, Room};
 use crate::model::ids::BatchId;
 use crate::spool::{Encoding, SpooledBatch};
 

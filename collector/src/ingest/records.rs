@@ -5,8 +5,8 @@ use dossier_wire::frame::{MAGIC, MAX_BATCH_BYTES};
 use dossier_wire::{Batch, Item};
 
 use super::ndjson::{self, Lines};
-use crate::http::admission::Room;
 use crate::http::error::ApiError;
+use crate::limits::admission::Room;
 
 /// In which form a batch is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

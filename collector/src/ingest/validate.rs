@@ -12,12 +12,12 @@ use time::OffsetDateTime;
 
 use self::fields::Unstorable;
 use super::records::Candidate;
-use crate::model::body::{Packer, Unpacked};
 use crate::model::entry::{
     Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, RejectedRecord,
 };
 use crate::model::ids::{BatchId, ExchangeId, UserId};
 use crate::model::sha256::sha256;
+use dossier_body::{Packer, Unpacked};
 
 /// How far a producer's clock may be ahead.
 const MAX_AHEAD: time::Duration = time::Duration::days(1);

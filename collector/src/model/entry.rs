@@ -7,7 +7,7 @@ use dossier_wire::{BodyMissing, Completion, Gap, Half, Pair};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::body::Codec;
+use dossier_body::Codec;
 use super::ids::{BatchId, EntryId, ExchangeId, SessionId, UserId};
 use super::session::SessionRequest;
 

@@ -1,6 +1,5 @@
 //! What the collector deals in, without HTTP and without SQL.
 
-pub mod body;
 pub mod clock;
 pub mod endpoint;
 pub mod entry;

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::tls::{Tls, TlsError};
-use crate::http::auth::{Door, SourceFault};
+use crate::auth::{Door, SourceFault};
 use crate::metrics::{Metrics, Reloaded};
 use crate::model::clock::Clock;
 use crate::model::sha256::sha256;

@@ -14,8 +14,8 @@ use time::OffsetDateTime;
 
 use super::entries::row::half;
 use super::{Store, StoreError};
-use crate::model::body::dictionary::{Dictionaries, Dictionary, DictionaryId};
 use crate::model::entry::{Expiry, NewEntry};
+use dossier_body::dictionary::{Dictionaries, Dictionary, DictionaryId};
 
 pub use training::{Subject, Turn};
 

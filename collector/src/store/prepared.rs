@@ -11,10 +11,10 @@ use super::copy::{Gap, Rows};
 use super::rejected::Aside;
 use super::sessions::Seeker;
 use super::{StoreError, dictionaries, partitions};
-use crate::model::body::dictionary::DictionaryId;
 use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
 use crate::model::ids::{BatchId, SessionId};
 use crate::model::retention::is_gone;
+use dossier_body::dictionary::DictionaryId;
 
 pub(super) const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \

@@ -1,7 +1,7 @@
 //! Lines of JSON as producers send them.
 
-use dossier_collector::http::admission::Admission;
 use dossier_collector::ingest::ndjson::Lines;
+use dossier_collector::limits::admission::Admission;
 use dossier_wire::Item;
 use dossier_wire::frame::MAX_FRAMES;
 

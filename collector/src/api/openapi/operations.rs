@@ -7,7 +7,7 @@ use super::answers::{self, Good};
 use super::schemas::{put, reference};
 use super::{examples, requests};
 use crate::api::MAX_REQUEST_BYTES;
-use crate::http::auth::{ADMINS, READERS, TokenFault, WRITERS};
+use crate::auth::{ADMINS, READERS, TokenFault, WRITERS};
 use crate::http::envelope::MAX_URL_BYTES;
 use crate::http::error::{ApiError, FieldError, Hidden};
 use crate::ingest::{MAX_SENT_BYTES, ndjson};

@@ -14,10 +14,10 @@ use super::Query;
 use super::cursor::Token;
 use crate::http::error::ApiError;
 use crate::http::shapes::{half, pairs};
-use crate::model::body::{Allowance, Caveat, Shown, show, unpack};
 use crate::model::entry::{Account, BodyState, Entry, Expiry};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
+use dossier_body::{Allowance, Caveat, Shown, show, unpack};
 
 /// A page of entries.
 #[derive(Serialize, ToSchema)]

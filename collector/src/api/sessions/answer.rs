@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use super::{Asked, cursor};
 use crate::api::query::answer::Item;
 use crate::http::error::ApiError;
-use crate::model::body::Allowance;
 use crate::model::ids::{SessionId, UserId};
 use crate::store::{FoundSession, SessionCursor, SessionEntries, SessionPage, Total};
+use dossier_body::Allowance;
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]

@@ -4,8 +4,8 @@ use dossier_wire::Record;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::http::admission::Admission;
 use crate::ingest::records::Form;
+use crate::limits::admission::Admission;
 
 /// The fields that each line needs.
 fn line(more: &Value) -> String {

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
-use crate::http::admission::Admission;
 use crate::ingest::records::{Form, Records};
-use crate::model::body::Codec;
-use crate::model::body::dictionary::Dictionaries;
+use crate::limits::admission::Admission;
 use crate::model::entry::BodyState;
 use crate::model::session::SessionRequest;
+use dossier_body::Codec;
+use dossier_body::dictionary::Dictionaries;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const NOW_MICROS: u64 = 1_780_315_200_000_000;

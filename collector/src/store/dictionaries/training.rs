@@ -7,11 +7,11 @@ use sqlx::{Postgres, Row, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use super::{MOST_IN_USE, half};
-use crate::model::body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
-use crate::model::body::{Codec, LARGEST_WITH_DICTIONARY, SMALLEST_TO_COMPRESS, unpack};
 use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
+use dossier_body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
+use dossier_body::{Codec, LARGEST_WITH_DICTIONARY, SMALLEST_TO_COMPRESS, unpack};
 
 /// Any fixed number will do, as long as all collectors share it, and it is not that of another job.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0003;

@@ -13,12 +13,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Parts;
-use crate::model::body::Codec;
-use crate::model::body::dictionary::{Dictionary, DictionaryId};
 use crate::model::entry::{Account, BodyState, Entry, Expiry, Headers, StoredBody};
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::store::StoreError;
 use crate::store::sessions::user_id;
+use dossier_body::Codec;
+use dossier_body::dictionary::{Dictionary, DictionaryId};
 
 /// Reads a row that was selected with these parts, whose body needs one of these dictionaries or none.
 pub(super) fn read(

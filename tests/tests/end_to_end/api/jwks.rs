@@ -3,7 +3,7 @@
 //! The times within which that happens are tested in the collector's `tests/jwks.rs`, where the clock is
 //! the test's. Here the program itself, as it is started.
 
-#[path = "../../../../collector/src/http/auth/signer.rs"]
+#[path = "../../../../collector/src/auth/signer.rs"]
 #[allow(dead_code, reason = "some of it is for the collector's own tests")]
 mod signer;
 

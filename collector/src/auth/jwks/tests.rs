@@ -11,7 +11,7 @@ use time::macros::datetime;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::http::auth::signer::{Signer, published};
+use crate::auth::signer::{Signer, published};
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 

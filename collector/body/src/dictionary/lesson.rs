@@ -7,7 +7,7 @@ use time::Duration;
 
 use super::train::MAX_SAMPLE_BYTES;
 use super::{Dictionaries, Dictionary, DictionaryId, Sample, train};
-use crate::model::body::{Packer, Unpacked};
+use crate::{Packer, Unpacked};
 
 /// One body of so many is not learnt from, but packed to see what a dictionary is worth.
 const HELD_BACK: usize = 5;

@@ -17,7 +17,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a set of keys is.
 #[derive(Debug)]
-pub(in crate::http::auth) enum Source {
+pub(in crate::auth) enum Source {
     /// In a file.
     File(PathBuf),
     /// Behind a URL.

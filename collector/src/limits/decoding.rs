@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::error::ApiError;
 use super::turns::Turns;
+use crate::http::error::ApiError;
 
 /// Answers whose bodies are in memory at the same time: each may have 16 MiB of them.
 const PLACES: usize = 8;

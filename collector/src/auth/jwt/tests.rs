@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use time::macros::datetime;
 
 use super::*;
-use crate::http::auth::signer::{Signer, published};
+use crate::auth::signer::{Signer, published};
 use crate::settings::access::{AccessArgs, AccessSettings};
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 
 /// Bytes of batches that may be worked on at once, sent and inflated together. One batch of the
 /// largest size always fits; what is made of it, packed bodies above all, may take as much again.

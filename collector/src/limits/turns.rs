@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 
 /// The turns that are left. Clones share them.
 #[derive(Debug, Clone)]

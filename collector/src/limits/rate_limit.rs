@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 use crate::model::key::Credential;
 use crate::settings::access::Rate;
 

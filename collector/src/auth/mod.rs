@@ -24,9 +24,9 @@ pub use self::jwks::SourceFault;
 use self::jwt::Tokens;
 use self::remembered::Remembered;
 use self::uses::Uses;
-use super::error::ApiError;
-use super::rate_limit::RateLimiter;
 use crate::app::App;
+use crate::http::error::ApiError;
+use crate::limits::rate_limit::RateLimiter;
 use crate::model::ids::UserId;
 use crate::model::key::{Caller, Role};
 use crate::model::scope::Scope;
@@ -194,7 +194,7 @@ impl FromRequestParts<App> for Producer {
     type Rejection = ApiError;
 
     /// Batches are not counted: how much of them is let in is a matter of bytes, see
-    /// [`super::admission`]; and one key serves all workers of all proxies.
+    /// [`crate::limits::admission`]; and one key serves all workers of all proxies.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if app.door.certificate_for_batches && !ClientCertificate::came_with(parts) {
             return Err(ApiError::MissingCertificate);

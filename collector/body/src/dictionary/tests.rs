@@ -2,7 +2,7 @@ use dossier_wire::KeepCompressed;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::body::{Codec, Packer, Unpacked, unpack};
+use crate::{Codec, Packer, Unpacked, unpack};
 
 /// Bodies of so many users, of which some things are common, one thing is each user's own, and one is
 /// shared by fewer users than it takes.
