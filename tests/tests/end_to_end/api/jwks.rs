@@ -1,6 +1,6 @@
 //! Keys of token signers that rotate while the collector runs: behind a URL and in a file.
 //!
-//! The times within which that happens are tested in the collector's `tests/jwks.rs`, where the clock is
+//! The times within which that happens are tested in the collector's `tests/integration/jwks.rs`, where the clock is
 //! the test's. Here the program itself, as it is started.
 
 #[path = "../../../../collector/src/auth/signer.rs"]

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use dossier_capture::config::{Config, Subject};
 use serde_json::{Value, json};
 
-use crate::configuration::{LARGEST_PLAN, check, request};
-use crate::engine::{LONGEST_INPUT, Target};
-use crate::messages::serialised_metadata;
+use super::configuration::{LARGEST_PLAN, check, request};
+use super::engine::{LONGEST_INPUT, Target};
+use super::messages::serialised_metadata;
 
 const TOKENS: &[&[u8]] = &[
     b"\x0a\x07dossier\x12",

@@ -1,14 +1,6 @@
 //! The batch format as a property: whatever is written comes back, and no bytes make the reader fail
 //! in any way but a named error.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 

@@ -1,14 +1,6 @@
 //! Sessions against a real, private Postgres: whatever the order in which exchanges become known, and
 //! through whichever collector, the sessions are those of the definition.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::tables::{quoted, scalar};
+use super::tables::{quoted, scalar};
 
 /// What a value must be like.
 #[derive(Debug, Clone, PartialEq)]

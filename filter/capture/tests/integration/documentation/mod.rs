@@ -1,12 +1,5 @@
 //! Keeps docs/configuration.md and README.md true: their examples are configurations, their tables
 //! have the keys that the filter knows, and defaults and bounds are those of the code.
-#![cfg(not(target_arch = "wasm32"))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may fail"
-)]
 
 mod bounds;
 mod examples;
@@ -24,8 +17,8 @@ use bounds::Bound;
 use keys::{CAPTURE, Key};
 use tables::{Default, Row};
 
-const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
-const README: &str = include_str!("../../../../README.md");
+const CONFIGURATION: &str = include_str!("../../../../../docs/configuration.md");
+const README: &str = include_str!("../../../../../README.md");
 
 #[test]
 fn every_key_is_in_a_table_and_every_table_has_only_keys() {

@@ -1,15 +1,7 @@
 //! The keys of token signers against a whole collector: its HTTP, a private Postgres, and a provider
 //! that publishes keys over HTTP, withdraws them and goes away. The clock is the test's.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "../src/auth/signer.rs"]
+#[path = "../../src/auth/signer.rs"]
 mod signer;
 
 use std::future::{Ready, ready};

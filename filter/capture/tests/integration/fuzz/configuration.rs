@@ -5,8 +5,8 @@ use dossier_capture::config::{Config, Problems, Subject, check_route_keys};
 use dossier_capture::headers::Headers;
 use serde_json::{Value, json};
 
-use crate::engine::{LONGEST_INPUT, Target};
-use crate::messages::serialised_struct;
+use super::engine::{LONGEST_INPUT, Target};
+use super::messages::serialised_struct;
 
 /// How long a plan shows itself with nothing of a configuration in it.
 pub(crate) const LARGEST_PLAN: usize = 64 << 10;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::bounds::Bound;
-use crate::keys::{CAPTURE, Key};
+use super::bounds::Bound;
+use super::keys::{CAPTURE, Key};
 
 /// A key as the document describes it.
 #[derive(Debug)]

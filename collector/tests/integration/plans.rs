@@ -1,13 +1,6 @@
 //! How Postgres goes about the statements that the store really sends, by its own account: no question
 //! of a user walks a whole table.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! Commands whose standard output nobody reads, as behind `| head`: no panic, no word, and no success.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use dossier_capture::redact::{Body, Counts, HashKey, Redaction, Text};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::engine::{Random, Target};
+use super::engine::{Random, Target};
 
 const MOST: usize = 4096;
 /// How much replacements may add.

@@ -3,7 +3,7 @@
 use dossier_capture::config::{Config, check_route_keys};
 use serde_json::{Value, json};
 
-use crate::keys::{CAPTURE, Key};
+use super::keys::{CAPTURE, Key};
 
 /// A block of YAML.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use dossier_collector::limits::admission::Admission;
 use dossier_wire::Item;
 use dossier_wire::frame::MAX_FRAMES;
 
-use crate::engine::{Random, Target};
+use super::engine::{Random, Target};
 
 /// Errors say where and why; they quote nothing.
 const LONGEST_ERROR: usize = 200;

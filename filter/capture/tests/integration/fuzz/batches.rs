@@ -7,7 +7,7 @@ use dossier_wire::frame::{FRAME_PREFIX_BYTES, MAX_FRAMES, PREAMBLE_BYTES};
 use dossier_wire::{Batch, Compression, Encoder, Gap, GapReason, Half, Item, Record};
 use serde_json::json;
 
-use crate::engine::Target;
+use super::engine::Target;
 
 const MOST: usize = 16 << 10;
 /// Errors say where and why; they quote nothing.

@@ -2,13 +2,6 @@
 //! batches, the configuration. `DOSSIER_FUZZ_SECONDS` says how long for each (2 if absent).
 //!
 //! No input may cause a panic, more output than its bound, or more work than its length is worth.
-#![cfg(not(target_arch = "wasm32"))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may fail"
-)]
 
 mod batches;
 mod bodies;

@@ -1,0 +1,18 @@
+//! The collector's tests from outside, most with a private Postgres. One program, so that it is linked once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod dictionaries;
+mod fuzz;
+mod jwks;
+mod output;
+mod plans;
+mod sessions;
+mod store;
+mod validate;
