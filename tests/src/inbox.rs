@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use dossier_wire::compression::inflate;
-use dossier_wire::frame::{Kind, MAX_BATCH_BYTES};
+use dossier_wire::frame::{FrameKind, MAX_BATCH_BYTES};
 use dossier_wire::{Batch, INGEST_PATH};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -178,10 +178,10 @@ fn halves_of(raw: &[u8]) -> Option<Vec<Half>> {
     let records = batch
         .frames()
         .iter()
-        .filter(|frame| frame.kind == Kind::Record);
+        .filter(|frame| frame.kind == FrameKind::Record);
     records
         .map(|frame| {
-            frame.item().ok()?;
+            frame.decode().ok()?;
             let record = serde_json::from_slice(frame.header).ok()?;
             Some(Half {
                 record,

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use dossier_wire::{Half, KeepCompressed};
+use dossier_wire::{Half, StorageCompression};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, get_error_name, get_frame_content_size};
 
@@ -67,7 +67,7 @@ pub struct Unpacked<'a, 'b> {
     /// Its bytes.
     pub bytes: &'a [u8],
     /// What its route asks.
-    pub keep: KeepCompressed,
+    pub keep: StorageCompression,
     /// What its bytes are encoded in, if anything: compressing them again would be in vain.
     pub encoding: Option<&'b str>,
     /// `content-type`.
@@ -112,9 +112,9 @@ impl<'a> Packer<'a> {
         let dictionary = self.dictionaries.of(body.endpoint, body.half);
         let dictionary = dictionary.filter(|_| fits);
         let wanted = match body.keep {
-            KeepCompressed::Always => !bytes.is_empty(),
-            KeepCompressed::Never => false,
-            KeepCompressed::Auto => {
+            StorageCompression::Always => !bytes.is_empty(),
+            StorageCompression::Never => false,
+            StorageCompression::Auto => {
                 (bytes.len() >= SMALLEST_TO_COMPRESS || dictionary.is_some())
                     && body.encoding.is_none()
                     && !is_compressed(body.content_type)
@@ -131,7 +131,7 @@ impl<'a> Packer<'a> {
         });
         match packed {
             Some(Ok((codec, mut data)))
-                if body.keep == KeepCompressed::Always || data.len() < bytes.len() =>
+                if body.keep == StorageCompression::Always || data.len() < bytes.len() =>
             {
                 // zstd was given room for the worst.
                 data.shrink_to_fit();
@@ -211,13 +211,13 @@ mod tests {
 
     use super::*;
 
-    fn pack(bytes: &[u8], keep: KeepCompressed, encoding: Option<&str>) -> Codec {
+    fn pack(bytes: &[u8], keep: StorageCompression, encoding: Option<&str>) -> Codec {
         pack_typed(bytes, keep, encoding, None)
     }
 
     fn pack_typed(
         bytes: &[u8],
-        keep: KeepCompressed,
+        keep: StorageCompression,
         encoding: Option<&str>,
         content_type: Option<&str>,
     ) -> Codec {
@@ -240,22 +240,31 @@ mod tests {
     #[test]
     fn packing_follows_the_route() {
         let body = vec![b'a'; 1000];
-        assert_eq!(pack(&body, KeepCompressed::Auto, None), Codec::Zstd);
+        assert_eq!(pack(&body, StorageCompression::Auto, None), Codec::Zstd);
         assert_eq!(
-            pack(&body, KeepCompressed::Auto, Some("gzip")),
+            pack(&body, StorageCompression::Auto, Some("gzip")),
             Codec::Identity
         );
-        assert_eq!(pack(&body, KeepCompressed::Never, None), Codec::Identity);
-        assert_eq!(pack(b"short", KeepCompressed::Auto, None), Codec::Identity);
-        assert_eq!(pack(b"short", KeepCompressed::Always, None), Codec::Zstd);
+        assert_eq!(
+            pack(&body, StorageCompression::Never, None),
+            Codec::Identity
+        );
+        assert_eq!(
+            pack(b"short", StorageCompression::Auto, None),
+            Codec::Identity
+        );
+        assert_eq!(
+            pack(b"short", StorageCompression::Always, None),
+            Codec::Zstd
+        );
     }
 
     #[test]
     fn compressed_media_is_left_alone_unless_the_route_insists() {
         let body = vec![b'a'; 1000];
         let packed = |keep| pack_typed(&body, keep, None, Some("image/png"));
-        assert_eq!(packed(KeepCompressed::Auto), Codec::Identity);
-        assert_eq!(packed(KeepCompressed::Always), Codec::Zstd);
+        assert_eq!(packed(StorageCompression::Auto), Codec::Identity);
+        assert_eq!(packed(StorageCompression::Always), Codec::Zstd);
     }
 
     proptest! {
@@ -263,7 +272,7 @@ mod tests {
         fn what_is_packed_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let none = Dictionaries::default();
             let mut packer = Packer::new(&none);
-            for keep in [KeepCompressed::Auto, KeepCompressed::Always, KeepCompressed::Never] {
+            for keep in [StorageCompression::Auto, StorageCompression::Always, StorageCompression::Never] {
                 let body = Unpacked {
                     bytes: &bytes,
                     keep,

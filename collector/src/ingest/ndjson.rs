@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use dossier_wire::frame::{Kind, MAGIC, MAX_FRAMES, MAX_HEADER_BYTES};
-use dossier_wire::{BatchError, Frame, Item, RecordError};
+use dossier_wire::frame::{FrameKind, MAGIC, MAX_FRAMES, MAX_HEADER_BYTES};
+use dossier_wire::{BatchError, Frame, FrameContent, RecordError};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -122,14 +122,14 @@ impl<'a> Lines<'a> {
 }
 
 impl Line<'_> {
-    fn item(&self) -> Result<Item<'_>, LineError> {
+    fn item(&self) -> Result<FrameContent<'_>, LineError> {
         let frame = Frame {
-            kind: Kind::Record,
+            kind: FrameKind::Record,
             // Readers of headers skip what they do not know, as the body is to them.
             header: self.text,
             body: self.body.as_ref().map_err(Clone::clone)?,
         };
-        Ok(frame.item()?)
+        Ok(frame.decode()?)
     }
 }
 

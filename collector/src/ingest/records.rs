@@ -2,7 +2,7 @@
 
 use axum::http::HeaderValue;
 use dossier_wire::frame::{MAGIC, MAX_BATCH_BYTES};
-use dossier_wire::{Batch, Item};
+use dossier_wire::{Batch, FrameContent};
 
 use super::ndjson::{self, Lines};
 use crate::http::error::ApiError;
@@ -34,7 +34,7 @@ pub struct Candidate<'a> {
     /// Its body.
     pub body: &'a [u8],
     /// What it says, or what is wrong with it. That holds no value of the traffic.
-    pub item: Result<Item<'a>, String>,
+    pub item: Result<FrameContent<'a>, String>,
 }
 
 impl Form {
@@ -94,7 +94,7 @@ impl<'a> Records<'a> {
                     position,
                     header: frame.header,
                     body: frame.body,
-                    item: frame.item().map_err(|error| error.to_string()),
+                    item: frame.decode().map_err(|error| error.to_string()),
                 },
             )),
             Self::Lines(lines) => Box::new(lines.candidates()),

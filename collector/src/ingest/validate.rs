@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use dossier_wire::record::MAX_TTL_DAYS;
-use dossier_wire::{Half, Item, Record};
+use dossier_wire::{FrameContent, Half, Record};
 use time::OffsetDateTime;
 
 use self::fields::Unstorable;
@@ -37,17 +37,19 @@ pub(super) fn batch<'a>(
     };
     for candidate in candidates {
         let reason = match candidate.item {
-            Ok(Item::Gap(gap)) => {
+            Ok(FrameContent::Gap(gap)) => {
                 new.gaps.push(gap);
                 continue;
             }
-            Ok(Item::Record(record, body)) => match entry(*record, body, &mut packer, now) {
-                Ok(entry) => {
-                    new.entries.push(entry);
-                    continue;
+            Ok(FrameContent::Record(record, body)) => {
+                match entry(*record, body, &mut packer, now) {
+                    Ok(entry) => {
+                        new.entries.push(entry);
+                        continue;
+                    }
+                    Err(unstorable) => unstorable.to_string(),
                 }
-                Err(unstorable) => unstorable.to_string(),
-            },
+            }
             Err(reason) => reason,
         };
         new.rejected.push(RejectedRecord {

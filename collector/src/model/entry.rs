@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use dossier_wire::{BodyMissing, Completion, Gap, Half, Pair};
+use dossier_wire::{BodyMissing, Completion, Gap, Half, HeaderField};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -66,9 +66,9 @@ pub struct Account<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers<'a> {
     /// Those before the body.
-    pub leading: Vec<Pair<'a>>,
+    pub leading: Vec<HeaderField<'a>>,
     /// Those behind it.
-    pub trailing: Vec<Pair<'a>>,
+    pub trailing: Vec<HeaderField<'a>>,
 }
 
 /// The body of an entry on its way into the store.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dossier_wire::{Gap as Loss, Pair};
+use dossier_wire::{Gap as Loss, HeaderField};
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
@@ -228,7 +228,7 @@ fn dictionary(body: &PackedBody<'_>) -> Option<i32> {
     body.codec.dictionary().map(|dictionary| dictionary.id().0)
 }
 
-fn pairs(pairs: &[Pair<'_>]) -> Option<String> {
+fn pairs(pairs: &[HeaderField<'_>]) -> Option<String> {
     (!pairs.is_empty()).then(|| json(pairs))
 }
 

@@ -16,7 +16,7 @@ use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
     EntryFilter, Order, PageRequest, Parts, Start, Store, StoreError, Stored,
 };
-use dossier_wire::{Completion, Half, KeepCompressed};
+use dossier_wire::{Completion, Half, StorageCompression};
 use serde_json::Map;
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -72,7 +72,7 @@ impl Fixture {
         for (number, bytes) in bodies.iter().enumerate() {
             let (codec, data) = packer.pack(&Unpacked {
                 bytes: bytes.as_bytes(),
-                keep: KeepCompressed::Auto,
+                keep: StorageCompression::Auto,
                 encoding: None,
                 content_type: Some("application/json"),
                 endpoint: ENDPOINT,

@@ -21,7 +21,7 @@ use dossier_collector::store::{
     Among, BadPattern, Cursor, Deletion, EntryFilter, Features, Kept, NewKey, Order, Outcome,
     PageRequest, Parts, Start, Store, StoreError, Stored, Total, WhichKeys,
 };
-use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, Pair};
+use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, HeaderField};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
@@ -190,7 +190,7 @@ fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop::option::of("[^\u{0}]{0,30}".prop_map(Cow::Owned))
 }
 
-fn pairs() -> impl Strategy<Value = Vec<Pair<'static>>> {
+fn pairs() -> impl Strategy<Value = Vec<HeaderField<'static>>> {
     let pair = ("[a-z-]{1,9}", "[^\u{0}]{0,20}");
     let pair = pair.prop_map(|(name, value)| (Cow::Owned(name), Cow::Owned(value)));
     prop::collection::vec(pair, 0..5)

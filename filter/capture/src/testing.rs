@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dossier_wire::compression::inflate;
-use dossier_wire::{BATCH_ID_HEADER, Batch, Gap, Half, Item, Record};
+use dossier_wire::{BATCH_ID_HEADER, Batch, FrameContent, Gap, Half, Record};
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
@@ -287,9 +287,9 @@ impl Call {
         let raw: &'static [u8] = raw.leak();
         let (mut records, mut gaps) = (Vec::new(), Vec::new());
         for frame in Batch::parse(raw).unwrap().frames() {
-            match frame.item().unwrap() {
-                Item::Record(record, body) => records.push((*record, body.to_vec())),
-                Item::Gap(gap) => gaps.push(gap),
+            match frame.decode().unwrap() {
+                FrameContent::Record(record, body) => records.push((*record, body.to_vec())),
+                FrameContent::Gap(gap) => gaps.push(gap),
             }
         }
         (records, gaps)

@@ -5,7 +5,7 @@ use miniz_oxide::deflate::CompressionLevel;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress_to_output};
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
-/// How hard the producer tries to make a batch small.
+/// How a producer compresses its batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Sent as it is.
@@ -20,7 +20,7 @@ pub enum Compression {
 /// Why bytes could not be inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
-    /// More than the limit would come out. Nothing beyond the limit was allocated.
+    /// The output would exceed the limit. Nothing beyond the limit was allocated.
     #[error("the body inflates to more than {limit} bytes: send smaller batches")]
     TooLong {
         /// The limit in bytes.
@@ -41,12 +41,12 @@ impl Compression {
         }
     }
 
-    /// Compresses a batch that is there as a whole.
+    /// Compresses a complete batch at once.
     #[must_use]
     pub fn compress(self, raw: &[u8]) -> Vec<u8> {
-        let mut packer = Packer::new(self);
-        packer.add(raw);
-        packer.take()
+        let mut compressor = BatchCompressor::new(self);
+        compressor.add(raw);
+        compressor.finish()
     }
 
     const fn level(self) -> Option<CompressionLevel> {
@@ -58,15 +58,15 @@ impl Compression {
     }
 }
 
-/// Compresses batches while they are filled, one after the other: no record waits until a whole batch is
-/// compressed, and none is kept uncompressed.
-pub struct Packer {
+/// Compresses one batch after the other while it fills, so that no record waits for the compression of a
+/// whole batch, and no uncompressed batch is held in memory.
+pub struct BatchCompressor {
     mode: Mode,
-    /// The compressor is large, so it is kept while batches are not compressed.
+    /// The deflate state is large, so it is reused after batches that are not compressed.
     spare: Option<Deflate>,
-    packed: Vec<u8>,
-    /// Bytes that went in since something came out last: they are still inside the compressor.
-    inside: usize,
+    output: Vec<u8>,
+    /// Input bytes since the last output: they are still inside the deflate state.
+    buffered: usize,
 }
 
 enum Mode {
@@ -79,38 +79,37 @@ struct Deflate {
     state: Box<CompressorOxide>,
 }
 
-impl Packer {
-    /// One for batches that are compressed so.
+impl BatchCompressor {
+    /// For batches of this compression, until [`Self::set_compression`].
     #[must_use]
     pub fn new(compression: Compression) -> Self {
-        let mut packer = Self {
+        let mut compressor = Self {
             mode: Mode::Plain,
             spare: None,
-            packed: Vec::new(),
-            inside: 0,
+            output: Vec::new(),
+            buffered: 0,
         };
-        packer.set_compression(compression);
-        packer
+        compressor.set_compression(compression);
+        compressor
     }
 
-    /// Compresses so from now on. It is for the time between two batches: of one that was begun nothing is
-    /// left.
+    /// Sets the compression of the next batch. A batch that has begun is discarded.
     pub fn set_compression(&mut self, compression: Compression) {
-        if self.held() > 0 {
-            drop(self.take());
+        if self.buffered_bytes() > 0 {
+            drop(self.finish());
         }
         if compression == self.compression() {
             return;
         }
-        let used = match std::mem::replace(&mut self.mode, Mode::Plain) {
+        let current = match std::mem::replace(&mut self.mode, Mode::Plain) {
             Mode::Plain => self.spare.take(),
             Mode::Deflate(deflate) => Some(deflate),
         };
         match compression.level() {
-            None => self.spare = used,
+            None => self.spare = current,
             Some(level) => {
-                let kept = used.filter(|deflate| deflate.compression == compression);
-                self.mode = Mode::Deflate(kept.unwrap_or_else(|| Deflate {
+                let reusable = current.filter(|deflate| deflate.compression == compression);
+                self.mode = Mode::Deflate(reusable.unwrap_or_else(|| Deflate {
                     compression,
                     state: Box::new(CompressorOxide::with_format_and_level(
                         DataFormat::Zlib,
@@ -121,7 +120,7 @@ impl Packer {
         }
     }
 
-    /// How it compresses.
+    /// Of the current batch.
     #[must_use]
     pub const fn compression(&self) -> Compression {
         match &self.mode {
@@ -130,60 +129,60 @@ impl Packer {
         }
     }
 
-    /// Bytes that it holds of the batch, those inside the compressor as they came. 0 if and only if
-    /// nothing was added.
+    /// Bytes of the batch in memory; those inside the deflate state count uncompressed. 0 if and only
+    /// if nothing was added.
     #[must_use]
-    pub const fn held(&self) -> usize {
-        self.packed.len() + self.inside
+    pub const fn buffered_bytes(&self) -> usize {
+        self.output.len() + self.buffered
     }
 
-    /// The next bytes of the batch.
+    /// Appends bytes to the batch.
     pub fn add(&mut self, raw: &[u8]) {
         self.run(raw, TDEFLFlush::None);
     }
 
-    /// Ends the batch and hands it out; the next one begins.
+    /// Ends the batch and returns it compressed. The next call to [`Self::add`] begins another.
     #[must_use]
-    pub fn take(&mut self) -> Vec<u8> {
+    pub fn finish(&mut self) -> Vec<u8> {
         self.run(&[], TDEFLFlush::Finish);
         if let Mode::Deflate(deflate) = &mut self.mode {
             deflate.state.reset();
         }
-        self.inside = 0;
-        std::mem::take(&mut self.packed)
+        self.buffered = 0;
+        std::mem::take(&mut self.output)
     }
 
     fn run(&mut self, raw: &[u8], flush: TDEFLFlush) {
-        let packed = &mut self.packed;
+        let output = &mut self.output;
         match &mut self.mode {
-            Mode::Plain => packed.extend_from_slice(raw),
+            Mode::Plain => output.extend_from_slice(raw),
             Mode::Deflate(deflate) => {
-                let before = packed.len();
+                let before = output.len();
                 // Writing to memory never stops it, so it always takes all of its input.
                 compress_to_output(&mut deflate.state, raw, flush, |piece| {
-                    packed.extend_from_slice(piece);
+                    output.extend_from_slice(piece);
                     true
                 });
-                self.inside = if packed.len() > before {
+                self.buffered = if output.len() > before {
                     0
                 } else {
-                    self.inside + raw.len()
+                    self.buffered + raw.len()
                 };
             }
         }
     }
 }
 
-impl std::fmt::Debug for Packer {
+impl std::fmt::Debug for BatchCompressor {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Packer")
+        out.debug_struct("BatchCompressor")
             .field("compression", &self.compression())
-            .field("held", &self.held())
+            .field("buffered_bytes", &self.buffered_bytes())
             .finish_non_exhaustive()
     }
 }
 
-/// Undoes `content-encoding: deflate`.
+/// Decodes `content-encoding: deflate`.
 ///
 /// # Errors
 /// [`InflateError`]; nothing past `limit` bytes is ever produced.

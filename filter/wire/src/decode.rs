@@ -1,16 +1,16 @@
-//! Reads batches. Bytes that are no batch give an error that says where and why, never a panic.
+//! Decodes batches. Invalid bytes give an error that says where and why, never a panic.
 //!
-//! Two kinds of fault are kept apart. If the framing is broken, nothing behind the break can be
-//! trusted, so the whole batch is refused ([`BatchError`]). If one frame's JSON is wrong, the other
-//! frames are still good, so only that record is at fault ([`RecordError`]).
+//! There are two kinds of errors. If the framing is broken, nothing after the break can be trusted, so
+//! the whole batch is rejected ([`BatchError`]). If the JSON of one frame is invalid, the other frames
+//! are still good, so only that record is rejected ([`RecordError`]).
 
 use crate::frame::{
-    FRAME_PREFIX_BYTES, Kind, MAGIC, MAX_BATCH_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, PREAMBLE_BYTES,
-    VERSION,
+    FRAME_PREFIX_BYTES, FrameKind, MAGIC, MAX_BATCH_BYTES, MAX_FRAMES, MAX_HEADER_BYTES,
+    PREAMBLE_BYTES, VERSION,
 };
 use crate::record::{Gap, Record};
 
-/// A batch whose framing is known to be sound.
+/// A batch with valid framing.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
     frames: Vec<Frame<'a>>,
@@ -19,20 +19,20 @@ pub struct Batch<'a> {
 /// One frame of a batch, its JSON not yet read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What it holds.
-    pub kind: Kind,
+    /// Decides what the header is.
+    pub kind: FrameKind,
     /// JSON.
     pub header: &'a [u8],
     /// Raw bytes of the body.
     pub body: &'a [u8],
 }
 
-/// What a sound frame says.
+/// A decoded frame.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Item<'a> {
+pub enum FrameContent<'a> {
     /// Half an exchange and the part of its body that was kept.
     Record(Box<Record<'a>>, &'a [u8]),
-    /// An account of losses.
+    /// Losses at the producer.
     Gap(Gap),
 }
 
@@ -95,15 +95,15 @@ pub enum BatchError {
     },
 }
 
-/// Why one frame of a sound batch cannot be used. The text never holds values of the traffic.
+/// Why one frame of a valid batch is rejected. The text never holds values of the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The header is not the JSON that its kind needs.
+    /// The header is not valid JSON for the frame's kind.
     #[error("the header is not valid at column {column}: {problem}")]
     Header {
         /// Where, in bytes of the header.
         column: usize,
-        /// `syntax`, `data` or `eof`: serde's own text may quote values, so it is not passed on.
+        /// A text of ours: serde's own may quote values.
         problem: &'static str,
     },
     /// A gap has no body.
@@ -126,7 +126,7 @@ impl<'a> Batch<'a> {
     /// Checks the framing of a whole uncompressed batch.
     ///
     /// # Errors
-    /// [`BatchError`] at the first fault.
+    /// The first [`BatchError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BatchError> {
         if bytes.len() > MAX_BATCH_BYTES {
             return Err(BatchError::TooLong { bytes: bytes.len() });
@@ -142,9 +142,9 @@ impl<'a> Batch<'a> {
             if frames.len() == MAX_FRAMES {
                 return Err(BatchError::TooManyFrames);
             }
-            let (frame, behind) = split_frame(rest, frames.len(), offset)?;
-            offset += rest.len() - behind.len();
-            rest = behind;
+            let (frame, remaining) = split_frame(rest, frames.len(), offset)?;
+            offset += rest.len() - remaining.len();
+            rest = remaining;
             frames.push(frame);
         }
         Ok(Self { frames })
@@ -158,16 +158,16 @@ impl<'a> Batch<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the header.
+    /// Decodes the header.
     ///
     /// # Errors
-    /// [`RecordError`] if it does not say what its kind needs.
-    pub fn item(&self) -> Result<Item<'a>, RecordError> {
+    /// [`RecordError`] if it is not valid for the frame's kind.
+    pub fn decode(&self) -> Result<FrameContent<'a>, RecordError> {
         match self.kind {
-            Kind::Record => {
+            FrameKind::Record => {
                 let record: Record<'a> =
                     serde_json::from_slice(self.header).map_err(|e| header_error(&e))?;
-                // A decoded or redacted body may well be longer than the one that was sent.
+                // A decoded or redacted body may be longer than the one that was sent.
                 let as_sent = !record.body_decoded && record.redactions.is_empty();
                 if as_sent && self.body.len() as u64 > record.body_size {
                     return Err(RecordError::BodyLongerThanStated {
@@ -175,16 +175,16 @@ impl<'a> Frame<'a> {
                         kept: self.body.len(),
                     });
                 }
-                Ok(Item::Record(Box::new(record), self.body))
+                Ok(FrameContent::Record(Box::new(record), self.body))
             }
-            Kind::Gap => {
+            FrameKind::Gap => {
                 if !self.body.is_empty() {
                     return Err(RecordError::GapWithBody {
                         bytes: self.body.len(),
                     });
                 }
                 serde_json::from_slice(self.header)
-                    .map(Item::Gap)
+                    .map(FrameContent::Gap)
                     .map_err(|e| header_error(&e))
             }
         }
@@ -212,12 +212,12 @@ fn split_frame(rest: &[u8], frame: usize, offset: usize) -> Result<(Frame<'_>, &
         needed,
         left: rest.len(),
     };
-    let Some((&[kind, h0, h1, h2, h3, b0, b1, b2, b3], behind)) =
+    let Some((&[kind, h0, h1, h2, h3, b0, b1, b2, b3], remaining)) =
         rest.split_first_chunk::<FRAME_PREFIX_BYTES>()
     else {
         return Err(cut_off(FRAME_PREFIX_BYTES as u64));
     };
-    let kind = Kind::from_byte(kind).ok_or(BatchError::UnknownKind {
+    let kind = FrameKind::from_byte(kind).ok_or(BatchError::UnknownKind {
         frame,
         offset,
         found: kind,
@@ -231,11 +231,11 @@ fn split_frame(rest: &[u8], frame: usize, offset: usize) -> Result<(Frame<'_>, &
         });
     }
     let needed = FRAME_PREFIX_BYTES as u64 + u64::from(header_length) + u64::from(body_length);
-    let (header, behind) = behind
+    let (header, remaining) = remaining
         .split_at_checked(header_length as usize)
         .ok_or_else(|| cut_off(needed))?;
-    let (body, behind) = behind
+    let (body, remaining) = remaining
         .split_at_checked(body_length as usize)
         .ok_or_else(|| cut_off(needed))?;
-    Ok((Frame { kind, header, body }, behind))
+    Ok((Frame { kind, header, body }, remaining))
 }

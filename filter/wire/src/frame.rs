@@ -1,4 +1,4 @@
-//! The layout that encoder and decoder share, and its bounds.
+//! The frame layout that encoder and decoder share, and its limits.
 //!
 //! ```text
 //! batch   = magic "DOSSIER" · version u8 · frame*
@@ -7,31 +7,31 @@
 
 /// First bytes of every batch.
 pub const MAGIC: [u8; 7] = *b"DOSSIER";
-/// Version of the framing. New JSON fields do not change it: readers skip fields they do not know.
+/// Version of the framing. New JSON fields do not change it: readers ignore unknown fields.
 pub const VERSION: u8 = 1;
 /// Bytes before the first frame.
 pub const PREAMBLE_BYTES: usize = MAGIC.len() + 1;
 /// Bytes of a frame before its header.
 pub const FRAME_PREFIX_BYTES: usize = 9;
 
-/// Most bytes of a batch before compression.
+/// Before compression.
 pub const MAX_BATCH_BYTES: usize = 32 * 1024 * 1024;
-/// Most frames in a batch.
+/// In one batch.
 pub const MAX_FRAMES: usize = 16_384;
-/// Most bytes of a frame's JSON header.
+/// Of a frame's JSON header.
 pub const MAX_HEADER_BYTES: usize = 256 * 1024;
 
-/// What a frame holds.
+/// What the header of a frame describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     /// One half of an exchange: a [`crate::Record`] and its body.
     Record,
-    /// A [`crate::Gap`]: an account of what was lost. It has no body.
+    /// A [`crate::Gap`]: a report of losses, without a body.
     Gap,
 }
 
-impl Kind {
-    /// The byte that stands for this kind.
+impl FrameKind {
+    /// The first byte of a frame of this kind.
     #[must_use]
     pub const fn to_byte(self) -> u8 {
         match self {
@@ -40,7 +40,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a byte stands for, if any.
+    /// The inverse of [`Self::to_byte`]; none for other bytes.
     #[must_use]
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {

@@ -1,11 +1,12 @@
 //! The batch format: what a producer (Dossier's filter, or any other) sends and the collector reads.
 //!
-//! A batch is immutable once it is sealed and is named by a UUID, so that sending it again is
-//! harmless. `docs/wire-format.md` describes the bytes for producers written in another language.
+//! A sealed batch never changes and is identified by a UUID, so that sending it again is harmless.
+//! `docs/wire-format.md` describes the bytes for producers in other languages.
 //!
 //! - [`record`]: the headers of the frames, as serde types.
-//! - [`encode`]: writes frames into one buffer.
-//! - [`decode`]: reads them back and says exactly what is wrong with bytes that are no batch.
+//! - [`frame`]: the layout of the bytes, and its limits.
+//! - [`encode`]: writes batches frame by frame.
+//! - [`decode`]: reads batches and says exactly what is wrong with invalid bytes.
 //! - [`compression`]: zlib around a whole batch.
 
 pub mod compression;
@@ -17,10 +18,11 @@ pub mod record;
 mod json;
 
 pub use compression::Compression;
-pub use decode::{Batch, BatchError, Frame, Item, RecordError};
-pub use encode::{Encoder, Mark, TooLarge};
+pub use decode::{Batch, BatchError, Frame, FrameContent, RecordError};
+pub use encode::{BatchLimitExceeded, Checkpoint, Encoder};
 pub use record::{
-    BodyMissing, Completion, Gap, GapReason, Half, KeepCompressed, Pair, Record, SessionRule,
+    BodyMissing, Completion, Gap, GapReason, Half, HeaderField, Record, SessionRule,
+    StorageCompression,
 };
 
 /// `content-type` of a batch.

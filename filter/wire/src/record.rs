@@ -1,7 +1,7 @@
-//! The JSON headers of a batch's frames.
+//! The JSON headers of a batch's frames, as serde types.
 //!
 //! Times are microseconds since the Unix epoch, UTC. Strings borrow from the traffic while a batch is
-//! written and from the batch while it is read, so neither side copies them.
+//! encoded and from the batch while it is decoded, so neither side copies them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Longest life of an entry. Each day of expiry is a partition of the store, so that ten years are
-/// plenty; what shall live longer has no TTL.
+/// Each day of expiry is a partition of the store, so the TTL is limited to ten years; an entry that
+/// must be kept longer has none.
 pub const MAX_TTL_DAYS: u32 = 3650;
-/// Longest silence that can be said to end a session: a year.
+/// Longest session timeout: a year.
 pub const MAX_SESSION_MINUTES: u32 = 525_600;
-/// Longest name of a group of sessions.
+/// Longest [`Record::session_group`].
 pub const MAX_SESSION_GROUP_BYTES: usize = 256;
 
 /// One half of an exchange, without its body: the body's bytes follow the header in the frame.
@@ -27,10 +27,10 @@ pub struct Record<'a> {
     /// Which half this is.
     #[serde(rename = "type")]
     pub half: Half,
-    /// Whose data this is. Never empty.
+    /// Never empty.
     #[serde(borrow)]
     pub user_id: Cow<'a, str>,
-    /// What the entry is filed under. Begins with a slash.
+    /// The path, its template, or a configured name: what queries group entries by. Begins with a slash.
     #[serde(borrow)]
     pub endpoint: Cow<'a, str>,
     /// HTTP method.
@@ -48,17 +48,17 @@ pub struct Record<'a> {
     /// Name of the proxy's route.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Cow<'a, str>>,
-    /// Status of the response, also on the request's half. Absent when no response began.
+    /// Status of the response, on both halves. Absent when no response began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Constants and values taken from the traffic, as the route's configuration says.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// How the exchange finds its session, the same on both halves. Absent: it belongs to none.
+    /// How the collector assigns a session, the same on both halves. Absent: no session.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionRule<'a>>,
-    /// Among which of the user's exchanges it finds its session by time: those of the same text. At most
-    /// [`MAX_SESSION_GROUP_BYTES`]. Absent: among all that have none.
+    /// Restricts [`SessionRule::TimeoutMinutes`] to exchanges of the same user and group. At most
+    /// [`MAX_SESSION_GROUP_BYTES`]. Absent: to those without a group.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub session_group: Option<Cow<'a, str>>,
     /// Days until the entry expires, counted from `started_at`. At most [`MAX_TTL_DAYS`].
@@ -68,16 +68,16 @@ pub struct Record<'a> {
     /// Days until the body expires, if it goes before the rest of the entry. At most `ttl_days`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_ttl_days: Option<NonZeroU32>,
-    /// Whether the body is stored compressed.
+    /// How the collector stores the body.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub compress: KeepCompressed,
+    pub compress: StorageCompression,
     /// When the exchange's request began.
     pub started_at: u64,
     /// When the first byte of this half was seen: its headers.
     pub first_byte_at: u64,
     /// When the last byte of this half was seen.
     pub ended_at: u64,
-    /// Size of the whole body in bytes as it was sent, which may be more than was kept.
+    /// Size of the whole body in bytes as it was sent, which may be more than was captured.
     pub body_size: u64,
     /// XXH3-128 of the whole body as it was sent, 32 hex digits. Absent when the body was not read,
     /// and when something was redacted: a hash lets short secrets be guessed.
@@ -90,24 +90,24 @@ pub struct Record<'a> {
     /// [`Self::body_decoded`] says otherwise.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub content_encoding: Option<Cow<'a, str>>,
-    /// The producer undid the content encoding, so as to redact: the body's bytes are plain.
+    /// The producer decoded the body to redact it: its bytes are no longer in the content encoding.
     #[serde(default, skip_serializing_if = "is_default")]
     pub body_decoded: bool,
-    /// The body was longer than the route's cap: only its beginning was kept.
+    /// The body exceeded the route's limit: only its beginning was captured.
     #[serde(default, skip_serializing_if = "is_default")]
     pub truncated: bool,
-    /// Why no byte of the body follows although it had some. Absent: what was to be kept, follows.
+    /// Why the frame has no body although one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_missing: Option<BodyMissing>,
-    /// How many values each redaction rule replaced in this half, by the rule's name. Never values.
+    /// Replaced values of this half by redaction rule: counts, never values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<Cow<'a, str>, u32>,
     /// Headers of this half that the configuration names, in order, duplicates kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<Pair<'a>>,
+    pub headers: Vec<HeaderField<'a>>,
     /// Trailers of this half: those that the configuration names, and `grpc-status`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trailers: Vec<Pair<'a>>,
+    pub trailers: Vec<HeaderField<'a>>,
     /// How the exchange ended.
     pub completion: Completion,
     /// Envoy's response flags, as bits. Absent when none is set.
@@ -131,8 +131,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record with what every record has: no body, a single moment, complete. The rest is for the
-    /// producer to add.
+    /// A record with the mandatory fields: a complete exchange at one moment, without a body.
     #[must_use]
     pub fn new(
         exchange_id: Uuid,
@@ -158,7 +157,7 @@ impl<'a> Record<'a> {
             session_group: None,
             ttl_days: None,
             body_ttl_days: None,
-            compress: KeepCompressed::Auto,
+            compress: StorageCompression::Auto,
             started_at: at,
             first_byte_at: at,
             ended_at: at,
@@ -184,22 +183,22 @@ impl<'a> Record<'a> {
 }
 
 /// A header's name, in lower case, and value.
-pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+pub type HeaderField<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Why a body that was sent is not in its record.
+/// Why a record lacks the body that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyMissing {
     /// The producer's buffer was nearly full.
     Dropped,
-    /// The configuration does not want bodies of its type, or the stream was upgraded.
+    /// The configuration excludes bodies of its type, or the stream was upgraded.
     NotCaptured,
-    /// It was to be redacted, but is in an encoding that cannot be searched.
+    /// It was to be redacted, but its encoding cannot be searched.
     Unreadable,
 }
 
 impl BodyMissing {
-    /// Every reason.
+    /// All variants, for validation and documentation.
     pub const ALL: [Self; 3] = [Self::Dropped, Self::NotCaptured, Self::Unreadable];
 
     /// The name used in JSON and in the database.
@@ -234,27 +233,27 @@ impl Half {
     }
 }
 
-/// How the collector finds the session that an exchange belongs to.
+/// How the collector assigns an exchange to a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionRule<'a> {
-    /// The client named it: all of the user's exchanges with this text share a session.
+    /// By the client's own id: all of the user's exchanges with this id share a session.
     Id(#[serde(borrow)] Cow<'a, str>),
-    /// Found by time: joins the user's latest session if that was active within so many minutes, at
+    /// By time: the exchange joins the user's latest session if that was active within the timeout, at
     /// most [`MAX_SESSION_MINUTES`].
     TimeoutMinutes(NonZeroU32),
 }
 
-/// Whether a body is stored compressed.
+/// Whether the collector stores a body compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeepCompressed {
+pub enum StorageCompression {
     /// The collector decides by size and content type.
     #[default]
     Auto,
-    /// Always.
+    /// Whatever its size and type.
     Always,
-    /// Never.
+    /// As it was sent.
     Never,
 }
 
@@ -262,20 +261,20 @@ pub enum KeepCompressed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Completion {
-    /// Both halves were seen to their end.
+    /// Both halves ended.
     Complete,
-    /// The client left before the response was whole.
+    /// The client disconnected before the response ended.
     ClientAborted,
-    /// The upstream broke off.
+    /// The upstream broke the connection or reset the stream.
     UpstreamReset,
-    /// The proxy itself answered.
+    /// The proxy itself responded.
     LocalReply,
-    /// A time limit of the proxy ended it.
+    /// A timeout of the proxy ended it.
     Timeout,
 }
 
 impl Completion {
-    /// Every way an exchange can end.
+    /// All variants, for validation and documentation.
     pub const ALL: [Self; 5] = [
         Self::Complete,
         Self::ClientAborted,
@@ -297,18 +296,18 @@ impl Completion {
     }
 }
 
-/// An account of records or bodies that a producer lost.
+/// A report of records or bodies that a producer lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// Why they were lost.
     pub reason: GapReason,
-    /// How many records; bodies lost from records that arrived count nothing here.
+    /// Lost records; a record that only lost its body is not counted.
     pub records: u64,
-    /// How many bytes of bodies.
+    /// Lost bytes of bodies.
     pub bytes: u64,
-    /// When the first of them was lost.
+    /// When the first loss occurred.
     pub from: u64,
-    /// When the last of them was lost.
+    /// When the last loss occurred.
     pub to: u64,
 }
 
@@ -316,18 +315,18 @@ pub struct Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
-    /// The buffer was full, so the record was not kept.
+    /// The buffer was full, so the record was dropped.
     BufferFull,
-    /// The buffer was nearly full, so the record was kept without its body.
+    /// The buffer was nearly full, so the record was sent without its body.
     BodyDropped,
     /// The record alone is larger than a batch may be.
     RecordTooLarge,
-    /// The collector refused the batch as malformed or too large.
+    /// The collector rejected the batch as malformed or too large.
     BatchRefused,
 }
 
 impl GapReason {
-    /// Every reason.
+    /// All variants, for validation and documentation.
     pub const ALL: [Self; 4] = [
         Self::BufferFull,
         Self::BodyDropped,

@@ -204,7 +204,7 @@ impl Vm {
 mod tests {
     use dossier_wire::Batch;
     use dossier_wire::compression::inflate;
-    use dossier_wire::frame::{Kind, MAX_BATCH_BYTES};
+    use dossier_wire::frame::{FrameKind, MAX_BATCH_BYTES};
     use serde_json::json;
 
     use super::*;
@@ -223,7 +223,7 @@ mod tests {
         let bodies: Vec<_> = batch
             .frames()
             .iter()
-            .filter(|frame| frame.kind == Kind::Record)
+            .filter(|frame| frame.kind == FrameKind::Record)
             .map(|frame| frame.body)
             .collect();
         assert_eq!(bodies, [exchange.request_body, exchange.response_body]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dossier_wire::{Half, KeepCompressed};
+use dossier_wire::{Half, StorageCompression};
 use time::Duration;
 
 use super::train::MAX_SAMPLE_BYTES;
@@ -113,7 +113,7 @@ fn ratio(dictionary: Option<&Arc<Dictionary>>, bodies: &[&[u8]]) -> f32 {
     for bytes in bodies {
         let body = Unpacked {
             bytes,
-            keep: KeepCompressed::Auto,
+            keep: StorageCompression::Auto,
             encoding: None,
             content_type: None,
             endpoint,

@@ -1,4 +1,4 @@
-use dossier_wire::KeepCompressed;
+use dossier_wire::StorageCompression;
 use proptest::prelude::*;
 
 use super::*;
@@ -67,7 +67,7 @@ fn short_bodies_are_packed_well_with_it_and_come_back() {
     let mut packer = Packer::new(&dictionaries);
     let mut body = Unpacked {
         bytes: bodies[0].1.as_bytes(),
-        keep: KeepCompressed::Auto,
+        keep: StorageCompression::Auto,
         encoding: None,
         content_type: None,
         endpoint: "/orders",
@@ -86,9 +86,9 @@ fn short_bodies_are_packed_well_with_it_and_come_back() {
     body.half = Half::Response;
     assert_eq!(packer.pack(&body).0, Codec::Identity);
     body.half = Half::Request;
-    body.keep = KeepCompressed::Never;
+    body.keep = StorageCompression::Never;
     assert_eq!(packer.pack(&body).0, Codec::Identity);
-    body.keep = KeepCompressed::Auto;
+    body.keep = StorageCompression::Auto;
     body.encoding = Some("br");
     assert_eq!(packer.pack(&body).0, Codec::Identity);
 }

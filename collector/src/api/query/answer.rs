@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use dossier_wire::{Half, Pair};
+use dossier_wire::{Half, HeaderField};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -64,10 +64,10 @@ pub(in crate::api) struct Item {
     data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = pairs)]
-    headers: Option<Vec<Pair<'static>>>,
+    headers: Option<Vec<HeaderField<'static>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = pairs)]
-    trailers: Option<Vec<Pair<'static>>>,
+    trailers: Option<Vec<HeaderField<'static>>>,
     #[schema(value_type = String)]
     user_id: UserId,
     #[schema(value_type = uuid::Uuid)]

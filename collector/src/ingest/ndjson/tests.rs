@@ -35,12 +35,12 @@ fn only(line: &str) -> Result<Vec<u8>, String> {
     let candidate = candidates.remove(0);
     assert_eq!(candidate.header, line.as_bytes());
     match candidate.item? {
-        Item::Record(record, body) => {
+        FrameContent::Record(record, body) => {
             let record: Record<'_> = *record;
             assert_eq!((record.user_id.as_ref(), body), ("alice", candidate.body));
             Ok(body.to_vec())
         }
-        Item::Gap(_) => panic!("a line is a record"),
+        FrameContent::Gap(_) => panic!("a line is a record"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dossier_wire::record::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
-use dossier_wire::{Pair, SessionRule};
+use dossier_wire::{HeaderField, SessionRule};
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
@@ -90,8 +90,8 @@ pub(super) fn endpoint(given: Cow<'_, str>) -> Result<Cow<'_, str>, Unstorable> 
 /// Headers or trailers.
 pub(super) fn pairs<'a>(
     field: &'static str,
-    pairs: Vec<Pair<'a>>,
-) -> Result<Vec<Pair<'a>>, Unstorable> {
+    pairs: Vec<HeaderField<'a>>,
+) -> Result<Vec<HeaderField<'a>>, Unstorable> {
     if pairs.len() > MAX_HEADERS {
         return Err(Unstorable::TooManyHeaders(field));
     }

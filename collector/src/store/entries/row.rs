@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use dossier_wire::{Completion, Half, Pair};
+use dossier_wire::{Completion, Half, HeaderField};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -90,8 +90,8 @@ fn account(row: &PgRow) -> Result<Account<'static>, StoreError> {
 }
 
 fn headers(row: &PgRow) -> Result<Headers<'static>, StoreError> {
-    let pairs = |column| -> Result<Vec<Pair<'static>>, StoreError> {
-        let pairs: Option<Json<Vec<Pair<'static>>>> = row.try_get(column)?;
+    let pairs = |column| -> Result<Vec<HeaderField<'static>>, StoreError> {
+        let pairs: Option<Json<Vec<HeaderField<'static>>>> = row.try_get(column)?;
         Ok(pairs.map_or_else(Vec::new, |Json(pairs)| pairs))
     };
     Ok(Headers {

@@ -2,7 +2,7 @@
 
 use dossier_collector::ingest::ndjson::Lines;
 use dossier_collector::limits::admission::Admission;
-use dossier_wire::Item;
+use dossier_wire::FrameContent;
 use dossier_wire::frame::MAX_FRAMES;
 
 use super::engine::{Random, Target};
@@ -69,8 +69,8 @@ fn read(bytes: &[u8], _random: &mut Random) {
         assert!(last < Some(candidate.position));
         last = Some(candidate.position);
         match candidate.item {
-            Ok(Item::Record(_, body)) => assert_eq!(body, candidate.body),
-            Ok(Item::Gap(_)) => panic!("a line is a record"),
+            Ok(FrameContent::Record(_, body)) => assert_eq!(body, candidate.body),
+            Ok(FrameContent::Gap(_)) => panic!("a line is a record"),
             Err(error) => assert!(error.len() <= LONGEST_ERROR, "{error}"),
         }
     }

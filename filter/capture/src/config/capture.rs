@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use dossier_wire::KeepCompressed;
+use dossier_wire::StorageCompression;
 use dossier_wire::record::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use serde_json::{Number, Value};
 
@@ -25,7 +25,7 @@ pub(crate) struct Keys {
     body_ttl_days: Option<NonZeroU32>,
     session_timeout_minutes: Option<NonZeroU32>,
     session: SessionKeys,
-    compress: Option<KeepCompressed>,
+    compress: Option<StorageCompression>,
     metadata: BTreeMap<String, Metadata>,
     headers: Halves<Option<Vec<String>>>,
     content_types: Option<Vec<MediaRange>>,
@@ -214,11 +214,11 @@ fn positive(node: &Node<'_>, most: u64, what: &str) -> Option<NonZeroU32> {
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }
 
-fn compress(node: &Node<'_>) -> Option<KeepCompressed> {
+fn compress(node: &Node<'_>) -> Option<StorageCompression> {
     match node.value {
-        Value::Bool(true) => Some(KeepCompressed::Always),
-        Value::Bool(false) => Some(KeepCompressed::Never),
-        Value::String(text) if text == "auto" => Some(KeepCompressed::Auto),
+        Value::Bool(true) => Some(StorageCompression::Always),
+        Value::Bool(false) => Some(StorageCompression::Never),
+        Value::String(text) if text == "auto" => Some(StorageCompression::Auto),
         _ => {
             node.expected("true, false or \"auto\"");
             None

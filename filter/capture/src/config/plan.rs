@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use dossier_wire::{Half, KeepCompressed};
+use dossier_wire::{Half, StorageCompression};
 use serde_json::{Map, Value};
 
 use super::media::MediaRange;
@@ -28,7 +28,7 @@ pub struct Plan {
     /// What divides a user's sessions that are found by time.
     pub(crate) session_by: Vec<GroupPart>,
     /// Whether the collector stores the body compressed.
-    pub compress: KeepCompressed,
+    pub compress: StorageCompression,
     /// Constants that every entry carries.
     pub metadata: Map<String, Value>,
     /// What is taken from the traffic.

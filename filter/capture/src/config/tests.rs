@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dossier_wire::{Compression, KeepCompressed};
+use dossier_wire::{Compression, StorageCompression};
 use serde_json::{Value, json};
 
 use super::*;
@@ -97,7 +97,7 @@ fn every_key_is_read() {
     assert_eq!(plan.storage, Storage::Both);
     assert_eq!(plan.ttl_days.unwrap().get(), 30);
     assert_eq!(plan.session_timeout_minutes.unwrap().get(), 60);
-    assert_eq!(plan.compress, KeepCompressed::Always);
+    assert_eq!(plan.compress, StorageCompression::Always);
     assert_eq!(
         Value::Object(plan.metadata),
         json!({"model": "gpt-4", "n": 4, "on": true})

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dossier_wire::{Completion, Half, Pair, Record, SessionRule};
+use dossier_wire::{Completion, Half, HeaderField, Record, SessionRule};
 use uuid::Uuid;
 
 use super::SWITCHING_PROTOCOLS;
@@ -172,7 +172,7 @@ fn borrowed(text: Option<&String>) -> Option<Cow<'_, str>> {
     text.map(|text| Cow::Borrowed(text.as_str()))
 }
 
-fn pairs(headers: &[(String, String)]) -> Vec<Pair<'_>> {
+fn pairs(headers: &[(String, String)]) -> Vec<HeaderField<'_>> {
     headers
         .iter()
         .map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_str())))

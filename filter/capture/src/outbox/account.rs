@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dossier_wire::compression::inflate;
-use dossier_wire::{Compression, Half, Item};
+use dossier_wire::{Compression, FrameContent, Half};
 use proptest::prelude::*;
 
 use super::*;
@@ -173,15 +173,15 @@ fn told(sealed: &Sealed) -> (u64, u64) {
     };
     let mut told = (0, 0);
     for frame in dossier_wire::Batch::parse(&raw).unwrap().frames() {
-        match frame.item().unwrap() {
-            Item::Record(record, body) => {
+        match frame.decode().unwrap() {
+            FrameContent::Record(record, body) => {
                 assert_eq!(
                     record.body_missing.is_some(),
                     body.len() as u64 != record.body_size
                 );
                 told = (told.0 + 1, told.1 + body.len() as u64);
             }
-            Item::Gap(gap) => told = (told.0 + gap.records, told.1 + gap.bytes),
+            FrameContent::Gap(gap) => told = (told.0 + gap.records, told.1 + gap.bytes),
         }
     }
     told

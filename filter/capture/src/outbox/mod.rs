@@ -10,9 +10,9 @@ mod pause;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dossier_wire::compression::{Compression, Packer};
+use dossier_wire::compression::{BatchCompressor, Compression};
 use dossier_wire::{
-    BATCH_ID_HEADER, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record, TooLarge,
+    BATCH_ID_HEADER, BatchLimitExceeded, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record,
 };
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ pub(crate) struct Outbox {
     target: Rc<Target>,
     open: Option<Open>,
     /// Packs the open batch. How, is settled when it is opened.
-    packer: Packer,
+    compressor: BatchCompressor,
     waiting: VecDeque<Rc<Sealed>>,
     in_flight: Vec<InFlight>,
     /// Cost of all sealed batches, acknowledged ones excepted.
@@ -156,12 +156,12 @@ impl Target {
 impl Outbox {
     pub(crate) fn new(shared: Rc<Shared>, target: Rc<Target>) -> Self {
         let lease = Lease::new(Rc::clone(&shared.budget));
-        let packer = Packer::new(target.batch.compression);
+        let compressor = BatchCompressor::new(target.batch.compression);
         Self {
             shared,
             target,
             open: None,
-            packer,
+            compressor,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             sealed_bytes: 0,
@@ -389,18 +389,18 @@ impl Outbox {
         let (max_bytes, budget) = (self.target.batch.max_bytes, Rc::clone(&self.shared.budget));
         let was_open = self.open.is_some();
         let open = self.open_batch(now);
-        let (mark, before) = (
-            open.encoder.mark(),
+        let (checkpoint, before) = (
+            open.encoder.checkpoint(),
             if was_open { open.encoder.len() } else { 0 },
         );
         let mut fitted = push_all(&mut open.encoder, entries);
         if was_open && open.encoder.len() > max_bytes {
-            fitted = Err(TooLarge);
+            fitted = Err(BatchLimitExceeded);
         }
         let mut grown = open.encoder.len() - before;
         let has_body = entries.iter().any(|entry| !entry.body.is_empty());
         if fitted.is_ok() && has_body && !budget.has_room_for_body(grown) {
-            open.encoder.rewind(mark);
+            open.encoder.roll_back(checkpoint);
             for entry in &mut *entries {
                 entry.lost += entry.body.len() as u64;
                 if !entry.body.is_empty() {
@@ -412,7 +412,7 @@ impl Outbox {
             grown = open.encoder.len() - before;
         }
         let result = match fitted {
-            Err(TooLarge) => Err(NoRoom::Batch),
+            Err(BatchLimitExceeded) => Err(NoRoom::Batch),
             Ok(()) if budget.has_room(grown) => Ok(()),
             Ok(()) => Err(NoRoom::Budget),
         };
@@ -423,7 +423,7 @@ impl Outbox {
                 .map(|entry| entry.body.len() as u64)
                 .sum::<u64>();
         } else {
-            open.encoder.rewind(mark);
+            open.encoder.roll_back(checkpoint);
             if !was_open {
                 self.open = None;
             }
@@ -437,7 +437,7 @@ impl Outbox {
     /// milliseconds.
     fn pack(&mut self) {
         if let Some(open) = &mut self.open {
-            open.encoder.hand_out(|bytes| self.packer.add(bytes));
+            open.encoder.drain(|bytes| self.compressor.add(bytes));
         }
     }
 
@@ -460,7 +460,7 @@ impl Outbox {
         } else {
             Compression::None
         };
-        self.packer.set_compression(compression);
+        self.compressor.set_compression(compression);
         Open {
             encoder: Encoder::new(),
             since: now.steady(),
@@ -541,9 +541,9 @@ impl Outbox {
             }
         }
         let raw_bytes = encoder.len();
-        self.packer.add(&encoder.finish());
-        let bytes = self.packer.take().into_boxed_slice();
-        let compression = self.packer.compression();
+        self.compressor.add(&encoder.finish());
+        let bytes = self.compressor.finish().into_boxed_slice();
+        let compression = self.compressor.compression();
         if by_allowance {
             self.shared.allowance.spend(raw_bytes);
         }
@@ -572,7 +572,8 @@ impl Outbox {
 
     /// Brings the lease in line with what is held.
     fn settle(&mut self) {
-        self.lease.set(self.packer.held() + self.sealed_bytes);
+        self.lease
+            .set(self.compressor.buffered_bytes() + self.sealed_bytes);
     }
 }
 
@@ -585,7 +586,7 @@ enum NoRoom {
     Budget,
 }
 
-fn push_all(encoder: &mut Encoder, entries: &[Entry<'_>]) -> Result<(), TooLarge> {
+fn push_all(encoder: &mut Encoder, entries: &[Entry<'_>]) -> Result<(), BatchLimitExceeded> {
     entries
         .iter()
         .try_for_each(|Entry { record, body, .. }| encoder.push_record(record, body))

@@ -1,12 +1,12 @@
-//! Compression as a property: what goes in comes out, and never more than the limit.
+//! Compression round-trips, and decompression respects its limit.
 
 use dossier_wire::Compression;
-use dossier_wire::compression::{InflateError, Packer, inflate};
+use dossier_wire::compression::{BatchCompressor, InflateError, inflate};
 use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn compressed_bytes_come_back(raw in prop::collection::vec(any::<u8>(), 0..5000)) {
+    fn compression_round_trips(raw in prop::collection::vec(any::<u8>(), 0..5000)) {
         for compression in [Compression::Fast, Compression::Best] {
             let sent = compression.compress(&raw);
             prop_assert_eq!(inflate(&sent, raw.len().max(1)).unwrap(), raw.clone());
@@ -15,25 +15,25 @@ proptest! {
     }
 
     #[test]
-    fn batches_added_bit_by_bit_come_back_one_by_one(
+    fn incremental_compression_round_trips(
         batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), 0..20), 1..4),
     ) {
         use Compression::{Best, Fast, None};
-        let mut packer = Packer::new(None);
-        // Each of them after each other one, with what the packer kept of it.
+        let mut compressor = BatchCompressor::new(None);
+        // Each compression after each other one, whose state may be reused.
         for compression in [None, Fast, None, Best, Fast, Best, None] {
-            packer.add(b"of a batch that is given up");
-            packer.set_compression(compression);
+            compressor.add(b"of a batch that is discarded");
+            compressor.set_compression(compression);
             for pieces in &batches {
                 let mut added = 0;
                 for piece in pieces {
-                    packer.add(piece);
+                    compressor.add(piece);
                     added += piece.len();
-                    // Whoever waits until nothing is held must not be told so too early.
-                    prop_assert_eq!(packer.held() == 0, added == 0);
+                    // 0 must mean that nothing was added, not that nothing was output yet.
+                    prop_assert_eq!(compressor.buffered_bytes() == 0, added == 0);
                 }
-                let (sent, raw) = (packer.take(), pieces.concat());
-                prop_assert_eq!(packer.held(), 0);
+                let (sent, raw) = (compressor.finish(), pieces.concat());
+                prop_assert_eq!(compressor.buffered_bytes(), 0);
                 let back = if compression.content_encoding().is_some() {
                     inflate(&sent, raw.len().max(1)).unwrap()
                 } else {
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics_nor_passes_the_limit(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn inflating_noise_respects_limit(noise in prop::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(bytes) = inflate(&noise, 100) {
             prop_assert!(bytes.len() <= 100);
         }
@@ -53,7 +53,7 @@ proptest! {
 }
 
 #[test]
-fn a_bomb_stops_at_the_limit() {
+fn rejects_output_over_limit() {
     let bomb = Compression::Best.compress(&vec![0; 10 << 20]);
     assert!(bomb.len() < 20_000);
     assert_eq!(
@@ -63,7 +63,7 @@ fn a_bomb_stops_at_the_limit() {
 }
 
 #[test]
-fn a_cut_or_damaged_stream_is_malformed() {
+fn rejects_truncated_or_damaged_stream() {
     let mut sent =
         Compression::Fast.compress(b"a batch of records, some of them alike, some of them not");
     assert_eq!(

@@ -1,16 +1,15 @@
-//! The batch format as a property: whatever is written comes back, and no bytes make the reader fail
-//! in any way but a named error.
+//! The batch format: encoding round-trips, and invalid bytes give a named error, never a panic.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use dossier_wire::decode::{Batch, BatchError, Item, RecordError};
+use dossier_wire::decode::{Batch, BatchError, FrameContent, RecordError};
 use dossier_wire::frame::{
     FRAME_PREFIX_BYTES, MAX_BATCH_BYTES, MAX_FRAMES, MAX_HEADER_BYTES, PREAMBLE_BYTES,
 };
 use dossier_wire::{
-    BodyMissing, Completion, Encoder, Gap, GapReason, Half, KeepCompressed, Pair, Record,
-    SessionRule, TooLarge,
+    BatchLimitExceeded, BodyMissing, Completion, Encoder, Gap, GapReason, Half, HeaderField,
+    Record, SessionRule, StorageCompression,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -25,7 +24,7 @@ fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop::option::of(text().prop_map(Cow::Owned))
 }
 
-fn pairs() -> impl Strategy<Value = Vec<Pair<'static>>> {
+fn pairs() -> impl Strategy<Value = Vec<HeaderField<'static>>> {
     let text = || text().prop_map(Cow::Owned);
     prop::collection::vec((text(), text()), 0..4)
 }
@@ -69,7 +68,7 @@ prop_compose! {
         metadata in metadata(),
         (session, session_group) in (session(), maybe_text()),
         ttl in prop::option::of(1u32..),
-        compress in prop_oneof![Just(KeepCompressed::Auto), Just(KeepCompressed::Always), Just(KeepCompressed::Never)],
+        compress in prop_oneof![Just(StorageCompression::Auto), Just(StorageCompression::Always), Just(StorageCompression::Never)],
         times in any::<[u64; 3]>(),
         (xxh3, content_type, content_encoding) in (maybe_text(), maybe_text(), maybe_text()),
         (truncated, body_decoded) in any::<(bool, bool)>(),
@@ -145,7 +144,7 @@ fn encode(items: &[Written]) -> Vec<u8> {
     bytes
 }
 
-/// A frame by hand, for bytes that the encoder would never write.
+/// Any frame, also one that the encoder would never write.
 fn frame(kind: u8, header: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
     bytes.extend_from_slice(&u32::try_from(header.len()).unwrap().to_le_bytes());
@@ -161,24 +160,24 @@ fn batch_of(frames: &[u8]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn what_is_written_comes_back(items in batch_content()) {
+    fn encoding_round_trips(items in batch_content()) {
         let bytes = encode(&items);
         let batch = Batch::parse(&bytes).unwrap();
         prop_assert_eq!(batch.frames().len(), items.len());
         for (frame, written) in batch.frames().iter().zip(&items) {
-            match (frame.item().unwrap(), written) {
-                (Item::Record(read, body), Written::Record(record, sent)) => {
+            match (frame.decode().unwrap(), written) {
+                (FrameContent::Record(read, body), Written::Record(record, sent)) => {
                     prop_assert_eq!(&read, record);
                     prop_assert_eq!(body, &sent[..]);
                 }
-                (Item::Gap(read), Written::Gap(gap)) => prop_assert_eq!(&read, gap),
+                (FrameContent::Gap(read), Written::Gap(gap)) => prop_assert_eq!(&read, gap),
                 (read, _) => prop_assert!(false, "kinds differ: {:?}", read),
             }
         }
     }
 
     #[test]
-    fn headers_are_what_serde_writes(items in batch_content()) {
+    fn headers_equal_serde_output(items in batch_content()) {
         let bytes = encode(&items);
         for (frame, written) in Batch::parse(&bytes).unwrap().frames().iter().zip(&items) {
             if let Written::Record(record, _) = written {
@@ -189,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_cut_anywhere_is_refused_or_ends_at_a_frame(items in batch_content(), cut in any::<prop::sample::Index>()) {
+    fn truncated_batch_is_rejected_inside_frames(items in batch_content(), cut in any::<prop::sample::Index>()) {
         let bytes = encode(&items);
         let cut = cut.index(bytes.len());
         match Batch::parse(&bytes[..cut]) {
@@ -201,37 +200,37 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_never_panic(items in batch_content(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn damaged_batch_never_panics(items in batch_content(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut bytes = encode(&items);
         let at = at.index(bytes.len());
         bytes[at] = to;
         if let Ok(batch) = Batch::parse(&bytes) {
             for frame in batch.frames() {
-                let _ = frame.item();
+                let _ = frame.decode();
             }
         }
     }
 
     #[test]
-    fn any_bytes_never_panic(noise in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_bytes_never_panic(noise in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = Batch::parse(&noise);
         if let Ok(batch) = Batch::parse(&batch_of(&noise)) {
             for frame in batch.frames() {
-                let _ = frame.item();
+                let _ = frame.decode();
             }
         }
     }
 }
 
 #[test]
-fn an_empty_batch_is_sound() {
+fn accepts_batch_without_frames() {
     let bytes = Encoder::new().finish();
     assert_eq!(bytes, b"DOSSIER\x01");
     assert!(Batch::parse(&bytes).unwrap().frames().is_empty());
 }
 
 #[test]
-fn other_bytes_are_no_batch() {
+fn rejects_bytes_without_magic() {
     for bytes in [
         &b""[..],
         b"DOSS",
@@ -244,14 +243,14 @@ fn other_bytes_are_no_batch() {
 }
 
 #[test]
-fn an_unknown_version_is_named() {
+fn rejects_unknown_version() {
     let error = Batch::parse(b"DOSSIER\x02").unwrap_err();
     assert_eq!(error, BatchError::UnknownVersion { found: 2 });
     assert!(error.to_string().contains("upgrade the collector"));
 }
 
 #[test]
-fn an_unknown_kind_is_named_with_its_place() {
+fn rejects_unknown_frame_kind_with_offset() {
     let gap =
         json!({"reason": "buffer_full", "records": 1, "bytes": 2, "from": 3, "to": 4}).to_string();
     let mut frames = frame(2, gap.as_bytes(), b"");
@@ -269,7 +268,7 @@ fn an_unknown_kind_is_named_with_its_place() {
 }
 
 #[test]
-fn lengths_that_reach_past_the_end_are_refused_without_allocating() {
+fn rejects_lengths_past_the_end() {
     for (header, body) in [
         (u32::MAX, 0),
         (0, u32::MAX),
@@ -293,7 +292,7 @@ fn lengths_that_reach_past_the_end_are_refused_without_allocating() {
 }
 
 #[test]
-fn the_bounds_hold_on_both_sides() {
+fn encoder_and_decoder_enforce_limits() {
     let too_long = vec![0; MAX_BATCH_BYTES + 1];
     assert_eq!(
         Batch::parse(&too_long).unwrap_err(),
@@ -328,14 +327,14 @@ fn the_bounds_hold_on_both_sides() {
         encoder.push_gap(&gap).unwrap();
     }
     let before = encoder.len();
-    assert_eq!(encoder.push_gap(&gap), Err(TooLarge));
+    assert_eq!(encoder.push_gap(&gap), Err(BatchLimitExceeded));
     assert_eq!((encoder.len(), encoder.frames()), (before, MAX_FRAMES));
 }
 
 #[test]
-fn a_record_that_does_not_fit_leaves_the_batch_as_it_was() {
+fn rejected_record_leaves_batch_unchanged() {
     let mut encoder = Encoder::new();
-    let (small, body) = smallest();
+    let (small, body) = minimal_record();
     encoder.push_record(&small, &body).unwrap();
     let before = encoder.clone().finish();
     let long = "x".repeat(MAX_HEADER_BYTES);
@@ -343,17 +342,17 @@ fn a_record_that_does_not_fit_leaves_the_batch_as_it_was() {
         path: Cow::Borrowed(&long),
         ..small.clone()
     };
-    assert_eq!(encoder.push_record(&too_long, b""), Err(TooLarge));
+    assert_eq!(encoder.push_record(&too_long, b""), Err(BatchLimitExceeded));
     assert_eq!(
         encoder.push_record(&small, &vec![0; MAX_BATCH_BYTES]),
-        Err(TooLarge)
+        Err(BatchLimitExceeded)
     );
     assert_eq!(encoder.finish(), before);
 }
 
 #[test]
-fn a_bad_record_leaves_its_neighbours_readable() {
-    let (record, body) = smallest();
+fn invalid_record_leaves_others_readable() {
+    let (record, body) = minimal_record();
     let header = serde_json::to_vec(&record).unwrap();
     let good = frame(1, &header, &body);
     let mut missing: Value = serde_json::from_slice(&header).unwrap();
@@ -383,7 +382,7 @@ fn a_bad_record_leaves_its_neighbours_readable() {
     let items: Vec<_> = batch
         .frames()
         .iter()
-        .map(dossier_wire::Frame::item)
+        .map(dossier_wire::Frame::decode)
         .collect();
     assert!(matches!(items[0], Err(RecordError::Header { .. })));
     assert!(matches!(items[1], Err(RecordError::Header { .. })));
@@ -397,31 +396,35 @@ fn a_bad_record_leaves_its_neighbours_readable() {
         items[5],
         Err(RecordError::GapWithBody { bytes: 1 })
     ));
-    assert!(matches!(&items[6], Ok(Item::Record(read, b)) if **read == record && *b == &body[..]));
+    assert!(
+        matches!(&items[6], Ok(FrameContent::Record(read, b)) if **read == record && *b == &body[..])
+    );
 }
 
 #[test]
-fn errors_never_quote_the_traffic() {
+fn errors_never_quote_traffic() {
     let header = br#"{"exchange_id": "hunter2-is-no-uuid"}"#;
     let bytes = batch_of(&frame(1, header, b""));
     let error = Batch::parse(&bytes).unwrap().frames()[0]
-        .item()
+        .decode()
         .unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
 
 #[test]
-fn fields_of_a_newer_producer_are_skipped() {
-    let (record, body) = smallest();
+fn ignores_unknown_fields() {
+    let (record, body) = minimal_record();
     let mut header: Value = serde_json::to_value(&record).unwrap();
     header["field_of_tomorrow"] = json!({"a": [1, 2]});
     let bytes = batch_of(&frame(1, header.to_string().as_bytes(), &body));
     let batch = Batch::parse(&bytes).unwrap();
-    assert!(matches!(batch.frames()[0].item(), Ok(Item::Record(read, _)) if *read == record));
+    assert!(
+        matches!(batch.frames()[0].decode(), Ok(FrameContent::Record(read, _)) if *read == record)
+    );
 }
 
-/// The record with nothing in it that could be left out, and its body.
-fn smallest() -> (Record<'static>, Vec<u8>) {
+/// A record without optional fields, and its body.
+fn minimal_record() -> (Record<'static>, Vec<u8>) {
     let record = Record {
         method: Cow::Borrowed("GET"),
         first_byte_at: 2,
@@ -433,14 +436,14 @@ fn smallest() -> (Record<'static>, Vec<u8>) {
 }
 
 #[test]
-fn frames_that_belong_together_can_be_taken_back_together() {
-    let (record, body) = smallest();
+fn roll_back_removes_frames_since_checkpoint() {
+    let (record, body) = minimal_record();
     let mut encoder = Encoder::new();
     encoder.push_record(&record, &body).unwrap();
-    let mark = encoder.mark();
+    let checkpoint = encoder.checkpoint();
     let before = encoder.clone().finish();
     encoder.push_record(&record, &body).unwrap();
-    encoder.rewind(mark);
+    encoder.roll_back(checkpoint);
     assert_eq!((encoder.frames(), encoder.clone().finish()), (1, before));
     encoder.push_record(&record, &body).unwrap();
     assert_eq!(Batch::parse(&encoder.finish()).unwrap().frames().len(), 2);

@@ -11,7 +11,7 @@ use dossier_tests::clock::now_micros;
 use dossier_tests::collector::Collector;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::wait;
-use dossier_wire::{Half, KeepCompressed};
+use dossier_wire::{Half, StorageCompression};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -65,7 +65,7 @@ impl Recorder {
         bytes: usize,
         endpoint: &str,
     ) -> Result<(), HarnessError> {
-        let auto = KeepCompressed::Auto;
+        let auto = StorageCompression::Auto;
         self.send(kind, bytes, endpoint, LEARNT_FROM, auto).await?;
         self.make_dictionaries(kind, bytes, endpoint).await
     }
@@ -77,7 +77,7 @@ impl Recorder {
         bytes: usize,
         endpoint: &str,
         exchanges: u64,
-        compress: KeepCompressed,
+        compress: StorageCompression,
     ) -> Result<(), HarnessError> {
         let mut sent = 0;
         while sent < exchanges {
@@ -112,7 +112,7 @@ impl Recorder {
         kind: Kind,
         bytes: usize,
         endpoint: &str,
-        compress: KeepCompressed,
+        compress: StorageCompression,
     ) -> [Sample; 2] {
         let user = self.random.below(USERS);
         self.now += 10_000;
@@ -155,7 +155,7 @@ impl Recorder {
         .await?;
         let what = format!("a body of {endpoint} packed with its dictionary");
         wait::until(&what, DICTIONARY_LIMIT, async || {
-            let sent = self.send(kind, bytes, endpoint, 1, KeepCompressed::Auto);
+            let sent = self.send(kind, bytes, endpoint, 1, StorageCompression::Auto);
             sent.await.map_err(|error| error.to_string())?;
             let packed = self.number(
                 "select count(dictionary_id) from (select dictionary_id from entries order by id desc limit 2) e",

@@ -9,7 +9,7 @@ use dossier_tests::clock::now_micros;
 use dossier_tests::collector::Collector;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::testing::Folder;
-use dossier_wire::KeepCompressed;
+use dossier_wire::StorageCompression;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
 /// Has the collector store some entries, which those that expire are copies of.
 async fn store_models(recorder: &mut Recorder) -> Result<(), HarnessError> {
     recorder.learn(Kind::Orders, BYTES, ENDPOINT).await?;
-    let auto = KeepCompressed::Auto;
+    let auto = StorageCompression::Auto;
     let exchanges = MODELS.unsigned_abs() / 2;
     recorder
         .send(Kind::Orders, BYTES, ENDPOINT, exchanges, auto)

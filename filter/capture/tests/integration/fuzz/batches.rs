@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use dossier_wire::compression::{InflateError, inflate};
 use dossier_wire::frame::{FRAME_PREFIX_BYTES, MAX_FRAMES, PREAMBLE_BYTES};
-use dossier_wire::{Batch, Compression, Encoder, Gap, GapReason, Half, Item, Record};
+use dossier_wire::{Batch, Compression, Encoder, FrameContent, Gap, GapReason, Half, Record};
 use serde_json::json;
 
 use super::engine::Target;
@@ -91,14 +91,14 @@ fn decode(bytes: &[u8]) {
     let lengths: usize = frames.iter().map(length).sum();
     assert_eq!(PREAMBLE_BYTES + lengths, bytes.len());
     for frame in frames {
-        match frame.item() {
-            Ok(Item::Record(record, body)) => {
+        match frame.decode() {
+            Ok(FrameContent::Record(record, body)) => {
                 let size = serde_json::to_string(&*record).unwrap().len();
                 // The shortest forms of the keys and of escapes are shorter than ours.
                 assert!(size <= 1000 + 8 * frame.header.len(), "{size}");
                 assert_eq!(body, frame.body);
             }
-            Ok(Item::Gap(_)) => assert!(frame.body.is_empty()),
+            Ok(FrameContent::Gap(_)) => assert!(frame.body.is_empty()),
             Err(error) => assert!(error.to_string().len() <= LONGEST_ERROR),
         }
     }
@@ -132,7 +132,7 @@ fn the_seeds_are_batches() {
         let plain = inflate(&seed, MOST << 4).unwrap_or(seed);
         // Batches one behind the other are none.
         if let Ok(batch) = Batch::parse(&plain) {
-            assert!(batch.frames().iter().all(|frame| frame.item().is_ok()));
+            assert!(batch.frames().iter().all(|frame| frame.decode().is_ok()));
         } else {
             assert!(plain.len() > batch().len());
         }

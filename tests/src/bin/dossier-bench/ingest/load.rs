@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dossier_tests::HarnessError;
 use dossier_tests::producer::batch;
-use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, INGEST_PATH, KeepCompressed};
+use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, INGEST_PATH, StorageCompression};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -47,7 +47,12 @@ pub(super) fn seal(
     while sealed < records {
         let mut samples = Vec::new();
         while samples.len() + 1 < of_a_batch {
-            samples.extend(recorder.exchange(Kind::Orders, bytes, endpoint, KeepCompressed::Auto));
+            samples.extend(recorder.exchange(
+                Kind::Orders,
+                bytes,
+                endpoint,
+                StorageCompression::Auto,
+            ));
         }
         sealed += samples.len();
         batches.push(Sealed {

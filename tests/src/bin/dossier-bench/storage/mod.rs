@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use dossier_tests::HarnessError;
 use dossier_tests::clock::rfc3339;
-use dossier_wire::KeepCompressed;
+use dossier_wire::StorageCompression;
 use serde_json::{Value, json};
 use sqlx::Row;
 
@@ -64,7 +64,7 @@ impl Bench {
         rounds: usize,
     ) -> Result<String, HarnessError> {
         let endpoint = format!("/api/v1/{}-{bytes}", format!("{kind:?}").to_lowercase());
-        let auto = KeepCompressed::Auto;
+        let auto = StorageCompression::Auto;
         self.recorder.learn(kind, bytes, &endpoint).await?;
         let before = self.disk().await?;
         let first: i64 = self
@@ -87,7 +87,7 @@ impl Bench {
         let (captured, stored, entries) = (sum("captured")?, sum("stored")?, sum("entries")?);
         let plain = format!("{endpoint}/plain");
         let since = self.recorder.moment();
-        for (endpoint, compress) in [(&endpoint, auto), (&plain, KeepCompressed::Never)] {
+        for (endpoint, compress) in [(&endpoint, auto), (&plain, StorageCompression::Never)] {
             self.recorder
                 .send(kind, bytes, endpoint, READ, compress)
                 .await?;
