@@ -369,11 +369,11 @@ fn replace(file: &Path, tree: &Value) -> Result<(), HarnessError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place;
+    use crate::paths;
 
     #[test]
     fn the_shipped_configuration_has_everything_that_is_changed() {
-        let mut bootstrap = Bootstrap::read(&place::example_bootstrap()).unwrap();
+        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
         let address = "127.0.0.1:4242".parse().unwrap();
         bootstrap.set_listener(address).unwrap();
         bootstrap.set_admin(address);
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_missing_cluster_is_named() {
-        let mut bootstrap = Bootstrap::read(&place::example_bootstrap()).unwrap();
+        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
         let error = bootstrap.cluster("elsewhere").unwrap_err().to_string();
         assert!(
             error.contains("example.yaml: no cluster elsewhere"),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::authority::ClientTls;
 use crate::client::Client;
 use crate::error::HarnessError;
-use crate::place;
+use crate::paths;
 use crate::postgres;
 use crate::process::Process;
 use crate::wait;
@@ -227,7 +227,7 @@ impl Collector {
 
     /// The program with the settings that all its commands share, and none of this program's own.
     fn command(&self) -> Result<Command, HarnessError> {
-        let mut command = Command::new(place::collector()?);
+        let mut command = Command::new(paths::collector()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DOSSIER_") {
                 command.env_remove(name);

@@ -10,14 +10,14 @@
 //! - [`load`]: many clients at once, until something happens.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
 //! - [`contract`]: what the collector may answer.
-//! - [`rig`]: Envoy alone, between what scripts the other ends: [`raw_client`], [`scripted`], [`mirror`],
+//! - [`harness`]: Envoy alone; a test scripts both of its sides: [`raw_client`], [`scripted`], [`mirror`],
 //!   [`grpc`], [`inbox`].
 //! - [`authority`]: certificates for tests.
 //! - [`identity`]: who signs the tokens of clients.
 //! - [`producer`]: batches from something that is not Envoy.
-//! - [`valve`]: a connection that a test can cut, refuse or leave unanswered.
+//! - [`fault_proxy`]: a connection that a test can cut, refuse or leave unanswered.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
-//! - [`dice`]: chance that can be repeated.
+//! - [`paths`]: where the repository, the built programs, Envoy and the filter are.
 //! - [`database`]: a Postgres that a test can take away from a collector.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
@@ -29,10 +29,11 @@ pub mod clock;
 pub mod collector;
 pub mod contract;
 pub mod database;
-pub mod dice;
 pub mod envoy;
 pub mod error;
+pub mod fault_proxy;
 pub mod grpc;
+pub mod harness;
 pub mod identity;
 pub mod inbox;
 pub mod keys;
@@ -40,18 +41,16 @@ pub mod live;
 pub mod load;
 pub mod log;
 pub mod mirror;
-pub mod place;
+pub mod paths;
 pub mod postgres;
 pub mod process;
 pub mod producer;
 pub mod raw_client;
-pub mod rig;
 pub mod scripted;
 pub mod stack;
 pub mod testing;
 pub mod traffic;
 pub mod upstream;
-pub mod valve;
 pub mod wait;
 
 mod listening;

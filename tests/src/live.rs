@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::bootstrap::{Bootstrap, FilterFile};
 use crate::error::HarnessError;
-use crate::place;
+use crate::paths;
 
 /// How the filter's configuration gets to Envoy.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Delivery {
                 content
             }
             Self::ByItself(mut filter) => {
-                filter.set_wasm(&place::filter_wasm()?)?;
+                filter.set_wasm(&paths::filter_wasm()?)?;
                 bootstrap.discover_filter(&file)?;
                 Content::Filter(filter)
             }

@@ -11,12 +11,12 @@ use crate::client::Client;
 use crate::collector::{Collector, CollectorPlan};
 use crate::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use crate::error::HarnessError;
+use crate::fault_proxy::{FaultProxy, ProxyMode};
 use crate::keys::{KeyFiles, Keys};
 use crate::live::{Delivery, Live};
-use crate::place;
+use crate::paths;
 use crate::traffic::Traffic;
 use crate::upstream::Upstream;
-use crate::valve::{Position, Valve};
 
 /// How long a clean stop waits for the filter to send what it still holds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
@@ -44,8 +44,8 @@ pub struct StackPlan {
     pub collector_tls: Option<ClientTls>,
     /// Where keys are kept; none: they are made anew.
     pub key_files: Option<KeyFiles>,
-    /// Whether a [`Valve`] stands between Envoy and the collector.
-    pub valve: bool,
+    /// Whether a [`FaultProxy`] stands between Envoy and the collector.
+    pub fault_proxy: bool,
     /// Envoy's configuration; its addresses are set by the stack.
     pub bootstrap: Bootstrap,
     /// How the filter's configuration gets to Envoy.
@@ -76,8 +76,8 @@ pub struct Stack {
     pub traffic: Traffic,
     /// The filter's configuration, where the plan has it changed while Envoy runs.
     pub live: Option<Live>,
-    /// Between Envoy and the collector, where the plan wanted it.
-    pub valve: Option<Valve>,
+    /// Between Envoy and the collector, if the plan asks for it.
+    pub fault_proxy: Option<FaultProxy>,
     /// The collector and keys to it.
     pub backend: Backend,
     /// The service behind Envoy.
@@ -102,8 +102,8 @@ impl StackPlan {
             collector_environment: Vec::new(),
             collector_tls: None,
             key_files: None,
-            valve: false,
-            bootstrap: Bootstrap::read(&place::example_bootstrap())?,
+            fault_proxy: false,
+            bootstrap: Bootstrap::read(&paths::example_bootstrap())?,
             delivery: Delivery::AtStart,
             workers: WORKERS,
             drain_time: DRAIN_TIME,
@@ -161,12 +161,12 @@ impl Stack {
         let backend = Backend::start(&plan).await?;
         let upstream = Upstream::start().await?;
         let address = backend.collector.address;
-        let valve = if plan.valve {
-            Some(Valve::start(Position::Open(address)).await?)
+        let proxy = if plan.fault_proxy {
+            Some(FaultProxy::start(ProxyMode::Forward(address)).await?)
         } else {
             None
         };
-        let collector = valve.as_ref().map_or(address, |valve| valve.address);
+        let collector = proxy.as_ref().map_or(address, |proxy| proxy.address);
         let bootstrap = addressed(&plan, upstream.address, collector)?;
         let (bootstrap, live) = plan.delivery.prepare(bootstrap, &plan.folder)?;
         let envoy = Envoy::start(EnvoyPlan {
@@ -182,7 +182,7 @@ impl Stack {
             traffic: Traffic::new(envoy.address)?,
             envoy,
             live,
-            valve,
+            fault_proxy: proxy,
             backend,
             upstream,
         })
@@ -223,7 +223,7 @@ fn addressed(
     bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
     // A test may have taken the filter out.
     if bootstrap.plugin().is_ok() {
-        bootstrap.set_wasm(&place::filter_wasm()?)?;
+        bootstrap.set_wasm(&paths::filter_wasm()?)?;
     }
     Ok(bootstrap)
 }

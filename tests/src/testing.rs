@@ -13,12 +13,12 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use crate::bootstrap::Bootstrap;
 use crate::collector::MAX_DATA_PATH;
 use crate::error::HarnessError;
-use crate::place;
-use crate::rig::Rig;
+use crate::harness::Harness;
+use crate::paths;
 use crate::stack::{Backend, Stack, StackPlan};
 
 /// How many may run at the same time: each is three programs, some of them with many processes.
-static PLACES: Semaphore = Semaphore::const_new(3);
+static STACK_PERMITS: Semaphore = Semaphore::const_new(3);
 const BUILD_LIMIT: Duration = Duration::from_mins(15);
 /// For what stands in the stack's folder before the data: `/dossier-XXXXXX/data`.
 const ROOM_FOR_NAMES: usize = 20;
@@ -28,7 +28,7 @@ const ROOM_FOR_NAMES: usize = 20;
 pub struct Testing<T> {
     running: T,
     folder: Folder,
-    _place: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 /// Everything, for one test.
@@ -36,7 +36,7 @@ pub type TestStack = Testing<Stack>;
 /// Only a collector and keys to it, for one test.
 pub type TestBackend = Testing<Backend>;
 /// Only Envoy, both of whose sides the test scripts.
-pub type TestRig = Testing<Rig>;
+pub type TestHarness = Testing<Harness>;
 
 impl TestStack {
     /// The shipped configuration.
@@ -54,12 +54,12 @@ impl TestStack {
     pub async fn start_with(
         change: impl FnOnce(&mut StackPlan) -> Result<(), HarnessError>,
     ) -> Result<Self, HarnessError> {
-        let (place, folder, mut plan) = prepare().await?;
+        let (permit, folder, mut plan) = prepare().await?;
         change(&mut plan)?;
         Ok(Self {
             running: Stack::start(plan).await?,
             folder,
-            _place: place,
+            _permit: permit,
         })
     }
 }
@@ -80,12 +80,12 @@ impl TestBackend {
     pub async fn start_with(
         change: impl FnOnce(&mut StackPlan) -> Result<(), HarnessError>,
     ) -> Result<Self, HarnessError> {
-        let (place, folder, mut plan) = prepare().await?;
+        let (permit, folder, mut plan) = prepare().await?;
         change(&mut plan)?;
         Ok(Self {
             running: Backend::start(&plan).await?,
             folder,
-            _place: place,
+            _permit: permit,
         })
     }
 
@@ -103,7 +103,7 @@ impl TestBackend {
     }
 }
 
-impl TestRig {
+impl TestHarness {
     /// The shipped configuration with changes.
     ///
     /// # Errors
@@ -111,12 +111,12 @@ impl TestRig {
     pub async fn start_with(
         change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
     ) -> Result<Self, HarnessError> {
-        let place = place_to_run().await?;
+        let permit = acquire_stack_permit().await?;
         let folder = Folder::make()?;
         Ok(Self {
-            running: Rig::start(folder.path(), change).await?,
+            running: Harness::start(folder.path(), change).await?,
             folder,
-            _place: place,
+            _permit: permit,
         })
     }
 }
@@ -192,26 +192,26 @@ impl Drop for Folder {
     }
 }
 
-/// Waits for one of the places in which stacks may run.
+/// Waits until one more stack may run.
 ///
 /// # Errors
-/// [`HarnessError::Unexpected`], never in practice: the places are never closed.
-pub async fn place_to_run() -> Result<SemaphorePermit<'static>, HarnessError> {
-    PLACES
+/// [`HarnessError::Unexpected`], never in practice: the semaphore is never closed.
+pub async fn acquire_stack_permit() -> Result<SemaphorePermit<'static>, HarnessError> {
+    STACK_PERMITS
         .acquire()
         .await
         .map_err(|error| HarnessError::Unexpected {
-            doing: "wait for a place to run a stack".to_owned(),
+            doing: "wait for a permit to run a stack".to_owned(),
             answer: error.to_string(),
         })
 }
 
 async fn prepare() -> Result<(SemaphorePermit<'static>, Folder, StackPlan), HarnessError> {
-    let place = place_to_run().await?;
+    let permit = acquire_stack_permit().await?;
     ensure_collector_is_built().await?;
     let folder = Folder::make()?;
     let plan = StackPlan::in_folder(folder.path().to_owned())?;
-    Ok((place, folder, plan))
+    Ok((permit, folder, plan))
 }
 
 /// Cargo builds a test's own package only, so the collector beside it may be an old one or none. A
@@ -228,7 +228,7 @@ pub async fn ensure_collector_is_built() -> Result<(), HarnessError> {
 }
 
 async fn build_collector() -> Result<(), HarnessError> {
-    let profile_folder = place::profile_folder()?;
+    let profile_folder = paths::profile_folder()?;
     let profile = match profile_folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
@@ -247,7 +247,7 @@ async fn build_collector() -> Result<(), HarnessError> {
         .arg("--target-dir")
         .arg(profile_folder.parent().unwrap_or(&profile_folder));
     command
-        .current_dir(place::repository())
+        .current_dir(paths::repository())
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let text = format!("{:?}", command.as_std());

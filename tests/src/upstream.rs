@@ -28,12 +28,13 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
-use crate::dice::Dice;
 use crate::error::HarnessError;
 use crate::listening::on_free_port;
 
@@ -116,7 +117,9 @@ impl Kind {
 /// Exactly `length` bytes, always the same ones for the same seed.
 #[must_use]
 pub fn generated(kind: Kind, length: usize, seed: u64) -> Vec<u8> {
-    let noise = noise(seed);
+    let noise = SmallRng::seed_from_u64(seed)
+        .random_iter()
+        .flat_map(u64::to_le_bytes);
     match kind {
         Kind::Json => json_string(length, noise),
         Kind::Text => std::iter::once(b'#')
@@ -152,10 +155,6 @@ fn json_string(length: usize, noise: impl Iterator<Item = u8>) -> Vec<u8> {
 
 const fn printable(byte: u8) -> u8 {
     b' ' + byte % 95
-}
-
-fn noise(seed: u64) -> impl Iterator<Item = u8> {
-    Dice::new(seed).flat_map(u64::to_le_bytes)
 }
 
 #[derive(Debug, Deserialize)]

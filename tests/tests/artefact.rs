@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use dossier_tests::place::filter_wasm;
+use dossier_tests::paths::filter_wasm;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MOST_BYTES: usize = 1 << 20;

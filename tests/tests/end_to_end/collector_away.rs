@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::{Call, Protocol};
 use dossier_tests::upstream::{Kind, echo, generated};
-use dossier_tests::valve::Position;
 use dossier_tests::wait;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -29,13 +29,13 @@ async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
         .unwrap();
 
     stack.backend.collector.kill();
-    turn(&stack, Position::Refusing);
+    set_mode(&stack, ProxyMode::Refuse);
     send(&stack, 20..120, 1000).await;
-    turn(&stack, Position::Silent);
+    set_mode(&stack, ProxyMode::Blackhole);
     send(&stack, 120..220, 1000).await;
 
     stack.backend.start_again().await.unwrap();
-    turn(&stack, Position::Open(stack.backend.collector.address));
+    set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     stack
         .backend
         .client
@@ -70,8 +70,8 @@ async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
     let cutting = async {
         for _ in 0..40 {
             tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-            turn(&stack, Position::Refusing);
-            turn(&stack, Position::Open(stack.backend.collector.address));
+            set_mode(&stack, ProxyMode::Refuse);
+            set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
         }
     };
     tokio::join!(send(&stack, 0..1500, 300), cutting);
@@ -93,9 +93,9 @@ async fn what_does_not_fit_the_buffer_is_accounted_for() {
     const SENT: u64 = 3000;
     let stack = start(json!({"max_bytes": "1MiB"}), json!({"max_bytes": "256KiB"})).await;
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
-    turn(&stack, Position::Refusing);
+    set_mode(&stack, ProxyMode::Refuse);
     send(&stack, 0..SENT, 4 * 1024).await;
-    turn(&stack, Position::Open(stack.backend.collector.address));
+    set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     let waited = wait::until(
         "stored and lost to make up all that was sent",
         SOON,
@@ -146,7 +146,7 @@ async fn what_does_not_fit_the_buffer_is_accounted_for() {
 
 async fn start(buffer: Value, batch: Value) -> TestStack {
     let started = TestStack::start_with(|plan| {
-        plan.valve = true;
+        plan.fault_proxy = true;
         let plugin = plan.bootstrap.plugin()?;
         plugin["buffer"] = buffer;
         plugin["batch"] = batch;
@@ -156,8 +156,8 @@ async fn start(buffer: Value, batch: Value) -> TestStack {
     started.await.unwrap()
 }
 
-fn turn(stack: &TestStack, position: Position) {
-    stack.valve.as_ref().unwrap().turn(position);
+fn set_mode(stack: &TestStack, mode: ProxyMode) {
+    stack.fault_proxy.as_ref().unwrap().set_mode(mode);
 }
 
 /// Sends a request for each number and checks that its answer is right.

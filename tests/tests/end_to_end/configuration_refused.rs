@@ -5,8 +5,8 @@ use std::process::ExitStatus;
 
 use dossier_tests::bootstrap::Bootstrap;
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
-use dossier_tests::testing::{Folder, place_to_run};
-use dossier_tests::{HarnessError, place};
+use dossier_tests::testing::{Folder, acquire_stack_permit};
+use dossier_tests::{HarnessError, paths};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,13 +68,13 @@ fn assert_names(log: &str, names: &[&str]) {
 
 /// Starts Envoy with a changed configuration of the filter, and returns its last words.
 async fn log_of_refusal(change: impl FnOnce(&mut Value)) -> String {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     let folder = Folder::make().unwrap();
-    let mut bootstrap = Bootstrap::read(&place::example_bootstrap()).unwrap();
+    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     bootstrap.set_listener(any_port).unwrap();
     bootstrap.set_admin(any_port);
-    bootstrap.set_wasm(&place::filter_wasm().unwrap()).unwrap();
+    bootstrap.set_wasm(&paths::filter_wasm().unwrap()).unwrap();
     change(bootstrap.plugin().unwrap());
     let plan = EnvoyPlan {
         bootstrap,

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use dossier_tests::client::Client;
 use dossier_tests::process::Process;
-use dossier_tests::testing::{Folder, ensure_collector_is_built, place_to_run};
+use dossier_tests::testing::{Folder, acquire_stack_permit, ensure_collector_is_built};
 use dossier_tests::traffic::{Call, Traffic};
-use dossier_tests::{place, wait};
+use dossier_tests::{paths, wait};
 use serde_json::{Value, json};
 
 use crate::support::SOON;
@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data() {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     let folder = Folder::make().unwrap();
     let run = folder.path().join("run");
     let mut stack = start(&folder, &[]).await;
@@ -82,7 +82,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_it_leaves_nobody_behind_and_starts_again() {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     let folder = Folder::make().unwrap();
     let run = folder.path().join("run");
     let mut stack = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
@@ -119,7 +119,7 @@ async fn killed_it_leaves_nobody_behind_and_starts_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_first() {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     let folder = Folder::make().unwrap();
     let run = folder.path().join("run");
     let mut first = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
@@ -150,7 +150,7 @@ async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_fir
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_is_refused_with_the_variable_that_changes_it() {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     for variable in [
         "DOSSIER_ENVOY_PORT",
         "DOSSIER_ENVOY_ADMIN_PORT",
@@ -195,7 +195,7 @@ async fn start_with_log(folder: &Folder, log: &str, environment: &[(&str, &str)]
     ensure_collector_is_built().await.unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dossier-stack"));
     command
-        .env("DOSSIER_COLLECTOR_BIN", place::collector().unwrap())
+        .env("DOSSIER_COLLECTOR_BIN", paths::collector().unwrap())
         .env("DOSSIER_RUN_DIR", folder.path().join("run"))
         .env("DOSSIER_ENVOY_PORT", "0")
         .env("DOSSIER_ENVOY_ADMIN_PORT", "0")

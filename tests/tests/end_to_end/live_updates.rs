@@ -9,7 +9,7 @@ use dossier_tests::live::{Delivery, Live};
 use dossier_tests::load::{Load, Outcome};
 use dossier_tests::stack::{Stack, StackPlan};
 use dossier_tests::testing::TestStack;
-use dossier_tests::{HarnessError, place, wait};
+use dossier_tests::{HarnessError, paths, wait};
 use serde_json::{Value, json};
 
 use crate::support::{SOON, expect_stored, text, unsent_records, wait_for_records};
@@ -73,8 +73,8 @@ const LDS: Stats = Stats {
 
 /// The shipped files.
 fn discover_filter(plan: &mut StackPlan) -> Result<(), HarnessError> {
-    plan.bootstrap = Bootstrap::read(&place::envoy_file("ecds.yaml"))?;
-    let filter = FilterFile::read(&place::envoy_file("ecds/dossier.yaml"))?;
+    plan.bootstrap = Bootstrap::read(&paths::envoy_file("ecds.yaml"))?;
+    let filter = FilterFile::read(&paths::envoy_file("ecds/dossier.yaml"))?;
     plan.delivery = Delivery::ByItself(filter);
     Ok(())
 }

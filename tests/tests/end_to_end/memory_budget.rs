@@ -1,10 +1,10 @@
 //! Traffic many times the filter's buffer while the collector is away: Envoy's memory stays within
 //! the buffer, no request fails, and what was lost is told to the last record.
 
+use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
 use dossier_tests::upstream::{Kind, generated};
-use dossier_tests::valve::Position;
 use dossier_tests::wait;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -24,7 +24,7 @@ const CONCURRENCY: usize = 16;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_bounded_and_every_loss_is_told() {
     let stack = TestStack::start_with(|plan| {
-        plan.valve = true;
+        plan.fault_proxy = true;
         plan.workers = 1;
         let plugin = plan.bootstrap.plugin()?;
         plugin["buffer"] = json!({"max_bytes": BUFFER});
@@ -33,17 +33,17 @@ async fn memory_stays_bounded_and_every_loss_is_told() {
     });
     let stack = stack.await.unwrap();
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
-    let valve = stack.valve.as_ref().unwrap();
+    let proxy = stack.fault_proxy.as_ref().unwrap();
     // What Envoy and the filter need for themselves at this load.
     send(&stack, 0..EXCHANGES).await;
     stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
     let before = stack.envoy.resident_bytes().unwrap();
-    valve.turn(Position::Refusing);
+    proxy.set_mode(ProxyMode::Refuse);
     send(&stack, EXCHANGES..2 * EXCHANGES).await;
     let grown = stack.envoy.resident_bytes().unwrap().saturating_sub(before);
     assert!(grown <= MOST_GROWTH, "{grown} bytes more than {before}");
 
-    valve.turn(Position::Open(stack.backend.collector.address));
+    proxy.set_mode(ProxyMode::Forward(stack.backend.collector.address));
     let waited = wait::until("stored and lost to make up all", SOON, async || {
         let stored = client.count(admin, &json!({})).await;
         let lost = metric(&stack.backend, "dossier_gap_records_total").await;

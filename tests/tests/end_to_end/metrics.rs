@@ -1,20 +1,20 @@
 //! The filter's metrics, before there is anything to count.
 
-use dossier_tests::place;
-use dossier_tests::testing::TestRig;
+use dossier_tests::paths;
+use dossier_tests::testing::TestHarness;
 
 /// What Envoy puts before the names of metrics that filters define.
 const PREFIX: &str = "wasmcustom.";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_there_from_the_start_and_described() {
-    let rig = TestRig::start_with(|_| Ok(())).await.unwrap();
-    let stats = rig.envoy.stats(PREFIX).await.unwrap();
+    let harness = TestHarness::start_with(|_| Ok(())).await.unwrap();
+    let stats = harness.envoy.stats(PREFIX).await.unwrap();
     assert!(
         stats.contains_key("wasmcustom.dossier.outbox_bytes"),
         "{stats:?}"
     );
-    let page = place::repository().join("docs/operations.md");
+    let page = paths::repository().join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
     for (name, value) in stats {
         assert_eq!(value, 0, "{name}");

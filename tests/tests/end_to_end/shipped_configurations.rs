@@ -7,10 +7,10 @@ use dossier_tests::authority::Authority;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, read_yaml, set};
 use dossier_tests::envoy::validate;
 use dossier_tests::identity::{IdentityProvider, TOKEN_OF_ALICE};
-use dossier_tests::place;
+use dossier_tests::paths;
 use dossier_tests::scripted::send;
 use dossier_tests::stack::Stack;
-use dossier_tests::testing::{Folder, TestRig, TestStack, place_to_run};
+use dossier_tests::testing::{Folder, TestHarness, TestStack, acquire_stack_permit};
 use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const IDENTITY_CLUSTER: &str = "identity_provider";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_accepts_every_one_as_it_is() {
-    let _place = place_to_run().await.unwrap();
+    let _permit = acquire_stack_permit().await.unwrap();
     let folder = folder_like_the_repository();
     let mut checked = Vec::new();
     for entry in std::fs::read_dir(folder.path().join("envoy")).unwrap() {
@@ -47,7 +47,7 @@ async fn envoy_accepts_every_one_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smallest_records_one_prefix() {
     let stack = TestStack::start_with(|plan| {
-        plan.bootstrap = Bootstrap::read(&place::envoy_file("minimal.yaml"))?;
+        plan.bootstrap = Bootstrap::read(&paths::envoy_file("minimal.yaml"))?;
         Ok(())
     });
     let stack = stack.await.unwrap();
@@ -65,7 +65,7 @@ async fn the_smallest_records_one_prefix() {
 async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
     let identity = IdentityProvider::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        plan.bootstrap = Bootstrap::read(&place::envoy_file("full.yaml"))?;
+        plan.bootstrap = Bootstrap::read(&paths::envoy_file("full.yaml"))?;
         plan.bootstrap
             .set_cluster(IDENTITY_CLUSTER, identity.address)
     });
@@ -100,24 +100,24 @@ async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
 /// collector under the name that Istio gives it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_filter_takes_its_part_of_the_manifest_for_istio() {
-    let manifest = read_yaml(&place::envoy_file("istio/wasmplugin.yaml")).unwrap();
+    let manifest = read_yaml(&paths::envoy_file("istio/wasmplugin.yaml")).unwrap();
     let configuration = &manifest["spec"]["pluginConfig"];
-    let rig = TestRig::start_with(|bootstrap| {
+    let harness = TestHarness::start_with(|bootstrap| {
         bootstrap.plugin()?.clone_from(configuration);
         let name = configuration["collector"]["cluster"].clone();
         set(bootstrap.cluster(COLLECTOR_CLUSTER)?, "name", name);
         Ok(())
     });
-    let rig = rig.await.unwrap();
+    let harness = harness.await.unwrap();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
-    rig.service.play("/api/orders", [send(answer)]);
-    let mut client = rig.client().await.unwrap();
+    harness.service.play("/api/orders", [send(answer)]);
+    let mut client = harness.client().await.unwrap();
     client
         .send("GET /api/orders HTTP/1.1\r\nhost: orders\r\nx-user-id: alice\r\n\r\n")
         .await
         .unwrap();
     client.read_until("done").await.unwrap();
-    for half in rig.inbox.halves("/api/orders", 2, SOON).await.unwrap() {
+    for half in harness.inbox.halves("/api/orders", 2, SOON).await.unwrap() {
         assert_eq!(half.text("user_id"), "alice");
         assert_eq!(half.record["metadata"], json!({"workload": "orders"}));
     }
@@ -137,9 +137,9 @@ async fn both_halves(stack: &Stack, user: &str) -> [Value; 2] {
 fn folder_like_the_repository() -> Folder {
     let folder = Folder::make().unwrap();
     let here = |name: &str| folder.path().join(name);
-    symlink(place::repository().join("envoy"), here("envoy")).unwrap();
+    symlink(paths::repository().join("envoy"), here("envoy")).unwrap();
     std::fs::create_dir(here("target")).unwrap();
-    let filter = place::filter_wasm().unwrap();
+    let filter = paths::filter_wasm().unwrap();
     symlink(filter, here("target/dossier-filter.wasm")).unwrap();
     std::fs::create_dir(here("tls")).unwrap();
     let authority = Authority::new().unwrap();

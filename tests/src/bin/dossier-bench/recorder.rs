@@ -12,6 +12,8 @@ use dossier_tests::collector::Collector;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::wait;
 use dossier_wire::{Half, StorageCompression};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -19,7 +21,7 @@ use uuid::Uuid;
 
 use crate::query::dataset::failed;
 use crate::query::{options, start};
-use crate::storage::bodies::{Kind, Random, body};
+use crate::storage::bodies::{Kind, body};
 
 /// So many users take part.
 pub(crate) const USERS: u64 = 200;
@@ -38,7 +40,7 @@ pub(crate) struct Recorder {
     pub(crate) database: PgConnection,
     /// A key for batches.
     pub(crate) ingest: String,
-    random: Random,
+    rng: SmallRng,
     now: u64,
 }
 
@@ -53,7 +55,7 @@ impl Recorder {
                 .map_err(failed("reach the collector's Postgres"))?,
             ingest: collector.create_key("bench", "ingest", "bench").await?,
             collector,
-            random: Random(42),
+            rng: SmallRng::seed_from_u64(42),
             now: now_micros() - 3_600_000_000,
         })
     }
@@ -114,9 +116,9 @@ impl Recorder {
         endpoint: &str,
         compress: StorageCompression,
     ) -> [Sample; 2] {
-        let user = self.random.below(USERS);
+        let user = self.rng.random_range(0..USERS);
         self.now += 10_000;
-        let request = body(kind, bytes, user, &mut self.random);
+        let request = body(kind, bytes, user, &mut self.rng);
         let mut request = Sample::request(&format!("user-{user}"), endpoint, self.now, &request)
             .within_minutes(30);
         let record = &mut request.record;
@@ -127,7 +129,7 @@ impl Recorder {
         record.request_id = Some(Cow::Owned(Uuid::now_v7().to_string()));
         record.ttl_days = NonZeroU32::new(30);
         record.metadata.insert("model".to_owned(), json!("gpt-4"));
-        let response = request.response(&body(kind, bytes, user, &mut self.random));
+        let response = request.response(&body(kind, bytes, user, &mut self.rng));
         [request, response]
     }
 

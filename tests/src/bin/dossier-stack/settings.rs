@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dossier_tests::stack::StackPlan;
-use dossier_tests::{HarnessError, place, wait};
+use dossier_tests::{HarnessError, paths, wait};
 
 use crate::run_folder::RunFolder;
 
@@ -35,7 +35,7 @@ pub struct Settings {
 impl Settings {
     /// Reads them; what is not said has a default.
     pub fn from_environment() -> Result<Self, HarnessError> {
-        let folder = text(RUN_DIR).map_or_else(|| place::repository().join(".run"), PathBuf::from);
+        let folder = text(RUN_DIR).map_or_else(|| paths::repository().join(".run"), PathBuf::from);
         Ok(Self {
             folder: std::path::absolute(folder)
                 .map_err(HarnessError::io("find the folder for state"))?,

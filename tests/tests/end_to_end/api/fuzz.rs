@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dossier_tests::clock::minutes_ago;
-use dossier_tests::place;
+use dossier_tests::paths;
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn some_data(first: Uuid) -> Vec<Sample> {
 
 /// Runs it with a key of this role.
 async fn throw(backend: &TestBackend, role: &str, key: &str, seconds: u64) {
-    let settings = place::repository().join("tests/fuzz-api");
+    let settings = paths::repository().join("tests/fuzz-api");
     let collector = format!("http://{}", backend.collector.address);
     let program = std::env::var_os("SCHEMATHESIS_BIN").expect("make fuzz-api sets it");
     let mut command = Command::new(Path::new(&program));

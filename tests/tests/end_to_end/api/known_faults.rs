@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dossier_tests::client::{Answer, Client};
 use dossier_tests::clock::{minutes_ago, now_micros, rfc3339};
 use dossier_tests::collector::{Collector, CollectorPlan};
+use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::{TestBackend, TestStack};
 use dossier_tests::traffic::Call;
-use dossier_tests::valve::Position;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -576,22 +576,22 @@ async fn a_key_of_a_revoked_user_stops_working() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_store_does_not_fail_the_users_request() {
     let started = TestStack::start_with(|plan| {
-        plan.valve = true;
+        plan.fault_proxy = true;
         Ok(())
     });
     let mut stack = started.await.unwrap();
-    let valve = |stack: &TestStack, position| stack.valve.as_ref().unwrap().turn(position);
-    for position in [Position::Refusing, Position::Silent] {
-        valve(&stack, position);
+    let set_mode = |stack: &TestStack, mode| stack.fault_proxy.as_ref().unwrap().set_mode(mode);
+    for mode in [ProxyMode::Refuse, ProxyMode::Blackhole] {
+        set_mode(&stack, mode);
         for number in 0..20 {
             send(&stack, "/api/x", &json!({ "n": number })).await;
         }
     }
     stack.backend.collector.kill();
-    valve(&stack, Position::Open(stack.backend.collector.address));
+    set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     send(&stack, "/api/x", &json!({})).await;
     stack.backend.start_again().await.unwrap();
-    valve(&stack, Position::Open(stack.backend.collector.address));
+    set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     stored(&stack, 2 * 41).await;
     assert_eq!(
         ask(&stack, &json!({"page_size": 1})).await.json["data"]["total"],

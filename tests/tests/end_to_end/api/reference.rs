@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use dossier_tests::place;
+use dossier_tests::paths;
 use dossier_tests::testing::TestBackend;
 use serde_json::Value;
 use tokio::process::Command;
@@ -21,7 +21,7 @@ struct Visit {
 async fn visit(backend: &TestBackend, path: &str) -> Visit {
     let profile = backend.folder().join("browser");
     let netlog = backend.folder().join("netlog.json");
-    let mut browser = Command::new(place::chromium().unwrap());
+    let mut browser = Command::new(paths::chromium().unwrap());
     browser
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
         .args(["--disable-quic", "--no-first-run", "--disable-sync"])

@@ -1,10 +1,12 @@
-//! What is done to the parts. Three hands at once, each in an order and with pauses that chance decides.
+//! What is done to the parts. Three hands at once, each in an order and with pauses drawn from the seed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dossier_tests::dice::Dice;
 use dossier_tests::wait;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
@@ -56,35 +58,39 @@ impl Faults<'_> {
     }
 
     async fn to_collectors(&self) {
-        let mut dice = Dice::new(self.profile.seed);
+        let mut rng = SmallRng::seed_from_u64(self.profile.seed);
         let kinds = [
             (self.profile.kills, ToCollector::Kill),
             (self.profile.cuts, ToCollector::Cut),
         ];
-        for fault in shuffled(&kinds, &mut dice) {
-            sleep(dice.millis(200..4000)).await;
-            let number = dice.below(COLLECTORS);
+        for fault in shuffled(&kinds, &mut rng) {
+            sleep(Duration::from_millis(rng.random_range(200..4000))).await;
+            let number = rng.random_range(0..COLLECTORS);
             match fault {
-                ToCollector::Kill => self.kill(number, dice.millis(0..1500)).await,
-                ToCollector::Cut => self.cut(number, 400 + dice.roll() % 60_000).await,
+                ToCollector::Kill => {
+                    let down = Duration::from_millis(rng.random_range(0..1500));
+                    self.kill(number, down).await;
+                }
+                ToCollector::Cut => self.cut(number, rng.random_range(400..60_400)).await,
             }
         }
     }
 
     async fn to_postgres(&self) {
-        let mut dice = Dice::new(!self.profile.seed);
+        let mut rng = SmallRng::seed_from_u64(!self.profile.seed);
         let leaves = u64::from(!self.profile.away.is_zero());
         let kinds = [
             (self.profile.stops, ToPostgres::Stop),
             (leaves, ToPostgres::Leave),
             (self.profile.full_disks, ToPostgres::FillDisks),
         ];
-        for fault in shuffled(&kinds, &mut dice) {
-            sleep(dice.millis(1000..6000)).await;
+        for fault in shuffled(&kinds, &mut rng) {
+            sleep(Duration::from_millis(rng.random_range(1000..6000))).await;
             match fault {
                 ToPostgres::Stop => {
                     self.tell("Postgres is stopped at once, and started");
-                    self.without_postgres(sleep(dice.millis(0..2000))).await;
+                    self.without_postgres(sleep(Duration::from_millis(rng.random_range(0..2000))))
+                        .await;
                     count(&self.done.stops);
                 }
                 ToPostgres::Leave => {
@@ -97,9 +103,9 @@ impl Faults<'_> {
     }
 
     async fn to_clocks(&self) {
-        let mut dice = Dice::new(self.profile.seed.rotate_left(32));
+        let mut rng = SmallRng::seed_from_u64(self.profile.seed.rotate_left(32));
         for step in 1..=self.profile.clock_steps {
-            sleep(dice.millis(200..2000)).await;
+            sleep(Duration::from_millis(rng.random_range(200..2000))).await;
             let clock = usize::try_from(step).unwrap_or(0) % CLOCKS.len();
             self.feeders.set_clock(CLOCKS[clock]).await;
             count(&self.done.clock_steps);
@@ -173,12 +179,12 @@ impl Faults<'_> {
     }
 }
 
-fn shuffled<T: Copy>(kinds: &[(u64, T)], dice: &mut Dice) -> Vec<T> {
+fn shuffled<T: Copy>(kinds: &[(u64, T)], rng: &mut SmallRng) -> Vec<T> {
     let each = kinds
         .iter()
         .map(|(times, fault)| (0..*times).map(|_| *fault));
     let mut faults: Vec<_> = each.flatten().collect();
-    dice.shuffle(&mut faults);
+    faults.shuffle(rng);
     faults
 }
 

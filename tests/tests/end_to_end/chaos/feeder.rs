@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use dossier_tests::HarnessError;
 use dossier_tests::client::Client;
 use dossier_tests::clock;
-use dossier_tests::dice::Dice;
 use dossier_tests::producer::{Sample, batch};
 use dossier_tests::upstream::{Kind, generated};
 use dossier_tests::wait;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -58,8 +60,8 @@ impl Feeders {
             repeated: AtomicU64::new(0),
         });
         let feeder = |number: usize| {
-            let dice = Dice::new(seed.wrapping_add(number as u64));
-            tokio::spawn(feed(Arc::clone(&shared), number, dice))
+            let rng = SmallRng::seed_from_u64(seed.wrapping_add(number as u64));
+            tokio::spawn(feed(Arc::clone(&shared), number, rng))
         };
         let tasks = (0..FEEDERS).map(feeder).collect();
         Self { shared, tasks }
@@ -100,34 +102,34 @@ impl Feeders {
     }
 }
 
-async fn feed(shared: Arc<Shared>, feeder: usize, mut dice: Dice) -> Fed {
+async fn feed(shared: Arc<Shared>, feeder: usize, mut rng: SmallRng) -> Fed {
     let mut fed = Fed::new();
     while !shared.stopping.load(Ordering::Relaxed) {
         let ahead = shared.ahead.load(Ordering::Relaxed);
         let mut samples = Vec::new();
-        for _ in 0..=dice.below(MOST_SAMPLES) {
+        for _ in 0..rng.random_range(1..=MOST_SAMPLES) {
             let path = format!("{PREFIX}{feeder}/{}", fed.len());
-            let expected = expected(&mut dice);
+            let expected = expected(&mut rng);
             samples.extend(halves(&path, &expected, ahead));
             fed.insert(path, expected);
         }
-        shared.deliver(&batch(&samples).unwrap(), &mut dice).await;
-        tokio::time::sleep(dice.millis(20..150)).await;
+        shared.deliver(&batch(&samples).unwrap(), &mut rng).await;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(20..150))).await;
     }
     fed
 }
 
-fn expected(dice: &mut Dice) -> Expected {
+fn expected(rng: &mut SmallRng) -> Expected {
     let mut body = || {
-        let bytes = generated(Kind::Json, 2 + dice.below(MAX_BODY), dice.roll());
+        let bytes = generated(Kind::Json, rng.random_range(2..MAX_BODY), rng.random());
         (Kind::Json.content_type().to_owned(), bytes)
     };
     Expected {
         request: body(),
         response: Some(body()),
-        user: USERS[dice.below(USERS.len())].to_owned(),
-        session: match dice.below(3) {
-            0 => Session::Named(format!("job {}", dice.below(3))),
+        user: USERS[rng.random_range(0..USERS.len())].to_owned(),
+        session: match rng.random_range(0..3) {
+            0 => Session::Named(format!("job {}", rng.random_range(0..3))),
             _ => Session::ByTime,
         },
     }
@@ -149,21 +151,21 @@ fn halves(path: &str, expected: &Expected, ahead: i64) -> Vec<Sample> {
 }
 
 impl Shared {
-    async fn deliver(&self, raw: &[u8], dice: &mut Dice) {
+    async fn deliver(&self, raw: &[u8], rng: &mut SmallRng) {
         let id = Uuid::now_v7();
-        while !self.send(id, raw, dice).await {
-            tokio::time::sleep(dice.millis(50..500)).await;
+        while !self.send(id, raw, rng).await {
+            tokio::time::sleep(Duration::from_millis(rng.random_range(50..500))).await;
         }
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         // As after an answer that was lost.
-        if dice.below(4) == 0 && self.send(id, raw, dice).await {
+        if rng.random_ratio(1, 4) && self.send(id, raw, rng).await {
             self.repeated.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Whether it was acknowledged.
-    async fn send(&self, id: Uuid, raw: &[u8], dice: &mut Dice) -> bool {
-        let client = &self.clients[dice.below(self.clients.len())];
+    async fn send(&self, id: Uuid, raw: &[u8], rng: &mut SmallRng) -> bool {
+        let client = &self.clients[rng.random_range(0..self.clients.len())];
         match client.ingest(Some(&self.key), id, raw.to_vec()).await {
             Ok(answer) if answer.status == 200 => {
                 assert_eq!(answer.json["data"]["rejected"], 0, "{}", answer.json);

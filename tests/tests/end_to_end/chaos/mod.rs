@@ -41,7 +41,7 @@ async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
     eprintln!("chaos with {profile}");
     let scene = Scene::start().await;
     let load = Load::play(&scene.traffic(), CLIENTS, PAUSE, traffic::exchange);
-    let addresses: Vec<_> = scene.members.iter().map(|it| it.valve.address).collect();
+    let addresses: Vec<_> = scene.members.iter().map(|it| it.proxy.address).collect();
     let feeders = Feeders::start(&addresses, &scene.keys.ingest, profile.seed);
     load.go_on_for(50, LONG_WHILE).await.unwrap();
     let faults = Faults {

@@ -8,7 +8,7 @@ use dossier_tests::clock;
 /// What is done to the parts, and how often.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
-    /// What chance begins with.
+    /// Of the random number generators.
     pub seed: u64,
     /// Kills of a collector.
     pub kills: u64,

@@ -8,12 +8,12 @@ use dossier_tests::client::Client;
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::database::Database;
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
+use dossier_tests::fault_proxy::{FaultProxy, ProxyMode};
 use dossier_tests::keys::Keys;
-use dossier_tests::testing::{Folder, ensure_collector_is_built, place_to_run};
+use dossier_tests::testing::{Folder, acquire_stack_permit, ensure_collector_is_built};
 use dossier_tests::traffic::Traffic;
 use dossier_tests::upstream::Upstream;
-use dossier_tests::valve::{Position, Valve};
-use dossier_tests::{HarnessError, place, wait};
+use dossier_tests::{HarnessError, paths, wait};
 use serde_json::json;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -27,9 +27,9 @@ pub const COLLECTORS: usize = 2;
 const BUFFER: &str = "1MiB";
 const BATCH: &str = "256KiB";
 
-/// A collector behind a valve, which is its address for all others.
+/// A collector behind a fault proxy, which is its address for all others.
 pub struct Member {
-    pub valve: Valve,
+    pub proxy: FaultProxy,
     turn: Mutex<()>,
     collector: Mutex<Collector>,
     /// The most memory it ever had, in all its lives.
@@ -45,12 +45,12 @@ pub struct Scene {
     pub keys: Keys,
     _upstream: Upstream,
     _folder: Folder,
-    _place: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Scene {
     pub async fn start() -> Self {
-        let place = place_to_run().await.unwrap();
+        let permit = acquire_stack_permit().await.unwrap();
         ensure_collector_is_built().await.unwrap();
         let folder = Folder::make().unwrap();
         let database = Database::start(folder.path()).await.unwrap();
@@ -63,7 +63,7 @@ impl Scene {
             .await
             .unwrap();
         let upstream = Upstream::start().await.unwrap();
-        let collectors: Vec<_> = members.iter().map(|member| member.valve.address).collect();
+        let collectors: Vec<_> = members.iter().map(|member| member.proxy.address).collect();
         let bootstrap = bootstrap(upstream.address, &collectors).unwrap();
         let envoy = Envoy::start(EnvoyPlan {
             bootstrap,
@@ -81,7 +81,7 @@ impl Scene {
             keys,
             _upstream: upstream,
             _folder: folder,
-            _place: place,
+            _permit: permit,
         }
     }
 
@@ -143,9 +143,9 @@ impl Member {
             environment: Vec::new(),
         };
         let collector = Collector::start(plan).await.unwrap();
-        let valve = Valve::start(Position::Open(collector.address));
+        let proxy = FaultProxy::start(ProxyMode::Forward(collector.address));
         Self {
-            valve: valve.await.unwrap(),
+            proxy: proxy.await.unwrap(),
             turn: Mutex::new(()),
             collector: Mutex::new(collector),
             peak: Mutex::new(0),
@@ -166,7 +166,7 @@ impl Member {
         let mut collector = self.collector.lock().await;
         self.note_peak(&mut collector).await;
         collector.kill();
-        self.valve.turn(Position::Refusing);
+        self.proxy.set_mode(ProxyMode::Refuse);
     }
 
     /// Starts it again, as often as it takes: that is what a supervisor does.
@@ -177,20 +177,20 @@ impl Member {
             started.map_err(|error| error.to_string())
         });
         waited.await.unwrap();
-        self.valve.turn(Position::Open(collector.address));
+        self.proxy.set_mode(ProxyMode::Forward(collector.address));
     }
 
     /// Cuts connections to it after so many bytes, until it has cut one.
     pub async fn cut(&self, after: u64) {
         let address = self.address().await;
-        let before = self.valve.cuts();
-        self.valve.turn(Position::Cutting(address, after));
+        let before = self.proxy.cuts();
+        self.proxy.set_mode(ProxyMode::CutAfter(address, after));
         let waited = wait::until("a connection to be cut", LONG_WHILE, async || {
-            let cuts = self.valve.cuts() - before;
+            let cuts = self.proxy.cuts() - before;
             (cuts > 0).then_some(()).ok_or("none yet".to_owned())
         });
         waited.await.unwrap();
-        self.valve.turn(Position::Open(address));
+        self.proxy.set_mode(ProxyMode::Forward(address));
     }
 
     /// The longest file that it may write, in bytes. Beyond that a write fails as on a full disk; this
@@ -216,12 +216,12 @@ impl Member {
 
 fn bootstrap(upstream: SocketAddr, collectors: &[SocketAddr]) -> Result<Bootstrap, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut bootstrap = Bootstrap::read(&place::example_bootstrap())?;
+    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream)?;
     bootstrap.set_hosts(COLLECTOR_CLUSTER, collectors)?;
-    bootstrap.set_wasm(&place::filter_wasm()?)?;
+    bootstrap.set_wasm(&paths::filter_wasm()?)?;
     let plugin = bootstrap.plugin()?;
     set(plugin, "buffer", json!({"max_bytes": BUFFER}));
     let batch = json!({"max_bytes": BATCH, "max_delay": "200ms"});

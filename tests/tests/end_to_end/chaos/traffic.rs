@@ -1,9 +1,10 @@
 //! Requests through Envoy, each unlike all others, so that every byte of every body can be told.
 
-use dossier_tests::dice::Dice;
 use dossier_tests::load::Exchange;
 use dossier_tests::traffic::{Call, Reply};
 use dossier_tests::upstream::{Kind, echo, generated};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 
 use super::record::{Expected, Session};
@@ -18,16 +19,19 @@ const MAX_LARGE_BODY: usize = 48 << 10;
 
 /// What a client does at its so manieth request.
 pub fn exchange(client: usize, number: usize) -> Exchange {
-    let mut dice = dice(client, number);
+    let mut rng = seeded_rng(client, number);
     let path = format!("{PREFIX}{client}/{number}");
-    let kind = [Kind::Json, Kind::Json, Kind::Text, Kind::Binary][dice.below(4)];
-    let sent = generated(kind, size(&mut dice), dice.roll());
-    let is_echo = kind == Kind::Json && dice.below(2) == 0;
+    let kind = [Kind::Json, Kind::Json, Kind::Text, Kind::Binary][rng.random_range(0..4)];
+    let sent = generated(kind, size(&mut rng), rng.random());
+    let is_echo = kind == Kind::Json && rng.random_bool(0.5);
     let (query, content_type, answer) = if is_echo {
         (String::new(), Kind::Json.content_type(), echo(&sent))
     } else {
-        let (kind, length) = ([Kind::Json, Kind::Text][dice.below(2)], size(&mut dice));
-        let seed = dice.roll();
+        let (kind, length) = (
+            [Kind::Json, Kind::Text][rng.random_range(0..2)],
+            size(&mut rng),
+        );
+        let seed: u64 = rng.random();
         let query = format!("?bytes={length}&type={}&seed={seed}", kind.as_str());
         let answer = generated(kind, length, seed);
         (query, kind.content_type(), answer)
@@ -73,15 +77,15 @@ fn session(client: usize, number: usize) -> Option<String> {
     named.then(|| format!("chat {}", (client + number / 3) % NAMES))
 }
 
-fn size(dice: &mut Dice) -> usize {
-    let most = if dice.below(50) == 0 {
+fn size(rng: &mut SmallRng) -> usize {
+    let most = if rng.random_ratio(1, 50) {
         MAX_LARGE_BODY
     } else {
         MAX_BODY
     };
-    2 + dice.below(most - 2)
+    rng.random_range(2..most)
 }
 
-fn dice(client: usize, number: usize) -> Dice {
-    Dice::new(((client as u64) << 32) + number as u64)
+fn seeded_rng(client: usize, number: usize) -> SmallRng {
+    SmallRng::seed_from_u64(((client as u64) << 32) + number as u64)
 }

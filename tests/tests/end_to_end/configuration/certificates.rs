@@ -30,7 +30,7 @@ async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
         bootstrap.set_transport_socket(only_with_certificate(&server, &ours))
     });
     let setup = setup.await;
-    let address = setup.rig.envoy.address;
+    let address = setup.harness.envoy.address;
     let uri = "spiffe://example.com/ns/shop/sa/orders";
     let mut subject = named("carol");
     subject.push(DnType::OrganizationName, "Example");
@@ -57,7 +57,7 @@ async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
     ] {
         let answer = get(address, path, Some(&client), &ours).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        for half in both(setup.rig.inbox.halves(path, 2, SOON).await.unwrap()) {
+        for half in both(setup.harness.inbox.halves(path, 2, SOON).await.unwrap()) {
             assert_eq!(half.text("user_id"), user);
         }
     }
@@ -71,7 +71,7 @@ async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
     for client in [None, Some(&forged)] {
         get(address, "/refused", client, &ours).await.unwrap_err();
     }
-    wait_for_records(&setup.rig.envoy, 6).await;
+    wait_for_records(&setup.harness.envoy, 6).await;
 }
 
 fn dns(name: &str) -> SanType {

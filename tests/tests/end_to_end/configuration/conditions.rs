@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use dossier_tests::bootstrap::UPSTREAM_CLUSTER;
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use dossier_tests::traffic::{Call, Traffic};
 use dossier_tests::upstream::Upstream;
 use reqwest::Method;
@@ -35,7 +35,7 @@ async fn an_exchange_is_kept_for_its_status_or_its_duration_or_both() {
         ],
     });
     let upstream = Upstream::start().await.unwrap();
-    let rig = TestRig::start_with(|bootstrap| {
+    let harness = TestHarness::start_with(|bootstrap| {
         configure(bootstrap, &keys)?;
         bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream.address)?;
         // Nothing listens there: that port is only ever given out to those who ask for it.
@@ -46,8 +46,8 @@ async fn an_exchange_is_kept_for_its_status_or_its_duration_or_both() {
         bootstrap.routes()?.splice(0..0, routes);
         Ok(())
     });
-    let rig = rig.await.unwrap();
-    let traffic = Traffic::new(rig.envoy.address).unwrap();
+    let harness = harness.await.unwrap();
+    let traffic = Traffic::new(harness.envoy.address).unwrap();
     let cases = [
         ("/status/1", 200, QUICK, false),
         ("/status/2", 404, QUICK, true),
@@ -85,8 +85,8 @@ async fn an_exchange_is_kept_for_its_status_or_its_duration_or_both() {
         .filter(|(.., is_kept)| *is_kept)
         .flat_map(|(path, ..)| [(*path, "request"), (*path, "response")])
         .collect();
-    wait_for_records(&rig.envoy, kept.len() as u64).await;
-    let halves = rig.inbox.all();
+    wait_for_records(&harness.envoy, kept.len() as u64).await;
+    let halves = harness.inbox.all();
     let recorded: Vec<_> = halves
         .iter()
         .map(|half| (half.text("path"), half.text("type")))

@@ -4,7 +4,7 @@ use dossier_tests::bootstrap::{UPSTREAM_CLUSTER, set};
 use dossier_tests::grpc::{GrpcCall, GrpcService, fields, frame};
 use dossier_tests::inbox::Half;
 use dossier_tests::scripted::{Step, send};
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use dossier_tests::traffic::{Call, Protocol};
 use serde_json::json;
 
@@ -105,7 +105,7 @@ async fn of_trailers_the_named_ones_are_recorded_and_how_a_grpc_call_ended() {
         "storage_type": "both",
         "headers": {"request": ["x-done"], "response": ["content-type"]},
     }));
-    let rig = TestRig::start_with(|bootstrap| {
+    let harness = TestHarness::start_with(|bootstrap| {
         configure(bootstrap, &keys)?;
         bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
         speak(
@@ -114,15 +114,15 @@ async fn of_trailers_the_named_ones_are_recorded_and_how_a_grpc_call_ended() {
             &json!({"http2_protocol_options": {}}),
         )
     });
-    let rig = rig.await.unwrap();
+    let harness = harness.await.unwrap();
     let path = "/greeter.Greeter/Echo";
-    let mut call = GrpcCall::begin(rig.envoy.address, path, "alice")
+    let mut call = GrpcCall::begin(harness.envoy.address, path, "alice")
         .await
         .unwrap();
     call.send(b"hello").unwrap();
     let (_, status) = call.finish(fields("x-done", "yes")).await.unwrap();
     assert_eq!(status.as_deref(), Some("0"));
-    let [request, response] = both(rig.inbox.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(harness.inbox.halves(path, 2, SOON).await.unwrap());
     assert_eq!(request.record["trailers"], json!([["x-done", "yes"]]));
     assert_eq!(response.record["trailers"], json!([["grpc-status", "0"]]));
     let headers = json!([["content-type", "application/grpc"]]);
@@ -138,7 +138,7 @@ async fn trailers_of_http_1_are_recorded_too() {
         "storage_type": "both",
         "headers": {"request": ["x-sum"], "response": ["x-sum", "x-time"]},
     }));
-    let rig = TestRig::start_with(|bootstrap| {
+    let harness = TestHarness::start_with(|bootstrap| {
         configure(bootstrap, &keys)?;
         let trailers = json!({"enable_trailers": true});
         set(
@@ -149,9 +149,9 @@ async fn trailers_of_http_1_are_recorded_too() {
         let options = json!({"http_protocol_options": trailers});
         speak(bootstrap, UPSTREAM_CLUSTER, &options)
     });
-    let rig = rig.await.unwrap();
+    let harness = harness.await.unwrap();
     let path = "/trailers";
-    rig.service.play(
+    harness.service.play(
         path,
         [
             Step::Expect(b"x-private: 1\r\n\r\n"),
@@ -161,7 +161,7 @@ async fn trailers_of_http_1_are_recorded_too() {
             ),
         ],
     );
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nte: trailers\r\n\r\n\
@@ -170,7 +170,7 @@ async fn trailers_of_http_1_are_recorded_too() {
         .await
         .unwrap();
     client.read_until("x-sum: 4\r\n").await.unwrap();
-    let [request, response] = both(rig.inbox.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(harness.inbox.halves(path, 2, SOON).await.unwrap());
     assert_eq!(request.record["trailers"], json!([["x-sum", "1"]]));
     let expected = json!([["x-sum", "2"], ["x-time", "3"], ["x-sum", "4"]]);
     assert_eq!(response.record["trailers"], expected);

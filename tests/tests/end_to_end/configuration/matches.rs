@@ -140,8 +140,8 @@ async fn a_rule_may_take_an_exchange_out_of_the_record() {
             .send(&Call::json("alice", target, &json!({"a": 1})))
             .await;
     }
-    wait_for_records(&setup.rig.envoy, 4).await;
-    let halves = setup.rig.inbox.all();
+    wait_for_records(&setup.harness.envoy, 4).await;
+    let halves = setup.harness.inbox.all();
     let mut recorded: Vec<_> = halves
         .iter()
         .map(|half| (half.text("path"), half.text("type")))

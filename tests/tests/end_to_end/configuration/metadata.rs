@@ -84,14 +84,19 @@ async fn it_is_taken_from_a_half_that_is_not_recorded() {
         let call = encoded(json_post(&format!("/{half}"), body), Some("gzip"));
         let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
         setup.send(&call).await;
-        let found = setup.rig.inbox.halves(&call.target, 1, SOON).await.unwrap();
+        let found = setup
+            .harness
+            .inbox
+            .halves(&call.target, 1, SOON)
+            .await
+            .unwrap();
         let [found] = found.as_slice() else {
             panic!("not one half: {found:?}")
         };
         assert_eq!(found.text("type"), half);
         assert_eq!(found.record["metadata"], taken());
     }
-    wait_for_records(&setup.rig.envoy, 2).await;
+    wait_for_records(&setup.harness.envoy, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

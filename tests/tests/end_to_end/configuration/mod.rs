@@ -7,7 +7,7 @@ use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER, set};
 use dossier_tests::inbox::Half;
 use dossier_tests::mirror::Mirror;
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use dossier_tests::traffic::{Call, Reply, Traffic};
 use miniz_oxide::deflate::compress_to_vec;
 use reqwest::Method;
@@ -29,7 +29,7 @@ mod users;
 
 /// Envoy with a configuration of the filter, before a service that answers with what it got.
 struct Setup {
-    rig: TestRig,
+    harness: TestHarness,
     traffic: Traffic,
     _mirror: Mirror,
 }
@@ -45,15 +45,15 @@ impl Setup {
         change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
     ) -> Self {
         let mirror = Mirror::start().await.unwrap();
-        let rig = TestRig::start_with(|bootstrap| {
+        let harness = TestHarness::start_with(|bootstrap| {
             bootstrap.set_cluster(UPSTREAM_CLUSTER, mirror.address)?;
             configure(bootstrap, keys)?;
             change(bootstrap)
         });
-        let rig = rig.await.unwrap();
+        let harness = harness.await.unwrap();
         Self {
-            traffic: Traffic::new(rig.envoy.address).unwrap(),
-            rig,
+            traffic: Traffic::new(harness.envoy.address).unwrap(),
+            harness,
             _mirror: mirror,
         }
     }
@@ -70,13 +70,13 @@ impl Setup {
     async fn record(&self, call: &Call) -> [Half; 2] {
         self.send(call).await;
         let path = call.target.split('?').next().unwrap();
-        both(self.rig.inbox.halves(path, 2, SOON).await.unwrap())
+        both(self.harness.inbox.halves(path, 2, SOON).await.unwrap())
     }
 
     /// Waits for so many halves of a user's.
     async fn of_user(&self, user: &str, count: usize) -> Vec<Half> {
         let what = format!("{count} halves of {user}");
-        let inbox = &self.rig.inbox;
+        let inbox = &self.harness.inbox;
         let is_meant = |half: &Half| half.text("user_id") == user;
         inbox.wait_for(&what, count, SOON, is_meant).await.unwrap()
     }

@@ -290,8 +290,8 @@ async fn each_key_changes_what_it_is_about_and_nothing_else() {
         setup.send(&call(&path(number), it.encoding)).await;
         records += u64::from(it.request.is_some()) + u64::from(it.response.is_some());
     }
-    wait_for_records(&setup.rig.envoy, records).await;
-    let halves = setup.rig.inbox.all();
+    wait_for_records(&setup.harness.envoy, records).await;
+    let halves = setup.harness.inbox.all();
     for (number, it) in overrides.iter().enumerate() {
         let base = it.encoding.map_or(&usual, |_| &unreadable);
         let expected: Vec<_> = [&it.request, &it.response]
@@ -306,8 +306,8 @@ async fn each_key_changes_what_it_is_about_and_nothing_else() {
 
     // The filter itself says which keys there are.
     setup.send(&call("/faulty", None)).await;
-    wait_for_records(&setup.rig.envoy, records + 2).await;
-    let log = setup.rig.envoy.process.log().text();
+    wait_for_records(&setup.harness.envoy, records + 2).await;
+    let log = setup.harness.envoy.process.log().text();
     let tried = |keys: &dyn Fn(&Override) -> Option<&Value>| -> BTreeSet<String> {
         let keys = overrides.iter().filter_map(keys);
         keys.flat_map(|keys| keys.as_object().unwrap().keys().cloned())
@@ -386,8 +386,8 @@ async fn of_a_route_with_faulty_keys_only_the_bare_facts_are_recorded() {
             setup.send(&call).await;
         }
     }
-    wait_for_records(&setup.rig.envoy, 2 * 11 * faults.len() as u64).await;
-    let log = setup.rig.envoy.process.log().text();
+    wait_for_records(&setup.harness.envoy, 2 * 11 * faults.len() as u64).await;
+    let log = setup.harness.envoy.process.log().text();
     let warnings: Vec<_> = log
         .lines()
         .filter(|line| line.contains(" is faulty"))

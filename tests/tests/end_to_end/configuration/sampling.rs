@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dossier_tests::bootstrap::UPSTREAM_CLUSTER;
+use dossier_tests::harness::Harness;
 use dossier_tests::inbox::{Half, Inbox};
-use dossier_tests::rig::Rig;
 use dossier_tests::traffic::{Call, Traffic};
 use dossier_tests::upstream::{Kind, generated};
 use futures_util::future::join_all;
@@ -76,43 +76,52 @@ fn recorded(inbox: &Inbox) -> BTreeSet<String> {
 async fn of_many_requests_the_share_is_recorded_with_both_halves() {
     let setup = Setup::start(&sampled(SHARE)).await;
     send_all(&setup.traffic, REQUESTS, |number| Some(id(number))).await;
-    setup.rig.envoy.wait_for_empty_outbox(SOON).await.unwrap();
-    let recorded = recorded(&setup.rig.inbox).len();
+    setup
+        .harness
+        .envoy
+        .wait_for_empty_outbox(SOON)
+        .await
+        .unwrap();
+    let recorded = recorded(&setup.harness.inbox).len();
     let expected = REQUESTS as f64 * SHARE;
     let deviation = (expected * (1.0 - SHARE)).sqrt();
     let off = (recorded as f64 - expected).abs();
     assert!(off <= 3.0 * deviation, "{recorded} of {REQUESTS}");
-    wait_for_records(&setup.rig.envoy, 2 * recorded as u64).await;
+    wait_for_records(&setup.harness.envoy, 2 * recorded as u64).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_proxies_on_the_way_record_the_same_requests() {
     const EACH: usize = 200;
     let last = Setup::start(&sampled(0.3)).await;
-    let folder = last.rig.folder().join("first");
+    let folder = last.harness.folder().join("first");
     std::fs::create_dir(&folder).unwrap();
-    let first = Rig::start(&folder, |bootstrap| {
+    let first = Harness::start(&folder, |bootstrap| {
         configure(bootstrap, &sampled(0.3))?;
-        bootstrap.set_cluster(UPSTREAM_CLUSTER, last.rig.envoy.address)
+        bootstrap.set_cluster(UPSTREAM_CLUSTER, last.harness.envoy.address)
     });
     let first = first.await.unwrap();
     // The odd ones get their ids from the first proxy.
     let of_ours = |number| (number % 2 == 0).then(|| id(number));
     let traffic = Traffic::new(first.envoy.address).unwrap();
     send_all(&traffic, 2 * EACH, of_ours).await;
-    for envoy in [&first.envoy, &last.rig.envoy] {
+    for envoy in [&first.envoy, &last.harness.envoy] {
         envoy.wait_for_empty_outbox(SOON).await.unwrap();
     }
     let by_first = recorded(&first.inbox);
-    assert_eq!(by_first, recorded(&last.rig.inbox));
+    assert_eq!(by_first, recorded(&last.harness.inbox));
     assert!((60..=180).contains(&by_first.len()), "{}", by_first.len());
 
     // The same ids again, straight to the last one: the same decisions, nothing else.
-    let before = last.rig.inbox.all().len();
+    let before = last.harness.inbox.all().len();
     send_all(&last.traffic, 2 * EACH, of_ours).await;
-    last.rig.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    last.harness
+        .envoy
+        .wait_for_empty_outbox(SOON)
+        .await
+        .unwrap();
     let is_ours = |path: &&str| path[1..].parse::<usize>().unwrap() % 2 == 0;
-    let halves = last.rig.inbox.all();
+    let halves = last.harness.inbox.all();
     let again: BTreeSet<_> = halves[before..]
         .iter()
         .map(|half: &Half| half.text("path"))

@@ -13,7 +13,7 @@ use super::{Exchange, Expected, head, start, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
-    let rig = start().await;
+    let harness = start().await;
     let next = Arc::new(Notify::new());
     let events: Vec<_> = (0..3).map(|number| event(number, 7)).collect();
     let mut script = vec![send(
@@ -24,10 +24,10 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
         script.push(Step::Await(Arc::clone(&next)));
     }
     script.push(send("0\r\n\r\n"));
-    rig.service.play("/api/events", script);
+    harness.service.play("/api/events", script);
 
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("GET", "/api/events", "accept: text/event-stream\r\n"))
         .await
@@ -38,7 +38,7 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
         next.notify_one();
     }
     client.read_until("0\r\n\r\n").await.unwrap();
-    let exchange = Exchange::of(&rig, "/api/events", since).await;
+    let exchange = Exchange::of(&harness, "/api/events", since).await;
     exchange.expect(&Expected {
         completion: "complete",
         status: 200,
@@ -58,9 +58,9 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_chunks() {
-    let rig = start().await;
+    let harness = start().await;
     let (path, next) = ("/api/chunks", Arc::new(Notify::new()));
-    rig.service.play(
+    harness.service.play(
         path,
         [
             Step::Expect(b"0\r\n\r\n"),
@@ -70,7 +70,7 @@ async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_c
         ],
     );
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "transfer-encoding: chunked\r\n"))
         .await
@@ -86,7 +86,7 @@ async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_c
     client.read_until("what").await.unwrap();
     next.notify_one();
     client.read_until("0\r\n\r\n").await.unwrap();
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 200,
         sent: "Wo\u{f6}rt".as_bytes(),
@@ -96,9 +96,9 @@ async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_c
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_end_a_stream_as_well() {
-    let rig = start().await;
+    let harness = start().await;
     let path = "/api/trailers";
-    rig.service.play(
+    harness.service.play(
         path,
         [
             Step::Expect(b"x-sum: 1\r\n\r\n"),
@@ -109,7 +109,7 @@ async fn trailers_end_a_stream_as_well() {
         ],
     );
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     let fields = "transfer-encoding: chunked\r\ntrailer: x-sum\r\nte: trailers\r\n";
     client.send(head("POST", path, fields)).await.unwrap();
     client
@@ -117,7 +117,7 @@ async fn trailers_end_a_stream_as_well() {
         .await
         .unwrap();
     client.read_until("x-sum: 2\r\n\r\n").await.unwrap();
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 200,
         sent: b"question",
@@ -127,8 +127,8 @@ async fn trailers_end_a_stream_as_well() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
-    let rig = start().await;
-    let mut client = rig.client().await.unwrap();
+    let harness = start().await;
+    let mut client = harness.client().await.unwrap();
     for (number, (method, fields, answer, status)) in [
         (
             "POST",
@@ -163,7 +163,7 @@ async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
                 ""
             }
         };
-        rig.service.play(
+        harness.service.play(
             &path,
             [send(format!(
                 "HTTP/1.1 {answer}\r\nx-number: {number}\r\n\r\n{}",
@@ -177,28 +177,30 @@ async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
             .read_until(&format!("x-number: {number}\r\n"))
             .await
             .unwrap();
-        Exchange::of(&rig, &path, since).await.expect(&Expected {
-            completion: "complete",
-            status,
-            sent: b"",
-            answered: b"",
-        });
+        Exchange::of(&harness, &path, since)
+            .await
+            .expect(&Expected {
+                completion: "complete",
+                status,
+                sent: b"",
+                answered: b"",
+            });
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_may_end_with_its_connection() {
-    let rig = start().await;
+    let harness = start().await;
     let path = "/api/until-close";
-    rig.service.play(
+    harness.service.play(
         path,
         [send("HTTP/1.1 200 OK\r\n\r\nall there is"), Step::Close],
     );
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, "")).await.unwrap();
     client.read_until("all there is").await.unwrap();
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 200,
         sent: b"",
@@ -210,19 +212,19 @@ async fn an_answer_may_end_with_its_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_may_ask_before_it_sends_its_body() {
     for handed_on in [false, true] {
-        let rig = start_with(|bootstrap| {
+        let harness = start_with(|bootstrap| {
             let manager = bootstrap.connection_manager()?;
             set(manager, "proxy_100_continue", json!(handed_on));
             Ok(())
         });
-        let rig = rig.await;
+        let harness = harness.await;
         let path = "/api/continue";
         let go_on = if handed_on {
             "HTTP/1.1 100 Continue\r\n\r\n"
         } else {
             ""
         };
-        rig.service.play(
+        harness.service.play(
             path,
             [
                 send(go_on),
@@ -231,13 +233,13 @@ async fn a_client_may_ask_before_it_sends_its_body() {
             ],
         );
         let since = clock::now_micros();
-        let mut client = rig.client().await.unwrap();
+        let mut client = harness.client().await.unwrap();
         let fields = "expect: 100-continue\r\ncontent-length: 8\r\n";
         client.send(head("PUT", path, fields)).await.unwrap();
         client.read_until("100 Continue\r\n\r\n").await.unwrap();
         client.send("the body").await.unwrap();
         client.read_until("done").await.unwrap();
-        Exchange::of(&rig, path, since).await.expect(&Expected {
+        Exchange::of(&harness, path, since).await.expect(&Expected {
             completion: "complete",
             status: 201,
             sent: b"the body",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dossier_tests::bootstrap::UPSTREAM_CLUSTER;
 use dossier_tests::clock;
-use dossier_tests::rig::Rig;
+use dossier_tests::harness::Harness;
 use dossier_tests::scripted::{Step, send};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -17,11 +17,11 @@ const BEGINNING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nthe begin
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_may_leave_at_any_moment() {
-    let rig = start().await;
+    let harness = start().await;
 
     let (path, since) = ("/api/before-the-answer", clock::now_micros());
     let reached = Arc::new(Notify::new());
-    rig.service.play(
+    harness.service.play(
         path,
         [
             Step::Expect(b"question"),
@@ -29,14 +29,14 @@ async fn a_client_may_leave_at_any_moment() {
             Step::Hold,
         ],
     );
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 8\r\n") + "question")
         .await
         .unwrap();
     reached.notified().await;
     drop(client);
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "client_aborted",
         status: 0,
         sent: b"question",
@@ -44,12 +44,12 @@ async fn a_client_may_leave_at_any_moment() {
     });
 
     let (path, since) = ("/api/mid-answer", clock::now_micros());
-    rig.service.play(path, [send(BEGINNING), Step::Hold]);
-    let mut client = rig.client().await.unwrap();
+    harness.service.play(path, [send(BEGINNING), Step::Hold]);
+    let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, "")).await.unwrap();
     client.read_until("the beginning").await.unwrap();
     drop(client);
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "client_aborted",
         status: 200,
         sent: b"",
@@ -57,7 +57,7 @@ async fn a_client_may_leave_at_any_moment() {
     });
 
     let (path, since) = ("/api/mid-request", clock::now_micros());
-    rig.service.play(
+    harness.service.play(
         path,
         [
             Step::Expect(b"half of"),
@@ -65,14 +65,14 @@ async fn a_client_may_leave_at_any_moment() {
             Step::Hold,
         ],
     );
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 100\r\n") + "half of")
         .await
         .unwrap();
     reached.notified().await;
     drop(client);
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "client_aborted",
         status: 0,
         sent: b"half of",
@@ -82,18 +82,19 @@ async fn a_client_may_leave_at_any_moment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_may_break_off_before_it_answers() {
-    let rig = start().await;
+    let harness = start().await;
     let (path, since) = ("/api/no-answer", clock::now_micros());
-    rig.service
+    harness
+        .service
         .play(path, [Step::Expect(b"question"), Step::Reset]);
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 8\r\n") + "question")
         .await
         .unwrap();
     let answer = client.read_until("reset").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    let exchange = Exchange::of(&rig, path, since).await;
+    let exchange = Exchange::of(&harness, path, since).await;
     // Envoy's own words to the client are the answer's body.
     let body = exchange.response.body.clone();
     assert!(body.starts_with(b"upstream connect error"));
@@ -107,19 +108,19 @@ async fn a_service_may_break_off_before_it_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_may_break_off_its_answer() {
-    let rig = start().await;
+    let harness = start().await;
     for (path, last) in [("/api/reset", Step::Reset), ("/api/close", Step::Close)] {
         let (since, next) = (clock::now_micros(), Arc::new(Notify::new()));
-        rig.service.play(
+        harness.service.play(
             path,
             [send(BEGINNING), Step::Await(Arc::clone(&next)), last],
         );
-        let mut client = rig.client().await.unwrap();
+        let mut client = harness.client().await.unwrap();
         client.send(head("GET", path, "")).await.unwrap();
         client.read_until("the beginning").await.unwrap();
         next.notify_one();
         client.read_to_end().await.unwrap();
-        Exchange::of(&rig, path, since).await.expect(&Expected {
+        Exchange::of(&harness, path, since).await.expect(&Expected {
             completion: "upstream_reset",
             status: 200,
             sent: b"",
@@ -130,7 +131,7 @@ async fn a_service_may_break_off_its_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_may_run_out_before_the_answer_and_within_it() {
-    let rig = start_with(|bootstrap| {
+    let harness = start_with(|bootstrap| {
         let routes = bootstrap.routes()?;
         routes.insert(0, route("/api/silent", json!({"timeout": "0.2s"})));
         routes.insert(0, route("/api/too-slow", json!({"timeout": "1s"})));
@@ -140,15 +141,15 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
         );
         Ok(())
     });
-    let rig = rig.await;
+    let harness = harness.await;
 
     let (path, since) = ("/api/silent", clock::now_micros());
-    rig.service.play(path, [Step::Hold]);
-    let mut client = rig.client().await.unwrap();
+    harness.service.play(path, [Step::Hold]);
+    let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, "")).await.unwrap();
     let answer = client.read_until("upstream request timeout").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "timeout",
         status: 504,
         sent: b"",
@@ -157,11 +158,11 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
 
     for path in ["/api/too-slow", "/api/stuck"] {
         let since = clock::now_micros();
-        rig.service.play(path, [send(BEGINNING), Step::Hold]);
-        let mut client = rig.client().await.unwrap();
+        harness.service.play(path, [send(BEGINNING), Step::Hold]);
+        let mut client = harness.client().await.unwrap();
         client.send(head("GET", path, "")).await.unwrap();
         client.read_to_end().await.unwrap();
-        Exchange::of(&rig, path, since).await.expect(&Expected {
+        Exchange::of(&harness, path, since).await.expect(&Expected {
             completion: "timeout",
             status: 200,
             sent: b"",
@@ -172,23 +173,25 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_envoy_tries_again_is_one_exchange_with_the_last_answer() {
-    let rig = start_with(|bootstrap| {
+    let harness = start_with(|bootstrap| {
         let policy = json!({"retry_on": "5xx,reset", "num_retries": 3, "retry_back_off": {
             "base_interval": "0.01s", "max_interval": "0.02s"}});
         let route = route("/api/again", json!({"retry_policy": policy}));
         bootstrap.routes()?.insert(0, route);
         Ok(())
     });
-    let rig = rig.await;
+    let harness = harness.await;
     let failing = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\n\r\nsorry";
     let works = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell";
 
     let (path, since) = ("/api/again/works", clock::now_micros());
     for answer in [send(failing), Step::Reset, send(works)] {
-        rig.service.play(path, [Step::Expect(b"please"), answer]);
+        harness
+            .service
+            .play(path, [Step::Expect(b"please"), answer]);
     }
-    ask_again_and_again(&rig, path, "well").await;
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    ask_again_and_again(&harness, path, "well").await;
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 200,
         sent: b"please",
@@ -197,29 +200,30 @@ async fn a_request_that_envoy_tries_again_is_one_exchange_with_the_last_answer()
 
     let (path, since) = ("/api/again/fails", clock::now_micros());
     for _ in 0..4 {
-        rig.service
+        harness
+            .service
             .play(path, [Step::Expect(b"please"), send(failing)]);
     }
-    ask_again_and_again(&rig, path, "sorry").await;
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    ask_again_and_again(&harness, path, "sorry").await;
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 500,
         sent: b"please",
         answered: b"sorry",
     });
     // No attempt left a record of its own.
-    wait_for_records(&rig.envoy, 4).await;
+    wait_for_records(&harness.envoy, 4).await;
 }
 
-async fn ask_again_and_again(rig: &Rig, path: &str, answer: &str) {
-    let mut client = rig.client().await.unwrap();
+async fn ask_again_and_again(harness: &Harness, path: &str, answer: &str) {
+    let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 6\r\n") + "please")
         .await
         .unwrap();
     client.read_until(answer).await.unwrap();
     assert_eq!(
-        rig.service.unplayed(path),
+        harness.service.unplayed(path),
         0,
         "Envoy tried as often as it should"
     );

@@ -3,7 +3,7 @@
 use dossier_tests::bootstrap::set;
 use dossier_tests::clock;
 use dossier_tests::grpc::{GrpcCall, GrpcService, fields, frame};
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use serde_json::json;
 
 use super::{Exchange, Expected, speak, start_with};
@@ -15,16 +15,16 @@ const PACKAGE: &str = "/api/greeter.Greeter";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_unary_call_is_one_message_each_way() {
-    let (rig, _service) = start().await;
+    let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
-    let mut call = call(&rig, &path).await;
+    let mut call = call(&harness, &path).await;
     call.send(b"hello").unwrap();
     let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
     assert_eq!(
         (&answered, status.as_deref()),
         (&frame(b"hello"), Some("0"))
     );
-    let exchange = Exchange::of(&rig, &path, since).await;
+    let exchange = Exchange::of(&harness, &path, since).await;
     exchange.expect(&Expected {
         completion: "complete",
         status: 200,
@@ -36,9 +36,9 @@ async fn a_unary_call_is_one_message_each_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
-    let (rig, _service) = start().await;
+    let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
-    let mut call = call(&rig, &path).await;
+    let mut call = call(&harness, &path).await;
     let mut all = Vec::new();
     for number in 0..20_u8 {
         let message = vec![number; 100 * usize::from(number)];
@@ -50,39 +50,43 @@ async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
     }
     let (rest, status) = call.finish(fields("x-done", "1")).await.unwrap();
     assert_eq!((rest.len(), status.as_deref()), (0, Some("0")));
-    Exchange::of(&rig, &path, since).await.expect(&Expected {
-        completion: "complete",
-        status: 200,
-        sent: &all,
-        answered: &all,
-    });
+    Exchange::of(&harness, &path, since)
+        .await
+        .expect(&Expected {
+            completion: "complete",
+            status: 200,
+            sent: &all,
+            answered: &all,
+        });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_nothing_but_trailers_is_complete() {
-    let (rig, _service) = start().await;
+    let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Unimplemented"), clock::now_micros());
-    let call = call(&rig, &path).await;
+    let call = call(&harness, &path).await;
     let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
     assert_eq!((answered.len(), status.as_deref()), (0, Some("12")));
-    Exchange::of(&rig, &path, since).await.expect(&Expected {
-        completion: "complete",
-        status: 200,
-        sent: b"",
-        answered: b"",
-    });
+    Exchange::of(&harness, &path, since)
+        .await
+        .expect(&Expected {
+            completion: "complete",
+            status: 200,
+            sent: b"",
+            answered: b"",
+        });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_the_service_resets_keeps_what_had_come() {
-    let (rig, _service) = start().await;
+    let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Break"), clock::now_micros());
-    let mut call = call(&rig, &path).await;
+    let mut call = call(&harness, &path).await;
     call.send(b"one").unwrap();
     let first = call.receive(frame(b"one").len()).await.unwrap();
     call.send(b"two").unwrap();
     call.receive(1).await.unwrap_err();
-    let exchange = Exchange::of(&rig, &path, since).await;
+    let exchange = Exchange::of(&harness, &path, since).await;
     exchange.expect(&Expected {
         completion: "upstream_reset",
         status: 200,
@@ -93,30 +97,32 @@ async fn a_stream_that_the_service_resets_keeps_what_had_come() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_the_client_cancels_keeps_what_had_come() {
-    let (rig, _service) = start().await;
+    let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
-    let mut call = call(&rig, &path).await;
+    let mut call = call(&harness, &path).await;
     call.send(b"one").unwrap();
     let first = call.receive(frame(b"one").len()).await.unwrap();
     call.cancel().await;
-    Exchange::of(&rig, &path, since).await.expect(&Expected {
-        completion: "client_aborted",
-        status: 200,
-        sent: &first,
-        answered: &first,
-    });
+    Exchange::of(&harness, &path, since)
+        .await
+        .expect(&Expected {
+            completion: "client_aborted",
+            status: 200,
+            sent: &first,
+            answered: &first,
+        });
 }
 
-async fn call(rig: &TestRig, path: &str) -> GrpcCall {
-    GrpcCall::begin(rig.envoy.address, path, "alice")
+async fn call(harness: &TestHarness, path: &str) -> GrpcCall {
+    GrpcCall::begin(harness.envoy.address, path, "alice")
         .await
         .unwrap()
 }
 
-async fn start() -> (TestRig, GrpcService) {
+async fn start() -> (TestHarness, GrpcService) {
     let service = GrpcService::start().await.unwrap();
     let address = service.address;
-    let rig = start_with(|bootstrap| {
+    let harness = start_with(|bootstrap| {
         bootstrap.add_cluster(CLUSTER, address)?;
         speak(bootstrap, CLUSTER, &json!({"http2_protocol_options": {}}))?;
         for route in bootstrap.routes()? {
@@ -124,5 +130,5 @@ async fn start() -> (TestRig, GrpcService) {
         }
         Ok(())
     });
-    (rig.await, service)
+    (harness.await, service)
 }

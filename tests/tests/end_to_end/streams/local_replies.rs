@@ -2,52 +2,52 @@
 //! ours (which then hears of the stream only when it is over) or behind it.
 
 use dossier_tests::clock;
-use dossier_tests::rig::Rig;
+use dossier_tests::harness::Harness;
 use dossier_tests::scripted::send;
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use serde_json::{Value, json};
 
 use super::{Exchange, Expected, head, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_without_a_route_is_recorded() {
-    let rig = start().await;
-    let exchange = ask(&rig, "/api/nowhere", 404, "").await;
+    let harness = start().await;
+    let exchange = ask(&harness, "/api/nowhere", 404, "").await;
     exchange.expect(&refused(404, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_stands_in_the_routes_is_recorded() {
-    let rig = start().await;
+    let harness = start().await;
     let words = "straight from Envoy";
-    let exchange = ask(&rig, "/api/direct", 200, words).await;
+    let exchange = ask(&harness, "/api/direct", 200, words).await;
     exchange.expect(&refused(200, words));
-    let exchange = ask(&rig, "/api/moved", 301, "").await;
+    let exchange = ask(&harness, "/api/moved", 301, "").await;
     exchange.expect(&refused(301, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_a_filter_behind_ours_refuses_is_recorded_with_the_answer() {
-    let rig = start().await;
+    let harness = start().await;
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/behind");
         if kind == "limited" {
-            spend_the_token(&rig, &path).await;
+            spend_the_token(&harness, &path).await;
         }
-        let exchange = ask(&rig, &path, status, words).await;
+        let exchange = ask(&harness, &path, status, words).await;
         exchange.expect(&refused(status, words));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_a_filter_before_ours_refuses_is_recorded_as_far_as_it_is_known() {
-    let rig = start().await;
+    let harness = start().await;
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/before");
         if kind == "limited" {
-            spend_the_token(&rig, &path).await;
+            spend_the_token(&harness, &path).await;
         }
-        let exchange = ask(&rig, &path, status, words).await;
+        let exchange = ask(&harness, &path, status, words).await;
         for half in [&exchange.request, &exchange.response] {
             let record = &half.record;
             assert_eq!(half.text("completion"), "local_reply", "{record}");
@@ -86,21 +86,21 @@ const fn refused(status: u64, words: &str) -> Expected<'_> {
 }
 
 /// The limit lets one request pass.
-async fn spend_the_token(rig: &Rig, path: &str) {
+async fn spend_the_token(harness: &Harness, path: &str) {
     let path = format!("{path}/first");
-    rig.service.play(
+    harness.service.play(
         &path,
         [send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")],
     );
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client.send(head("GET", &path, "")).await.unwrap();
     client.read_until("\r\n\r\nok").await.unwrap();
 }
 
 /// Sends a request with a body, checks the answer, and gives what was recorded.
-async fn ask(rig: &Rig, path: &str, status: u64, words: &str) -> Exchange {
+async fn ask(harness: &Harness, path: &str, status: u64, words: &str) -> Exchange {
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     let request = head("POST", path, "content-length: 8\r\n") + "question";
     client.send(request).await.unwrap();
     let answer = client.read_until(&format!("\r\n\r\n{words}")).await;
@@ -109,11 +109,11 @@ async fn ask(rig: &Rig, path: &str, status: u64, words: &str) -> Exchange {
         answer.starts_with(&format!("HTTP/1.1 {status}")),
         "{answer}"
     );
-    Exchange::of(rig, path, since).await
+    Exchange::of(harness, path, since).await
 }
 
-async fn start() -> TestRig {
-    let rig = start_with(|bootstrap| {
+async fn start() -> TestHarness {
+    let harness = start_with(|bootstrap| {
         let routes = bootstrap.routes()?;
         routes.clear();
         routes.push(json!({
@@ -142,7 +142,7 @@ async fn start() -> TestRig {
         }
         Ok(())
     });
-    rig.await
+    harness.await
 }
 
 fn typed(kind: &str, mut configuration: Value) -> Value {

@@ -3,9 +3,9 @@
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER, set};
 use dossier_tests::clock;
+use dossier_tests::harness::Harness;
 use dossier_tests::inbox::Half;
-use dossier_tests::rig::Rig;
-use dossier_tests::testing::TestRig;
+use dossier_tests::testing::TestHarness;
 use serde_json::{Value, json};
 
 use crate::support::SOON;
@@ -34,8 +34,8 @@ struct Expected<'a> {
 
 impl Exchange {
     /// Waits for it; `since` is when its request was about to be sent.
-    async fn of(rig: &Rig, path: &str, since: u64) -> Self {
-        let halves = rig.inbox.halves(path, 2, SOON).await.unwrap();
+    async fn of(harness: &Harness, path: &str, since: u64) -> Self {
+        let halves = harness.inbox.halves(path, 2, SOON).await.unwrap();
         let [request, response] = halves.as_slice() else {
             panic!("not two halves of {path}: {halves:?}")
         };
@@ -92,12 +92,14 @@ impl Exchange {
 }
 
 /// Envoy with everything on that streams may need.
-async fn start() -> TestRig {
+async fn start() -> TestHarness {
     start_with(|_| Ok(())).await
 }
 
-async fn start_with(change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>) -> TestRig {
-    let started = TestRig::start_with(|bootstrap| {
+async fn start_with(
+    change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
+) -> TestHarness {
+    let started = TestHarness::start_with(|bootstrap| {
         let manager = bootstrap.connection_manager()?;
         set(
             manager,

@@ -20,7 +20,7 @@ const PING: &[u8] = b"\x81\x85\0\0\0\0hello";
 /// Whoever closes first, that is how another protocol's stream ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_is_recorded_without_its_messages() {
-    let rig = start().await;
+    let harness = start().await;
     for closes in ["service", "client"] {
         let (path, over) = (format!("/api/socket/{closes}"), Arc::new(Notify::new()));
         let last = if closes == "service" {
@@ -29,10 +29,11 @@ async fn a_websocket_is_recorded_without_its_messages() {
             [Step::Hold, Step::Close]
         };
         let script = [send(AGREES), Step::Expect(PING), send(PONG)];
-        rig.service
+        harness
+            .service
             .play(&path, script.into_iter().chain(last).collect::<Vec<_>>());
         let since = clock::now_micros();
-        let mut client = rig.client().await.unwrap();
+        let mut client = harness.client().await.unwrap();
         client.send(head("GET", &path, ASKS)).await.unwrap();
         client.read_until("101 Switching Protocols").await.unwrap();
         client.send(PING).await.unwrap();
@@ -43,7 +44,7 @@ async fn a_websocket_is_recorded_without_its_messages() {
         } else {
             drop(client);
         }
-        let Exchange { request, response } = Exchange::of(&rig, &path, since).await;
+        let Exchange { request, response } = Exchange::of(&harness, &path, since).await;
         for (half, passed) in [(request, PING), (response, PONG)] {
             let record = &half.record;
             assert_eq!(half.text("completion"), "complete", "{record}");
@@ -57,19 +58,19 @@ async fn a_websocket_is_recorded_without_its_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_that_the_service_refuses_is_an_answer_like_others() {
-    let rig = start().await;
+    let harness = start().await;
     let path = "/api/no-socket";
-    rig.service.play(
+    harness.service.play(
         path,
         [send(
             "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",
         )],
     );
     let since = clock::now_micros();
-    let mut client = rig.client().await.unwrap();
+    let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, ASKS)).await.unwrap();
     client.read_until("\r\n\r\nno").await.unwrap();
-    Exchange::of(&rig, path, since).await.expect(&Expected {
+    Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 403,
         sent: b"",

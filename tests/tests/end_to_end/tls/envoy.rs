@@ -8,7 +8,7 @@ use dossier_tests::load::Load;
 use dossier_tests::stack::StackPlan;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
-use dossier_tests::{HarnessError, place, wait};
+use dossier_tests::{HarnessError, paths, wait};
 use serde_json::{Value, json};
 
 use super::{HOST, Mounted, files, handshakes, settings, value, wait_for};
@@ -39,7 +39,7 @@ fn secured(
     };
     plan.collector_environment = settings(&mounts.collector);
     plan.collector_tls = Some(authority.trusted_by(None));
-    let mut bootstrap = Bootstrap::read(&place::envoy_file("tls.yaml"))?;
+    let mut bootstrap = Bootstrap::read(&paths::envoy_file("tls.yaml"))?;
     let cluster = bootstrap.cluster(COLLECTOR_CLUSTER)?;
     let context = cluster.pointer_mut(CONTEXT).unwrap();
     let client = secret("client.yaml", folder, &mounts.envoy);
@@ -67,7 +67,7 @@ fn secured(
 
 /// A shipped file, with the paths of the test's files in it.
 fn secret(name: &str, folder: &Path, mounted: &Mounted) -> String {
-    let mut tree = read_yaml(&place::envoy_file(&format!("tls/{name}"))).unwrap();
+    let mut tree = read_yaml(&paths::envoy_file(&format!("tls/{name}"))).unwrap();
     let resource = &mut tree["resources"][0];
     for (pointer, file) in [
         ("/tls_certificate/certificate_chain/filename", "tls.crt"),

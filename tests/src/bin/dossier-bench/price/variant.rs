@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, set};
-use dossier_tests::place;
+use dossier_tests::paths;
 use serde_json::{Value, json};
 
 use crate::bare_filter::BareFilter;
@@ -106,7 +106,7 @@ impl Variant {
         neighbours: Neighbours,
     ) -> Result<Bootstrap, HarnessError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut bootstrap = Bootstrap::read(&place::envoy_file("minimal.yaml"))?;
+        let mut bootstrap = Bootstrap::read(&paths::envoy_file("minimal.yaml"))?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, neighbours.service)?;
@@ -125,7 +125,7 @@ impl Variant {
             }
             Self::Lua => replace_filter(&mut bootstrap, lua())?,
             _ => {
-                bootstrap.set_wasm(&place::filter_wasm()?)?;
+                bootstrap.set_wasm(&paths::filter_wasm()?)?;
                 self.configure(bootstrap.plugin()?);
             }
         }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use dossier_tests::HarnessError;
 use dossier_tests::client::{Answer, Client};
 use dossier_tests::collector::{Collector, CollectorPlan};
-use dossier_tests::place;
+use dossier_tests::paths;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
@@ -49,7 +49,7 @@ struct Asking {
 
 /// Measures, and returns a table.
 pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
-    let profile = place::profile_folder()?;
+    let profile = paths::profile_folder()?;
     let folder = profile.parent().unwrap_or(&profile).join(FOLDER);
     let collector = start(&folder).await?;
     let client = Client::new(collector.address)?;

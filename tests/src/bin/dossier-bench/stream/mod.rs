@@ -11,7 +11,7 @@ use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
 use dossier_tests::inbox::Inbox;
-use dossier_tests::place;
+use dossier_tests::paths;
 use dossier_tests::testing::Folder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -88,12 +88,12 @@ async fn envoy(
     change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
 ) -> Result<Envoy, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut bootstrap = Bootstrap::read(&place::example_bootstrap())?;
+    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
     bootstrap.set_cluster(COLLECTOR_CLUSTER, inbox.address)?;
-    bootstrap.set_wasm(&place::filter_wasm()?)?;
+    bootstrap.set_wasm(&paths::filter_wasm()?)?;
     change(&mut bootstrap)?;
     let plan = EnvoyPlan {
         bootstrap,

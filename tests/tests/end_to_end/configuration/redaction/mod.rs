@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use dossier_tests::inbox::Half;
 use dossier_tests::mirror::Mirror;
 use dossier_tests::scripted::{Step, send};
-use dossier_tests::testing::{TestRig, TestStack};
+use dossier_tests::testing::{TestHarness, TestStack};
 use dossier_tests::traffic::Call;
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use reqwest::Method;
@@ -49,9 +49,9 @@ fn from_base64(text: &str) -> String {
 }
 
 /// What Envoy and the filter tell of themselves.
-async fn told(rig: &TestRig) -> Vec<(&'static str, Vec<u8>)> {
-    let log = rig.envoy.process.log().text();
-    let stats = rig.envoy.admin_page("stats").await.unwrap();
+async fn told(harness: &TestHarness) -> Vec<(&'static str, Vec<u8>)> {
+    let log = harness.envoy.process.log().text();
+    let stats = harness.envoy.admin_page("stats").await.unwrap();
     assert!(log.contains("dossier: version") && stats.contains("dossier.values_redacted"));
     vec![("envoy.log", log.into()), ("the stats", stats.into())]
 }
@@ -71,9 +71,9 @@ async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else
             expected.insert(path, (body, encoding.is_some()));
         }
     }
-    wait_for_records(&setup.rig.envoy, 2 * expected.len() as u64).await;
+    wait_for_records(&setup.harness.envoy, 2 * expected.len() as u64).await;
     let mut redacted = 0;
-    for half in setup.rig.inbox.all() {
+    for half in setup.harness.inbox.all() {
         let (body, decoded) = expected[half.text("path")];
         assert_eq!(
             String::from_utf8_lossy(&half.body),
@@ -94,15 +94,15 @@ async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else
         redacted += redactions(&half);
     }
     let counted = setup
-        .rig
+        .harness
         .envoy
         .stat("dossier.values_redacted")
         .await
         .unwrap();
     assert_eq!(counted, redacted);
 
-    let mut places = told(&setup.rig).await;
-    let batches = setup.rig.inbox.batches().concat();
+    let mut places = told(&setup.harness).await;
+    let batches = setup.harness.inbox.batches().concat();
     let kept = batches
         .windows(KEPT.len())
         .filter(|it| *it == KEPT.as_bytes());
@@ -167,8 +167,8 @@ async fn paths_queries_and_headers_are_redacted_too() {
     let expected = json!([key, note, ["authorization", bearer]]);
     assert_eq!(request.record["headers"], expected);
     assert_eq!(response.record["headers"], json!([key, note]));
-    let mut places = told(&setup.rig).await;
-    places.push(("the batches", setup.rig.inbox.batches().concat()));
+    let mut places = told(&setup.harness).await;
+    places.push(("the batches", setup.harness.inbox.batches().concat()));
     expect_none(&secrets, &places);
 }
 
@@ -179,8 +179,8 @@ async fn chunks_may_be_split_anywhere() {
         r#"{{"a":"\u0041","p\u0061ssword":"{GONE}","n":[1,"{GONE}"],"password":"{GONE}"}}"#
     );
     let capture = json!({"storage_type": "both", "redact": redaction()});
-    let rig = TestRig::start_with(|bootstrap| configure(bootstrap, &everything(&capture)));
-    let rig = rig.await.unwrap();
+    let harness = TestHarness::start_with(|bootstrap| configure(bootstrap, &everything(&capture)));
+    let harness = harness.await.unwrap();
     let head = format!(
         "content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         BODY.len()
@@ -189,7 +189,7 @@ async fn chunks_may_be_split_anywhere() {
         let path = format!("/{offset}");
         let (first, second) = BODY.split_at(offset);
         let (came, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        rig.service.play(
+        harness.service.play(
             &path,
             [
                 Step::Expect(first.as_bytes()),
@@ -200,7 +200,7 @@ async fn chunks_may_be_split_anywhere() {
                 send(second),
             ],
         );
-        let mut client = rig.client().await.unwrap();
+        let mut client = harness.client().await.unwrap();
         let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{head}{first}");
         client.send(request).await.unwrap();
         // The second part leaves only when the first has passed Envoy, each way.
@@ -212,7 +212,7 @@ async fn chunks_may_be_split_anywhere() {
             .unwrap();
         go_on.notify_one();
         client.read_until(second).await.unwrap();
-        for half in both(rig.inbox.halves(&path, 2, SOON).await.unwrap()) {
+        for half in both(harness.inbox.halves(&path, 2, SOON).await.unwrap()) {
             assert_eq!(
                 String::from_utf8_lossy(&half.body),
                 left,
@@ -255,12 +255,12 @@ async fn of_a_body_cut_at_the_cap_no_piece_of_a_secret_is_left() {
             records += 2;
         }
     }
-    wait_for_records(&setup.rig.envoy, records).await;
+    wait_for_records(&setup.harness.envoy, records).await;
     let pieces = [secret, mail].map(|secret| {
         let pieces = secret.as_bytes().windows(PIECE_BYTES);
         pieces.map(<[u8]>::to_vec).collect::<Vec<_>>()
     });
-    for half in setup.rig.inbox.all() {
+    for half in setup.harness.inbox.all() {
         let kept = &half.body;
         for piece in pieces.iter().flatten() {
             let is_left = kept.windows(PIECE_BYTES).any(|it| it == piece);
@@ -374,8 +374,8 @@ async fn equal_values_have_equal_hashes_wherever_they_stand() {
             (second.clone(), first.clone())
         );
     }
-    let mut places = told(&setup.rig).await;
-    places.push(("the batches", setup.rig.inbox.batches().concat()));
+    let mut places = told(&setup.harness).await;
+    places.push(("the batches", setup.harness.inbox.batches().concat()));
     expect_none(&[one, other, KEY.to_owned()], &places);
 }
 

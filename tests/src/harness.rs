@@ -1,6 +1,5 @@
-//! Envoy with the filter and nothing else that is real: its clients and the service behind it do what
-//! a test's script says, and what is recorded is looked at as it leaves the filter. For endings that
-//! no well-behaved client or service brings about.
+//! Envoy with the filter, and nothing else that is real: a test scripts the clients and the service,
+//! and reads the batches as they leave the filter. For what no well-behaved client or service does.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,13 +10,13 @@ use crate::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, set};
 use crate::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use crate::error::HarnessError;
 use crate::inbox::Inbox;
-use crate::place;
+use crate::paths;
 use crate::raw_client::RawClient;
 use crate::scripted::Scripted;
 
-/// Everything, running. Dropped in this order.
+/// Envoy between a scripted service and a stub collector. Dropped in this order.
 #[derive(Debug)]
-pub struct Rig {
+pub struct Harness {
     /// Envoy with the filter.
     pub envoy: Envoy,
     /// The service behind it.
@@ -26,8 +25,8 @@ pub struct Rig {
     pub inbox: Inbox,
 }
 
-impl Rig {
-    /// Starts it with the shipped configuration and changes to it. Batches leave at once.
+impl Harness {
+    /// Starts it with the shipped configuration and changes to it. Batches are sent at once.
     ///
     /// # Errors
     /// [`HarnessError`] if a part does not start.
@@ -37,12 +36,12 @@ impl Rig {
     ) -> Result<Self, HarnessError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (service, inbox) = (Scripted::start().await?, Inbox::start().await?);
-        let mut bootstrap = Bootstrap::read(&place::example_bootstrap())?;
+        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
         bootstrap.set_cluster(COLLECTOR_CLUSTER, inbox.address)?;
-        bootstrap.set_wasm(&place::filter_wasm()?)?;
+        bootstrap.set_wasm(&paths::filter_wasm()?)?;
         set(bootstrap.plugin()?, "batch", json!({"max_delay": "50ms"}));
         change(&mut bootstrap)?;
         let envoy = Envoy::start(EnvoyPlan {
