@@ -1,5 +1,5 @@
-//! Whether Postgres takes batches. All of the collector's write path shares it, so that one failed write
-//! spares the next ones the wait.
+//! Whether Postgres is known to be unavailable for writes. The whole write path shares it, so that one failed
+//! write spares the following ones the timeout.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,28 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{info, warn};
 
-/// Cloning it clones a handle.
+/// Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Outage(Arc<AtomicBool>);
 
 impl Outage {
-    /// Postgres did not take a batch.
+    /// Records that a write failed because Postgres was unavailable.
     pub fn begin(&self, cause: &impl Display) {
         if !self.0.swap(true, Ordering::Relaxed) {
-            warn!(%cause, "Postgres takes no batches for now");
+            warn!(%cause, "Postgres is unavailable for writes");
         }
     }
 
-    /// Postgres took one, or would.
+    /// Records that Postgres accepted a write, or would.
     pub fn end(&self) {
         if self.0.swap(false, Ordering::Relaxed) {
-            info!("Postgres takes batches again");
+            info!("Postgres is available again");
         }
     }
 
-    /// Whether the last thing known is that it takes none.
+    /// Whether the last known state is unavailable.
     #[must_use]
-    pub fn is_on(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

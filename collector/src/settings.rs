@@ -26,7 +26,7 @@ use self::reload::ReloadArgs;
 use self::retention::{KeepArgs, RetentionArgs, RetentionSettings};
 use self::spool::SpoolArgs;
 use self::tls::{ClientAuth, TlsArgs, TlsSettings};
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 use crate::spool::SpoolSettings;
 
 const DEFAULT_LISTEN: SocketAddr =
@@ -362,7 +362,10 @@ impl File {
 ///
 /// # Errors
 /// [`SettingsError`], which names the setting.
-pub fn keep_of(args: &KeepArgs, database: &DatabaseArgs) -> Result<Keep, SettingsError> {
+pub fn keep_of(
+    args: &KeepArgs,
+    database: &DatabaseArgs,
+) -> Result<RetentionPeriods, SettingsError> {
     let file = read_file(database.config.as_deref())?;
     args.resolve(&file.retention().keep)
 }

@@ -5,7 +5,7 @@ use axum::http::header::{AUTHORIZATION, HeaderName};
 
 use super::fault::TokenFault;
 use crate::http::error::ApiError;
-use crate::model::key::Secret;
+use crate::model::key::ApiKey;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longest token, in bytes. Those of identity providers have one or two thousand.
@@ -14,7 +14,7 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// A key, or what may be a token.
 pub(super) enum Credentials {
     /// Has the form of a key.
-    Key(Secret),
+    Key(ApiKey),
     /// Has three parts, as a signed token has.
     Token(String),
 }
@@ -45,7 +45,7 @@ impl Credentials {
 }
 
 fn key(text: &str) -> Result<Credentials, ApiError> {
-    Secret::parse(text).map(Credentials::Key).ok_or_else(no_key)
+    ApiKey::parse(text).map(Credentials::Key).ok_or_else(no_key)
 }
 
 fn looks_like_a_token(text: &str) -> bool {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_key_goes_in_either_header_and_a_token_in_one() {
-        let secret = Secret::generate().unwrap();
+        let secret = ApiKey::generate().unwrap();
         let key = secret.reveal();
         for headers in [
             [(AUTHORIZATION, format!("Bearer {key}"))],

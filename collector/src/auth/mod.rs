@@ -123,7 +123,7 @@ impl Door {
             return self.caller(credentials, app).await;
         };
         let (hash, now) = (secret.hash(), app.clock.now());
-        if app.outage.is_on()
+        if app.outage.is_active()
             && let Some(caller) = self.remembered.caller(&hash, now)
         {
             return Ok(caller);

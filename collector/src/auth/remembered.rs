@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 use self::kept::Shelf;
-use crate::model::key::{Caller, SecretHash};
+use crate::model::key::{ApiKeyHash, Caller};
 
 /// Producers are few: proxies share a key.
 const MOST: usize = 256;
@@ -20,7 +20,7 @@ const FOR: Duration = Duration::DAY;
 /// without Postgres may forget it by so much earlier.
 const KEPT_EVERY: Duration = Duration::HOUR;
 
-type Keys = HashMap<SecretHash, Key>;
+type Keys = HashMap<ApiKeyHash, Key>;
 
 /// Cloning it clones a handle.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,7 @@ impl Remembered {
     /// Remembers a key that Postgres has just found good.
     pub(super) fn remember(
         &self,
-        hash: SecretHash,
+        hash: ApiKeyHash,
         caller: Caller,
         checked_at: OffsetDateTime,
         expires_at: Option<OffsetDateTime>,
@@ -83,7 +83,7 @@ impl Remembered {
     }
 
     /// Forgets a key that Postgres has just found bad.
-    pub(super) fn forget(&self, hash: &SecretHash) {
+    pub(super) fn forget(&self, hash: &ApiKeyHash) {
         let mut keys = self.keys();
         if keys.remove(hash).is_some() {
             self.keep(&keys);
@@ -91,7 +91,7 @@ impl Remembered {
     }
 
     /// Who holds a key, as far as is remembered.
-    pub(super) fn caller(&self, hash: &SecretHash, now: OffsetDateTime) -> Option<Caller> {
+    pub(super) fn caller(&self, hash: &ApiKeyHash, now: OffsetDateTime) -> Option<Caller> {
         let keys = self.keys();
         let key = keys.get(hash)?;
         key.is_good(now).then(|| key.caller.clone())
@@ -126,12 +126,12 @@ mod tests {
 
     use super::*;
     use crate::model::ids::{KeyId, UserId};
-    use crate::model::key::{Credential, Role, Secret};
+    use crate::model::key::{ApiKey, Credential, Role};
 
     const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
-    fn hash() -> SecretHash {
-        Secret::generate().unwrap().hash()
+    fn hash() -> ApiKeyHash {
+        ApiKey::generate().unwrap().hash()
     }
 
     fn caller() -> Caller {
@@ -187,7 +187,7 @@ mod tests {
         let file = folder.path().join("keys");
         let remembered = Remembered::kept_in(file.clone());
         assert!(!remembered.any(NOW));
-        let (secret, ends) = (Secret::generate().unwrap(), Some(NOW + Duration::HOUR));
+        let (secret, ends) = (ApiKey::generate().unwrap(), Some(NOW + Duration::HOUR));
         remembered.remember(secret.hash(), caller(), NOW, ends);
         let again = after_a_start(&file, |it| it.any(NOW)).await;
         let known = again.caller(&secret.hash(), NOW).unwrap();

@@ -11,7 +11,7 @@ use super::columns::{self, minute};
 use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{KeyRecord, MAX_KEY_NAME_BYTES, Role, Secret};
+use crate::model::key::{ApiKey, KeyRecord, MAX_KEY_NAME_BYTES, Role};
 use crate::settings::{Database, DatabaseArgs};
 use crate::store::{KeyList, NewKey, Store, WhichKeys};
 
@@ -101,7 +101,7 @@ fn key_name(text: &str) -> Result<String, String> {
 
 impl Create {
     async fn run(self) -> Result<ExitCode, CliError> {
-        let secret = Secret::generate()?;
+        let secret = ApiKey::generate()?;
         let now = Clock::system().now();
         let key = NewKey {
             name: self.name,
@@ -229,7 +229,7 @@ async fn revoke(store: &Store, which: &WhichKeys) -> Result<Vec<KeyId>, CliError
 async fn create(
     store: &Store,
     key: &NewKey,
-    secret: &Secret,
+    secret: &ApiKey,
     now: OffsetDateTime,
 ) -> Result<KeyId, CliError> {
     store.migrate().await?;

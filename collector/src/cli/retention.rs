@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::columns::{self, minute};
 use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 use crate::settings::retention::KeepArgs;
 use crate::settings::{Database, DatabaseArgs, keep_of};
 use crate::store::{
@@ -59,7 +59,11 @@ impl Retention {
     }
 }
 
-async fn plan(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, CliError> {
+async fn plan(
+    store: &Store,
+    keep: RetentionPeriods,
+    now: OffsetDateTime,
+) -> Result<ExitCode, CliError> {
     store.migrate().await?;
     let mut lines = Vec::new();
     for partition in store.partitions().await? {
@@ -90,7 +94,7 @@ fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
         if partition.is_due(now) {
             "now".to_owned()
         } else {
-            minute(partition.goes_at())
+            minute(partition.drop_due_at())
         },
         partition.name.clone(),
         match partition.kind {
@@ -106,7 +110,11 @@ fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
     ]
 }
 
-async fn apply(store: &Store, keep: Keep, now: OffsetDateTime) -> Result<ExitCode, CliError> {
+async fn apply(
+    store: &Store,
+    keep: RetentionPeriods,
+    now: OffsetDateTime,
+) -> Result<ExitCode, CliError> {
     store.migrate().await?;
     let Some(mut retention) = store.hold_retention(now).await? else {
         eprintln!("dossier: a collector is just doing the same: try again, or leave it to it");

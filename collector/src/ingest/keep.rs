@@ -46,7 +46,7 @@ pub(super) fn way(
     now: OffsetDateTime,
 ) -> Way<impl Storing + use<>> {
     let patience = match &app.spool {
-        Some(spool) if app.outage.is_on() => return Way::Spool(spool.clone()),
+        Some(spool) if app.outage.is_active() => return Way::Spool(spool.clone()),
         Some(_) => PATIENCE,
         None => LONG_PATIENCE,
     };

@@ -62,7 +62,7 @@ async fn round(app: &App, ledger: time::Duration) -> Round {
         None => 0,
     };
     // Nothing else would tell that it is back.
-    if stored == 0 && app.outage.is_on() && app.store.ping().await.is_ok() {
+    if stored == 0 && app.outage.is_active() && app.store.ping().await.is_ok() {
         app.outage.end();
     }
     if stored > 0 {

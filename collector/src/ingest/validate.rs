@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use self::fields::Unstorable;
 use super::records::Candidate;
 use crate::model::entry::{
-    Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, RejectedRecord,
+    Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo, RejectedRecord,
 };
 use crate::model::ids::{BatchId, ExchangeId, UserId};
 use crate::model::sha256::sha256;
@@ -116,7 +116,7 @@ fn entry<'a>(
         },
         truncated: record.truncated,
         completion: record.completion,
-        account: Account {
+        proxy: ProxyInfo {
             flags: fields::bigint("response_flags", record.response_flags)?,
             details: fields::optional("response_details", record.response_details)?,
             upstream_host: fields::optional("upstream_host", record.upstream_host)?,

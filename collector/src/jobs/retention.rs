@@ -4,7 +4,7 @@ use tracing::{debug, info, warn};
 
 use crate::app::App;
 use crate::metrics::{RetentionMetrics, RunOutcome};
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 use crate::settings::retention::RetentionSettings;
 use crate::store::{AgedTable, Departure, Left, Retention, SessionPlace, StoreError};
 
@@ -28,7 +28,11 @@ pub(super) async fn run(app: &App, settings: RetentionSettings) {
     }
 }
 
-async fn once(app: &App, keep: Keep, place: &mut SessionPlace) -> Result<RunOutcome, StoreError> {
+async fn once(
+    app: &App,
+    keep: RetentionPeriods,
+    place: &mut SessionPlace,
+) -> Result<RunOutcome, StoreError> {
     let metrics = &app.metrics.retention;
     // Each collector knows what its own batches need.
     let days = app.store.make_partitions_ahead().await?;
@@ -83,7 +87,7 @@ const fn worse(a: RunOutcome, b: RunOutcome) -> RunOutcome {
 async fn prune(
     retention: &mut Retention,
     metrics: &RetentionMetrics,
-    keep: Keep,
+    keep: RetentionPeriods,
     place: &mut SessionPlace,
 ) -> Result<(), StoreError> {
     for table in AgedTable::ALL {

@@ -1,15 +1,15 @@
-//! The clock is a parameter, so that tests own the time.
+//! The clock, injected so that tests control the time.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-/// Where "now" comes from.
+/// A source of the current time.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(fn() -> OffsetDateTime);
 
 impl Clock {
-    /// The system's clock.
+    /// The clock of the operating system.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -19,20 +19,20 @@ impl Clock {
         Self(OffsetDateTime::now_utc)
     }
 
-    /// A clock of the caller's making.
+    /// A clock that calls `now`.
     #[must_use]
     pub const fn new(now: fn() -> OffsetDateTime) -> Self {
         Self(now)
     }
 
-    /// The present instant, UTC.
+    /// The current time, in UTC.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {
         (self.0)()
     }
 }
 
-/// The instant that lies `micros` microseconds after the Unix epoch, if a calendar has it.
+/// The instant `micros` microseconds after the Unix epoch; `None` beyond the last representable date.
 #[must_use]
 pub fn from_micros(micros: u64) -> Option<OffsetDateTime> {
     OffsetDateTime::from(UNIX_EPOCH).checked_add(Duration::from_micros(micros).try_into().ok()?)

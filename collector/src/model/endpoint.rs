@@ -1,9 +1,9 @@
-//! The form in which endpoints are stored and looked up: a leading slash, none at the end, none
-//! doubled, no query, case kept. And which stored endpoint is meant by one that is not stored.
+//! Endpoints: their normal form, in which they are stored and looked up (a leading slash, no trailing or
+//! doubled one, no query, case preserved), and the match of a requested endpoint with the stored ones.
 
 use std::borrow::Cow;
 
-/// Brings an endpoint to its stored form. A text that is in it already is not copied.
+/// Does not copy a text that is in normal form already.
 #[must_use]
 pub fn normalise(text: &str) -> Cow<'_, str> {
     let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -21,45 +21,49 @@ pub fn normalise(text: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// So many endpoints are named when none is meant for certain.
-const NEAREST: usize = 5;
+/// How many endpoints are suggested when none matches.
+const MAX_SUGGESTIONS: usize = 5;
 
-/// Which stored endpoint is meant.
+/// How a requested endpoint matches the stored ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meant<'a> {
-    /// The very one.
-    Itself,
-    /// This one: it differs in case, or in the prefixes of an API.
-    Other(&'a str),
-    /// None for certain. These are the nearest, the nearest first.
-    Unclear(Vec<&'a str>),
+pub enum EndpointMatch<'a> {
+    /// It is stored.
+    Exact,
+    /// Exactly one stored endpoint differs only in case, or in the prefixes of an API.
+    Similar(&'a str),
+    /// Several are similar, or none is. Holds the closest, best first.
+    Ambiguous(Vec<&'a str>),
 }
 
-/// Finds what `wanted` means among stored endpoints, all in normal form.
+/// All endpoints must be in normal form.
 #[must_use]
-pub fn find<'a>(wanted: &str, stored: &'a [String]) -> Meant<'a> {
+pub fn match_stored<'a>(wanted: &str, stored: &'a [String]) -> EndpointMatch<'a> {
     if stored.iter().any(|endpoint| endpoint == wanted) {
-        return Meant::Itself;
+        return EndpointMatch::Exact;
     }
     let folded = wanted.to_lowercase();
-    let parts = Parts::of(&folded);
+    let parts = PathParts::of(&folded);
     let same_letters = |endpoint: &str| endpoint.to_lowercase() == folded;
-    let same_rest = |endpoint: &str| Parts::of(&endpoint.to_lowercase()).may_mean(&parts);
-    for is_alike in [&same_letters as &dyn Fn(&str) -> bool, &same_rest] {
-        let mut alike = stored.iter().map(String::as_str).filter(|it| is_alike(it));
-        match (alike.next(), alike.next()) {
+    let same_rest =
+        |endpoint: &str| PathParts::of(&endpoint.to_lowercase()).is_compatible_with(&parts);
+    for is_similar in [&same_letters as &dyn Fn(&str) -> bool, &same_rest] {
+        let mut similar = stored
+            .iter()
+            .map(String::as_str)
+            .filter(|it| is_similar(it));
+        match (similar.next(), similar.next()) {
             (None, _) => {}
-            (Some(one), None) => return Meant::Other(one),
+            (Some(one), None) => return EndpointMatch::Similar(one),
             (Some(first), Some(second)) => {
-                let alike = [first, second].into_iter().chain(alike);
-                return Meant::Unclear(alike.take(NEAREST).collect());
+                let similar = [first, second].into_iter().chain(similar);
+                return EndpointMatch::Ambiguous(similar.take(MAX_SUGGESTIONS).collect());
             }
         }
     }
-    Meant::Unclear(nearest(&folded, stored))
+    EndpointMatch::Ambiguous(rank_by_similarity(&folded, stored))
 }
 
-fn nearest<'a>(folded: &str, stored: &'a [String]) -> Vec<&'a str> {
+fn rank_by_similarity<'a>(folded: &str, stored: &'a [String]) -> Vec<&'a str> {
     let mut ranked: Vec<_> = stored
         .iter()
         .map(|it| {
@@ -70,20 +74,20 @@ fn nearest<'a>(folded: &str, stored: &'a [String]) -> Vec<&'a str> {
         })
         .collect();
     ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    ranked.truncate(NEAREST);
+    ranked.truncate(MAX_SUGGESTIONS);
     ranked.into_iter().map(|(_, endpoint)| endpoint).collect()
 }
 
 /// An endpoint without the prefixes `/api` and `/v1` to `/v9`, and the version that was among them.
-struct Parts<'a> {
+struct PathParts<'a> {
     version: Option<&'a str>,
     rest: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> PathParts<'a> {
     fn of(folded: &'a str) -> Self {
-        let rest = strip(folded, |first| first == "api").map_or(folded, |(_, rest)| rest);
-        match strip(rest, is_version) {
+        let rest = split_prefix(folded, |first| first == "api").map_or(folded, |(_, rest)| rest);
+        match split_prefix(rest, is_version) {
             Some((version, rest)) => Self {
                 version: Some(version),
                 rest,
@@ -95,18 +99,18 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// A prefix may be missing on either side, but version 1 is not version 2.
-    fn may_mean(&self, other: &Self) -> bool {
+    /// A prefix may be absent on either side, but version 1 is not version 2.
+    fn is_compatible_with(&self, other: &Self) -> bool {
         let same_version = self.version.zip(other.version).is_none_or(|(a, b)| a == b);
         same_version && self.rest == other.rest
     }
 }
 
-/// Takes off the first segment if it is a prefix.
-fn strip(path: &str, is_prefix: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
-    let behind_slash = path.strip_prefix('/')?;
-    let first = behind_slash.split('/').next()?;
-    let rest = behind_slash.get(first.len()..)?;
+/// Splits the first segment off if it is a prefix.
+fn split_prefix(path: &str, is_prefix: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
+    let after_slash = path.strip_prefix('/')?;
+    let first = after_slash.split('/').next()?;
+    let rest = after_slash.get(first.len()..)?;
     is_prefix(first).then_some((first, rest))
 }
 
@@ -125,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_an_endpoint_is_one() {
+    fn normalise_maps_spellings_to_one_form() {
         for (given, normal) in [
             ("/api/v1/ai", "/api/v1/ai"),
             ("/api/v1/ai/", "/api/v1/ai"),
@@ -147,29 +151,37 @@ mod tests {
     }
 
     #[test]
-    fn one_stored_endpoint_is_meant() {
+    fn matches_one_similar_endpoint() {
         for (wanted, endpoints, meant) in [
-            ("/x", &["/x", "/X", "/api/x"][..], Meant::Itself),
-            ("/x", &["/X", "/api/x", "/y"], Meant::Other("/X")),
+            ("/x", &["/x", "/X", "/api/x"][..], EndpointMatch::Exact),
+            ("/x", &["/X", "/api/x", "/y"], EndpointMatch::Similar("/X")),
             (
                 "/ai/chat",
                 &["/api/v1/ai/chat", "/y"],
-                Meant::Other("/api/v1/ai/chat"),
+                EndpointMatch::Similar("/api/v1/ai/chat"),
             ),
-            ("/ai/chat", &["/v2/AI/chat"], Meant::Other("/v2/AI/chat")),
-            ("/api/ai", &["/ai"], Meant::Other("/ai")),
-            ("/api/v1/ai", &["/ai"], Meant::Other("/ai")),
-            ("/api/v1/ai", &["/v1/ai"], Meant::Other("/v1/ai")),
-            ("/api/v1/ai", &["/api/ai"], Meant::Other("/api/ai")),
-            ("/v1/ai", &["/api/ai"], Meant::Other("/api/ai")),
-            ("/", &["/api/v1"], Meant::Unclear(vec!["/api/v1"])),
+            (
+                "/ai/chat",
+                &["/v2/AI/chat"],
+                EndpointMatch::Similar("/v2/AI/chat"),
+            ),
+            ("/api/ai", &["/ai"], EndpointMatch::Similar("/ai")),
+            ("/api/v1/ai", &["/ai"], EndpointMatch::Similar("/ai")),
+            ("/api/v1/ai", &["/v1/ai"], EndpointMatch::Similar("/v1/ai")),
+            (
+                "/api/v1/ai",
+                &["/api/ai"],
+                EndpointMatch::Similar("/api/ai"),
+            ),
+            ("/v1/ai", &["/api/ai"], EndpointMatch::Similar("/api/ai")),
+            ("/", &["/api/v1"], EndpointMatch::Ambiguous(vec!["/api/v1"])),
         ] {
-            assert_eq!(find(wanted, &stored(endpoints)), meant, "{wanted}");
+            assert_eq!(match_stored(wanted, &stored(endpoints)), meant, "{wanted}");
         }
     }
 
     #[test]
-    fn several_or_none_mean_none() {
+    fn several_or_no_similar_endpoints_are_ambiguous() {
         for (wanted, endpoints) in [
             ("/x", &["/y", "/v1/y"][..]),
             ("/XX", &["/xX", "/Xx"]),
@@ -181,7 +193,7 @@ mod tests {
             ("/x", &[]),
         ] {
             let all = stored(endpoints);
-            let Meant::Unclear(nearest) = find(wanted, &all) else {
+            let EndpointMatch::Ambiguous(nearest) = match_stored(wanted, &all) else {
                 panic!("{wanted} among {endpoints:?}");
             };
             assert_eq!(nearest.len(), endpoints.len(), "{wanted}");
@@ -189,18 +201,18 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_few_and_come_first() {
+    fn suggestions_are_bounded_and_closest_first() {
         let mut all: Vec<_> = (0..100).map(|number| format!("/zzz/{number}")).collect();
         all.push("/api/chats".to_owned());
-        let Meant::Unclear(nearest) = find("/api/chat", &all) else {
+        let EndpointMatch::Ambiguous(nearest) = match_stored("/api/chat", &all) else {
             panic!("found")
         };
-        assert_eq!((nearest.len(), nearest[0]), (NEAREST, "/api/chats"));
+        assert_eq!((nearest.len(), nearest[0]), (MAX_SUGGESTIONS, "/api/chats"));
     }
 
     proptest! {
         #[test]
-        fn normalising_twice_changes_nothing(text in "[/a?# é]{0,20}") {
+        fn normalise_is_idempotent(text in "[/a?# é]{0,20}") {
             let once = normalise(&text).into_owned();
             prop_assert_eq!(normalise(&once), once.as_str());
         }

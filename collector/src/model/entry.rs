@@ -1,4 +1,4 @@
-//! Entries: halves of exchanges, as they are stored and as they are read.
+//! Entries, the halves of exchanges: as they are stored and as they are read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,27 +7,27 @@ use dossier_wire::{BodyMissing, Completion, Gap, Half, HeaderField};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use dossier_body::Codec;
 use super::ids::{BatchId, EntryId, ExchangeId, SessionId, UserId};
 use super::session::SessionRequest;
+use dossier_body::Codec;
 
-/// When something goes: at an instant, or never by itself.
+/// When data expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expiry {
-    /// At this instant. Reads stop seeing it then.
+    /// At this instant, from which reads do not see it.
     At(OffsetDateTime),
-    /// Kept until deleted.
+    /// It stays until it is deleted.
     Never,
 }
 
-/// What became of an entry's body when it came.
+/// Whether an entry has a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyState {
-    /// Kept, as a whole or its beginning.
+    /// It is stored, whole or truncated.
     Stored,
-    /// There was none.
+    /// It has no bytes.
     Empty,
-    /// There was one, but the producer did not send it.
+    /// The producer did not send it.
     Missing(BodyMissing),
 }
 
@@ -49,54 +49,54 @@ impl BodyState {
     }
 }
 
-/// The proxy's own account of a response.
+/// What the proxy reports about a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account<'a> {
+pub struct ProxyInfo<'a> {
     /// Envoy's response flags, as bits.
     pub flags: i64,
-    /// Envoy's reason for the response, when it did not come from the upstream in the usual way.
+    /// Envoy's response code details, unless the response came from the upstream as usual.
     pub details: Option<Cow<'a, str>>,
     /// Address of the upstream host that was called.
     pub upstream_host: Option<Cow<'a, str>>,
-    /// The workload that the proxy stands beside.
+    /// The workload that the proxy serves.
     pub workload: Option<Cow<'a, str>>,
 }
 
-/// Headers and trailers of one half, in order, duplicates kept.
+/// Headers and trailers of one half, in order, duplicates included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers<'a> {
-    /// Those before the body.
+    /// Headers.
     pub leading: Vec<HeaderField<'a>>,
-    /// Those behind it.
+    /// Trailers.
     pub trailing: Vec<HeaderField<'a>>,
 }
 
-/// The body of an entry on its way into the store.
+/// The body of an entry to be stored.
 #[derive(Debug)]
 pub enum NewBody<'a> {
-    /// To be kept.
+    /// To be stored.
     Stored(PackedBody<'a>),
-    /// There was none.
+    /// It has no bytes.
     Empty,
-    /// There was one, but the producer did not send it.
+    /// The producer did not send it.
     Missing(BodyMissing),
 }
 
-/// A body as it will lie in the store.
+/// A body encoded for the store.
 #[derive(Debug)]
 pub struct PackedBody<'a> {
-    /// How it is packed.
+    /// How its bytes are encoded.
     pub codec: Codec,
-    /// Its bytes, packed.
+    /// Its bytes, encoded.
     pub data: Cow<'a, [u8]>,
-    /// SHA-256 of its bytes as they came.
+    /// SHA-256 of its bytes as received.
     pub sha256: [u8; 32],
-    /// When it goes, if that is before its entry.
+    /// When it expires, if before its entry.
     pub expires_early: Option<OffsetDateTime>,
 }
 
 impl NewBody<'_> {
-    /// What became of it, for the entry.
+    /// The state to record for the entry.
     #[must_use]
     pub const fn state(&self) -> BodyState {
         match self {
@@ -106,7 +106,7 @@ impl NewBody<'_> {
         }
     }
 
-    /// What is kept of it, if anything.
+    /// The bytes to store, if any.
     #[must_use]
     pub const fn stored(&self) -> Option<&PackedBody<'_>> {
         match self {
@@ -117,17 +117,17 @@ impl NewBody<'_> {
 }
 
 impl PackedBody<'_> {
-    /// When it goes, given when its entry does.
+    /// When it expires, given the expiry of its entry.
     #[must_use]
     pub fn expires(&self, entry: Expiry) -> Expiry {
         self.expires_early.map_or(entry, Expiry::At)
     }
 }
 
-/// An entry on its way into the store. Borrows from the batch that brought it.
+/// An entry to be stored. Borrows from its batch.
 #[derive(Debug)]
 pub struct NewEntry<'a> {
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
     /// Shared with the other half.
     pub exchange: ExchangeId,
@@ -139,7 +139,7 @@ pub struct NewEntry<'a> {
     pub method: Cow<'a, str>,
     /// Path without query.
     pub path: Cow<'a, str>,
-    /// Query without question mark.
+    /// Query string without the question mark.
     pub query: Option<Cow<'a, str>>,
     /// Authority.
     pub host: Option<Cow<'a, str>>,
@@ -149,9 +149,9 @@ pub struct NewEntry<'a> {
     pub status: Option<i16>,
     /// As configured.
     pub metadata: Map<String, Value>,
-    /// How it finds its session; none if it belongs to none.
+    /// How its session is found; `None`: it has no session.
     pub session: Option<SessionRequest>,
-    /// When it goes.
+    /// When it expires.
     pub expires: Expiry,
     /// When this half began.
     pub created_at: OffsetDateTime,
@@ -169,56 +169,56 @@ pub struct NewEntry<'a> {
     pub content_type: Option<Cow<'a, str>>,
     /// `content-encoding` as sent.
     pub content_encoding: Option<Cow<'a, str>>,
-    /// The producer undid the content encoding: the body's bytes are plain.
+    /// The producer decoded the body: its bytes are not in `content_encoding` any more.
     pub decoded: bool,
     /// How many values each redaction rule replaced, by the rule's name.
     pub redactions: BTreeMap<Cow<'a, str>, u32>,
     /// As configured.
     pub headers: Headers<'a>,
-    /// Only the beginning was kept.
+    /// Only the beginning was recorded.
     pub truncated: bool,
     /// How the exchange ended.
     pub completion: Completion,
-    /// What the proxy says of it.
-    pub account: Account<'a>,
+    /// What the proxy reports.
+    pub proxy: ProxyInfo<'a>,
     /// `x-request-id`.
     pub request_id: Option<Cow<'a, str>>,
     /// `traceparent`.
     pub traceparent: Option<Cow<'a, str>>,
 }
 
-/// A record that cannot be stored, kept beside those that can.
+/// A malformed record, stored apart for inspection.
 #[derive(Debug)]
 pub struct RejectedRecord<'a> {
-    /// Its place in the batch, from 0.
+    /// Its position in the batch, from 0.
     pub position: usize,
-    /// What is wrong with it. Holds no value of the traffic.
+    /// Why it was rejected. Contains no value from the traffic.
     pub reason: String,
-    /// Its JSON header, unread.
+    /// Its header, as received.
     pub header: &'a [u8],
-    /// Its body.
+    /// Its body, as received.
     pub body: &'a [u8],
 }
 
-/// A batch on its way into the store.
+/// A batch to be stored.
 #[derive(Debug)]
 pub struct NewBatch<'a> {
-    /// Named by its producer; stored at most once.
+    /// Chosen by the producer; a batch is stored at most once.
     pub id: BatchId,
-    /// Good records.
+    /// Its valid records.
     pub entries: Vec<NewEntry<'a>>,
-    /// What the producer lost.
+    /// Losses that the producer reports.
     pub gaps: Vec<Gap>,
-    /// Bad records.
+    /// Its malformed records.
     pub rejected: Vec<RejectedRecord<'a>>,
 }
 
-/// An entry as it was read.
+/// An entry as read from the store.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its number.
+    /// Its id.
     pub id: EntryId,
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
     /// Shared with the other half.
     pub exchange: ExchangeId,
@@ -238,42 +238,42 @@ pub struct Entry {
     pub metadata: Map<String, Value>,
     /// When this half began.
     pub created_at: OffsetDateTime,
-    /// When it goes.
+    /// When it expires.
     pub expires: Expiry,
     /// True size of the body in bytes.
     pub body_size: i64,
     /// Bytes of the body in the store.
     pub stored_size: i32,
-    /// What became of the body when it came.
+    /// Whether it has a body.
     pub body_state: BodyState,
     /// `content-type`.
     pub content_type: Option<String>,
     /// `content-encoding` as sent.
     pub content_encoding: Option<String>,
-    /// The producer undid the content encoding: the body's bytes are plain.
+    /// The producer decoded the body: its bytes are not in `content_encoding` any more.
     pub decoded: bool,
-    /// SHA-256 of the body's bytes as they came, if any were stored.
+    /// SHA-256 of the body's bytes as received, if any were stored.
     pub sha256: Option<[u8; 32]>,
-    /// Only the beginning was kept.
+    /// Only the beginning was recorded.
     pub truncated: bool,
     /// How many values each redaction rule replaced, by the rule's name.
     pub redactions: BTreeMap<String, u32>,
     /// How the exchange ended.
     pub completion: Completion,
-    /// What the proxy says of it.
-    pub account: Account<'static>,
-    /// Headers and trailers, if they were asked for.
+    /// What the proxy reports.
+    pub proxy: ProxyInfo<'static>,
+    /// Headers and trailers, if requested.
     pub headers: Option<Headers<'static>>,
-    /// The body, if it was asked for, is there, and is among the first of its page.
+    /// The body, if requested, stored, and within the page's limit.
     pub body: Option<StoredBody>,
-    /// The body was not read, because those before it on the page are so large.
+    /// The body was not read, because those before it used up the page's limit.
     pub body_left_out: bool,
 }
 
-/// A body as it lies in the store.
+/// A body as read from the store.
 #[derive(Debug)]
 pub struct StoredBody {
-    /// How it is packed.
+    /// How its bytes are encoded.
     pub codec: Codec,
     /// Its bytes.
     pub data: Vec<u8>,

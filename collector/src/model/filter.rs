@@ -1,23 +1,23 @@
-//! What may be asked of an entry's metadata. Postgres answers; nothing is filtered here.
+//! Filters on an entry's metadata. They are evaluated by Postgres, not here.
 
 use serde_json::{Number, Value};
 
-/// Questions about one value of the metadata, all of which must hold.
+/// Conditions on one value of the metadata, all of which must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetadataFilter {
-    /// Where the value stands.
+    /// Where the value is.
     pub path: MetadataPath,
-    /// What must hold.
+    /// The conditions.
     pub tests: Vec<MetadataTest>,
-    /// As it was asked, to tell the caller about it.
+    /// As the caller wrote it, to quote it in answers.
     pub asked: Value,
 }
 
-/// The place of a value: a key as it is, or else a path of keys with dots between them.
+/// Where a value is: a key, or, if there is no such key, a path of keys separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetadataPath(String);
 
-/// Why a text names no place in the metadata.
+/// Why a text is not a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a name of 1 to {} bytes without NUL, with at most {} dots",
@@ -31,11 +31,9 @@ impl MetadataPath {
     pub const MAX_BYTES: usize = 256;
     /// Deepest path, in keys.
     pub const MAX_KEYS: usize = 16;
-    /// The session is shown among the metadata, so it is found there too.
+    /// Answers show the session as part of the metadata, so filters accept it there.
     const SESSION: &str = "session_id";
 
-    /// Checks a text.
-    ///
     /// # Errors
     /// [`InvalidPath`] if it is empty, too long or too deep, or holds a NUL, which Postgres cannot store.
     pub fn new(text: &str) -> Result<Self, InvalidPath> {
@@ -46,45 +44,45 @@ impl MetadataPath {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The keys that lead to the value, if there is more than one.
+    /// The keys of a path; `None` if there is only one.
     #[must_use]
     pub fn keys(&self) -> Option<Vec<String>> {
         let keys: Vec<_> = self.0.split('.').map(str::to_owned).collect();
         (keys.len() > 1).then_some(keys)
     }
 
-    /// It names the entry's session.
+    /// Whether it is the path of the entry's session.
     #[must_use]
     pub fn is_session(&self) -> bool {
         self.0 == Self::SESSION
     }
 }
 
-/// One question about a value. A value of another type than the question is about does not match, and
-/// one that is missing matches nothing but `Exists(false)`.
+/// One condition on a value. A value of another type does not match, and a missing one matches only
+/// `Exists(false)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetadataTest {
-    /// It is this, of the same type.
+    /// It equals this value, type included.
     Equals(Scalar),
-    /// It is one of these.
+    /// It equals one of these.
     In(Vec<Scalar>),
-    /// It is there, or it is not. A null is there.
+    /// It exists, or it does not. A null exists.
     Exists(bool),
-    /// It lies on this side of a bound.
+    /// It is less or greater than a bound.
     Compare(Comparison, Bound),
-    /// It is a text in which this regular expression of Postgres matches somewhere.
+    /// It is a string with a match of this regular expression of Postgres.
     Matches(String),
-    /// It is a text with this part, a list with this element, or an object with these members.
+    /// It is a string with this substring, a list with this element, or an object with these members.
     Contains(Value),
 }
 
-/// A side of a bound.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `>`
@@ -110,27 +108,27 @@ impl Comparison {
     }
 }
 
-/// What values are compared with.
+/// What a value is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Bound {
-    /// Numbers, by size.
+    /// For numbers.
     Number(Number),
-    /// Texts, by code points.
+    /// For strings, compared by code points.
     Text(String),
 }
 
-/// A JSON value that is no list and no object.
+/// A JSON value other than a list or an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalar(Value);
 
 impl Scalar {
-    /// The value, unless it is a list or an object.
+    /// `None` for a list or an object.
     #[must_use]
     pub fn new(value: Value) -> Option<Self> {
         (!value.is_array() && !value.is_object()).then_some(Self(value))
     }
 
-    /// The value.
+    /// The scalar as JSON.
     #[must_use]
     pub const fn value(&self) -> &Value {
         &self.0
@@ -144,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_bounds() {
+    fn rejects_path_over_limits() {
         assert!(MetadataPath::new(&"a".repeat(MetadataPath::MAX_BYTES)).is_ok());
         assert!(
             MetadataPath::new(&[&"a"; MetadataPath::MAX_KEYS].map(|key| *key).join(".")).is_ok()
@@ -160,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn dots_part_keys() {
+    fn dots_separate_keys() {
         assert_eq!(MetadataPath::new("model").unwrap().keys(), None);
         let keys = MetadataPath::new("usage.tokens").unwrap().keys();
         assert_eq!(keys.unwrap(), ["usage", "tokens"]);
     }
 
     #[test]
-    fn lists_and_objects_are_no_scalars() {
+    fn scalar_rejects_lists_and_objects() {
         for value in [json!(null), json!(true), json!(1), json!("1")] {
             assert_eq!(Scalar::new(value.clone()).unwrap().value(), &value);
         }

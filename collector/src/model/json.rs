@@ -1,9 +1,9 @@
-//! What Postgres cannot hold of JSON.
+//! NUL characters in JSON, which Postgres cannot store.
 
 use serde_json::{Map, Value};
 
-/// Whether a key or a text in it holds a NUL, which Postgres cannot store. The depth is bounded by that of
-/// the JSON reader, which takes at most 128 levels.
+/// Whether any key or string contains a NUL. Recursion is bounded by the JSON parser, which accepts at
+/// most 128 levels.
 #[must_use]
 pub fn has_nul(value: &Value) -> bool {
     match value {
@@ -14,7 +14,7 @@ pub fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// The same of an object.
+/// [`has_nul`] for the members of an object.
 #[must_use]
 pub fn map_has_nul(map: &Map<String, Value>) -> bool {
     map.iter()
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nul_is_found_wherever_it_is() {
+    fn finds_nul_at_any_depth() {
         for value in [
             json!("\0"),
             json!([["a\0"]]),

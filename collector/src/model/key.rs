@@ -15,7 +15,7 @@ use super::sha256::sha256;
 const PREFIX: &str = "dsk_";
 const RANDOM_BYTES: usize = 32;
 
-/// What a key may do.
+/// What a key grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -41,7 +41,7 @@ impl Role {
         }
     }
 
-    /// The role of a name.
+    /// The inverse of [`Role::as_str`].
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::value_variants()
@@ -53,16 +53,16 @@ impl Role {
 
 /// A key as its owner holds it: `dsk_` and 32 random bytes in base64url. Shown once, never stored.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct ApiKey(String);
 
-/// The SHA-256 of a [`Secret`], which is all that is stored.
+/// The SHA-256 of an [`ApiKey`], which is all that is stored.
 ///
-/// Keys are looked up by their hash, in an index of Postgres or a map. How long that takes tells at most
-/// something of the hash, from which nobody gets to 32 random bytes.
+/// Keys are looked up by their hash, in an index of Postgres or a map. The time that takes reveals at most
+/// part of the hash, from which 32 random bytes cannot be recovered.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SecretHash([u8; 32]);
+pub struct ApiKeyHash([u8; 32]);
 
-impl Secret {
+impl ApiKey {
     /// A new key from the operating system's random source.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Secret {
         Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// A text that has the form of a key.
+    /// Accepts a text that has the form of a key; whether the key exists is another question.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let encoded = text.strip_prefix(PREFIX)?;
@@ -81,102 +81,102 @@ impl Secret {
         (bytes.len() == RANDOM_BYTES).then(|| Self(text.to_owned()))
     }
 
-    /// What the database keeps of it.
+    /// The hash that is stored in its place.
     #[must_use]
-    pub fn hash(&self) -> SecretHash {
-        SecretHash(sha256([self.0.as_bytes()]))
+    pub fn hash(&self) -> ApiKeyHash {
+        ApiKeyHash(sha256([self.0.as_bytes()]))
     }
 
-    /// The key itself, for the one time it is shown.
+    /// The key in clear text, for the one time it is shown.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-impl SecretHash {
-    /// The hash that these bytes are.
+impl ApiKeyHash {
+    /// Takes bytes that are a hash already.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// The digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-impl fmt::Debug for SecretHash {
+impl fmt::Debug for ApiKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretHash(…)")
+        f.write_str("ApiKeyHash(…)")
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        f.write_str("ApiKey(…)")
     }
 }
 
-/// Who sends a request, as their key or token says.
+/// The authenticated sender of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// By what they are known.
+    /// What authenticated them.
     pub credential: Credential,
-    /// Whom it belongs to.
+    /// The owner of the key, or the subject of the token.
     pub user: UserId,
-    /// What it allows.
+    /// What the credential grants.
     pub role: Role,
 }
 
-/// By what a caller is known.
+/// What a caller authenticated with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
-    /// A key of ours, by its public name.
+    /// An API key, by its public id.
     Key(KeyId),
-    /// A token that somebody else has signed, for its subject.
+    /// A signed token, by its subject.
     Token(UserId),
 }
 
-/// Most bytes of a key's name.
+/// Longest name of a key, in bytes.
 pub const MAX_KEY_NAME_BYTES: usize = 256;
 
-/// What is known of a key; never the key itself.
+/// What is stored about a key; never the key itself.
 #[derive(Debug, Clone)]
 pub struct KeyRecord {
-    /// Its public name.
+    /// Its public id.
     pub id: KeyId,
-    /// What its owner calls it.
+    /// A label that its owner chose.
     pub name: String,
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
-    /// What it may do.
+    /// What it grants.
     pub role: Role,
-    /// When it was made.
+    /// When it was created.
     pub created_at: OffsetDateTime,
-    /// When it stops working; never, if absent.
+    /// When it stops working; `None`: never.
     pub expires_at: Option<OffsetDateTime>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<OffsetDateTime>,
-    /// When it was revoked, if it was.
+    /// When it was revoked; `None`: it was not.
     pub revoked_at: Option<OffsetDateTime>,
 }
 
-/// Whether a key works.
+/// Whether a key is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
-    /// It does.
+    /// It is.
     Valid,
-    /// It has, until it expired.
+    /// It was, until it expired.
     Expired,
-    /// Somebody has put an end to it.
+    /// It was, until it was revoked.
     Revoked,
 }
 
 impl KeyRecord {
-    /// Whether the key works at `now`.
+    /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: OffsetDateTime) -> KeyState {
         if self.revoked_at.is_some() {
@@ -190,7 +190,7 @@ impl KeyRecord {
 }
 
 impl KeyState {
-    /// For people.
+    /// The name that the command line shows.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -206,10 +206,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_recognised_by_its_form_alone() {
-        let secret = Secret::generate().unwrap();
+    fn parse_accepts_exactly_the_form_of_keys() {
+        let secret = ApiKey::generate().unwrap();
         assert_eq!(secret.reveal().len(), PREFIX.len() + 43);
-        let parsed = Secret::parse(secret.reveal()).unwrap();
+        let parsed = ApiKey::parse(secret.reveal()).unwrap();
         assert_eq!(parsed.hash().as_bytes(), secret.hash().as_bytes());
         for text in [
             "",
@@ -218,19 +218,19 @@ mod tests {
             &secret.reveal()[4..],
             &format!("{}A", secret.reveal()),
         ] {
-            assert!(Secret::parse(text).is_none(), "{text}");
+            assert!(ApiKey::parse(text).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn two_keys_differ_and_debug_hides_them() {
-        let (a, b) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+    fn generated_keys_differ_and_debug_hides_them() {
+        let (a, b) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
         assert_ne!(a.hash().as_bytes(), b.hash().as_bytes());
-        assert_eq!(format!("{a:?}"), "Secret(…)");
+        assert_eq!(format!("{a:?}"), "ApiKey(…)");
     }
 
     #[test]
-    fn roles_have_names_both_ways() {
+    fn role_names_round_trip() {
         for role in Role::value_variants() {
             assert_eq!(Role::from_name(role.as_str()), Some(*role));
         }

@@ -1,4 +1,4 @@
-//! What the collector deals in, without HTTP and without SQL.
+//! The domain types of the collector, without HTTP and without SQL.
 
 pub mod clock;
 pub mod endpoint;

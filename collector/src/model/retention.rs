@@ -1,35 +1,35 @@
-//! How long things are kept beyond the moment from which nobody sees them.
+//! Retention: how long expired data stays on disk, and how long the collector keeps its own records.
 
 use time::{Date, Duration, OffsetDateTime, Time};
 
 use super::entry::Expiry;
 
-/// Expired data stays unseen for so long before it goes for good. It makes up for clocks that differ and
-/// for batches that come late: nobody writes into a partition that is being dropped.
-pub const GRACE: Duration = Duration::DAY;
+/// How long expired data stays on disk, invisible to reads, before it is permanently deleted. It absorbs
+/// clock skew and late batches, so that nothing is written into a partition that is being dropped.
+pub const GRACE_PERIOD: Duration = Duration::DAY;
 
 /// How long the collector's own records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// Ids of batches. A batch that is sent again later than that is stored again.
+pub struct RetentionPeriods {
+    /// Ids of batches. A batch that is resent after that is stored a second time.
     pub ledger: Duration,
-    /// Who deleted what, and what producers lost; none: for ever.
+    /// Deletions and reported losses; `None`: forever.
     pub audit: Option<Duration>,
 }
 
-/// When a partition of the day goes: the data that expires last on this day has then been unseen for
-/// [`GRACE`]. None: never, as far as calendars go.
+/// When the partition of a day may be dropped: [`GRACE_PERIOD`] after the last of its data has expired.
+/// `None`: later than the last representable date.
 #[must_use]
-pub fn goes_at(day: Date) -> Option<OffsetDateTime> {
-    let over = day.checked_add(Duration::DAY)?;
-    OffsetDateTime::new_utc(over, Time::MIDNIGHT).checked_add(GRACE)
+pub fn drop_due_at(day: Date) -> Option<OffsetDateTime> {
+    let next_day = day.checked_add(Duration::DAY)?;
+    OffsetDateTime::new_utc(next_day, Time::MIDNIGHT).checked_add(GRACE_PERIOD)
 }
 
-/// Whether what expires then may be gone for good already.
+/// Whether data with this expiry may already have been permanently deleted.
 #[must_use]
-pub fn is_gone(expiry: Expiry, now: OffsetDateTime) -> bool {
+pub fn is_past_grace_period(expiry: Expiry, now: OffsetDateTime) -> bool {
     match expiry {
-        Expiry::At(at) => goes_at(at.date()).is_some_and(|goes| goes <= now),
+        Expiry::At(at) => drop_due_at(at.date()).is_some_and(|due| due <= now),
         Expiry::Never => false,
     }
 }
@@ -41,15 +41,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_goes_a_day_after_it_is_over() {
+    fn partition_is_due_one_day_after_its_day() {
         assert_eq!(
-            goes_at(date!(2026 - 05 - 30)),
+            drop_due_at(date!(2026 - 05 - 30)),
             Some(datetime!(2026-06-01 00:00 UTC))
         );
-        assert_eq!(goes_at(Date::MAX), None);
+        assert_eq!(drop_due_at(Date::MAX), None);
         let expiry = Expiry::At(datetime!(2026-05-30 00:00 UTC));
-        assert!(!is_gone(expiry, datetime!(2026-05-31 23:59:59 UTC)));
-        assert!(is_gone(expiry, datetime!(2026-06-01 00:00 UTC)));
-        assert!(!is_gone(Expiry::Never, datetime!(9999-12-31 00:00 UTC)));
+        assert!(!is_past_grace_period(
+            expiry,
+            datetime!(2026-05-31 23:59:59 UTC)
+        ));
+        assert!(is_past_grace_period(
+            expiry,
+            datetime!(2026-06-01 00:00 UTC)
+        ));
+        assert!(!is_past_grace_period(
+            Expiry::Never,
+            datetime!(9999-12-31 00:00 UTC)
+        ));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::SettingsError;
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 
 const DEFAULT_LEDGER_DAYS: u32 = 7;
 const DEFAULT_AUDIT_DAYS: u32 = 730;
@@ -41,7 +41,7 @@ pub struct RetentionArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionSettings {
     /// How long.
-    pub keep: Keep,
+    pub keep: RetentionPeriods,
     /// From the end of one time to the beginning of the next.
     pub interval: Duration,
 }
@@ -51,10 +51,10 @@ impl KeepArgs {
     ///
     /// # Errors
     /// [`SettingsError`], which names the setting.
-    pub(crate) fn resolve(&self, file: &Self) -> Result<Keep, SettingsError> {
+    pub(crate) fn resolve(&self, file: &Self) -> Result<RetentionPeriods, SettingsError> {
         let ledger = self.ledger_days.or(file.ledger_days);
         let audit = self.audit_days.or(file.audit_days);
-        Ok(Keep {
+        Ok(RetentionPeriods {
             ledger: days("ledger_days", ledger.unwrap_or(DEFAULT_LEDGER_DAYS), 1)?,
             audit: match audit.unwrap_or(DEFAULT_AUDIT_DAYS) {
                 0 => None,
@@ -120,7 +120,7 @@ mod tests {
         let mut file = args(6, 7, 0);
         file.keep.audit_days = None;
         let expected = RetentionSettings {
-            keep: Keep {
+            keep: RetentionPeriods {
                 ledger: time::Duration::days(7),
                 audit: Some(time::Duration::days(730)),
             },

@@ -8,7 +8,7 @@ use time::{Date, Duration, OffsetDateTime};
 
 use super::partitions::{self, TABLES};
 use super::{ACQUIRE_TIMEOUT, Partition, Store, StoreError};
-use crate::model::retention::goes_at;
+use crate::model::retention::drop_due_at;
 
 /// What a Postgres says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Store {
         // A day that is about to go has its partitions dropped one by one.
         let staying = days
             .iter()
-            .filter(|day| goes_at(**day).is_none_or(|goes| goes > now));
+            .filter(|day| drop_due_at(**day).is_none_or(|due| due > now));
         let of_days = staying.flat_map(|day| TABLES.map(|table| partitions::name(table, *day)));
         let wanted = of_days.flatten().chain(forever);
         Ok(PartitionState {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::sessions::user_id;
 use super::{Store, StoreError, give_up};
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{Caller, Credential, KeyRecord, Role, SecretHash};
+use crate::model::key::{ApiKeyHash, Caller, Credential, KeyRecord, Role};
 
 /// How long Postgres may take to look a key up, and for a connection before.
 const CALLER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -75,7 +75,7 @@ impl Store {
     pub async fn create_key(
         &self,
         key: &NewKey,
-        hash: &SecretHash,
+        hash: &ApiKeyHash,
         now: OffsetDateTime,
     ) -> Result<KeyId, StoreError> {
         let id = Uuid::new_v4();
@@ -102,7 +102,7 @@ impl Store {
     /// [`StoreError`]
     pub async fn caller(
         &self,
-        hash: &SecretHash,
+        hash: &ApiKeyHash,
         now: OffsetDateTime,
     ) -> Result<Option<KnownCaller>, StoreError> {
         let mut connection = self.connection(CALLER_PATIENCE).await?;

@@ -13,7 +13,7 @@ use super::sessions::Seeker;
 use super::{StoreError, dictionaries, partitions};
 use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
 use crate::model::ids::{BatchId, SessionId};
-use crate::model::retention::is_gone;
+use crate::model::retention::is_past_grace_period;
 use dossier_body::dictionary::DictionaryId;
 
 pub(super) const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
@@ -70,7 +70,7 @@ impl Prepared {
     /// Writes its rows, but not of what has expired so long ago that its partition may be gone.
     pub(super) fn of(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
         let expiries = batch.entries.iter().flat_map(expiries);
-        let expiries = expiries.filter(|expiry| !is_gone(*expiry, now));
+        let expiries = expiries.filter(|expiry| !is_past_grace_period(*expiry, now));
         let mut prepared = Self {
             id: batch.id,
             now,
@@ -93,7 +93,7 @@ impl Prepared {
                 known.insert(key, place);
                 Some(place)
             });
-            if !is_gone(entry.expires, now) {
+            if !is_past_grace_period(entry.expires, now) {
                 let seeker = seeker.filter(|_| entry.session.is_some());
                 let blanks = prepared.write(entry, seeker);
                 prepared.blanks.push(blanks);
@@ -143,7 +143,9 @@ impl Prepared {
         let body = entry.body.stored();
         // Others lie in the entry's row.
         let body = body.filter(|body| body.expires_early.is_some());
-        if let Some(body) = body.filter(|body| !is_gone(body.expires(entry.expires), self.now)) {
+        if let Some(body) =
+            body.filter(|body| !is_past_grace_period(body.expires(entry.expires), self.now))
+        {
             blanks.id_of_body = Some(write_body(&mut self.bodies, entry, body));
         }
         blanks
@@ -210,10 +212,10 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, seeker: Option<usize>) -> 
         .maybe_jsonb(redactions.as_deref())
         .maybe_jsonb(pairs(&entry.headers.leading).as_deref())
         .maybe_jsonb(pairs(&entry.headers.trailing).as_deref())
-        .int8(entry.account.flags)
-        .maybe_text(entry.account.details.as_deref())
-        .maybe_text(entry.account.upstream_host.as_deref())
-        .maybe_text(entry.account.workload.as_deref())
+        .int8(entry.proxy.flags)
+        .maybe_text(entry.proxy.details.as_deref())
+        .maybe_text(entry.proxy.upstream_host.as_deref())
+        .maybe_text(entry.proxy.workload.as_deref())
         .maybe_bytes(within.map(|body| body.data.as_ref()))
         .maybe_text(within.map(|body| body.codec.as_str()))
         .maybe_int4(within.and_then(dictionary));

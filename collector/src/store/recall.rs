@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::model::entry::NewBatch;
 use crate::model::ids::BatchId;
-use crate::model::retention::is_gone;
+use crate::model::retention::is_past_grace_period;
 
 /// A batch is stored whole, so that some of its entries tell. Other batches may hold some of them as well, so
 /// that all that are asked for must be there.
@@ -33,7 +33,7 @@ impl Features {
             halves: Vec::new(),
         };
         let entries = batch.entries.iter();
-        let kept = entries.filter(|entry| !is_gone(entry.expires, now));
+        let kept = entries.filter(|entry| !is_past_grace_period(entry.expires, now));
         for entry in kept.take(MOST_ENTRIES) {
             features.exchanges.push(entry.exchange.0);
             features.users.push(entry.user.as_str().to_owned());

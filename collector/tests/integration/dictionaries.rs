@@ -8,7 +8,7 @@ use dossier_body::dictionary::LEAST_USERS;
 use dossier_body::{Codec, Packer, Unpacked, unpack};
 use dossier_collector::jobs::dictionaries::make;
 use dossier_collector::model::entry::{
-    Account, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
+    Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo,
 };
 use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
 use dossier_collector::model::scope::Scope;
@@ -191,7 +191,7 @@ fn entry(user: usize, size: usize, codec: Codec, data: Cow<'_, [u8]>) -> NewEntr
         headers: Headers::default(),
         truncated: false,
         completion: Completion::Complete,
-        account: Account::default(),
+        proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
     }

@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use dossier_collector::model::clock::Clock;
-use dossier_collector::model::retention::Keep;
+use dossier_collector::model::retention::RetentionPeriods;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::server;
 use dossier_collector::settings::access::{AccessSettings, JwtKeys, JwtSettings};
@@ -121,7 +121,7 @@ impl Collector {
             request_timeout: MINUTES,
         };
         let retention = RetentionSettings {
-            keep: Keep {
+            keep: RetentionPeriods {
                 ledger: time::Duration::WEEK,
                 audit: None,
             },

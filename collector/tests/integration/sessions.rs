@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 
-use dossier_collector::model::entry::{Account, Expiry, Headers, NewBatch, NewBody, NewEntry};
+use dossier_collector::model::entry::{Expiry, Headers, NewBatch, NewBody, NewEntry, ProxyInfo};
 use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
@@ -114,7 +114,7 @@ fn half(user: &UserId, half: Half, exchange: &Exchange) -> NewEntry<'static> {
         headers: Headers::default(),
         truncated: false,
         completion: Completion::Complete,
-        account: Account::default(),
+        proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
     }

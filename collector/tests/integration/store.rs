@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use dossier_body::{Codec, unpack};
 use dossier_collector::model::entry::{
-    Account, BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody,
+    BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo,
     RejectedRecord,
 };
 use dossier_collector::model::ids::{BatchId, EntryId, ExchangeId, KeyId, UserId};
-use dossier_collector::model::key::{Caller, Credential, Role, Secret};
+use dossier_collector::model::key::{ApiKey, Caller, Credential, Role};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
@@ -155,7 +155,7 @@ fn entry(name: &str) -> NewEntry<'static> {
         headers: Headers::default(),
         truncated: false,
         completion: Completion::Complete,
-        account: Account::default(),
+        proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
     }
@@ -196,9 +196,9 @@ fn pairs() -> impl Strategy<Value = Vec<HeaderField<'static>>> {
     prop::collection::vec(pair, 0..5)
 }
 
-fn account() -> impl Strategy<Value = Account<'static>> {
+fn proxy_info() -> impl Strategy<Value = ProxyInfo<'static>> {
     (0..=i64::MAX, maybe_text(), maybe_text(), maybe_text()).prop_map(
-        |(flags, details, upstream_host, workload)| Account {
+        |(flags, details, upstream_host, workload)| ProxyInfo {
             flags,
             details,
             upstream_host,
@@ -254,7 +254,7 @@ prop_compose! {
         (truncated, decoded) in any::<(bool, bool)>(),
         redactions in prop::collection::btree_map("[^\u{0}]{1,9}".prop_map(Cow::Owned), any::<u32>(), 0..4),
         (leading, trailing) in (pairs(), pairs()),
-        account in account(),
+        proxy in proxy_info(),
         completion in prop::sample::select(&Completion::ALL[..]),
         (request_id, traceparent) in (maybe_text(), maybe_text()),
     ) -> (NewEntry<'static>, Vec<u8>) {
@@ -277,7 +277,7 @@ prop_compose! {
             body,
             body_xxh3: xxh3,
             headers: Headers { leading, trailing },
-            content_type, content_encoding, decoded, redactions, truncated, completion, account, request_id, traceparent,
+            content_type, content_encoding, decoded, redactions, truncated, completion, proxy, request_id, traceparent,
         };
         (new, bytes)
     }
@@ -317,7 +317,7 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
     assert_eq!(read.sha256, stored.map(|body| body.sha256));
     assert_eq!(read.headers.as_ref(), Some(&written.headers));
     assert_eq!(read.completion, written.completion);
-    assert_eq!(read.account, written.account);
+    assert_eq!(read.proxy, written.proxy);
     match (read.body.take(), written.body.state()) {
         (Some(stored), BodyState::Stored) => {
             assert_eq!(unpack(stored.codec, stored.data).unwrap(), body);
@@ -788,7 +788,7 @@ fn rows_of_an_older_collector_are_read() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].body.as_ref().unwrap().data, b"hi");
     assert!(found[0].redactions.is_empty() && !found[0].decoded);
-    assert_eq!(found[0].account, Account::default());
+    assert_eq!(found[0].proxy, ProxyInfo::default());
     assert_eq!(found[0].headers, Some(Headers::default()));
 }
 
@@ -865,7 +865,7 @@ fn key(name: &str, expires_at: Option<OffsetDateTime>) -> NewKey {
 #[test]
 fn a_key_works_until_it_expires() {
     let fixture = Fixture::new();
-    let secret = Secret::generate().unwrap();
+    let secret = ApiKey::generate().unwrap();
     let too_late = NOW + Duration::from_secs(1);
     let key = key("alice", Some(too_late));
     fixture.runtime.block_on(async {
@@ -877,7 +877,7 @@ fn a_key_works_until_it_expires() {
         assert_eq!(known.caller.role, Role::Readonly);
         let late = store.caller(&secret.hash(), too_late).await.unwrap();
         assert!(late.is_none());
-        let other = Secret::generate().unwrap();
+        let other = ApiKey::generate().unwrap();
         let other = store.caller(&other.hash(), NOW).await.unwrap();
         assert!(other.is_none());
     });
@@ -886,7 +886,7 @@ fn a_key_works_until_it_expires() {
 #[test]
 fn a_revoked_key_does_not_work_and_stays_as_it_is() {
     let fixture = Fixture::new();
-    let secrets = [(); 3].map(|()| Secret::generate().unwrap());
+    let secrets = [(); 3].map(|()| ApiKey::generate().unwrap());
     fixture.runtime.block_on(async {
         let store = &fixture.store;
         let mut ids = Vec::new();
@@ -926,7 +926,7 @@ fn a_revoked_key_does_not_work_and_stays_as_it_is() {
 #[test]
 fn the_last_use_of_a_key_is_noted_once_a_minute() {
     let fixture = Fixture::new();
-    let secret = Secret::generate().unwrap();
+    let secret = ApiKey::generate().unwrap();
     fixture.runtime.block_on(async {
         let store = &fixture.store;
         let (key, hash) = (key("alice", None), secret.hash());

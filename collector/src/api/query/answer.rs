@@ -14,7 +14,7 @@ use super::Query;
 use super::cursor::Token;
 use crate::http::error::ApiError;
 use crate::http::shapes::{half, pairs};
-use crate::model::entry::{Account, BodyState, Entry, Expiry};
+use crate::model::entry::{BodyState, Entry, Expiry, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};
 use dossier_body::{Allowance, Caveat, Shown, show, unpack};
@@ -239,7 +239,7 @@ impl Item {
             path: entry.path,
             status: entry.status,
             content,
-            proxy: Proxy::of(entry.account),
+            proxy: Proxy::of(entry.proxy),
         })
     }
 }
@@ -256,12 +256,12 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Proxy {
-    fn of(account: Account<'static>) -> Option<Self> {
-        (account != Account::default()).then_some(Self {
-            response_flags: account.flags,
-            response_details: account.details,
-            upstream_host: account.upstream_host,
-            workload: account.workload,
+    fn of(proxy: ProxyInfo<'static>) -> Option<Self> {
+        (proxy != ProxyInfo::default()).then_some(Self {
+            response_flags: proxy.flags,
+            response_details: proxy.details,
+            upstream_host: proxy.upstream_host,
+            workload: proxy.workload,
         })
     }
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
-use crate::model::endpoint::{Meant, find};
+use crate::model::endpoint::{EndpointMatch, match_stored};
 use crate::model::scope::Scope;
 use crate::store::{EntryFilter, Store};
 
@@ -43,13 +43,13 @@ pub(in crate::api) async fn settle(
         return Ok(Settled::AsItIs);
     };
     let stored = store.endpoints(scope, now).await?;
-    Ok(match find(wanted, &stored.names) {
-        Meant::Itself => Settled::AsItIs,
-        Meant::Other(other) => {
+    Ok(match match_stored(wanted, &stored.names) {
+        EndpointMatch::Exact => Settled::AsItIs,
+        EndpointMatch::Similar(other) => {
             other.clone_into(wanted);
             Settled::Changed
         }
-        Meant::Unclear(nearest) => Settled::Unclear(Nearest {
+        EndpointMatch::Ambiguous(nearest) => Settled::Unclear(Nearest {
             endpoints: nearest.into_iter().map(str::to_owned).collect(),
             cut: stored.cut,
         }),

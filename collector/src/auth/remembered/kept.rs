@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{Key, Keys};
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{Caller, Credential, Role, SecretHash};
+use crate::model::key::{ApiKeyHash, Caller, Credential, Role};
 
 /// Remembered keys are few, and of bounded length.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -108,7 +108,7 @@ fn write(file: &Path, kept: &[Kept]) -> io::Result<()> {
 }
 
 impl Kept {
-    fn of(hash: &SecretHash, key: &Key) -> Option<Self> {
+    fn of(hash: &ApiKeyHash, key: &Key) -> Option<Self> {
         let Credential::Key(key_id) = key.caller.credential else {
             return None;
         };
@@ -122,7 +122,7 @@ impl Kept {
         })
     }
 
-    fn key(self) -> Option<(SecretHash, Key)> {
+    fn key(self) -> Option<(ApiKeyHash, Key)> {
         let hash = URL_SAFE_NO_PAD.decode(self.sha256).ok()?;
         let caller = Caller {
             credential: Credential::Key(self.key_id),
@@ -135,6 +135,6 @@ impl Kept {
             expires_at: self.expires_at,
             kept_at: Some(self.checked_at),
         };
-        Some((SecretHash::from_bytes(hash.try_into().ok()?), key))
+        Some((ApiKeyHash::from_bytes(hash.try_into().ok()?), key))
     }
 }

@@ -121,7 +121,7 @@ fn what_just_fits_is_stored() {
     assert_eq!(entry.headers.leading.len(), 128);
     assert_eq!(entry.headers.trailing.len(), 4);
     assert_eq!(entry.redactions.len(), 256);
-    assert_eq!(entry.account.flags, i64::MAX);
+    assert_eq!(entry.proxy.flags, i64::MAX);
     let year = SessionRequest::Within {
         timeout: time::Duration::days(365),
         group: "g".repeat(256),

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Parts;
-use crate::model::entry::{Account, BodyState, Entry, Expiry, Headers, StoredBody};
+use crate::model::entry::{BodyState, Entry, Expiry, Headers, ProxyInfo, StoredBody};
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::store::StoreError;
 use crate::store::sessions::user_id;
@@ -52,7 +52,7 @@ pub(super) fn read(
         truncated: row.try_get("truncated")?,
         redactions: redactions(row)?,
         completion: completion(row.try_get("completion")?)?,
-        account: account(row)?,
+        proxy: proxy_info(row)?,
         headers: parts.headers.then(|| headers(row)).transpose()?,
         body: if parts.bodies {
             stored_body(row, dictionaries)?
@@ -76,12 +76,12 @@ fn sha256(row: &PgRow) -> Result<Option<[u8; 32]>, StoreError> {
     bytes.map(<[u8; 32]>::try_from).transpose().map_err(unknown)
 }
 
-fn account(row: &PgRow) -> Result<Account<'static>, StoreError> {
+fn proxy_info(row: &PgRow) -> Result<ProxyInfo<'static>, StoreError> {
     let text = |column| -> Result<Option<Cow<'static, str>>, StoreError> {
         let text: Option<String> = row.try_get(column)?;
         Ok(text.map(Cow::Owned))
     };
-    Ok(Account {
+    Ok(ProxyInfo {
         flags: row.try_get("response_flags")?,
         details: text("response_details")?,
         upstream_host: text("upstream_host")?,

@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use time::{Date, OffsetDateTime};
 
-use crate::model::retention::goes_at;
+use crate::model::retention::drop_due_at;
 use crate::store::partitions::{self, TABLES};
 use crate::store::{Store, StoreError};
 
@@ -72,14 +72,14 @@ impl Partition {
 
     /// When it goes; none: never.
     #[must_use]
-    pub fn goes_at(&self) -> Option<OffsetDateTime> {
-        self.day().and_then(goes_at)
+    pub fn drop_due_at(&self) -> Option<OffsetDateTime> {
+        self.day().and_then(drop_due_at)
     }
 
     /// Whether its time has come.
     #[must_use]
     pub fn is_due(&self, now: OffsetDateTime) -> bool {
-        self.goes_at().is_some_and(|goes| goes <= now)
+        self.drop_due_at().is_some_and(|due| due <= now)
     }
 }
 

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Retention;
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 use crate::store::{Store, StoreError};
 
 /// Rows of one transaction.
@@ -51,7 +51,7 @@ impl AgedTable {
 
     /// How long its rows are kept; none: for ever.
     #[must_use]
-    pub const fn kept(self, keep: Keep) -> Option<Duration> {
+    pub const fn kept(self, keep: RetentionPeriods) -> Option<Duration> {
         match self {
             Self::Ledger => Some(keep.ledger),
             Self::DeletionAudit | Self::Gaps => keep.audit,
@@ -69,7 +69,7 @@ impl AgedTable {
     }
 
     /// From before which its rows go; none: none go, or none is that old as far as calendars go.
-    fn cutoff(self, keep: Keep, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    fn cutoff(self, keep: RetentionPeriods, now: OffsetDateTime) -> Option<OffsetDateTime> {
         now.checked_sub(self.kept(keep)?)
     }
 }
@@ -82,7 +82,7 @@ impl Store {
     pub async fn aged_rows(
         &self,
         table: AgedTable,
-        keep: Keep,
+        keep: RetentionPeriods,
         now: OffsetDateTime,
     ) -> Result<i64, StoreError> {
         let Some(cutoff) = table.cutoff(keep, now) else {
@@ -100,7 +100,11 @@ impl Retention {
     ///
     /// # Errors
     /// [`StoreError`]; some of them may have gone.
-    pub async fn prune(&mut self, table: AgedTable, keep: Keep) -> Result<u64, StoreError> {
+    pub async fn prune(
+        &mut self,
+        table: AgedTable,
+        keep: RetentionPeriods,
+    ) -> Result<u64, StoreError> {
         let Some(cutoff) = table.cutoff(keep, self.now) else {
             return Ok(0);
         };

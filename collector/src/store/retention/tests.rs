@@ -9,12 +9,12 @@ use tokio::time::sleep;
 
 use super::listing::{MARK, Stage};
 use super::*;
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionPeriods;
 use crate::store::testing::Database;
 
 /// Earlier than any clock that runs these tests.
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
-const KEEP: Keep = Keep {
+const KEEP: RetentionPeriods = RetentionPeriods {
     ledger: time::Duration::days(7),
     audit: Some(time::Duration::days(30)),
 };
@@ -270,7 +270,7 @@ async fn old_rows_go_however_many_and_young_ones_stay() {
         )
         .await;
     let aged = async |table| store.aged_rows(table, KEEP, NOW).await.unwrap();
-    let for_ever = Keep {
+    let for_ever = RetentionPeriods {
         audit: None,
         ..KEEP
     };
