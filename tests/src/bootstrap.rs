@@ -1,5 +1,4 @@
-//! The shipped Envoy configurations with other addresses in them: what is tested is the file that
-//! users get, not a copy.
+//! The shipped Envoy configurations, changed for tests: tests run the files that users get, not copies.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ pub const UPSTREAM_CLUSTER: &str = "example_upstream";
 /// Name of the cluster of the collector.
 pub const COLLECTOR_CLUSTER: &str = "dossier_collector";
 
-/// An Envoy configuration to be changed and written.
+/// An Envoy configuration that can be changed and written.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     file: PathBuf,
@@ -24,7 +23,7 @@ impl Bootstrap {
     /// Reads a YAML file.
     ///
     /// # Errors
-    /// [`HarnessError`] if it cannot be read or is no YAML.
+    /// [`HarnessError`] if it cannot be read or is not YAML.
     pub fn read(file: &Path) -> Result<Self, HarnessError> {
         Ok(Self {
             file: file.to_owned(),
@@ -32,7 +31,7 @@ impl Bootstrap {
         })
     }
 
-    /// Writes it as JSON, which Envoy reads too.
+    /// Writes it as JSON.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if the file cannot be written.
@@ -41,7 +40,7 @@ impl Bootstrap {
             .map_err(HarnessError::io(format!("write {}", to.display())))
     }
 
-    /// Where clients connect to.
+    /// Sets the first listener's address.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no listener.
@@ -50,15 +49,19 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Where the admin page is, also if the file has none.
+    /// Sets the address of the admin interface, which the file need not have.
     pub fn set_admin(&mut self, address: SocketAddr) {
-        set(&mut self.tree, "admin", json!({"address": socket(address)}));
+        set(
+            &mut self.tree,
+            "admin",
+            json!({"address": socket_address(address)}),
+        );
     }
 
-    /// Where a cluster's only host is.
+    /// Sets the address of a cluster's only host.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file has no such cluster.
+    /// [`HarnessError::Bootstrap`] if the file has no cluster of this name.
     pub fn set_cluster(&mut self, name: &str, address: SocketAddr) -> Result<(), HarnessError> {
         let file = self.file.clone();
         let problem = format!("no cluster {name} with one address");
@@ -70,27 +73,27 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Where a cluster's hosts are, which take turns.
+    /// Replaces a cluster's hosts.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file has no such cluster.
+    /// [`HarnessError::Bootstrap`] if the file has no cluster of this name.
     pub fn set_hosts(&mut self, name: &str, addresses: &[SocketAddr]) -> Result<(), HarnessError> {
         let hosts: Vec<_> = addresses
             .iter()
-            .map(|address| json!({"endpoint": {"address": socket(*address)}}))
+            .map(|address| json!({"endpoint": {"address": socket_address(*address)}}))
             .collect();
         let assignment = json!({"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]});
         set(self.cluster(name)?, "load_assignment", assignment);
         Ok(())
     }
 
-    /// A cluster, to be changed.
+    /// A cluster, to change.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file has no such cluster.
+    /// [`HarnessError::Bootstrap`] if the file has no cluster of this name.
     pub fn cluster(&mut self, name: &str) -> Result<&mut Value, HarnessError> {
         let file = self.file.clone();
-        named(self.list("/static_resources/clusters")?, name).ok_or_else(|| {
+        find_by_name(self.list("/static_resources/clusters")?, name).ok_or_else(|| {
             HarnessError::Bootstrap {
                 file,
                 problem: format!("no cluster {name}"),
@@ -98,10 +101,10 @@ impl Bootstrap {
         })
     }
 
-    /// One more cluster like the one of the recorded service, to be changed.
+    /// Adds a copy of the recorded service's cluster, to change.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file has no cluster to take after.
+    /// [`HarnessError::Bootstrap`] if the file has no such cluster.
     pub fn add_cluster(
         &mut self,
         name: &str,
@@ -114,7 +117,7 @@ impl Bootstrap {
         self.cluster(name)
     }
 
-    /// What handles HTTP on the first listener, to be changed.
+    /// The first listener's HTTP connection manager, to change.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no listener.
@@ -122,7 +125,7 @@ impl Bootstrap {
         self.at(CONNECTION_MANAGER)
     }
 
-    /// The routes, to be changed.
+    /// The routes, to change.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has none.
@@ -132,7 +135,7 @@ impl Bootstrap {
         ))
     }
 
-    /// The HTTP filters, to be changed.
+    /// The HTTP filters, to change.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has none.
@@ -140,37 +143,37 @@ impl Bootstrap {
         self.list(&format!("{CONNECTION_MANAGER}/http_filters"))
     }
 
-    /// The filter's compiled code.
+    /// Sets the path of the filter's compiled code.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier`.
     pub fn set_wasm(&mut self, code: &Path) -> Result<(), HarnessError> {
-        *self.in_filter(CODE)? = json!(code);
+        *self.filter_node(CODE)? = json!(code);
         Ok(())
     }
 
-    /// The filter's own configuration, to be changed.
+    /// The filter's own configuration, to change.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier`.
     pub fn plugin(&mut self) -> Result<&mut Value, HarnessError> {
-        self.in_filter(PLUGIN)
+        self.filter_node(PLUGIN)
     }
 
-    /// Gives the filter's VM an environment variable beside those that it has.
+    /// Adds an environment variable to the filter's VM.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no filter named `dossier` with variables.
     pub fn set_variable(&mut self, name: &str, value: &str) -> Result<(), HarnessError> {
         set(
-            self.in_filter(VARIABLES)?,
+            self.filter_node(VARIABLES)?,
             "key_values",
             json!({name: value}),
         );
         Ok(())
     }
 
-    /// How connections to the first listener are secured.
+    /// Sets the first listener's transport socket.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no listener.
@@ -180,16 +183,17 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Where Envoy finds the filter, for a file that leaves it to discovery.
+    /// Sets the file in which Envoy discovers the filter.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if this file does not.
+    /// [`HarnessError::Bootstrap`] if this configuration does not discover its filter.
     pub fn discover_filter(&mut self, file: &Path) -> Result<(), HarnessError> {
-        *self.in_filter("/config_discovery/config_source/path_config_source")? = watched(file);
+        *self.filter_node("/config_discovery/config_source/path_config_source")? =
+            path_config_source(file);
         Ok(())
     }
 
-    /// The same without listeners: Envoy finds them in a file, which [`Self::write_listeners`] makes.
+    /// A copy without listeners: Envoy discovers them in a file, which [`Self::write_listeners`] writes.
     #[must_use]
     pub fn discover_listeners(&self, file: &Path) -> Self {
         let mut discovering = self.clone();
@@ -200,7 +204,8 @@ impl Bootstrap {
         {
             resources.remove("listeners");
         }
-        let source = json!({"resource_api_version": "V3", "path_config_source": watched(file)});
+        let source =
+            json!({"resource_api_version": "V3", "path_config_source": path_config_source(file)});
         let node = json!({"id": "example", "cluster": "example"});
         set(&mut discovering.tree, "node", node);
         set(
@@ -211,7 +216,7 @@ impl Bootstrap {
         discovering
     }
 
-    /// Puts the listeners into a file for discovery, in one step.
+    /// Writes the listeners into a file for discovery, in one step.
     ///
     /// # Errors
     /// [`HarnessError`] if there are none, or the file cannot be written.
@@ -221,10 +226,10 @@ impl Bootstrap {
             let kind = "type.googleapis.com/envoy.config.listener.v3.Listener";
             set(listener, "@type", json!(kind));
         }
-        replace(to, &json!({"resources": listeners}))
+        write_atomically(to, &json!({"resources": listeners}))
     }
 
-    /// Takes the filter out: Envoy as it is without Dossier, to compare with.
+    /// Removes the filter, for comparison.
     ///
     /// # Errors
     /// [`HarnessError::Bootstrap`] if the file has no HTTP filters.
@@ -234,10 +239,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    fn in_filter(&mut self, pointer: &str) -> Result<&mut Value, HarnessError> {
+    fn filter_node(&mut self, pointer: &str) -> Result<&mut Value, HarnessError> {
         let file = self.file.clone();
         let problem = format!("no HTTP filter {FILTER} with {pointer}");
-        named(self.http_filters()?, FILTER)
+        find_by_name(self.http_filters()?, FILTER)
             .and_then(|filter| filter.pointer_mut(pointer))
             .ok_or(HarnessError::Bootstrap { file, problem })
     }
@@ -264,7 +269,7 @@ impl Bootstrap {
 /// Reads a YAML file.
 ///
 /// # Errors
-/// [`HarnessError`] if it cannot be read or is no YAML.
+/// [`HarnessError`] if it cannot be read or is not YAML.
 pub fn read_yaml(file: &Path) -> Result<Value, HarnessError> {
     let text = std::fs::read_to_string(file)
         .map_err(HarnessError::io(format!("read {}", file.display())))?;
@@ -274,7 +279,7 @@ pub fn read_yaml(file: &Path) -> Result<Value, HarnessError> {
     })
 }
 
-/// The file in which `envoy/ecds.yaml` finds the filter.
+/// The file in which `envoy/ecds.yaml` discovers the filter.
 #[derive(Debug, Clone)]
 pub struct FilterFile(Bootstrap);
 
@@ -282,7 +287,7 @@ impl FilterFile {
     /// Reads a YAML file.
     ///
     /// # Errors
-    /// [`HarnessError`] if it cannot be read or is no YAML.
+    /// [`HarnessError`] if it cannot be read or is not YAML.
     pub fn read(file: &Path) -> Result<Self, HarnessError> {
         Bootstrap::read(file).map(Self)
     }
@@ -292,30 +297,30 @@ impl FilterFile {
     /// # Errors
     /// [`HarnessError::Io`] if the file cannot be written.
     pub fn write(&self, to: &Path) -> Result<(), HarnessError> {
-        replace(to, &self.0.tree)
+        write_atomically(to, &self.0.tree)
     }
 
-    /// The filter's compiled code.
+    /// Sets the path of the filter's compiled code.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file holds no filter.
+    /// [`HarnessError::Bootstrap`] if the file has no filter.
     pub fn set_wasm(&mut self, code: &Path) -> Result<(), HarnessError> {
         *self.0.at(&format!("/resources/0{CODE}"))? = json!(code);
         Ok(())
     }
 
-    /// The filter's own configuration, to be changed.
+    /// The filter's own configuration, to change.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file holds no filter.
+    /// [`HarnessError::Bootstrap`] if the file has no filter.
     pub fn plugin(&mut self) -> Result<&mut Value, HarnessError> {
         self.0.at(&format!("/resources/0{PLUGIN}"))
     }
 
-    /// Gives the filter's VM an environment variable, which makes it another VM.
+    /// Adds an environment variable to the filter's VM; Envoy then starts a new VM.
     ///
     /// # Errors
-    /// [`HarnessError::Bootstrap`] if the file holds no filter with variables.
+    /// [`HarnessError::Bootstrap`] if the file has no filter with variables.
     pub fn set_variable(&mut self, name: &str, value: &str) -> Result<(), HarnessError> {
         let variables = self.0.at(&format!("/resources/0{VARIABLES}"))?;
         set(variables, "key_values", json!({name: value}));
@@ -333,7 +338,7 @@ const VARIABLES: &str = "/typed_config/config/vm_config/environment_variables";
 /// Within a filter: its own configuration.
 const PLUGIN: &str = "/typed_config/config/configuration/value";
 
-fn named<'a>(list: &'a mut [Value], name: &str) -> Option<&'a mut Value> {
+fn find_by_name<'a>(list: &'a mut [Value], name: &str) -> Option<&'a mut Value> {
     list.iter_mut()
         .find(|entry| entry.get("name").is_some_and(|it| it == name))
 }
@@ -346,20 +351,20 @@ pub fn set(node: &mut Value, key: &str, value: Value) {
 }
 
 fn set_address(node: &mut Value, address: SocketAddr) {
-    *node = socket(address);
+    *node = socket_address(address);
 }
 
-fn socket(address: SocketAddr) -> Value {
+fn socket_address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
 
-/// A source that Envoy reads again when something is renamed in the file's folder.
-fn watched(file: &Path) -> Value {
+/// A source that Envoy reloads when a file in its folder is renamed.
+fn path_config_source(file: &Path) -> Value {
     json!({"path": file, "watched_directory": {"path": file.parent()}})
 }
 
-/// Writes a file so that whoever reads it sees the old or the new, never a part.
-fn replace(file: &Path, tree: &Value) -> Result<(), HarnessError> {
+/// Readers see the old or the new file, never a part.
+fn write_atomically(file: &Path, tree: &Value) -> Result<(), HarnessError> {
     let next = file.with_extension("next");
     std::fs::write(&next, format!("{tree:#}"))
         .and_then(|()| std::fs::rename(&next, file))
@@ -372,7 +377,7 @@ mod tests {
     use crate::paths;
 
     #[test]
-    fn the_shipped_configuration_has_everything_that_is_changed() {
+    fn shipped_configuration_has_every_changed_part() {
         let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
         let address = "127.0.0.1:4242".parse().unwrap();
         bootstrap.set_listener(address).unwrap();
@@ -388,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_cluster_is_named() {
+    fn names_missing_cluster() {
         let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
         let error = bootstrap.cluster("elsewhere").unwrap_err().to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! A small client of the collector's API. An answer that differs from the API's description is an error.
+//! A client of the collector's API. A response that differs from the API's description is an error.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,23 +11,23 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::authority::ClientTls;
-use crate::contract::{self, Answered};
+use crate::certificate_authority::ClientTls;
+use crate::contract::{self, ObservedResponse};
 use crate::error::HarnessError;
 use crate::wait;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// Talks to one collector.
+/// A client of one collector.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct CollectorClient {
     base: String,
     http: reqwest::Client,
 }
 
-/// What the collector answered.
+/// A response of the collector.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CollectorResponse {
     /// HTTP status.
     pub status: u16,
     /// The body, if it is JSON.
@@ -43,7 +43,7 @@ pub struct Answer {
 }
 
 #[derive(Deserialize)]
-struct Enveloped<T> {
+struct Envelope<T> {
     data: T,
 }
 
@@ -57,7 +57,7 @@ struct RawItem {
     data: Box<RawValue>,
 }
 
-impl Answer {
+impl CollectorResponse {
     /// The entries of a successful query.
     #[must_use]
     pub fn items(&self) -> &[Value] {
@@ -67,10 +67,10 @@ impl Answer {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// What stands under `data` in each entry of a successful query, to the byte.
+    /// The bytes of `data` in each entry of a successful query.
     #[must_use]
     pub fn raw_data(&self) -> Vec<String> {
-        let page: Result<Enveloped<RawPage>, _> = serde_json::from_slice(&self.bytes);
+        let page: Result<Envelope<RawPage>, _> = serde_json::from_slice(&self.bytes);
         let items = page.map(|page| page.data.items).unwrap_or_default();
         items
             .into_iter()
@@ -78,7 +78,7 @@ impl Answer {
             .collect()
     }
 
-    /// The text of a header, or nothing.
+    /// A header's text; empty if it is absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -87,7 +87,7 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The warning of this code, or null.
+    /// The warning with this code, or null.
     #[must_use]
     pub fn warning(&self, code: &str) -> &Value {
         let warnings = self.json.get("warnings").and_then(Value::as_array);
@@ -111,7 +111,7 @@ impl Answer {
             .collect()
     }
 
-    /// The error's code, or nothing.
+    /// The error's code; empty if there is none.
     #[must_use]
     pub fn error_code(&self) -> &str {
         self.json
@@ -120,7 +120,7 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The fields that an error complains of.
+    /// The fields that an error names.
     #[must_use]
     pub fn error_fields(&self) -> Vec<&str> {
         let errors = self
@@ -135,21 +135,21 @@ impl Answer {
     }
 }
 
-impl Client {
+impl CollectorClient {
     /// For the collector at this address.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no HTTP client can be made.
+    /// [`HarnessError::Http`] if no HTTP client can be built.
     pub fn new(address: SocketAddr) -> Result<Self, HarnessError> {
-        Self::over(address, None)
+        Self::with_tls(address, None)
     }
 
-    /// For the collector at this address, by TLS if that is given.
+    /// For the collector at this address, by TLS if it is given.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no HTTP client can be made of it.
-    pub fn over(address: SocketAddr, tls: Option<&ClientTls>) -> Result<Self, HarnessError> {
-        let doing = "make an HTTP client";
+    /// [`HarnessError::Http`] if no HTTP client can be built.
+    pub fn with_tls(address: SocketAddr, tls: Option<&ClientTls>) -> Result<Self, HarnessError> {
+        let doing = "build an HTTP client";
         let mut builder = reqwest::Client::builder().timeout(REQUEST_LIMIT);
         if let Some(tls) = tls {
             let authority = reqwest::Certificate::from_pem(tls.authority.as_bytes());
@@ -169,21 +169,25 @@ impl Client {
     /// `GET`.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
-    pub async fn get(&self, path: &str, key: Option<&str>) -> Result<Answer, HarnessError> {
+    /// [`HarnessError::Http`] if there is no response.
+    pub async fn get(
+        &self,
+        path: &str,
+        key: Option<&str>,
+    ) -> Result<CollectorResponse, HarnessError> {
         self.send(self.http.get(self.url(path)), key, path).await
     }
 
     /// `POST` of JSON.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn post(
         &self,
         path: &str,
         key: Option<&str>,
         body: &Value,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         self.send(self.http.post(self.url(path)).json(body), key, path)
             .await
     }
@@ -191,8 +195,12 @@ impl Client {
     /// One page of a query.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
-    pub async fn query(&self, key: &str, filters: &Value) -> Result<Answer, HarnessError> {
+    /// [`HarnessError::Http`] if there is no response.
+    pub async fn query(
+        &self,
+        key: &str,
+        filters: &Value,
+    ) -> Result<CollectorResponse, HarnessError> {
         self.post("/storage/query", Some(key), filters).await
     }
 
@@ -204,22 +212,22 @@ impl Client {
         &self,
         key: &str,
         filters: &Value,
-    ) -> Result<Vec<Answer>, HarnessError> {
+    ) -> Result<Vec<CollectorResponse>, HarnessError> {
         let mut pages = Vec::new();
-        self.each_page(key, filters, |page| pages.push(page))
+        self.for_each_page(key, filters, |page| pages.push(page))
             .await?;
         Ok(pages)
     }
 
-    /// All pages of a query that is too long to be held at once, one after the other.
+    /// Calls `look` with each page of a query, for results too large to hold at once.
     ///
     /// # Errors
     /// [`HarnessError::Unexpected`] if a page is refused.
-    pub async fn each_page(
+    pub async fn for_each_page(
         &self,
         key: &str,
         filters: &Value,
-        mut look: impl FnMut(Answer),
+        mut look: impl FnMut(CollectorResponse),
     ) -> Result<(), HarnessError> {
         let mut filters = filters.clone();
         set(&mut filters, "page_size", json!(100));
@@ -251,7 +259,11 @@ impl Client {
     /// [`HarnessError::Unexpected`] if a page is refused.
     pub async fn query_all(&self, key: &str, filters: &Value) -> Result<Vec<Value>, HarnessError> {
         let pages = self.query_pages(key, filters).await?;
-        Ok(pages.iter().flat_map(Answer::items).cloned().collect())
+        Ok(pages
+            .iter()
+            .flat_map(CollectorResponse::items)
+            .cloned()
+            .collect())
     }
 
     /// How many entries a query finds.
@@ -272,11 +284,11 @@ impl Client {
             })
     }
 
-    /// Waits until a query finds at least so many entries.
+    /// Waits until a query finds at least this many entries.
     ///
     /// # Errors
     /// [`HarnessError::TimedOut`] with the last count.
-    pub async fn wait_for(
+    pub async fn wait_for_entries(
         &self,
         key: &str,
         filters: &Value,
@@ -301,16 +313,16 @@ impl Client {
         .await
     }
 
-    /// Sends a sealed, uncompressed batch as the filter does.
+    /// Sends an encoded batch, compressed, as the filter does.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn ingest(
         &self,
         key: Option<&str>,
         batch: Uuid,
         raw: Vec<u8>,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         self.ingest_bytes(
             key,
             batch,
@@ -320,47 +332,47 @@ impl Client {
         .await
     }
 
-    /// Sends bytes to where batches go, whatever they are.
+    /// Sends any bytes as a batch.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn ingest_bytes(
         &self,
         key: Option<&str>,
         batch: Uuid,
         encoding: Option<&str>,
         bytes: Vec<u8>,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         let sent = (CONTENT_TYPE, encoding);
         self.ingest_typed(key, batch, sent, bytes).await
     }
 
-    /// Sends lines of JSON to where batches go.
+    /// Sends lines of JSON as a batch.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn ingest_lines(
         &self,
         key: Option<&str>,
         batch: Uuid,
         lines: &str,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         let sent = ("application/x-ndjson", None);
         self.ingest_typed(key, batch, sent, lines.as_bytes().to_vec())
             .await
     }
 
-    /// Sends bytes of a content type and encoding to where batches go.
+    /// Sends bytes with a content type and encoding as a batch.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn ingest_typed(
         &self,
         key: Option<&str>,
         batch: Uuid,
         (content_type, encoding): (&str, Option<&str>),
         bytes: Vec<u8>,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         let mut request = self
             .http
             .post(self.url(INGEST_PATH))
@@ -372,10 +384,10 @@ impl Client {
         self.send(request.body(bytes), key, INGEST_PATH).await
     }
 
-    /// The samples of `/metrics`: the series as it is written there, and its value.
+    /// The samples of `/metrics` by series.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no answer comes.
+    /// [`HarnessError::Http`] if there is no response.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>, HarnessError> {
         let answer = self.get("/metrics", None).await?;
         let text = String::from_utf8_lossy(&answer.bytes).into_owned();
@@ -395,12 +407,12 @@ impl Client {
         request: reqwest::RequestBuilder,
         key: Option<&str>,
         path: &str,
-    ) -> Result<Answer, HarnessError> {
+    ) -> Result<CollectorResponse, HarnessError> {
         let request = match key {
             Some(key) => request.bearer_auth(key),
             None => request,
         };
-        let doing = || format!("ask the collector for {path}");
+        let doing = || format!("request {path} of the collector");
         let request = request.build().map_err(HarnessError::http(doing()))?;
         let method = request.method().clone();
         let response = self.http.execute(request).await;
@@ -424,14 +436,14 @@ impl Client {
             .map_err(HarnessError::http(doing()))?
             .to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
-        contract::check(&Answered {
+        contract::check_response(&ObservedResponse {
             method: &method,
             path,
             status,
             content_type: &content_type,
             json: &json,
         })?;
-        Ok(Answer {
+        Ok(CollectorResponse {
             status,
             json,
             bytes,

@@ -1,4 +1,4 @@
-//! The real collector: the program `dossier`, with a Postgres of its own unless told otherwise.
+//! The real collector: the program `dossier`, with a private Postgres unless the plan names another.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::Value;
 
-use crate::authority::ClientTls;
-use crate::client::Client;
+use crate::certificate_authority::ClientTls;
+use crate::client::CollectorClient;
 use crate::error::HarnessError;
 use crate::paths;
 use crate::postgres;
 use crate::process::Process;
 use crate::wait;
 
-/// The first start makes a database cluster, which on a loaded machine takes a while.
+/// The first start creates a database cluster, which takes long on a loaded machine.
 const START_LIMIT: Duration = Duration::from_mins(2);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
 
-/// What a collector is started with.
+/// How a collector is started.
 #[derive(Debug, Clone)]
 pub struct CollectorPlan {
     /// Where it listens; port 0 chooses a free one.
@@ -36,21 +36,21 @@ pub struct CollectorPlan {
     pub environment: Vec<(String, String)>,
 }
 
-/// What a command said.
+/// What a command printed, and how it ended.
 #[derive(Debug, Clone)]
-pub struct Said {
-    /// How it ended.
+pub struct CommandOutput {
+    /// Its exit status.
     pub status: ExitStatus,
-    /// On standard output.
-    pub output: String,
-    /// On standard error.
-    pub errors: String,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
 }
 
 /// A collector, running or stopped; when it is dropped, it and its Postgres are stopped.
 #[derive(Debug)]
 pub struct Collector {
-    /// Where it listens, or did when it last ran.
+    /// Where it listens, or last listened.
     pub address: SocketAddr,
     plan: CollectorPlan,
     tls: Option<ClientTls>,
@@ -58,19 +58,19 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts it and waits until it can take batches and queries.
+    /// Starts it and waits until it is ready.
     ///
     /// # Errors
-    /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it gives up.
+    /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it exits.
     pub async fn start(plan: CollectorPlan) -> Result<Self, HarnessError> {
-        Self::start_over(plan, None).await
+        Self::start_with_tls(plan, None).await
     }
 
-    /// The same for one that is told by its environment to serve TLS, if this is given.
+    /// Starts it, and connects to it by TLS if this is given; its environment must configure TLS too.
     ///
     /// # Errors
     /// As [`Collector::start`].
-    pub async fn start_over(
+    pub async fn start_with_tls(
         plan: CollectorPlan,
         tls: Option<ClientTls>,
     ) -> Result<Self, HarnessError> {
@@ -81,7 +81,7 @@ impl Collector {
             tls,
             process: None,
         };
-        collector.start_again().await?;
+        collector.restart().await?;
         Ok(collector)
     }
 
@@ -89,7 +89,7 @@ impl Collector {
     ///
     /// # Errors
     /// As [`Collector::start`].
-    pub async fn start_again(&mut self) -> Result<(), HarnessError> {
+    pub async fn restart(&mut self) -> Result<(), HarnessError> {
         let mut command = self.command()?;
         command
             .arg("serve")
@@ -100,16 +100,16 @@ impl Collector {
             "the collector",
             &command,
             &self.plan.log,
-            STOP_PATIENCE,
+            STOP_TIMEOUT,
         )?);
-        let found = wait::until("the collector to be ready", START_LIMIT, async || {
+        let address = wait::until("the collector to be ready", START_LIMIT, async || {
             if let Err(ended) = process.expect_running() {
                 return Ok(Err(ended));
             }
-            let address =
-                listening_line(&process.log().text()).ok_or("no line \"listening\" in its log")?;
-            let client =
-                Client::over(address, self.tls.as_ref()).map_err(|error| error.to_string())?;
+            let address = find_listening_address(&process.log().text())
+                .ok_or("no line \"listening\" in its log")?;
+            let client = CollectorClient::with_tls(address, self.tls.as_ref())
+                .map_err(|error| error.to_string())?;
             let answer = client
                 .get("/readyz", None)
                 .await
@@ -120,22 +120,22 @@ impl Collector {
                 Err(format!("/readyz answers {answer:?}"))
             }
         });
-        self.address = found.await??;
+        self.address = address.await??;
         Ok(())
     }
 
-    /// Talks to it.
+    /// A client for it.
     ///
     /// # Errors
     /// [`HarnessError::Http`] if no HTTP client can be made.
-    pub fn client(&self) -> Result<Client, HarnessError> {
-        Client::over(self.address, self.tls.as_ref())
+    pub fn client(&self) -> Result<CollectorClient, HarnessError> {
+        CollectorClient::with_tls(self.address, self.tls.as_ref())
     }
 
-    /// SIGTERM, and a wait for the end.
+    /// Sends SIGTERM and waits until it has ended.
     ///
     /// # Errors
-    /// [`HarnessError::TimedOut`] if it did not end; [`HarnessError::Ended`] if it did not end well.
+    /// [`HarnessError::TimedOut`] if it did not end; [`HarnessError::Ended`] if it ended with an error.
     pub async fn stop(&mut self) -> Result<(), HarnessError> {
         let Some(mut process) = self.process.take() else {
             return Ok(());
@@ -148,7 +148,7 @@ impl Collector {
         }
     }
 
-    /// SIGKILL: what it has not made durable is lost. Its Postgres lives on.
+    /// Sends SIGKILL. Its private Postgres keeps running.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
@@ -166,16 +166,16 @@ impl Collector {
         self.process.as_mut()
     }
 
-    /// Process ids of the private Postgres; none if there is none.
+    /// Process ids of the private Postgres.
     #[must_use]
-    pub fn postgres_ids(&self) -> Vec<i32> {
-        postgres::running_below(&self.plan.data)
+    pub fn postgres_pids(&self) -> Vec<i32> {
+        postgres::find_running(&self.plan.data)
     }
 
-    /// Makes an API key.
+    /// Creates an API key.
     ///
     /// # Errors
-    /// [`HarnessError::CommandFailed`] with what the program said.
+    /// [`HarnessError::CommandFailed`] with what the program printed.
     pub async fn create_key(
         &self,
         user: &str,
@@ -185,16 +185,17 @@ impl Collector {
         let arguments = [
             "keys", "create", "--user", user, "--role", role, "--name", name,
         ];
-        let said = self.run(&arguments).await?;
-        let key = said.output.trim();
-        if said.status.success() && key.starts_with("dsk_") && !key.contains(char::is_whitespace) {
+        let output = self.run(&arguments).await?;
+        let key = output.stdout.trim();
+        if output.status.success() && key.starts_with("dsk_") && !key.contains(char::is_whitespace)
+        {
             return Ok(key.to_owned());
         }
-        // A wrong output is not shown: it may hold a key.
+        // Standard output is not shown: it may hold a key.
         Err(HarnessError::CommandFailed {
             command: format!("dossier {}", arguments.join(" ")),
-            status: said.status,
-            output: said.errors.trim().to_owned(),
+            status: output.status,
+            output: output.stderr.trim().to_owned(),
         })
     }
 
@@ -202,11 +203,11 @@ impl Collector {
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start or does not end; not if it fails.
-    pub async fn run(&self, arguments: &[&str]) -> Result<Said, HarnessError> {
+    pub async fn run(&self, arguments: &[&str]) -> Result<CommandOutput, HarnessError> {
         let mut command = self.command()?;
         command.args(arguments);
         command.env("DOSSIER_DATA_DIR", &self.plan.data);
-        // The command itself would show its environment.
+        // Formatting the command itself would show its environment.
         let text = format!("dossier {}", arguments.join(" "));
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
@@ -218,14 +219,14 @@ impl Collector {
                 last: "still running".to_owned(),
             })?;
         let output = output.map_err(HarnessError::io(format!("run {text}")))?;
-        Ok(Said {
+        Ok(CommandOutput {
             status: output.status,
-            output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
 
-    /// The program with the settings that all its commands share, and none of this program's own.
+    /// The program with the plan's settings, without the `DOSSIER_` variables of this process.
     fn command(&self) -> Result<Command, HarnessError> {
         let mut command = Command::new(paths::collector()?);
         for (name, _) in std::env::vars_os() {
@@ -243,15 +244,15 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // First the collector, which should stop its Postgres; then what it has left behind.
+        // A collector stops its Postgres; one that was killed could not.
         drop(self.process.take());
-        postgres::stop_leftovers(&self.plan.data);
+        postgres::stop_orphans(&self.plan.data);
     }
 }
 
 /// The address in the line that the collector logs once it listens.
 #[must_use]
-pub fn listening_line(log: &str) -> Option<SocketAddr> {
+pub fn find_listening_address(log: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let fields = line.get("fields")?;
@@ -260,18 +261,18 @@ pub fn listening_line(log: &str) -> Option<SocketAddr> {
     })
 }
 
-/// Unix sockets have short names only; Postgres's own error about it does not say what to do.
+/// The path of a Unix socket is short; Postgres's own error does not say what to do about it.
 fn check_socket_path(plan: &CollectorPlan) -> Result<(), HarnessError> {
     let length = plan.data.as_os_str().len();
     if plan.database_url.is_some() || length <= MAX_DATA_PATH {
         return Ok(());
     }
     let doing = format!(
-        "put a private Postgres into {} ({length} bytes; at most {MAX_DATA_PATH})",
+        "run a private Postgres in {} ({length} bytes; at most {MAX_DATA_PATH})",
         plan.data.display()
     );
     Err(HarnessError::io(doing)(Errno::ENAMETOOLONG.into()))
 }
 
-/// Leaves room for the socket's name within the 107 bytes that Linux allows (103 elsewhere).
+/// With the socket's name, within the 107 bytes that Linux allows (103 elsewhere).
 pub const MAX_DATA_PATH: usize = 70;

@@ -1,5 +1,4 @@
-//! Holds every answer of the collector against the API's description: an answer that is not described
-//! is a fault of one or the other.
+//! Checks every response of the collector against the API's description in docs/openapi.json.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,44 +9,44 @@ use serde_json::{Value, json};
 
 use crate::error::HarnessError;
 
-/// The description is that of the collector's sources, so that an old collector is noticed too.
+/// Compiled in from the sources, so that an outdated collector fails the check too.
 static CONTRACT: LazyLock<Result<Contract, serde_json::Error>> = LazyLock::new(Contract::read);
 const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 
 struct Contract {
     document: Value,
-    /// Made as they are needed, by the place of the schema.
+    /// Built when first needed, by method, path and status.
     validators: Mutex<BTreeMap<String, Validator>>,
 }
 
-/// An answer, and to what.
+/// A response and the request that it answers.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub struct ObservedResponse<'a> {
     /// Method of the request.
     pub method: &'a Method,
     /// Path of the request, with its query.
     pub path: &'a str,
     /// HTTP status.
     pub status: u16,
-    /// `content-type` of the answer.
+    /// `content-type` of the response.
     pub content_type: &'a str,
-    /// Its body, null if that is not JSON.
+    /// Its body; null if that is not JSON.
     pub json: &'a Value,
 }
 
-/// Checks an answer.
+/// Checks a response.
 ///
 /// # Errors
-/// [`HarnessError::Unexpected`] with what differs; never with the answer itself.
-pub fn check(answered: &Answered<'_>) -> Result<(), HarnessError> {
+/// [`HarnessError::Unexpected`] with what differs, without the response's body.
+pub fn check_response(response: &ObservedResponse<'_>) -> Result<(), HarnessError> {
     let outcome = match &*CONTRACT {
-        Ok(contract) => contract.check(answered),
-        Err(error) => Err(format!("docs/openapi.json cannot be read: {error}")),
+        Ok(contract) => contract.check(response),
+        Err(error) => Err(format!("docs/openapi.json is invalid: {error}")),
     };
     outcome.map_err(|answer| HarnessError::Unexpected {
         doing: format!(
-            "hold the answer {} to {} {} against docs/openapi.json",
-            answered.status, answered.method, answered.path
+            "check the response {} to {} {} against docs/openapi.json",
+            response.status, response.method, response.path
         ),
         answer,
     })
@@ -56,27 +55,27 @@ pub fn check(answered: &Answered<'_>) -> Result<(), HarnessError> {
 impl Contract {
     fn read() -> Result<Self, serde_json::Error> {
         let mut document = serde_json::from_str(DESCRIPTION)?;
-        close(&mut document);
+        forbid_unknown_fields(&mut document);
         Ok(Self {
             document,
             validators: Mutex::default(),
         })
     }
 
-    fn check(&self, answered: &Answered<'_>) -> Result<(), String> {
-        let Some((path, methods)) = self.path_of(answered.path) else {
-            return expect_error(answered, 404, "NOT_FOUND");
+    fn check(&self, response: &ObservedResponse<'_>) -> Result<(), String> {
+        let Some((path, methods)) = self.find_path(response.path) else {
+            return expect_error(response, 404, "NOT_FOUND");
         };
-        let method = answered.method.as_str().to_ascii_lowercase();
+        let method = response.method.as_str().to_ascii_lowercase();
         let Some(operation) = methods.get(&method) else {
-            return expect_error(answered, 405, "METHOD_NOT_ALLOWED");
+            return expect_error(response, 405, "METHOD_NOT_ALLOWED");
         };
-        let status = answered.status.to_string();
+        let status = response.status.to_string();
         let content = operation
             .pointer(&format!("/responses/{status}/content"))
             .and_then(Value::as_object)
             .ok_or("this status is not described")?;
-        let essence = answered.content_type.split(';').next().unwrap_or_default();
+        let essence = response.content_type.split(';').next().unwrap_or_default();
         if content.contains_key("*/*") {
             return Ok(());
         }
@@ -86,22 +85,22 @@ impl Contract {
         if essence != "application/json" {
             return Ok(());
         }
-        let place = format!("{method} {path} {status}");
+        let key = format!("{method} {path} {status}");
         let schema = described.get("schema").unwrap_or(&Value::Null);
-        self.validate(&place, schema, answered.json)
+        self.validate(&key, schema, response.json)
     }
 
-    /// The described path that a path is, with its methods.
-    fn path_of(&self, asked: &str) -> Option<(&str, &Value)> {
-        let asked = asked.split('?').next().unwrap_or_default();
-        let asked = match asked.strip_prefix("/v1") {
+    /// The described path that this path matches, with its methods.
+    fn find_path(&self, path: &str) -> Option<(&str, &Value)> {
+        let path = path.split('?').next().unwrap_or_default();
+        let path = match path.strip_prefix("/v1") {
             Some(rest) if rest.starts_with("/storage/") => rest,
-            _ => asked,
+            _ => path,
         };
         let paths = self.document.get("paths")?.as_object()?;
         let mut paths = paths.iter().map(|(path, methods)| (path.as_str(), methods));
-        paths.find(|(path, _)| {
-            let (mut described, mut given) = (path.split('/'), asked.split('/'));
+        paths.find(|(template, _)| {
+            let (mut described, mut given) = (template.split('/'), path.split('/'));
             loop {
                 match (described.next(), given.next()) {
                     (None, None) => return true,
@@ -113,16 +112,16 @@ impl Contract {
         })
     }
 
-    fn validate(&self, place: &str, schema: &Value, json: &Value) -> Result<(), String> {
+    fn validate(&self, key: &str, schema: &Value, json: &Value) -> Result<(), String> {
         let mut validators = self
             .validators
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !validators.contains_key(place) {
-            let validator = self.validator(schema)?;
-            validators.insert(place.to_owned(), validator);
+        if !validators.contains_key(key) {
+            let validator = self.build_validator(schema)?;
+            validators.insert(key.to_owned(), validator);
         }
-        let Some(validator) = validators.get(place) else {
+        let Some(validator) = validators.get(key) else {
             return Ok(());
         };
         let faults: Vec<_> = validator
@@ -139,7 +138,7 @@ impl Contract {
         }
     }
 
-    fn validator(&self, schema: &Value) -> Result<Validator, String> {
+    fn build_validator(&self, schema: &Value) -> Result<Validator, String> {
         let mut schema = schema.clone();
         if let Some(schema) = schema.as_object_mut() {
             let components = self.document.get("components").cloned();
@@ -148,28 +147,28 @@ impl Contract {
         jsonschema::draft202012::options()
             .should_validate_formats(true)
             .build(&schema)
-            .map_err(|error| format!("the schema cannot be used: {error}"))
+            .map_err(|error| format!("invalid schema: {error}"))
     }
 }
 
-/// Clients must put up with fields that are new to them; here each must be described.
-fn close(value: &mut Value) {
+/// Clients must accept unknown fields; this check must not.
+fn forbid_unknown_fields(value: &mut Value) {
     match value {
         Value::Object(object) => {
             let is_schema = object.get("properties").is_some_and(Value::is_object);
             if is_schema && !object.contains_key("additionalProperties") {
                 object.insert("additionalProperties".to_owned(), json!(false));
             }
-            object.values_mut().for_each(close);
+            object.values_mut().for_each(forbid_unknown_fields);
         }
-        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Array(items) => items.iter_mut().for_each(forbid_unknown_fields),
         _ => {}
     }
 }
 
-fn expect_error(answered: &Answered<'_>, status: u16, code: &str) -> Result<(), String> {
-    let told = answered.json.pointer("/error/code").and_then(Value::as_str);
-    if answered.status == status && told == Some(code) {
+fn expect_error(response: &ObservedResponse<'_>, status: u16, code: &str) -> Result<(), String> {
+    let found = response.json.pointer("/error/code").and_then(Value::as_str);
+    if response.status == status && found == Some(code) {
         Ok(())
     } else {
         Err(format!(
@@ -182,18 +181,18 @@ fn expect_error(answered: &Answered<'_>, status: u16, code: &str) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn checked(method: &Method, path: &str, status: u16, json: &Value) -> Result<(), String> {
-        let answered = Answered {
+    fn check(method: &Method, path: &str, status: u16, json: &Value) -> Result<(), String> {
+        let response = ObservedResponse {
             method,
             path,
             status,
             content_type: "application/json",
             json,
         };
-        check(&answered).map_err(|error| error.to_string())
+        check_response(&response).map_err(|error| error.to_string())
     }
 
-    fn alive() -> Value {
+    fn healthy() -> Value {
         json!({
             "success": true,
             "message": "The collector is alive",
@@ -204,28 +203,33 @@ mod tests {
     }
 
     #[test]
-    fn a_described_answer_passes() {
-        checked(&Method::GET, "/healthz?x=1", 200, &alive()).unwrap();
+    fn accepts_described_response() {
+        check(&Method::GET, "/healthz?x=1", 200, &healthy()).unwrap();
     }
 
     #[test]
-    fn an_answer_that_is_not_described_is_told() {
+    fn rejects_undescribed_response() {
         let with = |name: &str, value: Value| {
-            let mut answer = alive();
+            let mut answer = healthy();
             answer[name] = value;
             answer
         };
-        for (path, status, json, told) in [
-            ("/healthz", 418, alive(), "status is not described"),
+        for (path, status, json, expected) in [
+            ("/healthz", 418, healthy(), "status is not described"),
             ("/healthz", 200, with("more", json!(1)), "more"),
             ("/healthz", 200, with("success", json!(false)), "/success"),
             ("/healthz", 200, with("data", json!({})), "version"),
-            ("/nowhere", 200, alive(), "neither described nor 404"),
-            ("/storage/query", 200, alive(), "neither described nor 405"),
-            ("/v1/storage/sessions", 200, alive(), "/data"),
+            ("/nowhere", 200, healthy(), "neither described nor 404"),
+            (
+                "/storage/query",
+                200,
+                healthy(),
+                "neither described nor 405",
+            ),
+            ("/v1/storage/sessions", 200, healthy(), "/data"),
         ] {
-            let error = checked(&Method::GET, path, status, &json).unwrap_err();
-            assert!(error.contains(told), "{path}: {error}");
+            let error = check(&Method::GET, path, status, &json).unwrap_err();
+            assert!(error.contains(expected), "{path}: {error}");
         }
     }
 }

@@ -1,6 +1,5 @@
-//! A Postgres that a test can take away from the collector that uses it, and give back.
-//!
-//! It is the private Postgres of a collector of its own, which does nothing else.
+//! A Postgres that a test can stop and restart under a collector. It is the private Postgres of a second
+//! collector, which does nothing else.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,16 +11,16 @@ use crate::postgres;
 /// A Postgres, running or stopped.
 #[derive(Debug)]
 pub struct Database {
-    keeper: Collector,
+    owner: Collector,
 }
 
 impl Database {
-    /// Starts one in a folder of its own below this one.
+    /// Starts one in a subfolder of this one.
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start.
     pub async fn start(folder: &Path) -> Result<Self, HarnessError> {
-        let keeper = Collector::start(CollectorPlan {
+        let owner = Collector::start(CollectorPlan {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data: folder.join("database"),
             log: folder.join("database.log"),
@@ -29,31 +28,31 @@ impl Database {
             environment: Vec::new(),
         });
         Ok(Self {
-            keeper: keeper.await?,
+            owner: owner.await?,
         })
     }
 
-    /// Where it is, for a collector.
+    /// The URL for a collector.
     #[must_use]
     pub fn url(&self) -> String {
-        let socket = self.keeper.data().join("postgres/socket");
+        let socket = self.owner.data().join("postgres/socket");
         format!(
             "postgres://dossier@localhost/dossier?host={}",
             socket.display()
         )
     }
 
-    /// Ends it at once: an immediate shutdown, after which it must recover.
+    /// An immediate shutdown, after which Postgres must recover.
     pub fn stop(&mut self) {
-        self.keeper.kill();
-        postgres::stop_leftovers(self.keeper.data());
+        self.owner.kill();
+        postgres::stop_orphans(self.owner.data());
     }
 
-    /// Starts it again.
+    /// Starts it again on the same data.
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start.
-    pub async fn start_again(&mut self) -> Result<(), HarnessError> {
-        self.keeper.start_again().await
+    pub async fn restart(&mut self) -> Result<(), HarnessError> {
+        self.owner.restart().await
     }
 }

@@ -14,22 +14,22 @@ use crate::paths;
 use crate::process::Process;
 use crate::wait;
 
-/// Compiling the filter takes a second or two; on a loaded machine much longer.
+/// Compiling the filter takes seconds, on a loaded machine much longer.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// The filter sets its gauges every fifth of a second, so what it just took shows only then.
-const GAUGE_LAG: Duration = Duration::from_millis(600);
+/// The filter updates its gauges every 200 ms, so a gauge may be out of date for that long.
+const MAX_GAUGE_LAG: Duration = Duration::from_millis(600);
 const ADMIN_LIMIT: Duration = Duration::from_secs(10);
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// As many filter VMs as this, unless said otherwise: enough that they must work side by side.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The default: enough that several filter VMs run side by side.
 pub const WORKERS: u16 = 2;
-/// How long Envoy lets old connections live after a change, unless said otherwise: its own default.
+/// How long Envoy keeps old connections open after a change: its own default.
 pub const DRAIN_TIME: Duration = Duration::from_mins(10);
 
-/// Has Envoy check a configuration file, which may name other files by paths that begin in `folder`.
-/// It loads the filter and configures it too.
+/// Has Envoy validate a configuration file, including the filter's configuration. Relative paths in the
+/// file start at `folder`.
 ///
 /// # Errors
-/// [`HarnessError::CommandFailed`] with everything that Envoy said.
+/// [`HarnessError::CommandFailed`] with everything that Envoy printed.
 pub async fn validate(file: &Path, folder: &Path) -> Result<(), HarnessError> {
     let mut command = Command::new(paths::envoy()?);
     command
@@ -59,16 +59,16 @@ pub async fn validate(file: &Path, folder: &Path) -> Result<(), HarnessError> {
     })
 }
 
-/// What an Envoy is started with.
+/// How an Envoy is started.
 #[derive(Debug)]
 pub struct EnvoyPlan {
-    /// The configuration, complete.
+    /// The complete configuration.
     pub bootstrap: Bootstrap,
     /// Worker threads, each with a filter VM.
     pub workers: u16,
-    /// How long connections of a listener that has changed may live on.
+    /// How long Envoy keeps connections of a changed listener open.
     pub drain_time: Duration,
-    /// Where the configuration and other small files are written to.
+    /// For the configuration and other small files.
     pub folder: PathBuf,
     /// Where the log goes.
     pub log: PathBuf,
@@ -83,13 +83,13 @@ pub struct Envoy {
     pub process: Process,
     /// Where clients connect to.
     pub address: SocketAddr,
-    /// Where the admin page is.
+    /// Where the admin interface listens.
     pub admin: SocketAddr,
     http: reqwest::Client,
 }
 
 impl Envoy {
-    /// Starts it and waits until it takes requests.
+    /// Starts it and waits until it accepts requests.
     ///
     /// # Errors
     /// [`HarnessError`]; [`HarnessError::Ended`] with its log if it refuses its configuration.
@@ -98,9 +98,9 @@ impl Envoy {
         let _ = std::fs::remove_file(&admin_file);
         let mut process = Process::start(
             "Envoy",
-            &command(&plan, &admin_file)?,
+            &build_command(&plan, &admin_file)?,
             &plan.log,
-            STOP_PATIENCE,
+            STOP_TIMEOUT,
         )?;
         let admin = wait_for_admin(&mut process, &admin_file).await?;
         let http = reqwest::Client::new();
@@ -113,8 +113,8 @@ impl Envoy {
         })
     }
 
-    /// Takes no more connections and waits until the filter has sent what it holds, but not longer
-    /// than this: a collector that is away must not keep Envoy from stopping.
+    /// Closes the listeners and waits until the filter has sent its buffer, up to a limit: without a
+    /// collector Envoy must be able to stop too.
     pub async fn flush(&self, limit: Duration) {
         let drain = self
             .http
@@ -123,10 +123,10 @@ impl Envoy {
         let _ = self.wait_for_empty_outbox(limit).await;
     }
 
-    /// Has Envoy ask its clients to leave, and close its listeners at the end of the drain time.
+    /// Has Envoy drain its listeners gracefully, and close them after the drain time.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if the admin page does not answer.
+    /// [`HarnessError::Http`] if the admin interface does not answer.
     pub async fn drain(&self) -> Result<(), HarnessError> {
         let url = format!("http://{}/drain_listeners?graceful", self.admin);
         let drain = self.http.post(&url).timeout(ADMIN_LIMIT).send().await;
@@ -136,18 +136,18 @@ impl Envoy {
             .map_err(HarnessError::http(format!("post to {url}")))
     }
 
-    /// Memory of the process in RAM, in bytes.
+    /// The process's resident memory in bytes.
     ///
     /// # Errors
-    /// [`HarnessError::Unexpected`] if the system does not tell.
+    /// [`HarnessError::Unexpected`] if the kernel does not report it.
     pub fn resident_bytes(&self) -> Result<u64, HarnessError> {
-        self.process.memory("VmRSS")
+        self.process.read_memory("VmRSS")
     }
 
-    /// Waits until the filter holds nothing: everything it recorded is acknowledged.
+    /// Waits until everything that the filter has recorded is acknowledged.
     ///
     /// # Errors
-    /// [`HarnessError::TimedOut`] with what it still holds.
+    /// [`HarnessError::TimedOut`] with the bytes that are not.
     pub async fn wait_for_empty_outbox(&self, limit: Duration) -> Result<(), HarnessError> {
         let mut empty_since = None;
         wait::until(
@@ -156,10 +156,10 @@ impl Envoy {
             async || match self.stat("dossier.outbox_bytes").await {
                 Ok(0) => {
                     let since: Instant = *empty_since.get_or_insert_with(Instant::now);
-                    let long_enough = since.elapsed() >= GAUGE_LAG;
+                    let long_enough = since.elapsed() >= MAX_GAUGE_LAG;
                     long_enough
                         .then_some(())
-                        .ok_or_else(|| "empty only just now".to_owned())
+                        .ok_or_else(|| "empty, but the gauge may be out of date".to_owned())
                 }
                 Ok(bytes) => {
                     empty_since = None;
@@ -171,20 +171,20 @@ impl Envoy {
         .await
     }
 
-    /// A page of the admin's, as it is.
+    /// A page of the admin interface.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if the admin page does not answer.
-    pub async fn admin_page(&self, name: &str) -> Result<String, HarnessError> {
-        text_of(&self.http, &format!("http://{}/{name}", self.admin)).await
+    /// [`HarnessError::Http`] if the admin interface does not answer.
+    pub async fn fetch_admin_page(&self, name: &str) -> Result<String, HarnessError> {
+        fetch_text(&self.http, &format!("http://{}/{name}", self.admin)).await
     }
 
     /// Its counters and gauges whose names contain this text.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if the admin page does not answer.
+    /// [`HarnessError::Http`] if the admin interface does not answer.
     pub async fn stats(&self, containing: &str) -> Result<BTreeMap<String, u64>, HarnessError> {
-        let text = self.admin_page("stats").await?;
+        let text = self.fetch_admin_page("stats").await?;
         let values = text.lines().filter_map(|line| line.split_once(": "));
         let numbers =
             values.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)));
@@ -193,10 +193,10 @@ impl Envoy {
             .collect())
     }
 
-    /// The sum of the counters and gauges whose names end so.
+    /// The sum of the counters and gauges whose names have this ending.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if the admin page does not answer.
+    /// [`HarnessError::Http`] if the admin interface does not answer.
     pub async fn stat(&self, ending: &str) -> Result<u64, HarnessError> {
         let stats = self.stats(ending).await?;
         Ok(stats
@@ -207,7 +207,7 @@ impl Envoy {
     }
 }
 
-fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessError> {
+fn build_command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessError> {
     let configuration = plan.folder.join("envoy.json");
     plan.bootstrap.write(&configuration)?;
     let mut command = Command::new(paths::envoy()?);
@@ -218,7 +218,7 @@ fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessErr
         .arg(admin_file)
         .args(["--concurrency", &plan.workers.to_string()])
         .args(["--drain-time-s", &plan.drain_time.as_secs().to_string()])
-        // Hot restart would make Envoys on one machine fight over shared memory.
+        // With hot restart, Envoys on one machine would share memory.
         .arg("--disable-hot-restart")
         .args(["--log-level", "info"])
         .env("DOSSIER_INGEST_TOKEN", &plan.ingest_token);
@@ -226,7 +226,7 @@ fn command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessErr
 }
 
 async fn wait_for_admin(process: &mut Process, file: &PathBuf) -> Result<SocketAddr, HarnessError> {
-    watching(process, "Envoy's admin page", async || {
+    wait_while_running(process, "Envoy's admin interface", async || {
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
         text.trim()
             .parse()
@@ -244,23 +244,23 @@ async fn wait_for_listener(
         format!("http://{admin}/listeners?format=json"),
         format!("http://{admin}/ready"),
     );
-    watching(process, "Envoy to take requests", async || {
-        let state = text_of(http, &ready)
+    wait_while_running(process, "Envoy to accept requests", async || {
+        let state = fetch_text(http, &ready)
             .await
             .map_err(|error| error.to_string())?;
         if state.trim() != "LIVE" {
             return Err(state);
         }
-        let text = text_of(http, &listeners)
+        let text = fetch_text(http, &listeners)
             .await
             .map_err(|error| error.to_string())?;
-        first_listener(&text).ok_or(text)
+        parse_first_listener(&text).ok_or(text)
     })
     .await
 }
 
-/// Waits, but not for a child that has already given up.
-async fn watching<T>(
+/// Waits until `look` succeeds, or the child has ended.
+async fn wait_while_running<T>(
     process: &mut Process,
     what: &str,
     mut look: impl AsyncFnMut() -> Result<T, String>,
@@ -274,7 +274,7 @@ async fn watching<T>(
     found.await?
 }
 
-fn first_listener(text: &str) -> Option<SocketAddr> {
+fn parse_first_listener(text: &str) -> Option<SocketAddr> {
     let listeners: Value = serde_json::from_str(text).ok()?;
     let socket = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
     let ip = socket.get("address")?.as_str()?.parse().ok()?;
@@ -284,7 +284,7 @@ fn first_listener(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-async fn text_of(http: &reqwest::Client, url: &str) -> Result<String, HarnessError> {
+async fn fetch_text(http: &reqwest::Client, url: &str) -> Result<String, HarnessError> {
     let doing = || format!("read {url}");
     let answer = http
         .get(url)

@@ -1,4 +1,4 @@
-//! What can go wrong while parts are started, used or stopped, and what to do about it.
+//! The errors of starting, using and stopping the parts.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// An error of the harness itself; what the parts answer is no error here.
+/// An error of the harness itself. What the parts answer is not an error here.
 #[derive(thiserror::Error)]
 pub enum HarnessError {
-    /// A program or file that is needed is not there.
+    /// A required program or file does not exist.
     #[error("{what} is missing: {remedy}")]
     Missing {
         /// What was looked for.
@@ -25,7 +25,7 @@ pub enum HarnessError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A child process ended although it should be running.
+    /// A child process ended unexpectedly.
     #[error("{name} ended ({status}); the end of its log, {}:\n{tail}", log.display())]
     Ended {
         /// Which child.
@@ -37,7 +37,7 @@ pub enum HarnessError {
         /// The log's last lines.
         tail: String,
     },
-    /// A command that should succeed did not.
+    /// A command failed.
     #[error("`{command}` failed ({status}): {output}")]
     CommandFailed {
         /// The command line.
@@ -47,40 +47,38 @@ pub enum HarnessError {
         /// What it said.
         output: String,
     },
-    /// Something did not come about in time.
-    #[error("waited {limit:?} in vain for {what}; last seen: {last}")]
+    /// A condition did not come true in time.
+    #[error("timed out after {limit:?} waiting for {what}; last state: {last}")]
     TimedOut {
         /// What was waited for.
         what: String,
         /// How long.
         limit: Duration,
-        /// What the last look found instead.
+        /// What was found instead.
         last: String,
     },
-    /// An address that is needed belongs to another program.
-    #[error(
-        "{address} is in use by another program: stop that program, or set {variable} to a free {kind}"
-    )]
+    /// Another program listens on a required address.
+    #[error("{address} is in use by another program: stop it, or set {variable} to a free {kind}")]
     AddressInUse {
         /// The address.
         address: SocketAddr,
         /// The environment variable that chooses another.
         variable: &'static str,
-        /// What the variable holds: a port or an address.
+        /// Whether the variable is a port or an address.
         kind: &'static str,
     },
-    /// A setting cannot be used.
-    #[error("{variable}={value:?} cannot be used: expected {expected}")]
+    /// A setting is invalid.
+    #[error("invalid {variable}={value:?}: expected {expected}")]
     Setting {
         /// The environment variable.
         variable: &'static str,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What it should hold.
+        /// What is allowed.
         expected: &'static str,
     },
-    /// Another stack runs in the same folder.
-    #[error("a stack already runs in {}: stop that one first, or choose another folder with DOSSIER_RUN_DIR", folder.display())]
+    /// Another stack is running in the same folder.
+    #[error("a stack is already running in {}: stop it, or choose another folder with DOSSIER_RUN_DIR", folder.display())]
     AlreadyRunning {
         /// The folder.
         folder: PathBuf,
@@ -93,7 +91,7 @@ pub enum HarnessError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A request did not get through.
+    /// A request got no response.
     #[error("could not {doing}: {source}")]
     Http {
         /// What was tried, as the rest of a sentence that begins with "could not".
@@ -101,7 +99,7 @@ pub enum HarnessError {
         /// Why not.
         source: reqwest::Error,
     },
-    /// A part answered something that nobody can work with.
+    /// A part gave an answer that the harness cannot use.
     #[error("{doing}: unexpected answer {answer}")]
     Unexpected {
         /// What was tried.
@@ -111,7 +109,7 @@ pub enum HarnessError {
     },
 }
 
-/// The same as `Display`: a test that unwraps an error should show logs line by line.
+/// As `Display`: a test that unwraps an error should print logs line by line.
 impl fmt::Debug for HarnessError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
 /// What the proxy does with connections, open ones included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl FaultProxy {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start(mode: ProxyMode) -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as a fault proxy").await?;
+        let (address, listener) = listen_on_free_port("listen as a fault proxy").await?;
         let (sender, receiver) = watch::channel(mode);
         let cuts = Arc::new(AtomicU64::new(0));
         let server = tokio::spawn(accept(listener, receiver, Arc::clone(&cuts)));
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn cuts_connection_after_byte_limit() {
-        let (target, listener) = on_free_port("listen as a target").await.unwrap();
+        let (target, listener) = listen_on_free_port("listen as a target").await.unwrap();
         let proxy = FaultProxy::start(ProxyMode::CutAfter(target, 5))
             .await
             .unwrap();

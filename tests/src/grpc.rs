@@ -1,12 +1,13 @@
-//! gRPC without a library: messages in frames, statuses in trailers, straight over HTTP/2.
+//! A gRPC service and client without a library, for streams that a library would not send: messages in
+//! frames and statuses in trailers, directly over HTTP/2.
 //!
-//! The service sends each message back as it comes; the last part of the path says how it ends:
+//! The service echoes each message; the last part of the path decides how the stream ends:
 //!
 //! | path ends in | the service |
 //! |---|---|
-//! | `/Echo` | answers every message, ends with `grpc-status: 0` |
-//! | `/Unimplemented` | answers with nothing but a head that ends the stream and says `grpc-status: 12` |
-//! | `/Break` | answers the first message, then resets the stream |
+//! | `/Echo` | echoes every message, then sends `grpc-status: 0` |
+//! | `/Unimplemented` | sends headers only, with `grpc-status: 12` |
+//! | `/Break` | echoes the first message, then resets the stream |
 
 use std::net::SocketAddr;
 
@@ -19,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
 /// The running service; it ends when this is dropped.
 #[derive(Debug)]
@@ -33,24 +34,24 @@ pub struct GrpcService {
 #[derive(Debug)]
 pub struct GrpcCall {
     sending: SendStream<Bytes>,
-    receiving: Receiving,
+    response: ResponseState,
     connection: JoinHandle<()>,
 }
 
-/// The answer as far as it has come.
+/// The response, before and after its headers have arrived.
 #[derive(Debug)]
-enum Receiving {
+enum ResponseState {
     Awaited(ResponseFuture),
-    Running {
-        /// `grpc-status` of a head that may be all there is.
+    Started {
+        /// `grpc-status` in the headers, which may be the whole response.
         status: Option<String>,
         body: RecvStream,
     },
 }
 
-/// A message in its frame: not compressed, its length, its bytes.
+/// A message in its frame, uncompressed.
 #[must_use]
-pub fn frame(message: &[u8]) -> Vec<u8> {
+pub fn encode_frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     let mut frame = vec![0];
     frame.extend(length.to_be_bytes());
@@ -64,7 +65,7 @@ impl GrpcService {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as a gRPC service").await?;
+        let (address, listener) = listen_on_free_port("listen as a gRPC service").await?;
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(serve(connection));
@@ -108,19 +109,19 @@ async fn answer(
         messages.flow_control().release_capacity(message.len())?;
         sending.send_data(message, false)?;
         if head.uri.path().ends_with("/Break") {
-            // The client goes on once it has the answer, so the answer gets through before.
+            // The client sends its next message once it has the echo, so the echo arrives before the reset.
             messages.data().await;
             sending.send_reset(Reason::INTERNAL_ERROR);
             return Ok(());
         }
     }
     messages.trailers().await?;
-    sending.send_trailers(fields("grpc-status", "0"))
+    sending.send_trailers(trailers("grpc-status", "0"))
 }
 
-/// One field, as trailers.
+/// Trailers with one field.
 #[must_use]
-pub fn fields(name: &'static str, value: &'static str) -> HeaderMap {
+pub fn trailers(name: &'static str, value: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(
         HeaderName::from_static(name),
         HeaderValue::from_static(value),
@@ -128,18 +129,18 @@ pub fn fields(name: &'static str, value: &'static str) -> HeaderMap {
 }
 
 impl GrpcCall {
-    /// Begins a call.
+    /// Connects and sends the request's headers.
     ///
     /// # Errors
-    /// [`HarnessError`] if there is no HTTP/2 to be had.
-    pub async fn begin(to: SocketAddr, path: &str, user: &str) -> Result<Self, HarnessError> {
+    /// [`HarnessError`] if no HTTP/2 connection can be made.
+    pub async fn start(to: SocketAddr, path: &str, user: &str) -> Result<Self, HarnessError> {
         let connection = TcpStream::connect(to)
             .await
             .map_err(HarnessError::io(format!("connect to {to}")))?;
         let (mut requests, connection) = h2::client::handshake(connection)
             .await
-            .map_err(broken("begin HTTP/2"))?;
-        // It ends when the call is over or dropped.
+            .map_err(grpc_error("start HTTP/2"))?;
+        // This task ends with the call.
         let connection = tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -148,13 +149,13 @@ impl GrpcCall {
             .header("te", "trailers")
             .header("x-user-id", user)
             .body(())
-            .map_err(broken("make a request"))?;
+            .map_err(grpc_error("build a request"))?;
         let (awaited, sending) = requests
             .send_request(request, false)
-            .map_err(broken("send a request"))?;
+            .map_err(grpc_error("send a request"))?;
         Ok(Self {
             sending,
-            receiving: Receiving::Awaited(awaited),
+            response: ResponseState::Awaited(awaited),
             connection,
         })
     }
@@ -164,29 +165,29 @@ impl GrpcCall {
     /// # Errors
     /// [`HarnessError::Unexpected`] if the stream has ended.
     pub fn send(&mut self, message: &[u8]) -> Result<(), HarnessError> {
-        let sent = self.sending.send_data(frame(message).into(), false);
-        sent.map_err(broken("send a message"))
+        let sent = self.sending.send_data(encode_frame(message).into(), false);
+        sent.map_err(grpc_error("send a message"))
     }
 
-    /// Reads at least so many bytes of the answer, which must not end before.
+    /// Reads at least this many bytes of the response.
     ///
     /// # Errors
-    /// [`HarnessError::Unexpected`] if it does.
+    /// [`HarnessError::Unexpected`] if the response ends before.
     pub async fn receive(&mut self, bytes: usize) -> Result<Vec<u8>, HarnessError> {
         let mut received = Vec::new();
         while received.len() < bytes {
-            let Some(chunk) = self.chunk().await? else {
-                return Err(broken("receive a message")("the stream has ended"));
+            let Some(chunk) = self.read_chunk().await? else {
+                return Err(grpc_error("receive a message")("the stream has ended"));
             };
             received.extend(chunk);
         }
         Ok(received)
     }
 
-    /// Ends the request, reads the rest of the answer, and gives it with the `grpc-status`.
+    /// Ends the request, and returns the rest of the response with its `grpc-status`.
     ///
     /// # Errors
-    /// [`HarnessError::Unexpected`] if the stream is broken off.
+    /// [`HarnessError::Unexpected`] if the stream is reset.
     pub async fn finish(
         mut self,
         trailers: HeaderMap,
@@ -194,58 +195,58 @@ impl GrpcCall {
         // A service may have answered without waiting for the end.
         let _ = self.sending.send_trailers(trailers);
         let mut rest = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
+        while let Some(chunk) = self.read_chunk().await? {
             rest.extend(chunk);
         }
-        let (in_head, body) = self.running().await?;
+        let (in_headers, body) = self.response_body().await?;
         let trailers = body
             .trailers()
             .await
-            .map_err(broken("receive trailers"))?
+            .map_err(grpc_error("receive trailers"))?
             .unwrap_or_default();
-        let status = status_of(&trailers).or_else(|| in_head.clone());
+        let status = grpc_status(&trailers).or_else(|| in_headers.clone());
         Ok((rest, status))
     }
 
-    /// Leaves without waiting for the answer.
+    /// Resets the stream without waiting for the response.
     pub async fn cancel(mut self) {
         self.sending.send_reset(Reason::CANCEL);
-        drop((self.sending, self.receiving));
+        drop((self.sending, self.response));
         let _ = self.connection.await;
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, HarnessError> {
-        let (_, body) = self.running().await?;
+    async fn read_chunk(&mut self) -> Result<Option<Bytes>, HarnessError> {
+        let (_, body) = self.response_body().await?;
         let Some(chunk) = body.data().await else {
             return Ok(None);
         };
-        let chunk = chunk.map_err(broken("receive a message"))?;
+        let chunk = chunk.map_err(grpc_error("receive a message"))?;
         let released = body.flow_control().release_capacity(chunk.len());
-        released.map_err(broken("receive a message"))?;
+        released.map_err(grpc_error("receive a message"))?;
         Ok(Some(chunk))
     }
 
-    async fn running(&mut self) -> Result<(&Option<String>, &mut RecvStream), HarnessError> {
-        if let Receiving::Awaited(awaited) = &mut self.receiving {
-            let response = awaited.await.map_err(broken("receive an answer"))?;
+    async fn response_body(&mut self) -> Result<(&Option<String>, &mut RecvStream), HarnessError> {
+        if let ResponseState::Awaited(awaited) = &mut self.response {
+            let response = awaited.await.map_err(grpc_error("receive a response"))?;
             let (head, body) = response.into_parts();
-            let status = status_of(&head.headers);
-            self.receiving = Receiving::Running { status, body };
+            let status = grpc_status(&head.headers);
+            self.response = ResponseState::Started { status, body };
         }
-        match &mut self.receiving {
-            Receiving::Running { status, body } => Ok((status, body)),
-            Receiving::Awaited(_) => Err(broken("receive an answer")("none came")),
+        match &mut self.response {
+            ResponseState::Started { status, body } => Ok((status, body)),
+            ResponseState::Awaited(_) => Err(grpc_error("receive a response")("there is none")),
         }
     }
 }
 
-fn status_of(fields: &HeaderMap) -> Option<String> {
+fn grpc_status(fields: &HeaderMap) -> Option<String> {
     let status = fields.get("grpc-status")?.to_str().ok()?;
     Some(status.to_owned())
 }
 
 /// For `map_err` on results of HTTP/2.
-fn broken<E: ToString>(doing: &'static str) -> impl FnOnce(E) -> HarnessError {
+fn grpc_error<E: ToString>(doing: &'static str) -> impl FnOnce(E) -> HarnessError {
     move |error| HarnessError::Unexpected {
         doing: doing.to_owned(),
         answer: error.to_string(),

@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, set};
 use crate::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use crate::error::HarnessError;
-use crate::inbox::Inbox;
 use crate::paths;
 use crate::raw_client::RawClient;
-use crate::scripted::Scripted;
+use crate::scripted_service::ScriptedService;
+use crate::stub_collector::StubCollector;
 
 /// Envoy between a scripted service and a stub collector. Dropped in this order.
 #[derive(Debug)]
@@ -20,9 +20,9 @@ pub struct Harness {
     /// Envoy with the filter.
     pub envoy: Envoy,
     /// The service behind it.
-    pub service: Scripted,
+    pub service: ScriptedService,
     /// Where batches go.
-    pub inbox: Inbox,
+    pub stub_collector: StubCollector,
 }
 
 impl Harness {
@@ -35,12 +35,15 @@ impl Harness {
         change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
     ) -> Result<Self, HarnessError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (service, inbox) = (Scripted::start().await?, Inbox::start().await?);
+        let (service, stub_collector) = (
+            ScriptedService::start().await?,
+            StubCollector::start().await?,
+        );
         let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
-        bootstrap.set_cluster(COLLECTOR_CLUSTER, inbox.address)?;
+        bootstrap.set_cluster(COLLECTOR_CLUSTER, stub_collector.address)?;
         bootstrap.set_wasm(&paths::filter_wasm()?)?;
         set(bootstrap.plugin()?, "batch", json!({"max_delay": "50ms"}));
         change(&mut bootstrap)?;
@@ -55,7 +58,7 @@ impl Harness {
         Ok(Self {
             envoy: envoy.await?,
             service,
-            inbox,
+            stub_collector,
         })
     }
 

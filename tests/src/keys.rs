@@ -1,5 +1,4 @@
-//! The API keys of a stack: made once, kept in files where that is wanted, and used again as long as
-//! the collector still knows them.
+//! The API keys of a stack. Kept in files, they are used again as long as the collector accepts them.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,22 +10,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::CollectorClient;
 use crate::collector::Collector;
 use crate::error::HarnessError;
 
-/// Keys for people, and the filter's key.
+/// The keys of users, and the filter's key.
 #[derive(Debug, Clone)]
-pub struct Keys {
-    /// Keys for people.
-    pub people: People,
+pub struct ApiKeys {
+    /// The keys of users.
+    pub users: UserKeys,
     /// Of role `ingest`.
     pub ingest: String,
 }
 
-/// Keys for people.
+/// The keys of users.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct People {
+pub struct UserKeys {
     /// Of the user alice, role `user`.
     pub alice: String,
     /// Of the user bob, role `user`.
@@ -35,52 +34,52 @@ pub struct People {
     pub admin: String,
 }
 
-/// Where keys are kept from one start to the next.
+/// Files that keep keys from one start to the next.
 #[derive(Debug, Clone)]
 pub struct KeyFiles {
     /// JSON, exactly `{"alice": "…", "bob": "…", "admin": "…"}`.
-    pub people: PathBuf,
+    pub users: PathBuf,
     /// JSON, a string.
     pub ingest: PathBuf,
 }
 
-impl Keys {
-    /// New keys.
+impl ApiKeys {
+    /// Creates keys.
     ///
     /// # Errors
-    /// [`HarnessError`] if the collector makes none.
+    /// [`HarnessError`] if the collector creates none.
     pub async fn create(collector: &Collector) -> Result<Self, HarnessError> {
         Ok(Self {
-            people: People::create(collector).await?,
-            ingest: create_ingest(collector).await?,
+            users: UserKeys::create(collector).await?,
+            ingest: create_ingest_key(collector).await?,
         })
     }
 
-    /// The kept keys if they still work, else new ones, which are then kept.
+    /// Reads the keys from their files if the collector accepts them; else creates keys and writes them.
     ///
     /// # Errors
-    /// [`HarnessError`] if the collector makes none, or they cannot be kept.
+    /// [`HarnessError`] if the collector creates none, or the files cannot be written.
     pub async fn reuse_or_create(
         collector: &Collector,
         files: &KeyFiles,
     ) -> Result<Self, HarnessError> {
         let client = collector.client()?;
-        let people = match read::<People>(&files.people) {
-            Some(kept) if kept.work(&client).await? => kept,
-            _ => People::create(collector).await?,
+        let users = match read::<UserKeys>(&files.users) {
+            Some(keys) if keys.are_valid(&client).await? => keys,
+            _ => UserKeys::create(collector).await?,
         };
         let ingest = match read::<String>(&files.ingest) {
-            Some(kept) if ingest_works(&client, &kept).await? => kept,
-            _ => create_ingest(collector).await?,
+            Some(key) if is_ingest_key_valid(&client, &key).await? => key,
+            _ => create_ingest_key(collector).await?,
         };
         // Written in either case: the files' permissions may have been changed.
-        write(&files.people, &people)?;
+        write(&files.users, &users)?;
         write(&files.ingest, &ingest)?;
-        Ok(Self { people, ingest })
+        Ok(Self { users, ingest })
     }
 }
 
-impl People {
+impl UserKeys {
     async fn create(collector: &Collector) -> Result<Self, HarnessError> {
         Ok(Self {
             alice: collector.create_key("alice", "user", "alice").await?,
@@ -89,7 +88,7 @@ impl People {
         })
     }
 
-    async fn work(&self, client: &Client) -> Result<bool, HarnessError> {
+    async fn are_valid(&self, client: &CollectorClient) -> Result<bool, HarnessError> {
         for key in [&self.alice, &self.bob, &self.admin] {
             if client.query(key, &json!({"page_size": 1})).await?.status != 200 {
                 return Ok(false);
@@ -99,12 +98,12 @@ impl People {
     }
 }
 
-async fn create_ingest(collector: &Collector) -> Result<String, HarnessError> {
+async fn create_ingest_key(collector: &Collector) -> Result<String, HarnessError> {
     collector.create_key("envoy", "ingest", "envoy").await
 }
 
-/// Sends no batch at all: a good key is told that this is the fault, a bad one that it is bad.
-async fn ingest_works(client: &Client, key: &str) -> Result<bool, HarnessError> {
+/// Sends an invalid batch: only the answer to a valid key is about the batch.
+async fn is_ingest_key_valid(client: &CollectorClient, key: &str) -> Result<bool, HarnessError> {
     let answer = client
         .ingest_bytes(Some(key), Uuid::now_v7(), None, Vec::new())
         .await?;
@@ -115,7 +114,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Whole or not at all, and for the owner only.
+/// Replaces the file in one step, readable by the owner only.
 fn write(path: &Path, value: &impl Serialize) -> Result<(), HarnessError> {
     let fresh = path.with_extension("new");
     let writing = || {
@@ -130,5 +129,8 @@ fn write(path: &Path, value: &impl Serialize) -> Result<(), HarnessError> {
         file.write_all(b"\n")?;
         std::fs::rename(&fresh, path)
     };
-    writing().map_err(HarnessError::io(format!("keep keys in {}", path.display())))
+    writing().map_err(HarnessError::io(format!(
+        "write keys to {}",
+        path.display()
+    )))
 }

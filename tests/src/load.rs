@@ -1,5 +1,5 @@
-//! Constant load: many clients of Envoy that send one request after the other until they are told
-//! to stop, or Envoy takes no more connections.
+//! Constant load: many clients of Envoy, each of which sends one request after another until it is
+//! stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,26 +13,26 @@ use crate::traffic::{Call, Reply, Traffic};
 use crate::upstream::echo;
 use crate::wait;
 
-/// What each client waits between two requests: the machine has other things to do.
+/// Between two requests of a client, so that the machine is not saturated.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A request and the only right answer to it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// The request. Its path is that of no other.
+    /// The request. No other has its path.
     pub call: Call,
     /// The answer.
     pub reply: Reply,
 }
 
-/// What a client, of this number, does at its so manieth request.
+/// Returns the request with this number of the client with this number.
 pub type Script = fn(client: usize, number: usize) -> Exchange;
 
-/// Running clients; they end when this is dropped.
+/// Running clients; they stop when this is dropped.
 #[derive(Debug)]
-pub struct Load {
+pub struct LoadGenerator {
     shared: Arc<Shared>,
-    clients: Vec<JoinHandle<Outcome>>,
+    clients: Vec<JoinHandle<LoadOutcome>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,24 +43,28 @@ struct Shared {
 
 /// What became of the requests of all clients.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    /// Paths of the requests that were answered as they should be. No two are alike.
+pub struct LoadOutcome {
+    /// Paths of the requests with the right answer. All differ.
     pub answered: Vec<String>,
-    /// What went wrong with the others. A connection that Envoy did not take is nothing wrong: no
-    /// request was sent on it.
+    /// What went wrong with the others.
     pub failed: Vec<String>,
 }
 
-impl Load {
-    /// Starts so many clients. Their requests are the user alice's, below `/api/load/`.
+impl LoadGenerator {
+    /// Starts clients. Their requests are those of the user alice, below `/api/load/`.
     #[must_use]
     pub fn start(traffic: &Traffic, clients: usize) -> Self {
-        Self::play(traffic, clients, PAUSE, small_json)
+        Self::start_script(traffic, clients, PAUSE, small_json)
     }
 
-    /// Starts so many clients that do what a script says, with a pause after each request.
+    /// Starts clients that follow a script, with a pause after each request.
     #[must_use]
-    pub fn play(traffic: &Traffic, clients: usize, pause: Duration, script: Script) -> Self {
+    pub fn start_script(
+        traffic: &Traffic,
+        clients: usize,
+        pause: Duration,
+        script: Script,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         let client = |number| {
             let (traffic, shared) = (traffic.clone(), Arc::clone(&shared));
@@ -70,17 +74,21 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// How many requests have been answered as they should be.
+    /// How many requests have been answered correctly.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits until this many more requests have been answered.
     ///
     /// # Errors
     /// [`HarnessError::TimedOut`] with how many were.
-    pub async fn go_on_for(&self, requests: u64, limit: Duration) -> Result<(), HarnessError> {
+    pub async fn wait_for_answers(
+        &self,
+        requests: u64,
+        limit: Duration,
+    ) -> Result<(), HarnessError> {
         let goal = self.answered() + requests;
         wait::until(&format!("{goal} answers"), limit, async || {
             let now = self.answered();
@@ -91,14 +99,14 @@ impl Load {
         .await
     }
 
-    /// Lets every client finish its request.
-    pub async fn stop(mut self) -> Outcome {
+    /// Stops after every client's current request.
+    pub async fn stop(mut self) -> LoadOutcome {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.join().await
     }
 
-    async fn join(&mut self) -> Outcome {
-        let mut all = Outcome::default();
+    async fn join(&mut self) -> LoadOutcome {
+        let mut all = LoadOutcome::default();
         for client in std::mem::take(&mut self.clients) {
             match client.await {
                 Ok(outcome) => {
@@ -112,7 +120,7 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for LoadGenerator {
     fn drop(&mut self) {
         for client in &self.clients {
             client.abort();
@@ -138,8 +146,8 @@ async fn run(
     pause: Duration,
     script: Script,
     shared: Arc<Shared>,
-) -> Outcome {
-    let mut outcome = Outcome::default();
+) -> LoadOutcome {
+    let mut outcome = LoadOutcome::default();
     let mut number = 0;
     while !shared.stopping.load(Ordering::Relaxed) {
         let Exchange { call, reply } = script(client, number);

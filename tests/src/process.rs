@@ -1,8 +1,6 @@
-//! Child processes that never outlive this program, whatever happens to it.
-//!
-//! Three nets, each for what slips through the one before: an orderly [`Process::stop`]; `Drop`, for
-//! errors and panics; and the kernel's parent-death signal, for a program that is killed itself.
-//! The last needs `setpriv` (Linux, util-linux); elsewhere the first two must do.
+//! Child processes that never outlive this program. [`Process::stop`] ends them in order, `Drop` after
+//! errors and panics, and the kernel's parent-death signal when this program is killed. The last needs
+//! `setpriv` (Linux, util-linux).
 
 use std::io::pipe;
 use std::os::unix::process::CommandExt;
@@ -17,7 +15,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::error::HarnessError;
-use crate::log::Log;
+use crate::log::ProcessLog;
 use crate::wait;
 
 /// A running child, in a process group of its own so that Ctrl-C reaches it only through us.
@@ -25,14 +23,14 @@ use crate::wait;
 pub struct Process {
     name: String,
     child: Child,
-    log: Log,
-    patience: Duration,
+    log: ProcessLog,
+    stop_timeout: Duration,
     ended: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts a child whose output goes to a log file. `patience` is how long it may take to end
-    /// after SIGTERM before it is killed.
+    /// Starts a child whose output goes to a log file. It is killed if it has not ended `stop_timeout`
+    /// after SIGTERM.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if it cannot be started.
@@ -40,29 +38,29 @@ impl Process {
         name: &str,
         command: &Command,
         log: &Path,
-        patience: Duration,
+        stop_timeout: Duration,
     ) -> Result<Self, HarnessError> {
         let doing = || format!("start {name}");
         let (reader, writer) = pipe().map_err(HarnessError::io(doing()))?;
         let other_writer = writer.try_clone().map_err(HarnessError::io(doing()))?;
-        let mut command = dying_with_us(command);
+        let mut command = with_parent_death_signal(command);
         command
             .stdin(Stdio::null())
             .stdout(writer)
             .stderr(other_writer)
             .process_group(0);
-        let log = Log::start(log, reader)?;
-        let child = spawn_from_lasting_thread(command).map_err(HarnessError::io(doing()))?;
+        let log = ProcessLog::start(log, reader)?;
+        let child = spawn_from_permanent_thread(command).map_err(HarnessError::io(doing()))?;
         Ok(Self {
             name: name.to_owned(),
             child,
             log,
-            patience,
+            stop_timeout,
             ended: None,
         })
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -74,17 +72,17 @@ impl Process {
         self.child.id()
     }
 
-    /// Its log.
+    /// Its output.
     #[must_use]
-    pub fn log(&self) -> &Log {
+    pub fn log(&self) -> &ProcessLog {
         &self.log
     }
 
-    /// What the kernel says of its memory, in bytes: `VmRSS` is what it has now, `VmHWM` the most it had.
+    /// A field of `/proc/PID/status` in bytes: `VmRSS` is its memory now, `VmHWM` the peak.
     ///
     /// # Errors
-    /// [`HarnessError`] if the kernel does not say it, for example because it has ended.
-    pub fn memory(&self, field: &str) -> Result<u64, HarnessError> {
+    /// [`HarnessError`] if the kernel does not report it, for example because the process has ended.
+    pub fn read_memory(&self, field: &str) -> Result<u64, HarnessError> {
         let file = format!("/proc/{}/status", self.id());
         let text =
             std::fs::read_to_string(&file).map_err(HarnessError::io(format!("read {file}")))?;
@@ -100,23 +98,23 @@ impl Process {
             })
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// None while it runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().ok().flatten();
             if self.ended.is_some() {
-                self.log.settle();
+                self.log.wait_until_complete();
             }
         }
         self.ended
     }
 
-    /// An error if it has ended.
+    /// Fails if it has ended.
     ///
     /// # Errors
     /// [`HarnessError::Ended`] with the end of its log.
     pub fn expect_running(&mut self) -> Result<(), HarnessError> {
-        let Some(status) = self.ended() else {
+        let Some(status) = self.exit_status() else {
             return Ok(());
         };
         Err(HarnessError::Ended {
@@ -127,51 +125,51 @@ impl Process {
         })
     }
 
-    /// Sends SIGTERM, without waiting.
-    pub fn ask_to_stop(&mut self) {
+    /// Does not wait for the end.
+    pub fn send_sigterm(&mut self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Sends SIGINT, as Ctrl-C does, without waiting.
-    pub fn interrupt(&mut self) {
+    /// As Ctrl-C does. Does not wait for the end.
+    pub fn send_sigint(&mut self) {
         self.signal(Signal::SIGINT);
     }
 
-    /// Sends SIGHUP.
-    pub fn hang_up(&mut self) {
+    /// Does not wait.
+    pub fn send_sighup(&mut self) {
         self.signal(Signal::SIGHUP);
     }
 
-    /// SIGTERM, and a wait for the end.
+    /// Sends SIGTERM and waits until it has ended.
     ///
     /// # Errors
-    /// [`HarnessError::TimedOut`] if it did not end within its patience; it is then still running.
+    /// [`HarnessError::TimedOut`] if it did not end in time; it is then still running.
     pub async fn stop(&mut self) -> Result<ExitStatus, HarnessError> {
-        self.ask_to_stop();
-        let (what, patience) = (
+        self.send_sigterm();
+        let (what, timeout) = (
             format!("the end of {} after SIGTERM", self.name),
-            self.patience,
+            self.stop_timeout,
         );
-        wait::until(&what, patience, async || {
-            self.ended().ok_or_else(|| "still running".to_owned())
+        wait::until(&what, timeout, async || {
+            self.exit_status().ok_or_else(|| "still running".to_owned())
         })
         .await
     }
 
-    /// SIGKILL to the whole process group, and a wait for the end.
+    /// Sends SIGKILL to the whole process group and waits until it has ended.
     pub fn kill(&mut self) {
-        if self.ended().is_some() {
+        if self.exit_status().is_some() {
             return;
         }
         if let Some(group) = self.pid() {
             let _ = killpg(group, Signal::SIGKILL);
         }
-        let _ = wait::blocking_until(Duration::from_secs(5), || self.ended().is_some());
+        let _ = wait::blocking_until(Duration::from_secs(5), || self.exit_status().is_some());
     }
 
     fn signal(&mut self, signal: Signal) {
-        // Only a child that was not yet waited for still owns its id.
-        if self.ended().is_none()
+        // The id of a child that was waited for may belong to another process.
+        if self.exit_status().is_none()
             && let Some(pid) = self.pid()
         {
             let _ = kill(pid, signal);
@@ -185,9 +183,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.ask_to_stop();
-        let patience = self.patience;
-        if !wait::blocking_until(patience, || self.ended().is_some()) {
+        self.send_sigterm();
+        let timeout = self.stop_timeout;
+        if !wait::blocking_until(timeout, || self.exit_status().is_some()) {
             self.kill();
         }
     }
@@ -199,18 +197,18 @@ pub fn exists(pid: i32) -> bool {
     !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)) && !is_zombie(pid)
 }
 
-/// An orphan that has ended stays in the process table until init looks after it, which in a
-/// container may be never.
+/// An orphan that has ended stays in the process table until init reaps it, which in a container may
+/// be never.
 fn is_zombie(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the program's name, which stands in parentheses and may itself hold some.
+    // The state follows the program's name, which is in parentheses and may itself contain some.
     stat.rsplit_once(')')
-        .is_some_and(|(_, behind)| behind.trim_start().starts_with('Z'))
+        .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
-/// The same command, run so that the kernel sends it SIGTERM when this program dies. SIGTERM, not
-/// SIGKILL: the collector must still stop its Postgres.
-fn dying_with_us(command: &Command) -> Command {
+/// The same command, to which the kernel sends SIGTERM when this program dies. Not SIGKILL: the
+/// collector must still stop its Postgres.
+fn with_parent_death_signal(command: &Command) -> Command {
     let mut wrapped = if *SETPRIV_WORKS {
         let mut wrapped = Command::new("setpriv");
         wrapped
@@ -242,24 +240,26 @@ static SETPRIV_WORKS: LazyLock<bool> = LazyLock::new(|| {
     attempt.status().is_ok_and(|status| status.success())
 });
 
-/// The kernel counts the death of the *thread* that started a child as the parent's death, and
-/// threads of a test or of an async runtime end long before the program does.
-fn spawn_from_lasting_thread(command: Command) -> std::io::Result<Child> {
+/// The kernel takes the end of the *thread* that started a child for the parent's death, and threads of
+/// a test or of an async runtime end long before the program does.
+fn spawn_from_permanent_thread(command: Command) -> std::io::Result<Child> {
     let (reply, answer) = channel();
-    let gone = || std::io::Error::other("the thread that starts children has ended");
-    SPAWNER.send(Order { command, reply }).map_err(|_| gone())?;
+    let gone = || std::io::Error::other("the thread that spawns children has ended");
+    SPAWNER
+        .send(SpawnRequest { command, reply })
+        .map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }
 
-struct Order {
+struct SpawnRequest {
     command: Command,
     reply: Sender<std::io::Result<Child>>,
 }
 
-static SPAWNER: LazyLock<Sender<Order>> = LazyLock::new(|| {
-    let (sender, orders) = channel::<Order>();
+static SPAWNER: LazyLock<Sender<SpawnRequest>> = LazyLock::new(|| {
+    let (sender, requests) = channel::<SpawnRequest>();
     std::thread::spawn(move || {
-        for Order { mut command, reply } in orders {
+        for SpawnRequest { mut command, reply } in requests {
             let _ = reply.send(command.spawn());
         }
     });

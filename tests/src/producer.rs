@@ -1,4 +1,4 @@
-//! Batches from a producer that is not Envoy: with any time, user and content that a test needs.
+//! Batches as a producer other than Envoy sends them, with any time, user and content.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use crate::error::HarnessError;
 
-/// Half an exchange with its body.
+/// One half of an exchange with its body.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What stands before the body.
+    /// Everything but the body.
     pub record: Record<'static>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Sample {
-    /// A request of an exchange of its own, without a session, kept until it is deleted.
+    /// The request of a new exchange, without a session or an expiry.
     #[must_use]
     pub fn request(user: &str, endpoint: &str, started_at: u64, body: &str) -> Self {
         let (user, path) = (user.to_owned(), endpoint.to_owned());
@@ -34,7 +34,7 @@ impl Sample {
         }
     }
 
-    /// The answer to this request, a millisecond after it.
+    /// The response to this request, a millisecond after it.
     #[must_use]
     pub fn response(&self, body: &str) -> Self {
         let at = self.record.started_at + 1000;
@@ -51,39 +51,39 @@ impl Sample {
         }
     }
 
-    /// With a session found by time.
+    /// In a session that ends after this many minutes without an exchange.
     #[must_use]
-    pub fn within_minutes(mut self, minutes: u32) -> Self {
+    pub fn with_session_timeout(mut self, minutes: u32) -> Self {
         self.record.session = NonZeroU32::new(minutes).map(SessionRule::TimeoutMinutes);
         self
     }
 
-    /// In a group of sessions.
+    /// In a session group.
     #[must_use]
-    pub fn in_group(mut self, group: &str) -> Self {
+    pub fn with_session_group(mut self, group: &str) -> Self {
         self.record.session_group = Some(Cow::Owned(group.to_owned()));
         self
     }
 
-    /// With a session that the client named.
+    /// In a session that the client names.
     #[must_use]
-    pub fn in_session(mut self, id: &str) -> Self {
+    pub fn with_session_id(mut self, id: &str) -> Self {
         self.record.session = Some(SessionRule::Id(Cow::Owned(id.to_owned())));
         self
     }
 }
 
-/// Seals samples into a batch, uncompressed.
+/// Encodes a batch, uncompressed.
 ///
 /// # Errors
-/// [`HarnessError::Unexpected`] if they do not fit one batch.
-pub fn batch(samples: &[Sample]) -> Result<Vec<u8>, HarnessError> {
+/// [`HarnessError::Unexpected`] if they exceed a batch's limits.
+pub fn encode_batch(samples: &[Sample]) -> Result<Vec<u8>, HarnessError> {
     let mut encoder = Encoder::new();
     for sample in samples {
         encoder
             .push_record(&sample.record, &sample.body)
             .map_err(|error| HarnessError::Unexpected {
-                doing: "seal a batch".to_owned(),
+                doing: "encode a batch".to_owned(),
                 answer: error.to_string(),
             })?;
     }

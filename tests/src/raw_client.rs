@@ -1,4 +1,4 @@
-//! A client that sends and reads bytes, and may leave at any of them.
+//! A client that sends and reads raw bytes, and can disconnect at any byte.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 use crate::error::HarnessError;
 
-const LIMIT: Duration = Duration::from_mins(1);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One connection. Dropping it is how a client leaves.
+/// One connection; dropping it disconnects.
 #[derive(Debug)]
 pub struct RawClient {
     connection: TcpStream,
@@ -18,7 +18,7 @@ pub struct RawClient {
 }
 
 impl RawClient {
-    /// Connects.
+    /// Connects to an address.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if nobody listens there.
@@ -32,7 +32,7 @@ impl RawClient {
         })
     }
 
-    /// Sends bytes.
+    /// Sends these bytes.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if the connection is broken.
@@ -41,11 +41,11 @@ impl RawClient {
         sent.map_err(HarnessError::io("send to Envoy"))
     }
 
-    /// Reads until everything read so far contains these bytes, and returns all of it. The next
-    /// reading begins anew.
+    /// Reads until the bytes read contain this text, and returns all of them. The next read starts after
+    /// them.
     ///
     /// # Errors
-    /// [`HarnessError`] if the connection ends or a minute passes before they come.
+    /// [`HarnessError`] if the connection ends or a minute passes before.
     pub async fn read_until(&mut self, marker: &str) -> Result<String, HarnessError> {
         loop {
             let text = String::from_utf8_lossy(&self.read);
@@ -63,15 +63,15 @@ impl RawClient {
         }
     }
 
-    /// Reads until the other side closes, in order or not, and returns all of it.
+    /// Reads until the other side closes or resets the connection, and returns all bytes.
     ///
     /// # Errors
-    /// [`HarnessError::TimedOut`] if it does not within a minute.
+    /// [`HarnessError::TimedOut`] if that takes longer than a minute.
     pub async fn read_to_end(mut self) -> Result<String, HarnessError> {
         loop {
             match self.read_more().await {
                 Ok(true) => {}
-                // A reset is an end too.
+                // A reset ends the connection too.
                 Ok(false) | Err(HarnessError::Io { .. }) => {
                     return Ok(String::from_utf8_lossy(&self.read).into_owned());
                 }
@@ -80,15 +80,15 @@ impl RawClient {
         }
     }
 
-    /// Whether the connection goes on.
+    /// Returns whether the connection is still open.
     async fn read_more(&mut self) -> Result<bool, HarnessError> {
         let reading = self.connection.read_buf(&mut self.read);
-        match tokio::time::timeout(LIMIT, reading).await {
+        match tokio::time::timeout(READ_TIMEOUT, reading).await {
             Ok(Ok(bytes)) => Ok(bytes > 0),
             Ok(Err(error)) => Err(HarnessError::io("read from Envoy")(error)),
             Err(_) => Err(HarnessError::TimedOut {
                 what: "bytes from Envoy".to_owned(),
-                limit: LIMIT,
+                limit: READ_TIMEOUT,
                 last: String::from_utf8_lossy(&self.read).into_owned(),
             }),
         }

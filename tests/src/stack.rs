@@ -1,32 +1,32 @@
-//! Everything together: collector → keys → example service → Envoy, started in this order, so that
-//! each finds what it needs, and stopped in the other.
+//! The whole stack: collector, keys, example service and Envoy, started in this order and stopped in the
+//! reverse order.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::authority::ClientTls;
 use crate::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
-use crate::client::Client;
+use crate::certificate_authority::ClientTls;
+use crate::client::CollectorClient;
 use crate::collector::{Collector, CollectorPlan};
+use crate::config_delivery::{ConfigDelivery, WatchedConfig};
 use crate::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use crate::error::HarnessError;
 use crate::fault_proxy::{FaultProxy, ProxyMode};
-use crate::keys::{KeyFiles, Keys};
-use crate::live::{Delivery, Live};
+use crate::keys::{ApiKeys, KeyFiles};
 use crate::paths;
 use crate::traffic::Traffic;
 use crate::upstream::Upstream;
 
-/// How long a clean stop waits for the filter to send what it still holds.
+/// How long a stop waits for the filter to send its buffer.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 
-/// What a stack is started with.
+/// How a stack is started.
 #[derive(Debug)]
 pub struct StackPlan {
-    /// Small files: generated configuration.
+    /// For generated configuration.
     pub folder: PathBuf,
-    /// Logs: `envoy.log`, `collector.log`.
+    /// For `envoy.log` and `collector.log`.
     pub logs: PathBuf,
     /// The collector's data.
     pub data: PathBuf,
@@ -36,46 +36,46 @@ pub struct StackPlan {
     pub envoy_admin: SocketAddr,
     /// Where the collector listens; port 0 chooses a free one.
     pub collector: SocketAddr,
-    /// A Postgres that runs already, instead of a private one.
+    /// A running Postgres instead of a private one.
     pub database_url: Option<String>,
-    /// More environment variables for the collector.
+    /// Additional environment variables for the collector.
     pub collector_environment: Vec<(String, String)>,
-    /// How the stack's own clients talk to the collector, where that serves TLS.
+    /// How the stack's own clients connect to a collector that serves TLS.
     pub collector_tls: Option<ClientTls>,
-    /// Where keys are kept; none: they are made anew.
+    /// Where keys are kept; without files they are created anew.
     pub key_files: Option<KeyFiles>,
-    /// Whether a [`FaultProxy`] stands between Envoy and the collector.
+    /// Whether to put a [`FaultProxy`] between Envoy and the collector.
     pub fault_proxy: bool,
-    /// Envoy's configuration; its addresses are set by the stack.
+    /// Envoy's configuration; the stack sets its addresses.
     pub bootstrap: Bootstrap,
-    /// How the filter's configuration gets to Envoy.
-    pub delivery: Delivery,
+    /// How Envoy gets the filter's configuration.
+    pub delivery: ConfigDelivery,
     /// Envoy's worker threads, each with a filter VM.
     pub workers: u16,
-    /// How long Envoy lets old connections live after a change.
+    /// How long Envoy keeps old connections open after a change.
     pub drain_time: Duration,
 }
 
-/// A collector and keys to it.
+/// A collector and API keys for it.
 #[derive(Debug)]
 pub struct Backend {
-    /// Talks to the collector.
-    pub client: Client,
-    /// Keys to it.
-    pub keys: Keys,
+    /// A client of the collector.
+    pub client: CollectorClient,
+    /// Keys for it.
+    pub keys: ApiKeys,
     /// The collector.
     pub collector: Collector,
 }
 
-/// Everything, running. Dropped in this order.
+/// A running stack. Dropped in this order.
 #[derive(Debug)]
 pub struct Stack {
     /// Envoy with the filter.
     pub envoy: Envoy,
     /// Clients of Envoy.
     pub traffic: Traffic,
-    /// The filter's configuration, where the plan has it changed while Envoy runs.
-    pub live: Option<Live>,
+    /// The filter's configuration, if the plan has Envoy watch it.
+    pub watched_config: Option<WatchedConfig>,
     /// Between Envoy and the collector, if the plan asks for it.
     pub fault_proxy: Option<FaultProxy>,
     /// The collector and keys to it.
@@ -85,7 +85,7 @@ pub struct Stack {
 }
 
 impl StackPlan {
-    /// The shipped configuration, everything in one folder, every port a free one.
+    /// The shipped configuration, with all files in one folder, on free ports.
     ///
     /// # Errors
     /// [`HarnessError`] if the shipped configuration cannot be read.
@@ -104,13 +104,12 @@ impl StackPlan {
             key_files: None,
             fault_proxy: false,
             bootstrap: Bootstrap::read(&paths::example_bootstrap())?,
-            delivery: Delivery::AtStart,
+            delivery: ConfigDelivery::Static,
             workers: WORKERS,
             drain_time: DRAIN_TIME,
         })
     }
 
-    /// The collector's part.
     fn collector_plan(&self) -> CollectorPlan {
         CollectorPlan {
             listen: self.collector,
@@ -123,16 +122,16 @@ impl StackPlan {
 }
 
 impl Backend {
-    /// Starts a collector and makes or fetches keys.
+    /// Starts a collector, and creates keys or reads them from their files.
     ///
     /// # Errors
-    /// [`HarnessError`] if the collector does not start, or makes no keys.
+    /// [`HarnessError`] if the collector does not start, or creates no keys.
     pub async fn start(plan: &StackPlan) -> Result<Self, HarnessError> {
         let collector =
-            Collector::start_over(plan.collector_plan(), plan.collector_tls.clone()).await?;
+            Collector::start_with_tls(plan.collector_plan(), plan.collector_tls.clone()).await?;
         let keys = match &plan.key_files {
-            Some(files) => Keys::reuse_or_create(&collector, files).await?,
-            None => Keys::create(&collector).await?,
+            Some(files) => ApiKeys::reuse_or_create(&collector, files).await?,
+            None => ApiKeys::create(&collector).await?,
         };
         Ok(Self {
             client: collector.client()?,
@@ -141,22 +140,22 @@ impl Backend {
         })
     }
 
-    /// Starts the collector again; it may have another address then.
+    /// Starts the collector again; its address may change.
     ///
     /// # Errors
     /// As [`Collector::start`].
-    pub async fn start_again(&mut self) -> Result<(), HarnessError> {
-        self.collector.start_again().await?;
+    pub async fn restart(&mut self) -> Result<(), HarnessError> {
+        self.collector.restart().await?;
         self.client = self.collector.client()?;
         Ok(())
     }
 }
 
 impl Stack {
-    /// Starts everything.
+    /// Starts all parts.
     ///
     /// # Errors
-    /// [`HarnessError`]; what had been started by then is stopped again.
+    /// [`HarnessError`]; the parts that were started are stopped.
     pub async fn start(plan: StackPlan) -> Result<Self, HarnessError> {
         let backend = Backend::start(&plan).await?;
         let upstream = Upstream::start().await?;
@@ -167,8 +166,8 @@ impl Stack {
             None
         };
         let collector = proxy.as_ref().map_or(address, |proxy| proxy.address);
-        let bootstrap = addressed(&plan, upstream.address, collector)?;
-        let (bootstrap, live) = plan.delivery.prepare(bootstrap, &plan.folder)?;
+        let bootstrap = set_addresses(&plan, upstream.address, collector)?;
+        let (bootstrap, watched_config) = plan.delivery.prepare(bootstrap, &plan.folder)?;
         let envoy = Envoy::start(EnvoyPlan {
             bootstrap,
             workers: plan.workers,
@@ -181,14 +180,14 @@ impl Stack {
         Ok(Self {
             traffic: Traffic::new(envoy.address)?,
             envoy,
-            live,
+            watched_config,
             fault_proxy: proxy,
             backend,
             upstream,
         })
     }
 
-    /// An error if Envoy or the collector has ended.
+    /// Fails if Envoy or the collector has ended.
     ///
     /// # Errors
     /// [`HarnessError::Ended`] with the end of its log.
@@ -200,10 +199,10 @@ impl Stack {
             .map_or(Ok(()), super::process::Process::expect_running)
     }
 
-    /// An orderly stop, in which nothing that was recorded is lost.
+    /// Stops all parts in order, after the filter has sent its buffer.
     ///
     /// # Errors
-    /// [`HarnessError`] if a part does not stop well; it is stopped nonetheless.
+    /// [`HarnessError`] if a part ends with an error or has to be killed.
     pub async fn stop(mut self) -> Result<(), HarnessError> {
         self.envoy.flush(FLUSH_LIMIT).await;
         self.envoy.process.stop().await?;
@@ -211,7 +210,7 @@ impl Stack {
     }
 }
 
-fn addressed(
+fn set_addresses(
     plan: &StackPlan,
     upstream: SocketAddr,
     collector: SocketAddr,
@@ -221,7 +220,7 @@ fn addressed(
     bootstrap.set_admin(plan.envoy_admin);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream)?;
     bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
-    // A test may have taken the filter out.
+    // A test may have removed the filter.
     if bootstrap.plugin().is_ok() {
         bootstrap.set_wasm(&paths::filter_wasm()?)?;
     }

@@ -1,4 +1,4 @@
-//! Stacks for tests: each in a folder of its own that goes with it, and not too many at once.
+//! Stacks for tests: each in a temporary folder of its own, and a bounded number at once.
 
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
@@ -17,29 +17,29 @@ use crate::harness::Harness;
 use crate::paths;
 use crate::stack::{Backend, Stack, StackPlan};
 
-/// How many may run at the same time: each is three programs, some of them with many processes.
+/// Each stack is three programs, some of them with many processes.
 static STACK_PERMITS: Semaphore = Semaphore::const_new(3);
 const BUILD_LIMIT: Duration = Duration::from_mins(15);
-/// For what stands in the stack's folder before the data: `/dossier-XXXXXX/data`.
-const ROOM_FOR_NAMES: usize = 20;
+/// Length of `/dossier-XXXXXX/data`, by which a data folder's path is longer than the temporary folder's.
+const DATA_SUFFIX_BYTES: usize = 20;
 
-/// Something that runs in a folder of its own, both of which end with the test.
+/// Something that runs in a temporary folder; both end with the test.
 #[derive(Debug)]
-pub struct Testing<T> {
+pub struct TestInstance<T> {
     running: T,
-    folder: Folder,
+    folder: TestFolder,
     _permit: SemaphorePermit<'static>,
 }
 
-/// Everything, for one test.
-pub type TestStack = Testing<Stack>;
-/// Only a collector and keys to it, for one test.
-pub type TestBackend = Testing<Backend>;
-/// Only Envoy, both of whose sides the test scripts.
-pub type TestHarness = Testing<Harness>;
+/// A whole stack.
+pub type TestStack = TestInstance<Stack>;
+/// A collector and API keys for it.
+pub type TestBackend = TestInstance<Backend>;
+/// Envoy between scripted clients and services.
+pub type TestHarness = TestInstance<Harness>;
 
 impl TestStack {
-    /// The shipped configuration.
+    /// Starts it with the shipped configuration.
     ///
     /// # Errors
     /// [`HarnessError`] if a part does not start.
@@ -47,7 +47,7 @@ impl TestStack {
         Self::start_with(|_| Ok(())).await
     }
 
-    /// The shipped configuration with changes.
+    /// Starts it with the shipped configuration and changes to it.
     ///
     /// # Errors
     /// [`HarnessError`] if a part does not start.
@@ -65,7 +65,7 @@ impl TestStack {
 }
 
 impl TestBackend {
-    /// A collector as it is without settings.
+    /// Starts it with the default settings.
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start.
@@ -73,7 +73,7 @@ impl TestBackend {
         Self::start_with(|_| Ok(())).await
     }
 
-    /// A collector with changes.
+    /// Starts it with changes to the plan.
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start.
@@ -89,11 +89,11 @@ impl TestBackend {
         })
     }
 
-    /// A collector with these environment variables.
+    /// Starts it with these environment variables.
     ///
     /// # Errors
     /// [`HarnessError`] if it does not start.
-    pub async fn start_in(environment: &[(&str, &str)]) -> Result<Self, HarnessError> {
+    pub async fn start_with_env(environment: &[(&str, &str)]) -> Result<Self, HarnessError> {
         Self::start_with(|plan| {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             plan.collector_environment = environment.iter().map(owned).collect();
@@ -104,7 +104,7 @@ impl TestBackend {
 }
 
 impl TestHarness {
-    /// The shipped configuration with changes.
+    /// Starts it with the shipped configuration and changes to it.
     ///
     /// # Errors
     /// [`HarnessError`] if a part does not start.
@@ -112,7 +112,7 @@ impl TestHarness {
         change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
     ) -> Result<Self, HarnessError> {
         let permit = acquire_stack_permit().await?;
-        let folder = Folder::make()?;
+        let folder = TestFolder::create()?;
         Ok(Self {
             running: Harness::start(folder.path(), change).await?,
             folder,
@@ -121,7 +121,7 @@ impl TestHarness {
     }
 }
 
-impl<T> Testing<T> {
+impl<T> TestInstance<T> {
     /// The folder that goes with the test.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -129,7 +129,7 @@ impl<T> Testing<T> {
     }
 }
 
-impl<T> Deref for Testing<T> {
+impl<T> Deref for TestInstance<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -137,24 +137,25 @@ impl<T> Deref for Testing<T> {
     }
 }
 
-impl<T> DerefMut for Testing<T> {
+impl<T> DerefMut for TestInstance<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.running
     }
 }
 
-/// A short-named folder that other users may pass through: as root, Postgres runs as another user.
+/// A temporary folder with a short path that other users may enter: as root, Postgres runs as another
+/// user.
 #[derive(Debug)]
-pub struct Folder(TempDir);
+pub struct TestFolder(TempDir);
 
-impl Folder {
-    /// Makes one.
+impl TestFolder {
+    /// Creates it.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if it cannot be made.
-    pub fn make() -> Result<Self, HarnessError> {
+    pub fn create() -> Result<Self, HarnessError> {
         let usual = std::env::temp_dir();
-        let short = usual.as_os_str().len() + ROOM_FOR_NAMES <= MAX_DATA_PATH;
+        let short = usual.as_os_str().len() + DATA_SUFFIX_BYTES <= MAX_DATA_PATH;
         let parent = if short { usual } else { PathBuf::from("/tmp") };
         let mut builder = tempfile::Builder::new();
         builder
@@ -163,18 +164,18 @@ impl Folder {
         builder
             .tempdir_in(parent)
             .map(Self)
-            .map_err(HarnessError::io("make a folder for a test"))
+            .map_err(HarnessError::io("create a folder for a test"))
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
-/// A failed test shows the ends of the logs, because the folder they are in goes.
-impl Drop for Folder {
+/// A failed test prints the ends of the logs, because their folder is removed.
+impl Drop for TestFolder {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -206,16 +207,16 @@ pub async fn acquire_stack_permit() -> Result<SemaphorePermit<'static>, HarnessE
         })
 }
 
-async fn prepare() -> Result<(SemaphorePermit<'static>, Folder, StackPlan), HarnessError> {
+async fn prepare() -> Result<(SemaphorePermit<'static>, TestFolder, StackPlan), HarnessError> {
     let permit = acquire_stack_permit().await?;
     ensure_collector_is_built().await?;
-    let folder = Folder::make()?;
+    let folder = TestFolder::create()?;
     let plan = StackPlan::in_folder(folder.path().to_owned())?;
     Ok((permit, folder, plan))
 }
 
-/// Cargo builds a test's own package only, so the collector beside it may be an old one or none. A
-/// collector named by `DOSSIER_COLLECTOR_BIN` is taken as it is.
+/// Cargo builds only a test's own package, so the collector may be missing or out of date. One named by
+/// `DOSSIER_COLLECTOR_BIN` is used as it is.
 ///
 /// # Errors
 /// [`HarnessError::CommandFailed`] with what the compiler said.
@@ -262,10 +263,10 @@ async fn build_collector() -> Result<(), HarnessError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(HarnessError::CommandFailed {
         command: text,
         status: output.status,
-        output: said,
+        output: stderr,
     })
 }

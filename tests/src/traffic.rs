@@ -1,4 +1,4 @@
-//! Requests through Envoy, as a service's clients send them.
+//! Sends requests through Envoy, as the recorded service's clients do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::error::HarnessError;
 
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 
-/// The HTTP version that clients speak.
+/// The HTTP version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -26,7 +26,7 @@ pub struct Traffic {
     http2: reqwest::Client,
 }
 
-/// A request to be sent.
+/// A request to send.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// HTTP version.
@@ -39,11 +39,11 @@ pub struct Call {
     pub user: Option<String>,
     /// `content-type` and the body.
     pub body: Option<(String, Vec<u8>)>,
-    /// More headers.
+    /// Additional headers.
     pub headers: Vec<(String, String)>,
 }
 
-/// What came back.
+/// The response to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
@@ -80,13 +80,13 @@ impl Call {
 }
 
 impl Traffic {
-    /// For the Envoy at this address.
+    /// Builds clients of the Envoy at this address.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no HTTP client can be made.
+    /// [`HarnessError::Http`] if no HTTP client can be built.
     pub fn new(address: SocketAddr) -> Result<Self, HarnessError> {
         let builder = || reqwest::Client::builder().timeout(REQUEST_LIMIT);
-        let doing = || HarnessError::http("make an HTTP client");
+        let doing = || HarnessError::http("build an HTTP client");
         Ok(Self {
             base: format!("http://{address}"),
             http1: builder().http1_only().build().map_err(doing())?,
@@ -94,10 +94,10 @@ impl Traffic {
         })
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if no whole answer comes.
+    /// [`HarnessError::Http`] if there is no complete response.
     pub async fn send(&self, call: &Call) -> Result<Reply, HarnessError> {
         let client = match call.protocol {
             Protocol::Http1 => &self.http1,

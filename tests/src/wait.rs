@@ -1,16 +1,15 @@
-//! Waiting by looking again and again, never longer than a limit, and saying at the end what was
-//! seen instead.
+//! Waits for a condition by polling, up to a limit; the error says what was seen last.
 
 use std::time::{Duration, Instant};
 
 use crate::error::HarnessError;
 
-const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Looks until `look` finds what it looks for. Its error says what it found instead.
+/// Polls until `look` succeeds. Its error says what it found instead.
 ///
 /// # Errors
-/// [`HarnessError::TimedOut`] with the last look's finding.
+/// [`HarnessError::TimedOut`] with the last error of `look`.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -19,13 +18,13 @@ pub async fn until<T>(
     let start = Instant::now();
     let mut last = String::from("nothing yet");
     while let Some(left) = limit.checked_sub(start.elapsed()) {
-        // A look that hangs must not make the wait longer than its limit.
+        // A poll that hangs must not extend the wait.
         match tokio::time::timeout(left, look()).await {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(finding)) => last = finding,
             Err(_) => break,
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Err(HarnessError::TimedOut {
         what: what.to_owned(),
@@ -34,7 +33,7 @@ pub async fn until<T>(
     })
 }
 
-/// The same for code that cannot await: clean-up while dropping.
+/// The same for code that cannot await, such as `Drop`. Returns whether the condition came true.
 #[must_use]
 pub fn blocking_until(limit: Duration, mut look: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
@@ -45,6 +44,6 @@ pub fn blocking_until(limit: Duration, mut look: impl FnMut() -> bool) -> bool {
         if start.elapsed() >= limit {
             return false;
         }
-        std::thread::sleep(BETWEEN_LOOKS);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }

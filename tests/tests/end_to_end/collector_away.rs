@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::{Call, Protocol};
-use dossier_tests::upstream::{Kind, echo, generated};
+use dossier_tests::upstream::{BodyKind, echo, generate_body};
 use dossier_tests::wait;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -20,11 +20,11 @@ const CONCURRENCY: usize = 16;
 async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
     let mut stack = start(json!({}), json!({})).await;
     send(&stack, 0..20, 100).await;
-    let admin = stack.backend.keys.people.admin.clone();
+    let admin = stack.backend.keys.users.admin.clone();
     stack
         .backend
         .client
-        .wait_for(&admin, &json!({}), 40, SOON)
+        .wait_for_entries(&admin, &json!({}), 40, SOON)
         .await
         .unwrap();
 
@@ -34,12 +34,12 @@ async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
     set_mode(&stack, ProxyMode::Blackhole);
     send(&stack, 120..220, 1000).await;
 
-    stack.backend.start_again().await.unwrap();
+    stack.backend.restart().await.unwrap();
     set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     stack
         .backend
         .client
-        .wait_for(&admin, &json!({}), 440, SOON)
+        .wait_for_entries(&admin, &json!({}), 440, SOON)
         .await
         .unwrap();
     stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
@@ -65,7 +65,7 @@ async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
     let stack = start(json!({}), json!({})).await;
-    let admin = &stack.backend.keys.people.admin;
+    let admin = &stack.backend.keys.users.admin;
     // Cut again and again while batches are under way: some are stored, their answers lost.
     let cutting = async {
         for _ in 0..40 {
@@ -78,7 +78,7 @@ async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
     stack
         .backend
         .client
-        .wait_for(admin, &json!({}), 3000, SOON)
+        .wait_for_entries(admin, &json!({}), 3000, SOON)
         .await
         .unwrap();
     stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
@@ -92,7 +92,7 @@ async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
 async fn what_does_not_fit_the_buffer_is_accounted_for() {
     const SENT: u64 = 3000;
     let stack = start(json!({"max_bytes": "1MiB"}), json!({"max_bytes": "256KiB"})).await;
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     set_mode(&stack, ProxyMode::Refuse);
     send(&stack, 0..SENT, 4 * 1024).await;
     set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
@@ -163,7 +163,7 @@ fn set_mode(stack: &TestStack, mode: ProxyMode) {
 /// Sends a request for each number and checks that its answer is right.
 async fn send(stack: &TestStack, numbers: std::ops::Range<u64>, size: usize) {
     let exchanges = stream::iter(numbers).map(|number| async move {
-        let body = generated(Kind::Json, size, number);
+        let body = generate_body(BodyKind::Json, size, number);
         let call = Call {
             protocol: if number % 2 == 0 {
                 Protocol::Http1

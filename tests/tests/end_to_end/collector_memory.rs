@@ -1,10 +1,10 @@
 //! A collector's memory has a bound, however much comes and whether Postgres takes it or not.
 
 use dossier_tests::clock;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::stack::Backend;
 use dossier_tests::testing::TestBackend;
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use dossier_tests::wait;
 use dossier_wire::Compression;
 use futures_util::{StreamExt, stream};
@@ -28,13 +28,13 @@ impl Flood {
             batches,
             senders: 16,
             encoding: Some("deflate"),
-            bytes: Compression::Fast.compress(&of(Kind::Json, 250, 4 << 10)),
+            bytes: Compression::Fast.compress(&of(BodyKind::Json, 250, 4 << 10)),
         }
     }
 
     /// The largest that may be sent, of bytes that do not compress.
     fn largest(batches: u64) -> Self {
-        let bytes = of(Kind::Binary, 250, 16_000);
+        let bytes = of(BodyKind::Binary, 250, 16_000);
         assert!(bytes.len() > 4_000_000 && bytes.len() < 4 << 20);
         Self {
             batches,
@@ -46,7 +46,7 @@ impl Flood {
 
     /// The largest that they may inflate to.
     fn most_inflating(batches: u64) -> Self {
-        let raw = of(Kind::Json, 7_000, 4 << 10);
+        let raw = of(BodyKind::Json, 7_000, 4 << 10);
         assert!(raw.len() > 30_000_000 && raw.len() < 32 << 20);
         let bytes = Compression::Fast.compress(&raw);
         assert!(bytes.len() < 4 << 20);
@@ -83,8 +83,8 @@ impl Flood {
 }
 
 /// A batch of requests, all with the same body.
-fn of(kind: Kind, records: usize, body_bytes: usize) -> Vec<u8> {
-    let body = generated(kind, body_bytes, 1);
+fn of(kind: BodyKind, records: usize, body_bytes: usize) -> Vec<u8> {
+    let body = generate_body(kind, body_bytes, 1);
     let at = clock::now_micros();
     let sample = |_| {
         let mut sample = Sample::request("alice", "/api/flood", at, "");
@@ -93,12 +93,12 @@ fn of(kind: Kind, records: usize, body_bytes: usize) -> Vec<u8> {
         sample
     };
     let samples: Vec<_> = (0..records).map(sample).collect();
-    batch(&samples).unwrap()
+    encode_batch(&samples).unwrap()
 }
 
 fn expect_small(backend: &mut Backend, when: &str) {
     let process = backend.collector.process().unwrap();
-    let peak = process.memory("VmHWM").unwrap();
+    let peak = process.read_memory("VmHWM").unwrap();
     eprintln!("most memory {when}: {} MiB", peak >> 20);
     assert!(peak <= MOST_MEMORY, "{peak} bytes {when}");
 }
@@ -140,7 +140,7 @@ async fn while_postgres_is_away_and_when_it_is_back() {
         batches += flood.batches;
     }
     expect_small(&mut scene.backend, "while Postgres is away");
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     let back = wait::until("the batches to be stored", 4 * SOON, async || {
         let counted = metric(&scene.backend, "dossier_spool_replayed_batches_total").await;
         match counted.map_err(|error| error.to_string())? {

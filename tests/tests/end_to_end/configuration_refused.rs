@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use dossier_tests::bootstrap::Bootstrap;
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
-use dossier_tests::testing::{Folder, acquire_stack_permit};
+use dossier_tests::testing::{TestFolder, acquire_stack_permit};
 use dossier_tests::{HarnessError, paths};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn assert_names(log: &str, names: &[&str]) {
 /// Starts Envoy with a changed configuration of the filter, and returns its last words.
 async fn log_of_refusal(change: impl FnOnce(&mut Value)) -> String {
     let _permit = acquire_stack_permit().await.unwrap();
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     bootstrap.set_listener(any_port).unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::process::Process;
-use dossier_tests::testing::{Folder, acquire_stack_permit, ensure_collector_is_built};
+use dossier_tests::testing::{TestFolder, acquire_stack_permit, ensure_collector_is_built};
 use dossier_tests::traffic::{Call, Traffic};
 use dossier_tests::{paths, wait};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data() {
     let _permit = acquire_stack_permit().await.unwrap();
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
     let mut stack = start(&folder, &[]).await;
     let ready = wait_until_ready(&mut stack, &run).await;
@@ -31,7 +31,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
         keys["alice"].as_str().unwrap(),
         "the line to paste has a key"
     );
-    let collector = Client::new(address(&ready, "collector")).unwrap();
+    let collector = CollectorClient::new(address(&ready, "collector")).unwrap();
     let found = collector.count(key_in(&output), &json!({})).await.unwrap();
     assert!(
         found >= 4,
@@ -52,7 +52,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
         .unwrap();
     assert_eq!(reply.status, 200);
 
-    stack.interrupt();
+    stack.send_sigint();
     assert!(
         wait_for_end(&mut stack).await.success(),
         "{}",
@@ -63,7 +63,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
     let mut stack = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
     let ready = wait_until_ready(&mut stack, &run).await;
     assert_eq!(self::keys(&run), keys, "the keys are the same");
-    let collector = Client::new(address(&ready, "collector")).unwrap();
+    let collector = CollectorClient::new(address(&ready, "collector")).unwrap();
     let alice = keys["alice"].as_str().unwrap();
     let kept = collector.count(alice, &json!({})).await.unwrap();
     assert_eq!(
@@ -71,7 +71,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
         found + 2,
         "the data is kept, and what was sent just before the stop too"
     );
-    stack.ask_to_stop();
+    stack.send_sigterm();
     assert!(
         wait_for_end(&mut stack).await.success(),
         "{}",
@@ -83,7 +83,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_it_leaves_nobody_behind_and_starts_again() {
     let _permit = acquire_stack_permit().await.unwrap();
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
     let mut stack = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
     wait_until_ready(&mut stack, &run).await;
@@ -108,7 +108,7 @@ async fn killed_it_leaves_nobody_behind_and_starts_again() {
     );
     let mut stack = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
     wait_until_ready(&mut stack, &run).await;
-    stack.interrupt();
+    stack.send_sigint();
     assert!(
         wait_for_end(&mut stack).await.success(),
         "{}",
@@ -120,7 +120,7 @@ async fn killed_it_leaves_nobody_behind_and_starts_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_first() {
     let _permit = acquire_stack_permit().await.unwrap();
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
     let mut first = start(&folder, &[("DOSSIER_RUN_DEMO", "0")]).await;
     wait_until_ready(&mut first, &run).await;
@@ -156,7 +156,7 @@ async fn a_port_in_use_is_refused_with_the_variable_that_changes_it() {
         "DOSSIER_ENVOY_ADMIN_PORT",
         "DOSSIER_LISTEN",
     ] {
-        let folder = Folder::make().unwrap();
+        let folder = TestFolder::create().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let value = if variable == "DOSSIER_LISTEN" {
@@ -177,7 +177,7 @@ async fn a_port_in_use_is_refused_with_the_variable_that_changes_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setting_that_is_none_is_refused_by_name() {
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let mut stack = start(&folder, &[("DOSSIER_ENVOY_PORT", "ten thousand")]).await;
     assert_eq!(wait_for_end(&mut stack).await.code(), Some(1));
     let output = stack.log().text();
@@ -187,11 +187,11 @@ async fn a_setting_that_is_none_is_refused_by_name() {
     );
 }
 
-async fn start(folder: &Folder, environment: &[(&str, &str)]) -> Process {
+async fn start(folder: &TestFolder, environment: &[(&str, &str)]) -> Process {
     start_with_log(folder, "stack.log", environment).await
 }
 
-async fn start_with_log(folder: &Folder, log: &str, environment: &[(&str, &str)]) -> Process {
+async fn start_with_log(folder: &TestFolder, log: &str, environment: &[(&str, &str)]) -> Process {
     ensure_collector_is_built().await.unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dossier-stack"));
     command
@@ -233,7 +233,7 @@ async fn wait_for_output(stack: &mut Process, text: &str) -> String {
 
 async fn wait_for_end(stack: &mut Process) -> ExitStatus {
     let waited = wait::until("the end of dossier-stack", SOON, async || {
-        stack.ended().ok_or_else(|| stack.log().tail())
+        stack.exit_status().ok_or_else(|| stack.log().tail())
     });
     waited.await.unwrap()
 }

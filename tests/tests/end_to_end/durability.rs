@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::testing::{TestBackend, TestStack};
 use dossier_tests::traffic::Call;
 use dossier_tests::wait;
@@ -24,10 +24,10 @@ async fn a_graceful_stop_keeps_everything_acknowledged() {
     let mut backend = TestBackend::start().await.unwrap();
     let acknowledged = stop_while_sending(&mut backend, Stop::Gracefully).await;
     assert!(
-        backend.collector.postgres_ids().is_empty(),
+        backend.collector.postgres_pids().is_empty(),
         "its Postgres is stopped too"
     );
-    backend.start_again().await.unwrap();
+    backend.restart().await.unwrap();
     check(&backend, &acknowledged).await;
 }
 
@@ -35,7 +35,7 @@ async fn a_graceful_stop_keeps_everything_acknowledged() {
 async fn a_kill_keeps_everything_acknowledged() {
     let mut backend = TestBackend::start().await.unwrap();
     let acknowledged = stop_while_sending(&mut backend, Stop::ByKilling).await;
-    backend.start_again().await.unwrap();
+    backend.restart().await.unwrap();
     check(&backend, &acknowledged).await;
 }
 
@@ -50,12 +50,12 @@ async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() 
     stack.envoy.flush(SOON).await;
     stack.envoy.process.stop().await.unwrap();
     stack.backend.collector.stop().await.unwrap();
-    assert!(stack.backend.collector.postgres_ids().is_empty());
-    stack.backend.start_again().await.unwrap();
+    assert!(stack.backend.collector.postgres_pids().is_empty());
+    stack.backend.restart().await.unwrap();
     let found = stack
         .backend
         .client
-        .count(&stack.backend.keys.people.alice, &json!({}))
+        .count(&stack.backend.keys.users.alice, &json!({}))
         .await
         .unwrap();
     assert_eq!(found, 100);
@@ -67,17 +67,18 @@ async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() 
 async fn callers_who_leave_in_the_middle_harm_nobody() {
     let backend = TestBackend::start().await.unwrap();
     let (client, key) = (&backend.client, &backend.keys.ingest);
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     let samples = |number: u32| -> Vec<Sample> {
         let endpoint = format!("/abandoned/{number}");
         (0..50)
             .map(|_| {
-                Sample::request("alice", &endpoint, clock::now_micros(), "{}").within_minutes(5)
+                Sample::request("alice", &endpoint, clock::now_micros(), "{}")
+                    .with_session_timeout(5)
             })
             .collect()
     };
     let batches: Vec<_> = (0..150)
-        .map(|number| (Uuid::now_v7(), batch(&samples(number)).unwrap()))
+        .map(|number| (Uuid::now_v7(), encode_batch(&samples(number)).unwrap()))
         .collect();
     let leaving = batches
         .iter()
@@ -153,7 +154,7 @@ async fn stop_while_sending(backend: &mut TestBackend, how: Stop) -> BTreeSet<Uu
 }
 
 async fn produce(
-    client: Client,
+    client: CollectorClient,
     key: String,
     stopping: std::sync::Arc<AtomicBool>,
     count: tokio::sync::watch::Sender<usize>,
@@ -165,7 +166,7 @@ async fn produce(
             .ingest(
                 Some(&key),
                 Uuid::now_v7(),
-                batch(std::slice::from_ref(&sample)).unwrap(),
+                encode_batch(std::slice::from_ref(&sample)).unwrap(),
             )
             .await;
         if sent.is_ok_and(|answer| answer.status == 200) {
@@ -179,7 +180,7 @@ async fn produce(
 async fn check(backend: &TestBackend, acknowledged: &BTreeSet<Uuid>) {
     let entries = backend
         .client
-        .query_all(&backend.keys.people.alice, &json!({}))
+        .query_all(&backend.keys.users.alice, &json!({}))
         .await
         .unwrap();
     let stored: Vec<Uuid> = entries

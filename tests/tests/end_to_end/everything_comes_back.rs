@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::{Call, Protocol, Reply};
-use dossier_tests::upstream::{Kind, echo, event, generated};
+use dossier_tests::upstream::{BodyKind, echo, format_event, generate_body};
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -41,9 +41,9 @@ async fn a_thousand_mixed_exchanges_come_back_byte_for_byte_and_once() {
         assert_eq!(reply, expected.reply, "{}", expected.call.target);
     }
 
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     client
-        .wait_for(admin, &json!({}), 2 * EXCHANGES as u64, SOON)
+        .wait_for_entries(admin, &json!({}), 2 * EXCHANGES as u64, SOON)
         .await
         .unwrap();
     wait_for_records(&stack.envoy, 2 * EXCHANGES as u64).await;
@@ -180,11 +180,14 @@ fn request_body(number: usize) -> Option<(String, Vec<u8>)> {
         0 => return None,
         1 => ("application/json", Vec::new()),
         2 => ("application/json", awkward_json(size, seed)),
-        3 | 4 => ("application/json", generated(Kind::Json, size, seed)),
-        5 => ("text/plain", generated(Kind::Text, size, seed)),
+        3 | 4 => (
+            "application/json",
+            generate_body(BodyKind::Json, size, seed),
+        ),
+        5 => ("text/plain", generate_body(BodyKind::Text, size, seed)),
         _ => (
             "application/octet-stream",
-            generated(Kind::Binary, size, seed),
+            generate_body(BodyKind::Binary, size, seed),
         ),
     };
     Some((content_type.to_owned(), body))
@@ -192,7 +195,7 @@ fn request_body(number: usize) -> Option<(String, Vec<u8>)> {
 
 /// JSON that changes when a program reads it and writes it again.
 fn awkward_json(size: usize, seed: u64) -> Vec<u8> {
-    let filler = String::from_utf8(generated(Kind::Json, size.max(2), seed)).unwrap();
+    let filler = String::from_utf8(generate_body(BodyKind::Json, size.max(2), seed)).unwrap();
     format!("{{\"b\" : 12345678901234567890.10, \"a\":1,\"a\":2,\n \"u\":\"\\u00fc \u{fc} \u{8a9e}\", \"filler\":{filler}}}")
         .into_bytes()
 }
@@ -205,7 +208,7 @@ fn answer(number: usize, sent: &[u8]) -> (String, Reply) {
         size(number + 500, MAX_BODY),
         number as u64,
     );
-    let kind = [Kind::Json, Kind::Text, Kind::Binary][number / 5 % 3];
+    let kind = [BodyKind::Json, BodyKind::Text, BodyKind::Binary][number / 5 % 3];
     let reply = |content_type: &str, body| Reply {
         status,
         content_type: content_type.to_owned(),
@@ -219,7 +222,7 @@ fn answer(number: usize, sent: &[u8]) -> (String, Reply) {
         3 | 4 => {
             let events = u32::try_from(number % 20).unwrap();
             let body = (0..events)
-                .map(|number| event(number, seed))
+                .map(|number| format_event(number, seed))
                 .collect::<String>();
             (
                 format!("?status={status}&stream={events}&seed={seed}"),
@@ -231,7 +234,7 @@ fn answer(number: usize, sent: &[u8]) -> (String, Reply) {
                 "?status={status}&bytes={size}&type={}&seed={seed}",
                 kind.as_str()
             ),
-            reply(kind.content_type(), generated(kind, size, seed)),
+            reply(kind.content_type(), generate_body(kind, size, seed)),
         ),
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use dossier_tests::clock;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::testing::TestBackend;
 use dossier_wire::Encoder;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn samples(count: usize) -> Vec<Sample> {
 async fn a_batch_sent_again_is_acknowledged_and_stored_once() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
-    let (id, raw) = (Uuid::now_v7(), batch(&samples(3)).unwrap());
+    let (id, raw) = (Uuid::now_v7(), encode_batch(&samples(3)).unwrap());
     let all_at_once = (0..8).map(|_| client.ingest(Some(&keys.ingest), id, raw.clone()));
     let mut stored_now = 0;
     for answer in futures_util::future::join_all(all_at_once).await {
@@ -37,7 +37,7 @@ async fn a_batch_sent_again_is_acknowledged_and_stored_once() {
         (200, &json!(true))
     );
     assert_eq!(
-        client.count(&keys.people.alice, &json!({})).await.unwrap(),
+        client.count(&keys.users.alice, &json!({})).await.unwrap(),
         3
     );
 }
@@ -46,7 +46,7 @@ async fn a_batch_sent_again_is_acknowledged_and_stored_once() {
 async fn what_is_no_batch_is_refused_for_good_and_leaves_nothing() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
-    let whole = batch(&samples(2)).unwrap();
+    let whole = encode_batch(&samples(2)).unwrap();
     let mut newer = whole.clone();
     newer[7] = 99;
     let cases: Vec<(&str, Option<&str>, Vec<u8>)> = vec![
@@ -85,7 +85,7 @@ async fn what_is_no_batch_is_refused_for_good_and_leaves_nothing() {
         .unwrap();
     assert_eq!(answer.status, 413, "{}", answer.json);
     assert_eq!(
-        client.count(&keys.people.admin, &json!({})).await.unwrap(),
+        client.count(&keys.users.admin, &json!({})).await.unwrap(),
         0
     );
 }
@@ -97,7 +97,11 @@ async fn one_bad_record_does_not_cost_the_others() {
     let mut three = samples(3);
     three[1].record.user_id = Cow::Borrowed("");
     let answer = client
-        .ingest(Some(&keys.ingest), Uuid::now_v7(), batch(&three).unwrap())
+        .ingest(
+            Some(&keys.ingest),
+            Uuid::now_v7(),
+            encode_batch(&three).unwrap(),
+        )
         .await
         .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);
@@ -109,7 +113,7 @@ async fn one_bad_record_does_not_cost_the_others() {
         (&json!(2), &json!(1))
     );
     assert_eq!(
-        client.count(&keys.people.alice, &json!({})).await.unwrap(),
+        client.count(&keys.users.alice, &json!({})).await.unwrap(),
         2
     );
 }
@@ -129,7 +133,7 @@ async fn only_keys_that_may_write_can_write() {
         (Some(unknown.as_str()), 401, "AUTH_INVALID_TOKEN"),
         (Some("nonsense"), 401, "AUTH_INVALID_TOKEN"),
         (
-            Some(keys.people.alice.as_str()),
+            Some(keys.users.alice.as_str()),
             403,
             "AUTH_INSUFFICIENT_PERMISSIONS",
         ),
@@ -140,7 +144,7 @@ async fn only_keys_that_may_write_can_write() {
         ),
     ] {
         let answer = client
-            .ingest(key, Uuid::now_v7(), batch(&samples(1)).unwrap())
+            .ingest(key, Uuid::now_v7(), encode_batch(&samples(1)).unwrap())
             .await
             .unwrap();
         assert_eq!(
@@ -151,7 +155,7 @@ async fn only_keys_that_may_write_can_write() {
         );
     }
     assert_eq!(
-        client.count(&keys.people.admin, &json!({})).await.unwrap(),
+        client.count(&keys.users.admin, &json!({})).await.unwrap(),
         0
     );
 }

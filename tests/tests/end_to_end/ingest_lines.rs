@@ -2,7 +2,7 @@
 
 use dossier_tests::clock;
 use dossier_tests::database::Database;
-use dossier_tests::testing::{Folder, TestBackend};
+use dossier_tests::testing::{TestBackend, TestFolder};
 use dossier_wire::{CONTENT_TYPE, Compression, Encoder};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -28,7 +28,7 @@ fn line(path: &str, body: &str) -> String {
 
 /// The bodies of what alice has under this path, as they were sent.
 async fn bodies(backend: &TestBackend, path: &str) -> Vec<Vec<u8>> {
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     let found = client.query_all(alice, &json!({"endpoint": path})).await;
     let mut bodies = Vec::new();
     for entry in found.unwrap() {
@@ -86,7 +86,7 @@ async fn bodies_of_every_kind_come_back_to_the_byte_and_once() {
     for (path, _, body) in &cases[..3] {
         assert_eq!(bodies(&backend, path).await, [*body; 2], "{path}");
     }
-    let (alice, bob) = (&backend.keys.people.alice, &backend.keys.people.bob);
+    let (alice, bob) = (&backend.keys.users.alice, &backend.keys.users.bob);
     let from_lines = json!({"metadata_filters": {"from": "lines"}});
     assert_eq!(client.count(alice, &from_lines).await.unwrap(), 8);
     assert_eq!(client.count(bob, &from_lines).await.unwrap(), 0);
@@ -223,7 +223,7 @@ async fn what_is_no_batch_of_lines_or_not_allowed_is_refused_and_leaves_nothing(
         );
     }
     let lines = line("/lines/good", r#""body_text":"good""#);
-    for (key, status) in [(None, 401), (Some(keys.people.alice.as_str()), 403)] {
+    for (key, status) in [(None, 401), (Some(keys.users.alice.as_str()), 403)] {
         let answer = client
             .ingest_lines(key, Uuid::now_v7(), &lines)
             .await
@@ -231,14 +231,14 @@ async fn what_is_no_batch_of_lines_or_not_allowed_is_refused_and_leaves_nothing(
         assert_eq!(answer.status, status, "{}", answer.json);
     }
     assert_eq!(
-        client.count(&keys.people.admin, &json!({})).await.unwrap(),
+        client.count(&keys.users.admin, &json!({})).await.unwrap(),
         0
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_wait_in_the_spool_while_postgres_is_away() {
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let mut database = Database::start(folder.path()).await.unwrap();
     let backend = TestBackend::start_with(|plan| {
         plan.database_url = Some(database.url());
@@ -263,9 +263,12 @@ async fn lines_wait_in_the_spool_while_postgres_is_away() {
         (&told["spooled"], &told["rejected"]),
         (&json!(true), &json!(1))
     );
-    database.start_again().await.unwrap();
-    let alice = &backend.keys.people.alice;
+    database.restart().await.unwrap();
+    let alice = &backend.keys.users.alice;
     let wanted = json!({"endpoint": "/lines/away"});
-    client.wait_for(alice, &wanted, 1, SOON).await.unwrap();
+    client
+        .wait_for_entries(alice, &wanted, 1, SOON)
+        .await
+        .unwrap();
     assert_eq!(bodies(&backend, "/lines/away").await, [b"escaped \n"]);
 }

@@ -1,7 +1,7 @@
 //! Batches that would harm: each is refused for a clear reason, takes no memory, and others go on.
 
 use dossier_tests::clock;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::raw_client::RawClient;
 use dossier_tests::testing::TestBackend;
 use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, Encoder, INGEST_PATH};
@@ -29,7 +29,7 @@ async fn expect_refused(sent: Vec<u8>, status: u16, code: &str) {
     store(&backend, &sample()).await;
     let memory = |backend: &mut TestBackend| {
         let process = backend.collector.process().unwrap();
-        process.memory("VmHWM").unwrap()
+        process.read_memory("VmHWM").unwrap()
     };
     let before = memory(&mut backend);
     for _ in 0..TRIES {
@@ -51,7 +51,7 @@ async fn expect_refused(sent: Vec<u8>, status: u16, code: &str) {
     }
     let grown = memory(&mut backend) - before;
     assert!(grown <= MOST_OF_ONE, "{grown} bytes more than {before}");
-    let (client, admin) = (&backend.client, &backend.keys.people.admin);
+    let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let stored = client.count(admin, &json!({})).await.unwrap();
     assert_eq!(stored, 1 + TRIES as u64);
 }
@@ -76,7 +76,7 @@ async fn a_million_tiny_records_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lengths_that_are_wrong_are_refused() {
-    let mut raw = batch(&sample()).unwrap();
+    let mut raw = encode_batch(&sample()).unwrap();
     // The length of the body, behind magic, version, kind and the header's length.
     raw[13..17].copy_from_slice(&u32::MAX.to_le_bytes());
     expect_refused(Compression::Best.compress(&raw), 422, "VAL_MALFORMED_BATCH").await;
@@ -107,6 +107,6 @@ async fn slow_senders_are_sent_away_and_keep_no_room_from_others() {
         let answer = client.read_until("\r\n\r\n").await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
-    let peak = backend.collector.process().unwrap().memory("VmHWM");
+    let peak = backend.collector.process().unwrap().read_memory("VmHWM");
     assert!(peak.unwrap() <= MOST_MEMORY);
 }

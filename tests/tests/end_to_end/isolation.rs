@@ -10,11 +10,11 @@ use crate::support::store;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_sees_only_their_own() {
     let backend = TestBackend::start().await.unwrap();
-    let (client, people) = (&backend.client, &backend.keys.people);
-    let of_alice =
-        Sample::request("alice", "/api/x", minutes_ago(2), "{\"of\":\"alice\"}").within_minutes(30);
-    let of_bob =
-        Sample::request("bob", "/api/x", minutes_ago(1), "{\"of\":\"bob\"}").within_minutes(30);
+    let (client, people) = (&backend.client, &backend.keys.users);
+    let of_alice = Sample::request("alice", "/api/x", minutes_ago(2), "{\"of\":\"alice\"}")
+        .with_session_timeout(30);
+    let of_bob = Sample::request("bob", "/api/x", minutes_ago(1), "{\"of\":\"bob\"}")
+        .with_session_timeout(30);
     store(
         &backend,
         &[of_alice.clone(), of_alice.response("{}"), of_bob],
@@ -59,7 +59,7 @@ async fn a_user_sees_only_their_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_sees_everyone_or_one() {
     let backend = TestBackend::start().await.unwrap();
-    let (client, admin) = (&backend.client, &backend.keys.people.admin);
+    let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let of = |user| Sample::request(user, "/api/x", minutes_ago(1), "{}");
     store(&backend, &[of("alice"), of("alice"), of("bob")]).await;
     for (filters, count) in [

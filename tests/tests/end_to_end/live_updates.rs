@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dossier_tests::bootstrap::{Bootstrap, FilterFile};
-use dossier_tests::live::{Delivery, Live};
-use dossier_tests::load::{Load, Outcome};
+use dossier_tests::config_delivery::{ConfigDelivery, WatchedConfig};
+use dossier_tests::load::{LoadGenerator, LoadOutcome};
 use dossier_tests::stack::{Stack, StackPlan};
 use dossier_tests::testing::TestStack;
 use dossier_tests::{HarnessError, paths, wait};
@@ -28,7 +28,7 @@ async fn by_extension_discovery() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_listener_discovery() {
     change_under_load(&LDS, |plan| {
-        plan.delivery = Delivery::WithListener;
+        plan.delivery = ConfigDelivery::Lds;
         // Connections keep the configuration that they began with until they are drained.
         plan.drain_time = Duration::from_secs(5);
         Ok(())
@@ -41,14 +41,14 @@ async fn by_listener_discovery() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_vm_fails_no_request_and_the_old_one_tells_what_it_takes_along() {
     let mut stack = TestStack::start_with(discover_filter).await.unwrap();
-    let mut live = stack.live.take().unwrap();
-    let load = Load::start(&stack.traffic, CLIENTS);
+    let mut config = stack.watched_config.take().unwrap();
+    let load = LoadGenerator::start(&stack.traffic, CLIENTS);
     for generation in 1..=3 {
-        load.go_on_for(REQUESTS, SOON).await.unwrap();
-        live.replace_vm(generation).unwrap();
+        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+        config.replace_vm(generation).unwrap();
         wait_for_count(&stack, ECDS.accepted, 1 + u64::from(generation)).await;
     }
-    load.go_on_for(REQUESTS, SOON).await.unwrap();
+    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
     let outcome = load.stop().await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     wait_for_records(&stack.envoy, 2 * outcome.answered.len() as u64).await;
@@ -75,7 +75,7 @@ const LDS: Stats = Stats {
 fn discover_filter(plan: &mut StackPlan) -> Result<(), HarnessError> {
     plan.bootstrap = Bootstrap::read(&paths::envoy_file("ecds.yaml"))?;
     let filter = FilterFile::read(&paths::envoy_file("ecds/dossier.yaml"))?;
-    plan.delivery = Delivery::ByItself(filter);
+    plan.delivery = ConfigDelivery::Ecds(filter);
     Ok(())
 }
 
@@ -84,18 +84,18 @@ async fn change_under_load(
     plan: impl FnOnce(&mut StackPlan) -> Result<(), HarnessError>,
 ) {
     let mut stack = TestStack::start_with(plan).await.unwrap();
-    let mut live = stack.live.take().unwrap();
-    let load = Load::start(&stack.traffic, CLIENTS);
-    load.go_on_for(REQUESTS, SOON).await.unwrap();
+    let mut config = stack.watched_config.take().unwrap();
+    let load = LoadGenerator::start(&stack.traffic, CLIENTS);
+    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
     for number in 1..=CHANGES {
-        name_configuration(&mut live, number);
+        name_configuration(&mut config, number);
         // The first was counted before any change.
         wait_for_count(&stack, stats.accepted, 1 + number).await;
         wait_until_newest_is_of(&stack, number).await;
-        load.go_on_for(REQUESTS, SOON).await.unwrap();
+        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
         if number == CHANGES / 2 {
-            refuse(&stack, &mut live, stats).await;
-            load.go_on_for(REQUESTS, SOON).await.unwrap();
+            refuse(&stack, &mut config, stats).await;
+            load.wait_for_answers(REQUESTS, SOON).await.unwrap();
         }
     }
     let outcome = load.stop().await;
@@ -103,8 +103,8 @@ async fn change_under_load(
 }
 
 /// Every rule says in its metadata which configuration it belongs to.
-fn name_configuration(live: &mut Live, number: u64) {
-    let change = live.change(|plugin| {
+fn name_configuration(config: &mut WatchedConfig, number: u64) {
+    let change = config.change(|plugin| {
         for rule in plugin["routes"].as_array_mut().unwrap() {
             rule["capture"]["metadata"]["configuration"] = json!(number.to_string());
             rule["capture"]["storage_type"] = json!("both");
@@ -113,8 +113,9 @@ fn name_configuration(live: &mut Live, number: u64) {
     change.unwrap();
 }
 
-async fn refuse(stack: &Stack, live: &mut Live, stats: &Stats) {
-    live.change(|plugin| plugin["routes"][0]["capture"]["storage_type"] = json!("everything"))
+async fn refuse(stack: &Stack, config: &mut WatchedConfig, stats: &Stats) {
+    config
+        .change(|plugin| plugin["routes"][0]["capture"]["storage_type"] = json!("everything"))
         .unwrap();
     wait_for_count(stack, stats.rejected, 1).await;
     let log = stack.envoy.process.log().text();
@@ -133,7 +134,7 @@ async fn wait_for_count(stack: &Stack, stat: &str, count: u64) {
 }
 
 async fn wait_until_newest_is_of(stack: &Stack, number: u64) {
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let waited = wait::until("the new configuration to record", SOON, async || {
         let newest = client.query(alice, &json!({"page_size": 1})).await;
         let newest = newest.map_err(|error| error.to_string())?;
@@ -151,9 +152,9 @@ fn configuration(entry: &Value) -> Option<u64> {
     Some(named.as_str().unwrap().parse().unwrap())
 }
 
-async fn expect_all_once(stack: &Stack, outcome: &Outcome) {
+async fn expect_all_once(stack: &Stack, outcome: &LoadOutcome) {
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     wait_for_records(&stack.envoy, 2 * outcome.answered.len() as u64).await;
     let entries = client.query_all(alice, &json!({})).await.unwrap();
     let mut halves: BTreeMap<_, u32> = BTreeMap::new();

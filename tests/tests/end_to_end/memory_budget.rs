@@ -4,7 +4,7 @@
 use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use dossier_tests::wait;
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -32,7 +32,7 @@ async fn memory_stays_bounded_and_every_loss_is_told() {
         Ok(())
     });
     let stack = stack.await.unwrap();
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let proxy = stack.fault_proxy.as_ref().unwrap();
     // What Envoy and the filter need for themselves at this load.
     send(&stack, 0..EXCHANGES).await;
@@ -67,7 +67,7 @@ async fn memory_stays_bounded_and_every_loss_is_told() {
 
 async fn send(stack: &TestStack, numbers: std::ops::Range<u64>) {
     let exchanges = stream::iter(numbers).map(|number| async move {
-        let body = generated(Kind::Text, BODY, number);
+        let body = generate_body(BodyKind::Text, BODY, number);
         let call = Call {
             body: Some(("text/plain".to_owned(), body)),
             ..Call::new(Method::POST, "alice", &format!("/api/number/{number}"))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use dossier_tests::clock::{minutes_ago, rfc3339};
+use dossier_tests::clock::{format_rfc3339, minutes_ago};
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
 use dossier_wire::BodyMissing;
@@ -25,7 +25,7 @@ async fn filled() -> (TestBackend, Vec<Sample>) {
         };
         let at = minutes_ago(1000 - number);
         let body = format!("{{\"n\":{number}}}");
-        let mut request = Sample::request("alice", endpoint, at, &body).within_minutes(30);
+        let mut request = Sample::request("alice", endpoint, at, &body).with_session_timeout(30);
         if number % 5 == 0 {
             request.record.status = Some(500);
             request.record.method = Cow::Borrowed("PUT");
@@ -40,7 +40,7 @@ async fn filled() -> (TestBackend, Vec<Sample>) {
 async fn ask(backend: &TestBackend, filters: &Value) -> Vec<Value> {
     backend
         .client
-        .query_all(&backend.keys.people.alice, filters)
+        .query_all(&backend.keys.users.alice, filters)
         .await
         .unwrap()
 }
@@ -87,8 +87,8 @@ async fn dates_are_inclusive_instants_or_whole_days() {
         .filter(|it| it.record.half == dossier_wire::Half::Request)
         .collect();
     let (third, fifth) = (
-        rfc3339(requests[2].record.started_at),
-        rfc3339(requests[4].record.started_at),
+        format_rfc3339(requests[2].record.started_at),
+        format_rfc3339(requests[4].record.started_at),
     );
     let only = |filters: Value| json!({"storage_type": "request", "start_date": filters[0], "end_date": filters[1]});
     assert_eq!(ask(&backend, &only(json!([third, fifth]))).await.len(), 3);
@@ -112,8 +112,8 @@ async fn dates_are_inclusive_instants_or_whole_days() {
     );
     let day = |text: &str| text[..10].to_owned();
     let (first, last) = (
-        day(&rfc3339(requests[0].record.started_at)),
-        day(&rfc3339(requests[24].record.started_at)),
+        day(&format_rfc3339(requests[0].record.started_at)),
+        day(&format_rfc3339(requests[24].record.started_at)),
     );
     assert_eq!(ask(&backend, &only(json!([first, last]))).await.len(), 25);
     assert_eq!(
@@ -127,7 +127,7 @@ async fn dates_are_inclusive_instants_or_whole_days() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_by_number_and_by_cursor_hold_everything_once_in_order() {
     let (backend, _) = filled().await;
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     for order in ["desc", "asc"] {
         let whole = ask(&backend, &json!({"order": order})).await;
         let mut sorted = whole.clone();
@@ -173,7 +173,7 @@ async fn an_unknown_field_is_refused_and_the_nearest_known_one_named() {
     let backend = TestBackend::start().await.unwrap();
     let answer = backend
         .client
-        .query(&backend.keys.people.alice, &json!({"page_sise": 5}))
+        .query(&backend.keys.users.alice, &json!({"page_sise": 5}))
         .await
         .unwrap();
     assert_eq!(answer.status, 422, "{}", answer.json);
@@ -201,7 +201,7 @@ async fn all_faults_of_a_question_are_told_at_once() {
     });
     let answer = backend
         .client
-        .query(&backend.keys.people.alice, &wrong)
+        .query(&backend.keys.users.alice, &wrong)
         .await
         .unwrap();
     assert_eq!(
@@ -226,7 +226,7 @@ async fn all_faults_of_a_question_are_told_at_once() {
     let backwards = json!({"start_date": "2026-02-02", "end_date": "2026-02-01"});
     let answer = backend
         .client
-        .query(&backend.keys.people.alice, &backwards)
+        .query(&backend.keys.users.alice, &backwards)
         .await
         .unwrap();
     assert_eq!(answer.status, 422, "{}", answer.json);
@@ -238,7 +238,7 @@ async fn what_is_no_json_object_is_refused() {
     for body in [json!([]), json!("text"), json!(null)] {
         let answer = backend
             .client
-            .query(&backend.keys.people.alice, &body)
+            .query(&backend.keys.users.alice, &body)
             .await
             .unwrap();
         assert!(
@@ -258,7 +258,7 @@ async fn what_is_no_json_object_is_refused() {
 async fn an_entry_is_shown_with_what_was_recorded() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample =
-        Sample::request("alice", "/api/x", minutes_ago(1), " {\"n\": 1}").within_minutes(5);
+        Sample::request("alice", "/api/x", minutes_ago(1), " {\"n\": 1}").with_session_timeout(5);
     sample.record.ttl_days = NonZeroU32::new(30);
     sample.record.metadata = json!({"model": "gpt-4"}).as_object().unwrap().clone();
     store(&backend, &[sample.clone()]).await;
@@ -336,7 +336,7 @@ async fn headers_and_the_account_of_an_exchange_are_shown() {
     let wrong = json!({"include": ["header"]});
     let answer = backend
         .client
-        .query(&backend.keys.people.alice, &wrong)
+        .query(&backend.keys.users.alice, &wrong)
         .await
         .unwrap();
     assert_eq!(

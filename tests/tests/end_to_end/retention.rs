@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::producer::Sample;
@@ -91,7 +91,7 @@ async fn a_collector_lets_go_what_has_expired_and_tells_it() {
     for partition in ["entries_20260110", "bodies_20260110"] {
         assert!(log.contains(partition), "{log}");
     }
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 1);
 }
 
@@ -111,72 +111,80 @@ async fn a_plan_tells_what_goes_and_apply_does_it() {
     let mut database = database(&backend.folder().join("data")).await;
     make_expired(&mut database).await;
 
-    let said = backend.collector.run(&["doctor"]).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
-    assert!(said.output.contains("warn  partitions"), "{}", said.output);
-    assert!(said.output.contains("bodies_20260110"), "{}", said.output);
+    let output = backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        output.stdout.contains("warn  partitions"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stdout.contains("bodies_20260110"),
+        "{}",
+        output.stdout
+    );
 
-    let said = backend.collector.run(&["retention", "plan"]).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
-    let due = line(&said.output, "entries_20260110");
+    let output = backend.collector.run(&["retention", "plan"]).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let due = line(&output.stdout, "entries_20260110");
     assert_eq!(&due[..4], ["now", "entries_20260110", "2026-01-10", "3"]);
     assert!(due[4].parse::<u64>().unwrap() > 0);
     assert_eq!(
-        &line(&said.output, "ingest_ledger")[..2],
+        &line(&output.stdout, "ingest_ledger")[..2],
         ["now", "ingest_ledger"]
     );
-    assert_eq!(line(&said.output, "entries_forever")[0], "never");
-    assert_eq!(line(&said.output, "gaps")[0], "-");
-    let later: Vec<_> = said
-        .output
+    assert_eq!(line(&output.stdout, "entries_forever")[0], "never");
+    assert_eq!(line(&output.stdout, "gaps")[0], "-");
+    let later: Vec<_> = output
+        .stdout
         .lines()
         .filter(|line| line.contains("entries_2026") || line.contains("entries_2"))
         .filter(|line| !line.contains("20260110"))
         .collect();
-    assert_eq!(later.len(), 1, "{}", said.output);
+    assert_eq!(later.len(), 1, "{}", output.stdout);
     assert!(
         later[0].contains("00:00Z") && later[0].contains("  2  "),
         "{later:?}"
     );
 
-    let said = backend
+    let output = backend
         .collector
         .run(&["retention", "apply"])
         .await
         .unwrap();
-    assert!(said.status.success(), "{said:?}");
-    let lines: Vec<_> = said.output.lines().collect();
-    assert_eq!(lines.len(), 3, "{}", said.output);
+    assert!(output.status.success(), "{output:?}");
+    let lines: Vec<_> = output.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", output.stdout);
     assert!(
         lines[0].starts_with("bodies_20260110: gone, "),
         "{}",
-        said.output
+        output.stdout
     );
     assert!(
         lines[1].starts_with("entries_20260110: gone, "),
         "{}",
-        said.output
+        output.stdout
     );
     assert_eq!(lines[2], "ingest_ledger: 1 old rows are gone");
-    let said = backend
+    let output = backend
         .collector
         .run(&["retention", "apply"])
         .await
         .unwrap();
-    assert_eq!(said.output, "Nothing has expired.\n");
+    assert_eq!(output.stdout, "Nothing has expired.\n");
 
     let lock = "select pg_advisory_lock(x'646f73730002'::bigint)";
     run(&mut database, lock).await;
-    let said = backend
+    let output = backend
         .collector
         .run(&["retention", "apply"])
         .await
         .unwrap();
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
-        said.errors.contains("just doing the same"),
+        output.stderr.contains("just doing the same"),
         "{}",
-        said.errors
+        output.stderr
     );
 }
 
@@ -190,9 +198,9 @@ async fn migrations_that_are_pending_or_unknown_are_named() {
             .await
             .unwrap()
     };
-    let said = check().await;
+    let output = check().await;
     assert_eq!(
-        (said.status.code(), said.output.as_str()),
+        (output.status.code(), output.stdout.as_str()),
         (Some(0), "The database is up to date.\n")
     );
     let mut database = database(&backend.folder().join("data")).await;
@@ -202,9 +210,9 @@ async fn migrations_that_are_pending_or_unknown_are_named() {
          values (9999, 'from the future', true, '', 0)",
     )
     .await;
-    let said = check().await;
+    let output = check().await;
     assert_eq!(
-        (said.status.code(), said.output.as_str()),
+        (output.status.code(), output.stdout.as_str()),
         (Some(4), "unknown  9999 from the future\n")
     );
     run(
@@ -212,10 +220,10 @@ async fn migrations_that_are_pending_or_unknown_are_named() {
         "delete from _sqlx_migrations where version = 5",
     )
     .await;
-    let said = check().await;
-    assert_eq!(said.status.code(), Some(3));
+    let output = check().await;
+    assert_eq!(output.status.code(), Some(3));
     assert_eq!(
-        said.output,
+        output.stdout,
         "pending  0005 sessions by group\nunknown  9999 from the future\n"
     );
 }
@@ -240,9 +248,9 @@ async fn collectors_that_start_together_on_an_empty_database_both_serve() {
     let (one, other) = (one.unwrap(), other.unwrap());
     let key = one.create_key("alice", "admin", "x").await.unwrap();
     for collector in [&one, &other] {
-        let client = Client::new(collector.address).unwrap();
+        let client = CollectorClient::new(collector.address).unwrap();
         assert_eq!(client.count(&key, &json!({})).await.unwrap(), 0);
-        let said = collector.run(&["migrate", "--check"]).await.unwrap();
-        assert!(said.status.success(), "{said:?}");
+        let output = collector.run(&["migrate", "--check"]).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 }

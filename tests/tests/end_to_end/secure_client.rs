@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dossier_tests::authority::{Authority, Identity};
+use dossier_tests::certificate_authority::{CertificateAuthority, IssuedCertificate};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -16,14 +16,17 @@ use tokio_rustls::rustls::pki_types::{
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 /// Takes servers of this authority, and shows this to them.
-pub fn config(authority: &Authority, client: Option<&Identity>) -> ClientConfig {
+pub fn config(
+    authority: &CertificateAuthority,
+    client: Option<&IssuedCertificate>,
+) -> ClientConfig {
     speaking(authority, client, ALL_VERSIONS)
 }
 
 /// The same, and speaks these versions alone.
 pub fn speaking(
-    authority: &Authority,
-    client: Option<&Identity>,
+    authority: &CertificateAuthority,
+    client: Option<&IssuedCertificate>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConfig {
     let mut roots = RootCertStore::empty();

@@ -30,7 +30,8 @@ fn sessions(entries: &[Value]) -> Vec<&str> {
 }
 
 fn at(user: &str, minutes: u64) -> Sample {
-    Sample::request(user, "/api/x", minutes_ago(minutes), "{}").within_minutes(TIMEOUT_MINUTES)
+    Sample::request(user, "/api/x", minutes_ago(minutes), "{}")
+        .with_session_timeout(TIMEOUT_MINUTES)
 }
 
 /// A user's sessions, entry by entry, oldest first.
@@ -38,7 +39,7 @@ async fn of(backend: &TestBackend, user: &str) -> Vec<String> {
     let filters = json!({"user_id": user, "order": "asc"});
     let entries = backend
         .client
-        .query_all(&backend.keys.people.admin, &filters)
+        .query_all(&backend.keys.users.admin, &filters)
         .await
         .unwrap();
     sessions(&entries).into_iter().map(str::to_owned).collect()
@@ -47,7 +48,7 @@ async fn of(backend: &TestBackend, user: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_envoy_a_users_exchanges_share_a_session_and_another_users_do_not() {
     let stack = TestStack::start().await.unwrap();
-    let (client, people) = (&stack.backend.client, &stack.backend.keys.people);
+    let (client, people) = (&stack.backend.client, &stack.backend.keys.users);
     for (user, target) in [
         ("alice", "/api/v1/ai/generate"),
         ("bob", "/api/orders"),
@@ -60,11 +61,11 @@ async fn through_envoy_a_users_exchanges_share_a_session_and_another_users_do_no
             .unwrap();
     }
     client
-        .wait_for(&people.alice, &json!({}), 4, SOON)
+        .wait_for_entries(&people.alice, &json!({}), 4, SOON)
         .await
         .unwrap();
     client
-        .wait_for(&people.bob, &json!({}), 2, SOON)
+        .wait_for_entries(&people.bob, &json!({}), 2, SOON)
         .await
         .unwrap();
     let of_alice = client.query_all(&people.alice, &json!({})).await.unwrap();
@@ -126,7 +127,7 @@ async fn a_response_belongs_to_its_requests_session_even_after_the_timeout() {
 async fn a_named_session_is_one_whatever_the_pause_and_each_users_own() {
     let backend = TestBackend::start().await.unwrap();
     let named = |user, minutes| {
-        Sample::request(user, "/api/x", minutes_ago(minutes), "{}").in_session("chat-1")
+        Sample::request(user, "/api/x", minutes_ago(minutes), "{}").with_session_id("chat-1")
     };
     store(
         &backend,
@@ -155,7 +156,7 @@ async fn requests_that_arrive_together_open_one_session() {
         };
         let backend = &backend;
         async move {
-            let raw = dossier_tests::producer::batch(&[sample]).unwrap();
+            let raw = dossier_tests::producer::encode_batch(&[sample]).unwrap();
             let id = uuid::Uuid::now_v7();
             let sent = dossier_tests::wait::until("the batch to be stored", SOON, async || {
                 let answer = backend

@@ -3,14 +3,14 @@
 
 use std::os::unix::fs::symlink;
 
-use dossier_tests::authority::Authority;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, read_yaml, set};
+use dossier_tests::certificate_authority::CertificateAuthority;
 use dossier_tests::envoy::validate;
-use dossier_tests::identity::{IdentityProvider, TOKEN_OF_ALICE};
+use dossier_tests::identity_provider::{ALICE_TOKEN, IdentityProvider};
 use dossier_tests::paths;
-use dossier_tests::scripted::send;
+use dossier_tests::scripted_service::send;
 use dossier_tests::stack::Stack;
-use dossier_tests::testing::{Folder, TestHarness, TestStack, acquire_stack_permit};
+use dossier_tests::testing::{TestFolder, TestHarness, TestStack, acquire_stack_permit};
 use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
     }
 
     let mut call = stranger.clone();
-    let token = format!("Bearer {TOKEN_OF_ALICE}");
+    let token = format!("Bearer {ALICE_TOKEN}");
     call.headers.push(("authorization".to_owned(), token));
     assert_eq!(stack.traffic.send(&call).await.unwrap().status, 200);
     // By the token, whatever another header says.
@@ -110,23 +110,31 @@ async fn the_filter_takes_its_part_of_the_manifest_for_istio() {
     });
     let harness = harness.await.unwrap();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
-    harness.service.play("/api/orders", [send(answer)]);
+    harness.service.add_script("/api/orders", [send(answer)]);
     let mut client = harness.client().await.unwrap();
     client
         .send("GET /api/orders HTTP/1.1\r\nhost: orders\r\nx-user-id: alice\r\n\r\n")
         .await
         .unwrap();
     client.read_until("done").await.unwrap();
-    for half in harness.inbox.halves("/api/orders", 2, SOON).await.unwrap() {
+    for half in harness
+        .stub_collector
+        .halves("/api/orders", 2, SOON)
+        .await
+        .unwrap()
+    {
         assert_eq!(half.text("user_id"), "alice");
         assert_eq!(half.record["metadata"], json!({"workload": "orders"}));
     }
 }
 
 async fn both_halves(stack: &Stack, user: &str) -> [Value; 2] {
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let of_user = json!({"user_id": user, "order": "asc"});
-    client.wait_for(admin, &of_user, 2, SOON).await.unwrap();
+    client
+        .wait_for_entries(admin, &of_user, 2, SOON)
+        .await
+        .unwrap();
     let mut entries = client.query_all(admin, &of_user).await.unwrap();
     // Both may bear the same time.
     entries.sort_by_key(|entry| text(entry, "type").to_owned());
@@ -134,16 +142,20 @@ async fn both_halves(stack: &Stack, user: &str) -> [Value; 2] {
 }
 
 /// Its own paths begin in the repository's folder, but the filter may have been built elsewhere.
-fn folder_like_the_repository() -> Folder {
-    let folder = Folder::make().unwrap();
+fn folder_like_the_repository() -> TestFolder {
+    let folder = TestFolder::create().unwrap();
     let here = |name: &str| folder.path().join(name);
     symlink(paths::repository().join("envoy"), here("envoy")).unwrap();
     std::fs::create_dir(here("target")).unwrap();
     let filter = paths::filter_wasm().unwrap();
     symlink(filter, here("target/dossier-filter.wasm")).unwrap();
     std::fs::create_dir(here("tls")).unwrap();
-    let authority = Authority::new().unwrap();
-    authority.client().unwrap().write(&here("tls")).unwrap();
+    let authority = CertificateAuthority::new().unwrap();
+    authority
+        .issue_client_certificate()
+        .unwrap()
+        .write(&here("tls"))
+        .unwrap();
     std::fs::write(here("tls/ca.crt"), authority.certificate().pem()).unwrap();
     folder
 }

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use dossier_tests::client::{Answer, Client};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
 use dossier_tests::clock;
-use dossier_tests::collector::{Collector, CollectorPlan, listening_line};
+use dossier_tests::collector::{Collector, CollectorPlan, find_listening_address};
 use dossier_tests::database::Database;
-use dossier_tests::load::Load;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::load::LoadGenerator;
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::stack::{Backend, StackPlan};
-use dossier_tests::testing::{Folder, TestBackend, TestStack};
-use dossier_tests::upstream::{Kind, echo, generated};
+use dossier_tests::testing::{TestBackend, TestFolder, TestStack};
+use dossier_tests::upstream::{BodyKind, echo, generate_body};
 use dossier_tests::wait;
 use serde_json::json;
 use sqlx::Connection;
@@ -29,12 +29,12 @@ use crate::support::{SOON, metric, text};
 pub struct Scene {
     pub backend: TestBackend,
     pub database: Database,
-    _folder: Folder,
+    _folder: TestFolder,
 }
 
 impl Scene {
     pub async fn start(change: impl FnOnce(&mut StackPlan)) -> Self {
-        let folder = Folder::make().unwrap();
+        let folder = TestFolder::create().unwrap();
         let database = Database::start(folder.path()).await.unwrap();
         let backend = TestBackend::start_with(|plan| {
             plan.database_url = Some(database.url());
@@ -72,7 +72,7 @@ impl Scene {
     /// Waits until the spool is empty, and checks that each of these is stored once and whole.
     async fn expect_stored(&self, expected: &[(u64, usize)]) {
         expect_empty_spool(&self.backend).await;
-        let (client, admin) = (&self.backend.client, &self.backend.keys.people.admin);
+        let (client, admin) = (&self.backend.client, &self.backend.keys.users.admin);
         let pages = client.query_pages(admin, &json!({})).await.unwrap();
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for page in &pages {
@@ -94,13 +94,13 @@ fn path(number: u64) -> String {
 }
 
 fn body(number: u64, size: usize) -> String {
-    String::from_utf8(generated(Kind::Json, size, number)).unwrap()
+    String::from_utf8(generate_body(BodyKind::Json, size, number)).unwrap()
 }
 
-async fn send(backend: &Backend, number: u64, size: usize) -> Answer {
+async fn send(backend: &Backend, number: u64, size: usize) -> CollectorResponse {
     let body = body(number, size);
     let sample = Sample::request("alice", &path(number), clock::now_micros(), &body);
-    let raw = batch(&[sample]).unwrap();
+    let raw = encode_batch(&[sample]).unwrap();
     let key = Some(backend.keys.ingest.as_str());
     backend
         .client
@@ -120,7 +120,7 @@ pub async fn expect_spooled(backend: &Backend, number: u64) {
     );
 }
 
-fn expect_put_off(answer: &Answer) {
+fn expect_put_off(answer: &CollectorResponse) {
     assert_eq!(
         (answer.status, answer.error_code()),
         (503, "STORAGE_UNAVAILABLE"),
@@ -143,19 +143,19 @@ async fn expect_empty_spool(backend: &Backend) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let mut database = Database::start(folder.path()).await.unwrap();
     let stack = TestStack::start_with(|plan| {
         plan.database_url = Some(database.url());
         Ok(())
     });
     let stack = stack.await.unwrap();
-    let (backend, alice) = (&stack.backend, &stack.backend.keys.people.alice);
-    let load = Load::start(&stack.traffic, 8);
-    load.go_on_for(100, SOON).await.unwrap();
+    let (backend, alice) = (&stack.backend, &stack.backend.keys.users.alice);
+    let load = LoadGenerator::start(&stack.traffic, 8);
+    load.wait_for_answers(100, SOON).await.unwrap();
     backend
         .client
-        .wait_for(alice, &json!({}), 20, SOON)
+        .wait_for_entries(alice, &json!({}), 20, SOON)
         .await
         .unwrap();
     database.stop();
@@ -172,9 +172,9 @@ async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
         (ready.status, &ready.json["data"]["postgres"]),
         (200, &json!("away"))
     );
-    load.go_on_for(200, SOON).await.unwrap();
-    database.start_again().await.unwrap();
-    load.go_on_for(100, SOON).await.unwrap();
+    load.wait_for_answers(200, SOON).await.unwrap();
+    database.restart().await.unwrap();
+    load.wait_for_answers(100, SOON).await.unwrap();
     let outcome = load.stop().await;
     assert_eq!(outcome.failed, Vec::<String>::new());
     stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
@@ -226,8 +226,8 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
     // As a kill in the middle of a write leaves it.
     fs::write(scene.spool().join("1-x.batch.unfinished"), "half").unwrap();
 
-    scene.database.start_again().await.unwrap();
-    scene.backend.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
+    scene.backend.restart().await.unwrap();
     let expected: Vec<_> = (0..=20)
         .filter(|number| *number != 5)
         .map(|number| (number, if number == 0 { 10 } else { 100 }))
@@ -239,9 +239,9 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
     assert_eq!(counted.unwrap(), 1);
     let process = scene.backend.collector.process().unwrap();
     assert!(process.log().text().contains("set aside"));
-    let said = scene.backend.collector.run(&["doctor"]).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
-    assert!(said.output.contains("warn  spool"), "{}", said.output);
+    let output = scene.backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.contains("warn  spool"), "{}", output.stdout);
     assert_eq!(
         fs::read_dir(scene.spool()).unwrap().count(),
         3,
@@ -277,7 +277,7 @@ async fn a_full_spool_puts_batches_off() {
         .sum();
     assert!(on_disk <= 8 << 20, "{on_disk}");
 
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     expect_empty_spool(&scene.backend).await;
     let number = expected.len() as u64;
     assert_eq!(send(&scene.backend, number, SIZE).await.status, 200);
@@ -298,7 +298,7 @@ async fn a_disk_that_takes_nothing_puts_batches_off_until_it_takes_some() {
     assert_eq!(scene.waiting().len(), 1, "nothing is left of it");
     limit_files(pid, "unlimited");
     expect_spooled(&scene.backend, 3).await;
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     scene.expect_stored(&[(0, 10), (1, 100), (3, 100)]).await;
 }
 
@@ -334,7 +334,7 @@ async fn a_batch_that_comes_again_is_not_stored_again() {
     let mut scene = Scene::start(|_| ()).await;
     let (backend, key) = (&scene.backend, Some(scene.backend.keys.ingest.as_str()));
     let sample = Sample::request("alice", &path(1), clock::now_micros(), &body(1, 100));
-    let (id, raw) = (Uuid::now_v7(), batch(&[sample]).unwrap());
+    let (id, raw) = (Uuid::now_v7(), encode_batch(&[sample]).unwrap());
     let stored = backend.client.ingest(key, id, raw.clone()).await.unwrap();
     assert_eq!(stored.json["data"]["spooled"], false);
     scene.database.stop();
@@ -347,7 +347,7 @@ async fn a_batch_that_comes_again_is_not_stored_again() {
         );
     }
     assert_eq!(scene.waiting().len(), 1);
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     scene.expect_stored(&[(0, 10), (1, 100)]).await;
 }
 
@@ -358,8 +358,8 @@ async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
     expect_spooled(&scene.backend, 1).await;
     let unknown = format!("dsk_{}", "A".repeat(43));
     let sample = Sample::request("alice", &path(2), clock::now_micros(), "{}");
-    let raw = batch(&[sample]).unwrap();
-    for key in [unknown.as_str(), &scene.backend.keys.people.admin] {
+    let raw = encode_batch(&[sample]).unwrap();
+    for key in [unknown.as_str(), &scene.backend.keys.users.admin] {
         let client = &scene.backend.client;
         let answer = client.ingest(Some(key), Uuid::now_v7(), raw.clone()).await;
         expect_put_off(&answer.unwrap());
@@ -377,19 +377,19 @@ async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_
     for number in 2..4 {
         scene.backend.collector.kill();
         // It is ready for batches: that is what this waits for.
-        scene.backend.start_again().await.unwrap();
+        scene.backend.restart().await.unwrap();
         expect_spooled(&scene.backend, number).await;
     }
     let (client, keys) = (&scene.backend.client, &scene.backend.keys);
     let ready = client.get("/readyz", None).await.unwrap();
     assert_eq!(ready.json["data"]["postgres"], "away", "{}", ready.json);
-    expect_put_off(&client.query(&keys.people.alice, &json!({})).await.unwrap());
+    expect_put_off(&client.query(&keys.users.alice, &json!({})).await.unwrap());
     let sample = Sample::request("alice", &path(9), clock::now_micros(), "{}");
-    let raw = batch(&[sample]).unwrap();
+    let raw = encode_batch(&[sample]).unwrap();
     let answer = client.ingest(Some(&unknown), Uuid::now_v7(), raw).await;
     expect_put_off(&answer.unwrap());
 
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     scene
         .expect_stored(&[(0, 10), (1, 100), (2, 100), (3, 100)])
         .await;
@@ -400,7 +400,7 @@ async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
     let mut scene = Scene::start(|_| ()).await;
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let log = folder.path().join("collector.log");
     let plan = CollectorPlan {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -414,29 +414,29 @@ async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
     let looking = async {
         let address = wait::until("a collector that is up", SOON, async || {
             let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
-            listening_line(&text).ok_or(text)
+            find_listening_address(&text).ok_or(text)
         });
-        let client = Client::new(address.await.unwrap()).unwrap();
+        let client = CollectorClient::new(address.await.unwrap()).unwrap();
         assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
         expect_put_off(&client.get("/readyz", None).await.unwrap());
         let key = scene.backend.keys.ingest.as_str();
         let sample = Sample::request("alice", &path(1), clock::now_micros(), "{}");
-        let raw = batch(&[sample]).unwrap();
+        let raw = encode_batch(&[sample]).unwrap();
         let answer = client.ingest(Some(key), Uuid::now_v7(), raw).await;
         expect_put_off(&answer.unwrap());
-        scene.database.start_again().await.unwrap();
+        scene.database.restart().await.unwrap();
     };
     let (mut collector, ()) = tokio::join!(starting, looking);
     let collector = collector.as_mut().unwrap();
-    let client = Client::new(collector.address).unwrap();
-    let admin = &scene.backend.keys.people.admin;
+    let client = CollectorClient::new(collector.address).unwrap();
+    let admin = &scene.backend.keys.users.admin;
     assert_eq!(client.count(admin, &json!({})).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_whom_postgres_does_not_let_in_ends_and_says_why() {
     let scene = Scene::start(|_| ()).await;
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let started = Collector::start(CollectorPlan {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data: folder.path().join("data"),
@@ -466,7 +466,7 @@ async fn a_batch_that_waited_longer_than_the_ledger_remembers_is_not_stored_agai
         .map(|number| {
             let body = body(number, 100);
             let sample = Sample::request("alice", &path(number), days_ago, &body);
-            (Uuid::now_v7(), batch(&[sample]).unwrap())
+            (Uuid::now_v7(), encode_batch(&[sample]).unwrap())
         })
         .collect();
     let (id, raw) = &batches[0];
@@ -481,11 +481,11 @@ async fn a_batch_that_waited_longer_than_the_ledger_remembers_is_not_stored_agai
     for file in scene.waiting() {
         set_received(&file, days_ago);
     }
-    scene.database.start_again().await.unwrap();
+    scene.database.restart().await.unwrap();
     let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
     let forget = sqlx::query("delete from ingest_ledger");
     forget.execute(&mut other).await.unwrap();
-    scene.backend.start_again().await.unwrap();
+    scene.backend.restart().await.unwrap();
     scene.expect_stored(&[(0, 10), (1, 100), (2, 100)]).await;
 }
 

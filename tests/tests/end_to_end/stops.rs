@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dossier_tests::load::Load;
+use dossier_tests::load::LoadGenerator;
 use dossier_tests::testing::TestStack;
 use serde_json::json;
 
@@ -17,12 +17,12 @@ async fn a_drained_stop_loses_nothing() {
         Ok(())
     });
     let mut stack = stack.await.unwrap();
-    let load = Load::start(&stack.traffic, CLIENTS);
-    load.go_on_for(500, SOON).await.unwrap();
+    let load = LoadGenerator::start(&stack.traffic, CLIENTS);
+    load.wait_for_answers(500, SOON).await.unwrap();
     stack.envoy.drain().await.unwrap();
     // Envoy now closes each connection after its answer. The clients go on, and leave before the
     // listener does: a connection that it has not accepted by then is reset, whatever filter runs.
-    load.go_on_for(200, SOON).await.unwrap();
+    load.wait_for_answers(200, SOON).await.unwrap();
     let outcome = load.stop().await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     let recorded = 2 * outcome.answered.len() as u64;
@@ -37,11 +37,14 @@ async fn a_drained_stop_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_without_drain_loses_at_most_what_was_not_sent() {
     let mut stack = TestStack::start().await.unwrap();
-    let load = Load::start(&stack.traffic, CLIENTS);
-    load.go_on_for(500, SOON).await.unwrap();
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
-    client.wait_for(alice, &json!({}), 100, SOON).await.unwrap();
-    load.go_on_for(100, SOON).await.unwrap();
+    let load = LoadGenerator::start(&stack.traffic, CLIENTS);
+    load.wait_for_answers(500, SOON).await.unwrap();
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
+    client
+        .wait_for_entries(alice, &json!({}), 100, SOON)
+        .await
+        .unwrap();
+    load.wait_for_answers(100, SOON).await.unwrap();
 
     stack.envoy.process.stop().await.unwrap();
     let outcome = load.stop().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dossier_tests::envoy::Envoy;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::stack::{Backend, Stack};
 use dossier_tests::{HarnessError, wait};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ pub async fn store(backend: &Backend, samples: &[Sample]) {
     let key = Some(backend.keys.ingest.as_str());
     let answer = backend
         .client
-        .ingest(key, Uuid::now_v7(), batch(samples).unwrap())
+        .ingest(key, Uuid::now_v7(), encode_batch(samples).unwrap())
         .await
         .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);
@@ -86,7 +86,7 @@ pub fn unsent_records(log: &str) -> usize {
 
 /// Checks that both halves of all but so many exchanges of alice's are there, and none twice.
 pub async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usize) {
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let entries = client.query_all(alice, &json!({})).await.unwrap();
     let halves: BTreeSet<_> = entries
         .iter()

@@ -2,7 +2,7 @@
 
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::{Call, Protocol};
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -14,14 +14,14 @@ const CAP: usize = 64 * 1024;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_without_a_user_is_filed_under_anonymous() {
     let stack = TestStack::start().await.unwrap();
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let call = Call {
         user: None,
         ..Call::json("", "/api/orders", &json!({"item": "telescope"}))
     };
     assert_eq!(stack.traffic.send(&call).await.unwrap().status, 200);
     client
-        .wait_for(admin, &json!({"user_id": "anonymous"}), 2, SOON)
+        .wait_for_entries(admin, &json!({"user_id": "anonymous"}), 2, SOON)
         .await
         .unwrap();
     let entries = client.query_all(admin, &json!({})).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_request_without_a_user_is_filed_under_anonymous() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paths_without_a_rule_leave_no_trace() {
     let stack = TestStack::start().await.unwrap();
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     for protocol in [Protocol::Http1, Protocol::Http2] {
         for target in [
             "/",
@@ -58,7 +58,10 @@ async fn paths_without_a_rule_leave_no_trace() {
         };
         stack.traffic.send(&sentinel).await.unwrap();
     }
-    client.wait_for(admin, &json!({}), 4, SOON).await.unwrap();
+    client
+        .wait_for_entries(admin, &json!({}), 4, SOON)
+        .await
+        .unwrap();
     wait_for_records(&stack.envoy, 4).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let endpoints: Vec<_> = entries
@@ -71,10 +74,13 @@ async fn paths_without_a_rule_leave_no_trace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_routes_metadata_decides_over_the_filters_rules() {
     let stack = TestStack::start().await.unwrap();
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let call = Call::json("alice", "/webhooks/payment", &json!({"paid": true}));
     stack.traffic.send(&call).await.unwrap();
-    client.wait_for(admin, &json!({}), 1, SOON).await.unwrap();
+    client
+        .wait_for_entries(admin, &json!({}), 1, SOON)
+        .await
+        .unwrap();
     wait_for_records(&stack.envoy, 1).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let [entry] = entries.as_slice() else {
@@ -100,7 +106,7 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
         Ok(())
     });
     let stack = stack.await.unwrap();
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     stack
         .traffic
         .send(&Call::json(
@@ -110,7 +116,10 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
         ))
         .await
         .unwrap();
-    client.wait_for(admin, &json!({}), 1, SOON).await.unwrap();
+    client
+        .wait_for_entries(admin, &json!({}), 1, SOON)
+        .await
+        .unwrap();
     wait_for_records(&stack.envoy, 1).await;
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let [entry] = entries.as_slice() else {
@@ -127,9 +136,9 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_body_over_the_cap_the_beginning_is_kept_and_the_true_size_told() {
     let stack = TestStack::start().await.unwrap();
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
-    let sent = generated(Kind::Text, CAP + 1, 1);
-    let answered = generated(Kind::Text, 3 * CAP, 2);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
+    let sent = generate_body(BodyKind::Text, CAP + 1, 1);
+    let answered = generate_body(BodyKind::Text, 3 * CAP, 2);
     let call = Call {
         body: Some(("text/plain".to_owned(), sent.clone())),
         ..Call::new(
@@ -140,7 +149,10 @@ async fn of_a_body_over_the_cap_the_beginning_is_kept_and_the_true_size_told() {
     };
     let reply = stack.traffic.send(&call).await.unwrap();
     assert_eq!(reply.body, answered, "the client gets everything");
-    client.wait_for(alice, &json!({}), 2, SOON).await.unwrap();
+    client
+        .wait_for_entries(alice, &json!({}), 2, SOON)
+        .await
+        .unwrap();
     for (half, whole) in [("request", &sent), ("response", &answered)] {
         let entries = client
             .query_all(alice, &json!({"storage_type": half}))
@@ -158,14 +170,17 @@ async fn of_a_body_over_the_cap_the_beginning_is_kept_and_the_true_size_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_exactly_the_cap_is_whole() {
     let stack = TestStack::start().await.unwrap();
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let target = format!("/api/full?type=binary&seed=3&bytes={CAP}");
     stack
         .traffic
         .send(&Call::new(Method::GET, "alice", &target))
         .await
         .unwrap();
-    client.wait_for(alice, &json!({}), 2, SOON).await.unwrap();
+    client
+        .wait_for_entries(alice, &json!({}), 2, SOON)
+        .await
+        .unwrap();
     let entries = client
         .query_all(alice, &json!({"storage_type": "response"}))
         .await

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use dossier_tests::HarnessError;
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock::now_micros;
 use dossier_tests::collector::Collector;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::wait;
 use dossier_wire::{Half, StorageCompression};
 use rand::rngs::SmallRng;
@@ -36,7 +36,7 @@ const DICTIONARY_LIMIT: Duration = Duration::from_secs(90);
 /// The collector, its database, and what the next exchanges are made of.
 pub(crate) struct Recorder {
     pub(crate) collector: Collector,
-    pub(crate) client: Client,
+    pub(crate) client: CollectorClient,
     pub(crate) database: PgConnection,
     /// A key for batches.
     pub(crate) ingest: String,
@@ -49,7 +49,7 @@ impl Recorder {
     pub(crate) async fn start(folder: &Path) -> Result<Self, HarnessError> {
         let collector = start(folder).await?;
         Ok(Self {
-            client: Client::new(collector.address)?,
+            client: CollectorClient::new(collector.address)?,
             database: PgConnection::connect_with(&options(folder))
                 .await
                 .map_err(failed("reach the collector's Postgres"))?,
@@ -88,7 +88,7 @@ impl Recorder {
                 samples.extend(self.exchange(kind, bytes, endpoint, compress));
                 sent += 1;
             }
-            let raw = batch(&samples)?;
+            let raw = encode_batch(&samples)?;
             let pause = Duration::from_micros(raw.len() as u64 * 1_000_000 / BYTES_PER_SECOND);
             let sending = self.client.ingest(Some(&self.ingest), Uuid::now_v7(), raw);
             let (answer, ()) = tokio::join!(sending, sleep(pause));
@@ -120,7 +120,7 @@ impl Recorder {
         self.now += 10_000;
         let request = body(kind, bytes, user, &mut self.rng);
         let mut request = Sample::request(&format!("user-{user}"), endpoint, self.now, &request)
-            .within_minutes(30);
+            .with_session_timeout(30);
         let record = &mut request.record;
         record.compress = compress;
         record.method = Cow::Borrowed("POST");
@@ -144,13 +144,16 @@ impl Recorder {
         // The collector may be making one of them by itself just then.
         wait::until(&what, DICTIONARY_LIMIT, async || {
             let making = self.collector.run(&["dictionaries", "--make"]).await;
-            let said = making.map_err(|error| error.to_string())?;
+            let output = making.map_err(|error| error.to_string())?;
             let lacks = [Half::Request, Half::Response].into_iter().find(|half| {
-                let mut lines = said.output.lines();
+                let mut lines = output.stdout.lines();
                 !lines.any(|line| line.contains(half.as_str()) && line.ends_with(endpoint))
             });
             match lacks {
-                Some(half) => Err(format!("none for {half:?}: {}{}", said.output, said.errors)),
+                Some(half) => Err(format!(
+                    "none for {half:?}: {}{}",
+                    output.stdout, output.stderr
+                )),
                 None => Ok(()),
             }
         })

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use dossier_tests::HarnessError;
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock::now_micros;
 use dossier_tests::collector::Collector;
-use dossier_tests::producer::{Sample, batch};
-use dossier_tests::testing::Folder;
+use dossier_tests::producer::{Sample, encode_batch};
+use dossier_tests::testing::TestFolder;
 use dossier_wire::StorageCompression;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -47,7 +47,7 @@ struct Round {
 
 /// Measures, and returns a table.
 pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
-    let folder = Folder::make()?;
+    let folder = TestFolder::create()?;
     let mut recorder = Recorder::start(folder.path()).await?;
     store_models(&mut recorder).await?;
     let Recorder {
@@ -137,7 +137,7 @@ async fn round(
     key: &str,
     arguments: Retention,
 ) -> Result<Round, HarnessError> {
-    let client = Client::new(collector.address)?;
+    let client = CollectorClient::new(collector.address)?;
     let time = Duration::from_secs(arguments.seconds as u64);
     // Connections and the partitions of the day.
     write(&client, key, Duration::from_secs(2)).await?;
@@ -147,14 +147,14 @@ async fn round(
         sleep(time / 4).await;
         collector.run(&["retention", "apply"]).await
     };
-    let (during, said) = tokio::join!(write(&client, key, time), dropping);
-    let said = said?;
-    let work = said.output.lines().filter_map(took).sum();
-    if !said.status.success() || said.output.lines().filter_map(took).count() != 2 {
+    let (during, output) = tokio::join!(write(&client, key, time), dropping);
+    let output = output?;
+    let work = output.stdout.lines().filter_map(took).sum();
+    if !output.status.success() || output.stdout.lines().filter_map(took).count() != 2 {
         return Err(HarnessError::CommandFailed {
             command: "dossier retention apply".to_owned(),
-            status: said.status,
-            output: said.output + &said.errors,
+            status: output.status,
+            output: output.stdout + &output.stderr,
         });
     }
     Ok(Round {
@@ -173,7 +173,11 @@ fn took(line: &str) -> Option<f64> {
 }
 
 /// Sends batches at a constant rate. Returns the seconds from when each was to be sent to its answer.
-async fn write(client: &Client, key: &str, time: Duration) -> Result<Vec<f64>, HarnessError> {
+async fn write(
+    client: &CollectorClient,
+    key: &str,
+    time: Duration,
+) -> Result<Vec<f64>, HarnessError> {
     let mut ticks = interval(BETWEEN_BATCHES);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let begin = Instant::now();
@@ -184,7 +188,7 @@ async fn write(client: &Client, key: &str, time: Duration) -> Result<Vec<f64>, H
         let samples: Vec<_> = (0..RECORDS)
             .map(|_| Sample::request("bench", "/api/v1/ai/chat", now_micros(), &body))
             .collect();
-        let bytes = batch(&samples)?;
+        let bytes = encode_batch(&samples)?;
         let (client, key) = (client.clone(), key.to_owned());
         sending.spawn(async move {
             let answer = client.ingest(Some(&key), Uuid::now_v7(), bytes).await?;

@@ -17,7 +17,7 @@ const ENTRIES_OF_ALICE: u64 = 4;
 
 /// Sends the requests, waits until they can be found, and prints what is stored.
 pub async fn show(stack: &Stack) -> Result<(), HarnessError> {
-    let since = clock::rfc3339(clock::now_micros());
+    let since = clock::format_rfc3339(clock::now_micros());
     for call in calls() {
         let reply = stack.traffic.send(&call).await?;
         let user = call.user.as_deref().unwrap_or("nobody");
@@ -27,9 +27,9 @@ pub async fn show(stack: &Stack) -> Result<(), HarnessError> {
         ));
     }
     let client = &stack.backend.client;
-    let alice = &stack.backend.keys.people.alice;
+    let alice = &stack.backend.keys.users.alice;
     client
-        .wait_for(
+        .wait_for_entries(
             alice,
             &json!({"start_date": since}),
             ENTRIES_OF_ALICE,

@@ -64,7 +64,7 @@ impl RunFolder {
     /// Where keys are kept.
     pub fn key_files(&self) -> KeyFiles {
         KeyFiles {
-            people: self.path.join("keys.json"),
+            users: self.path.join("keys.json"),
             ingest: self.path.join("ingest-key.json"),
         }
     }

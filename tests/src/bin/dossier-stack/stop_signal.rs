@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct StopSignal {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    send_sighup: Signal,
 }
 
 impl StopSignal {
@@ -18,7 +18,7 @@ impl StopSignal {
         Ok(Self {
             interrupt: one(SignalKind::interrupt())?,
             terminate: one(SignalKind::terminate())?,
-            hang_up: one(SignalKind::hangup())?,
+            send_sighup: one(SignalKind::hangup())?,
         })
     }
 
@@ -27,7 +27,7 @@ impl StopSignal {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            _ = self.send_sighup.recv() => {}
         }
     }
 }

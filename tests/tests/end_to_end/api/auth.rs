@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dossier_tests::clock::minutes_ago;
-use dossier_tests::collector::Said;
-use dossier_tests::identity::TOKEN_OF_ALICE;
+use dossier_tests::collector::CommandOutput;
+use dossier_tests::identity_provider::ALICE_TOKEN;
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
 use dossier_tests::wait;
@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use crate::support::{SOON, store};
 
-/// The key that has signed [`TOKEN_OF_ALICE`].
+/// The key that has signed [`ALICE_TOKEN`].
 const SECRET: &str = "the tests' own key, known to all";
 /// In 2100.
 const LATE: i64 = 4_102_444_800;
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
-    TestBackend::start_in(environment).await.unwrap()
+    TestBackend::start_with_env(environment).await.unwrap()
 }
 
-async fn dossier(backend: &TestBackend, arguments: &[&str]) -> Said {
+async fn dossier(backend: &TestBackend, arguments: &[&str]) -> CommandOutput {
     backend.collector.run(arguments).await.unwrap()
 }
 
@@ -45,15 +45,15 @@ fn token(secret: &str, claims: &Value) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_a_revoked_user_fails_at_once() {
     let backend = TestBackend::start().await.unwrap();
-    let people = &backend.keys.people;
+    let people = &backend.keys.users;
     let second = backend.collector.create_key("alice", "readonly", "").await;
     let second = second.unwrap();
     for key in [&people.alice, &second, &people.bob] {
         assert_eq!(verdict(&backend, key).await.0, 200);
     }
-    let said = dossier(&backend, &["keys", "revoke", "--user", "alice"]).await;
-    assert!(said.status.success(), "{said:?}");
-    assert_eq!(said.output.matches("is revoked").count(), 2, "{said:?}");
+    let output = dossier(&backend, &["keys", "revoke", "--user", "alice"]).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout.matches("is revoked").count(), 2, "{output:?}");
     for key in [&people.alice, &second] {
         assert_eq!(verdict(&backend, key).await, refused());
     }
@@ -63,15 +63,15 @@ async fn a_key_of_a_revoked_user_fails_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_listed_and_revoked_by_their_ids() {
     let backend = TestBackend::start().await.unwrap();
-    let people = &backend.keys.people;
+    let people = &backend.keys.users;
     assert_eq!(verdict(&backend, &people.alice).await.0, 200);
     let line = wait::until("the use to be noted", SOON, async || {
-        let said = dossier(&backend, &["keys", "list", "--user", "alice"]).await;
-        let lines: Vec<_> = said.output.lines().map(str::to_owned).collect();
+        let output = dossier(&backend, &["keys", "list", "--user", "alice"]).await;
+        let lines: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
         match lines.as_slice() {
             // It was made just now and never expires; so the one "never" is about that.
             [_, key] if key.matches("never").count() == 1 => Ok(key.clone()),
-            _ => Err(said.output),
+            _ => Err(output.stdout),
         }
     });
     let line = line.await.unwrap();
@@ -79,7 +79,7 @@ async fn keys_are_listed_and_revoked_by_their_ids() {
         line.contains("alice") && line.contains("user") && line.contains("valid"),
         "{line}"
     );
-    let all = dossier(&backend, &["keys", "list"]).await.output;
+    let all = dossier(&backend, &["keys", "list"]).await.stdout;
     for key in [
         &people.alice,
         &people.bob,
@@ -91,11 +91,11 @@ async fn keys_are_listed_and_revoked_by_their_ids() {
     assert_eq!(all.lines().count(), 5, "{all}");
 
     let id = line.split(' ').next().unwrap();
-    let said = dossier(&backend, &["keys", "revoke", id]).await;
-    assert!(said.status.success(), "{said:?}");
+    let output = dossier(&backend, &["keys", "revoke", id]).await;
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(verdict(&backend, &people.alice).await, refused());
     let listed = dossier(&backend, &["keys", "list", "--user", "alice"]).await;
-    assert!(listed.output.contains("revoked"), "{listed:?}");
+    assert!(listed.stdout.contains("revoked"), "{listed:?}");
 
     for arguments in [
         ["keys", "revoke", "00000000-0000-0000-0000-000000000000"].as_slice(),
@@ -103,9 +103,9 @@ async fn keys_are_listed_and_revoked_by_their_ids() {
         &["keys", "revoke"],
         &["keys", "revoke", "--user", "alice", id],
     ] {
-        let said = dossier(&backend, arguments).await;
-        assert!(!said.status.success(), "{arguments:?}: {said:?}");
-        assert!(!said.errors.is_empty(), "{arguments:?}");
+        let output = dossier(&backend, arguments).await;
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn a_wrong_question_is_not_taken_for_a_wrong_key() {
     let (client, keys) = (&backend.client, &backend.keys);
     let wrong = json!({"page": 0, "nonsense": 1});
     for (key, status, code) in [
-        (Some(&keys.people.alice), 422, "VAL_CONSTRAINT_VIOLATION"),
+        (Some(&keys.users.alice), 422, "VAL_CONSTRAINT_VIOLATION"),
         (Some(&keys.ingest), 403, "AUTH_INSUFFICIENT_PERMISSIONS"),
         (None, 401, "AUTH_MISSING_TOKEN"),
     ] {
@@ -126,7 +126,7 @@ async fn a_wrong_question_is_not_taken_for_a_wrong_key() {
         assert_eq!((answer.status, answer.error_code()), (status, code));
     }
     let large = json!({"endpoint": "x".repeat(1024 * 1024)});
-    let answer = client.query(&keys.people.alice, &large).await.unwrap();
+    let answer = client.query(&keys.users.alice, &large).await.unwrap();
     assert_eq!(
         (answer.status, answer.error_code()),
         (413, "PAYLOAD_TOO_LARGE")
@@ -145,7 +145,7 @@ async fn a_token_shows_its_subject_what_its_role_allows() {
     let of = |user| Sample::request(user, "/api/x", minutes_ago(1), "{}");
     store(&backend, &[of("alice"), of("alice"), of("bob")]).await;
     let count = async |token: &str| backend.client.count(token, &json!({})).await.unwrap();
-    assert_eq!(count(TOKEN_OF_ALICE).await, 2);
+    assert_eq!(count(ALICE_TOKEN).await, 2);
 
     let claims = |user: &str, role: &str, expires: i64| {
         json!({"sub": user, "dossier_role": role, "exp": expires,
@@ -179,7 +179,7 @@ async fn a_token_shows_its_subject_what_its_role_allows() {
         assert_eq!(verdict(&backend, &wrong).await, refused());
     }
     assert_eq!(
-        count(&backend.keys.people.bob).await,
+        count(&backend.keys.users.bob).await,
         1,
         "keys work beside tokens"
     );
@@ -188,7 +188,7 @@ async fn a_token_shows_its_subject_what_its_role_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_worth_nothing_where_none_is_configured() {
     let backend = TestBackend::start().await.unwrap();
-    assert_eq!(verdict(&backend, TOKEN_OF_ALICE).await, refused());
+    assert_eq!(verdict(&backend, ALICE_TOKEN).await, refused());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,7 +198,7 @@ async fn one_who_asks_too_often_waits_and_others_do_not() {
         ("DOSSIER_RATE_LIMIT_BURST", "3"),
     ])
     .await;
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     let filters = json!({});
     let asked = join_all((0..30).map(|_| client.query(&people.alice, &filters))).await;
     let asked: Vec<_> = asked.into_iter().map(Result::unwrap).collect();

@@ -30,7 +30,7 @@ async fn shown(backend: &TestBackend, sample: &Sample) -> (String, Value) {
     let filters = json!({"exchange_id": sample.record.exchange_id});
     let answer = backend
         .client
-        .query(&backend.keys.people.alice, &filters)
+        .query(&backend.keys.users.alice, &filters)
         .await
         .unwrap();
     assert_eq!(answer.items().len(), 1, "{}", answer.json);
@@ -133,7 +133,7 @@ async fn a_page_says_where_the_bodies_are_that_it_has_no_room_for() {
         large.record.started_at = minutes_ago(minutes);
         store(&backend, &[large]).await;
     }
-    let alice = backend.keys.people.alice.as_str();
+    let alice = backend.keys.users.alice.as_str();
     let page = backend.client.query(alice, &json!({})).await.unwrap();
     let shown: Vec<_> = page
         .items()

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::{SOON, metric, reconnect, store};
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
-    TestBackend::start_in(environment).await.unwrap()
+    TestBackend::start_with_env(environment).await.unwrap()
 }
 
 async fn connect(backend: &TestBackend) -> RawClient {
@@ -46,14 +46,14 @@ async fn a_client_that_never_ends_its_headers_is_sent_away() {
     reconnect(&mut backend);
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     store(&backend, &[sample]).await;
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_whose_body_does_not_come_is_ended() {
     let backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
-    let (alice, ingest) = (&backend.keys.people.alice, &backend.keys.ingest);
+    let (alice, ingest) = (&backend.keys.users.alice, &backend.keys.ingest);
     let batch = "content-type: application/vnd.dossier.batch\r\nx-dossier-batch: 0190d5a0-0000-7000-8000-000000000001\r\n";
     for (path, key, headers) in [
         ("/storage/query", alice, ""),
@@ -86,7 +86,7 @@ async fn a_request_that_takes_too_long_to_answer_is_told_so() {
     .unwrap();
     let lock = "begin; lock table entries in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     let answer = client.query(alice, &json!({})).await.unwrap();
     assert_eq!((answer.status, answer.error_code()), (504, "TIMEOUT"));
     sqlx::raw_sql("rollback")
@@ -137,7 +137,7 @@ async fn no_more_clients_than_allowed_are_served_at_once_and_others_wait_their_t
     );
     assert!(unanswered.await.is_err(), "there is no place for a fourth");
     assert_eq!(connections(&backend).await, 3);
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 0);
 
     served.pop();
@@ -153,14 +153,14 @@ async fn wrong_limits_are_refused_at_the_start() {
         ("--client-timeout", "0"),
         ("--request-timeout", "3601"),
     ] {
-        let said = backend
+        let output = backend
             .collector
             .run(&["serve", flag, value])
             .await
             .unwrap();
         let name = flag.trim_start_matches('-').replace('-', "_");
-        assert!(!said.status.success(), "{flag}");
-        assert!(said.errors.contains(&name), "{flag}: {}", said.errors);
+        assert!(!output.status.success(), "{flag}");
+        assert!(output.stderr.contains(&name), "{flag}: {}", output.stderr);
     }
 }
 

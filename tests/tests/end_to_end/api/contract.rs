@@ -1,6 +1,6 @@
 //! What holds for every endpoint: its two paths, the envelope, the codes of errors, request ids.
 
-use dossier_tests::client::{Answer, Client};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::producer::Sample;
@@ -18,9 +18,10 @@ use crate::support::{SOON, store, text};
 /// An exchange of alice's in a session, its number and its id.
 async fn filled() -> (TestBackend, u64, Uuid) {
     let backend = TestBackend::start().await.unwrap();
-    let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}").in_session("s");
+    let sample =
+        Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}").with_session_id("s");
     store(&backend, &[sample.clone(), sample.response("{}")]).await;
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     let question = json!({"type": "request"});
     let entries = client.query_all(alice, &question).await.unwrap();
     let id = entries[0]["id"].as_u64().unwrap();
@@ -60,7 +61,12 @@ fn requests(id: u64, exchange: Uuid) -> Vec<(Method, String, Value)> {
     ]
 }
 
-async fn send(client: &Client, key: Option<&str>, path: &str, body: &Value) -> Answer {
+async fn send(
+    client: &CollectorClient,
+    key: Option<&str>,
+    path: &str,
+    body: &Value,
+) -> CollectorResponse {
     let answer = match body {
         Value::Null => client.get(path, key).await,
         body => client.post(path, key, body).await,
@@ -71,7 +77,7 @@ async fn send(client: &Client, key: Option<&str>, path: &str, body: &Value) -> A
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_endpoint_answers_the_same_under_v1() {
     let (backend, id, exchange) = filled().await;
-    let admin = Some(backend.keys.people.admin.as_str());
+    let admin = Some(backend.keys.users.admin.as_str());
     for (_, path, body) in requests(id, exchange) {
         let plain = send(&backend.client, admin, &path, &body).await;
         let v1 = send(&backend.client, admin, &format!("/v1{path}"), &body).await;
@@ -85,7 +91,7 @@ async fn every_endpoint_answers_the_same_under_v1() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_has_the_envelope() {
     let (backend, id, exchange) = filled().await;
-    let admin = Some(backend.keys.people.admin.as_str());
+    let admin = Some(backend.keys.users.admin.as_str());
     let mut operations = vec![
         (Method::GET, "/healthz".to_owned(), Value::Null),
         (Method::GET, "/readyz".to_owned(), Value::Null),
@@ -126,14 +132,14 @@ fn names(json: &Value) -> Vec<&str> {
     names
 }
 
-fn check_metadata(answer: &Answer) {
+fn check_metadata(answer: &CollectorResponse) {
     let metadata = &answer.json["metadata"];
     assert_eq!(names(metadata), ["request_id", "took_ms"]);
     assert_eq!(metadata["request_id"], answer.header("x-request-id"));
     assert!(metadata["took_ms"].as_f64().unwrap() >= 0.0);
 }
 
-fn check_failure(answer: &Answer, code: &str) {
+fn check_failure(answer: &CollectorResponse, code: &str) {
     let json = &answer.json;
     assert_eq!(
         names(json),
@@ -154,7 +160,7 @@ fn check_failure(answer: &Answer, code: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paths_and_methods_that_are_none_are_told_in_the_envelope() {
     let (backend, id, exchange) = filled().await;
-    let alice = Some(backend.keys.people.alice.as_str());
+    let alice = Some(backend.keys.users.alice.as_str());
     for path in ["/", "/storage", "/storage/queries", "/v2/storage/query"] {
         let answer = backend.client.get(path, alice).await.unwrap();
         assert_eq!(answer.status, 404, "{path}");
@@ -182,7 +188,7 @@ async fn what_is_no_json_is_a_400_of_every_endpoint_that_takes_json() {
             let url = format!("http://{}/storage/{path}", backend.collector.address);
             let asked = http
                 .post(url)
-                .header("x-api-key", &backend.keys.people.admin);
+                .header("x-api-key", &backend.keys.users.admin);
             let answer = asked.body(body).send().await.unwrap();
             assert_eq!(answer.status(), 400, "{path} {body:?}");
             let answer: Value = answer.json().await.unwrap();
@@ -196,7 +202,7 @@ async fn a_key_may_come_in_a_header_of_its_own_and_the_request_s_id_is_logged() 
     let (mut backend, ..) = filled().await;
     let url = format!("http://{}/storage/sessions", backend.collector.address);
     let http = reqwest::Client::new();
-    let alice = backend.keys.people.alice.clone();
+    let alice = backend.keys.users.alice.clone();
     for (key, status) in [(alice.as_str(), 200), ("dsk_x", 401), ("", 401)] {
         let id = format!("contract-{status}-{}", key.len());
         let asked = http.get(&url).header("x-api-key", key);
@@ -222,13 +228,13 @@ async fn a_key_may_come_in_a_header_of_its_own_and_the_request_s_id_is_logged() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_total_is_exact_to_ten_thousand_and_then_a_floor() {
     let backend = TestBackend::start().await.unwrap();
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     let samples: Vec<_> = (0..10_000)
         .map(|number| Sample::request("alice", "/api/x", minutes_ago(10) + number, ""))
         .collect();
     store(&backend, &samples).await;
     let question = json!({"page_size": 2});
-    let told = |answer: &Answer| {
+    let told = |answer: &CollectorResponse| {
         let data = &answer.json["data"];
         (data["total"].clone(), data["total_exact"].clone())
     };
@@ -249,7 +255,7 @@ async fn a_total_is_exact_to_ten_thousand_and_then_a_floor() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_included_is_a_choice() {
     let (backend, ..) = filled().await;
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     for (include, data, headers) in [
         (json!(null), true, false),
         (json!([]), false, false),
@@ -289,14 +295,14 @@ async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insi
     let with = Collector::start(second("spool", &[])).await.unwrap();
     // From now on it knows a producer, whose batches can wait.
     let (key, nothing) = (&backend.keys.ingest, Encoder::new().finish());
-    let client = Client::new(with.address).unwrap();
+    let client = CollectorClient::new(with.address).unwrap();
     let sent = client.ingest(Some(key), Uuid::now_v7(), nothing).await;
     assert_eq!(sent.unwrap().status, 200);
     // Its Postgres goes with it.
     backend.collector.stop().await.unwrap();
-    let admin = backend.keys.people.admin.as_str();
+    let admin = backend.keys.users.admin.as_str();
     for collector in [&without, &with] {
-        let client = Client::new(collector.address).unwrap();
+        let client = CollectorClient::new(collector.address).unwrap();
         for (_, path, body) in requests(id, exchange) {
             let answer = send(&client, Some(admin), &path, &body).await;
             check_unavailable(&path, &answer);
@@ -304,7 +310,7 @@ async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insi
         assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
     }
     let ready = async |collector: &Collector| {
-        let client = Client::new(collector.address).unwrap();
+        let client = CollectorClient::new(collector.address).unwrap();
         client.get("/readyz", None).await.unwrap()
     };
     check_unavailable("/readyz", &ready(&without).await);
@@ -314,7 +320,7 @@ async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insi
     assert_eq!(ready.json["data"]["spool"]["batches"], 0);
 }
 
-fn check_unavailable(path: &str, answer: &Answer) {
+fn check_unavailable(path: &str, answer: &CollectorResponse) {
     assert_eq!(answer.status, 503, "{path}: {}", answer.json);
     assert_eq!(answer.retry_after.as_deref(), Some("1"), "{path}");
     check_failure(answer, "STORAGE_UNAVAILABLE");
@@ -327,7 +333,7 @@ fn check_unavailable(path: &str, answer: &Answer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
     let (backend, ..) = filled().await;
-    let (client, admin) = (&backend.client, &backend.keys.people.admin);
+    let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let large = json!({"endpoint": "x".repeat(1024 * 1024)});
     for path in [
         "/storage/query",
@@ -352,7 +358,7 @@ async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_url_has_a_bound_and_what_lies_beyond_is_told_in_the_envelope() {
     let (backend, ..) = filled().await;
-    let (client, alice) = (&backend.client, &backend.keys.people.alice);
+    let (client, alice) = (&backend.client, &backend.keys.users.alice);
     // The longest endpoint, with all of it escaped.
     let endpoint = "%C3%BC".repeat(8 * 1024 / 2);
     let fits = format!("/storage/sessions?endpoint={endpoint}");
@@ -423,8 +429,8 @@ async fn a_key_ends_on_its_day() {
         "--expires-in-days",
         "1",
     ];
-    let said = backend.collector.run(&arguments).await.unwrap();
-    let key = said.output.trim();
+    let output = backend.collector.run(&arguments).await.unwrap();
+    let key = output.stdout.trim();
     let status = async || {
         let answer = backend.client.query(key, &json!({})).await.unwrap();
         (answer.status, answer.error_code().to_owned())
@@ -445,9 +451,9 @@ async fn a_key_ends_on_its_day() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_users_who_name_a_session_alike_have_two() {
     let (backend, ..) = filled().await;
-    let of_bob = Sample::request("bob", "/api/x", minutes_ago(1), "{}").in_session("s");
+    let of_bob = Sample::request("bob", "/api/x", minutes_ago(1), "{}").with_session_id("s");
     store(&backend, &[of_bob]).await;
-    let people = &backend.keys.people;
+    let people = &backend.keys.users;
     let mut ids = Vec::new();
     for key in [&people.alice, &people.bob] {
         let answer = backend.client.get("/storage/sessions", Some(key)).await;

@@ -22,7 +22,7 @@ async fn three() -> (TestBackend, u64) {
     store(&backend, &[of(30), of(0), of(1)]).await;
     let entries = backend
         .client
-        .query_all(&backend.keys.people.alice, &json!({"order": "asc"}))
+        .query_all(&backend.keys.users.alice, &json!({"order": "asc"}))
         .await
         .unwrap();
     let first = entries[0]["id"].as_u64().unwrap();
@@ -30,7 +30,7 @@ async fn three() -> (TestBackend, u64) {
 }
 
 async fn delete(backend: &TestBackend, body: &Value) -> Value {
-    let admin = Some(backend.keys.people.admin.as_str());
+    let admin = Some(backend.keys.users.admin.as_str());
     let answer = backend.client.post("/storage/delete", admin, body);
     let answer = answer.await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);
@@ -61,7 +61,7 @@ async fn entries_without_ttl_are_not_deleted_without_force() {
         again["skipped"][0]["reason"], "not_found",
         "it is gone for good"
     );
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 2);
 }
 
@@ -73,7 +73,7 @@ async fn an_admin_can_delete_the_data_of_others() {
     let expected =
         json!({"deleted_count": 3, "deleted": [first, first + 1, first + 2], "skipped": []});
     assert_eq!(answer, expected);
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(backend.client.count(alice, &json!({})).await.unwrap(), 0);
     let path = format!("/storage/entries/{first}");
     let answer = backend.client.get(&path, Some(alice)).await.unwrap();
@@ -91,7 +91,7 @@ async fn only_an_admin_deletes_and_only_what_is_named_rightly() {
         .unwrap();
     let body = json!({"storage_ids": [first], "force": true});
     for path in ["/storage/delete", "/v1/storage/delete"] {
-        for key in [&backend.keys.people.alice, &readonly, &backend.keys.ingest] {
+        for key in [&backend.keys.users.alice, &readonly, &backend.keys.ingest] {
             let answer = client.post(path, Some(key), &body).await.unwrap();
             assert_eq!(
                 (answer.status, answer.error_code()),
@@ -108,7 +108,7 @@ async fn only_an_admin_deletes_and_only_what_is_named_rightly() {
             (401, "AUTH_MISSING_TOKEN")
         );
     }
-    let admin = Some(backend.keys.people.admin.as_str());
+    let admin = Some(backend.keys.users.admin.as_str());
     let wrong = json!({"storage_ids": [], "force": "yes", "all": true});
     let answer = client.post("/storage/delete", admin, &wrong).await.unwrap();
     let mut fields = answer.error_fields();
@@ -117,6 +117,6 @@ async fn only_an_admin_deletes_and_only_what_is_named_rightly() {
         (answer.status, fields),
         (422, vec!["all", "force", "storage_ids"])
     );
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     assert_eq!(client.count(alice, &json!({})).await.unwrap(), 2);
 }

@@ -20,8 +20,8 @@ fn verdicts(output: &str) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_collector_is_found_sound() {
     let backend = TestBackend::start().await.unwrap();
-    let said = backend.collector.run(&["doctor"]).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
+    let output = backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
     let all = [
         "data folder",
         "database",
@@ -32,21 +32,21 @@ async fn a_sound_collector_is_found_sound() {
         "spool",
     ];
     assert_eq!(
-        verdicts(&said.output),
+        verdicts(&output.stdout),
         all.map(|what| ("ok", what)),
         "{}",
-        said.output
+        output.stdout
     );
 
     let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     sample.record.ttl_days = NonZeroU32::new(30);
     store(&backend, &[sample]).await;
-    let said = backend.collector.run(&["doctor"]).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
+    let output = backend.collector.run(&["doctor"]).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
     assert!(
-        verdicts(&said.output).contains(&("ok", "partitions")),
+        verdicts(&output.stdout).contains(&("ok", "partitions")),
         "{}",
-        said.output
+        output.stdout
     );
 }
 
@@ -55,10 +55,10 @@ async fn what_is_not_there_is_told_and_not_made() {
     let backend = TestBackend::start().await.unwrap();
     let nowhere = backend.folder().join("nowhere");
     let arguments = ["doctor", "--data-dir", nowhere.to_str().unwrap()];
-    let said = backend.collector.run(&arguments).await.unwrap();
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let output = backend.collector.run(&arguments).await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(
-        verdicts(&said.output),
+        verdicts(&output.stdout),
         [
             ("fail", "data folder"),
             ("fail", "database"),
@@ -68,16 +68,16 @@ async fn what_is_not_there_is_told_and_not_made() {
     assert!(!nowhere.exists());
 
     let url = "postgres://dossier:hunter2@127.0.0.1:1/dossier";
-    let said = backend
+    let output = backend
         .collector
         .run(&["doctor", "--database-url", url])
         .await
         .unwrap();
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(
-        verdicts(&said.output),
+        verdicts(&output.stdout),
         [("fail", "database"), ("ok", "spool")]
     );
-    assert!(said.output.contains("refused"), "{}", said.output);
-    assert!(!said.output.contains("hunter2") && !said.errors.contains("hunter2"));
+    assert!(output.stdout.contains("refused"), "{}", output.stdout);
+    assert!(!output.stdout.contains("hunter2") && !output.stderr.contains("hunter2"));
 }

@@ -17,7 +17,7 @@ const DAY: u64 = 24 * 60;
 const SHA256_OF_N: &str = "2bfd14f43d17fc7cea24e0917a8879b4b2f880b8baeec1b9d90fbaad655e71bd";
 
 async fn ids(backend: &TestBackend) -> Vec<u64> {
-    let admin = &backend.keys.people.admin;
+    let admin = &backend.keys.users.admin;
     let entries = backend
         .client
         .query_all(admin, &json!({"order": "asc"}))
@@ -38,7 +38,7 @@ async fn an_entry_shows_all_that_is_known_of_it() {
         .map(|(rule, count)| (Cow::Borrowed(rule), count))
         .into();
     store(&backend, &[sample]).await;
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     let id = ids(&backend).await[0];
     for (path, key) in [
         (format!("/storage/entries/{id}"), &people.alice),
@@ -87,7 +87,7 @@ async fn a_body_is_its_exact_bytes_and_never_acted_upon() {
         of(1, "", Some("text/plain")),
     ];
     store(&backend, &samples).await;
-    let alice = Some(backend.keys.people.alice.as_str());
+    let alice = Some(backend.keys.users.alice.as_str());
     let expected = [
         ("application/json", ""),
         ("text/html; charset=utf-8", ""),
@@ -126,7 +126,7 @@ async fn a_body_that_is_gone_says_why() {
     expired.record.ttl_days = NonZeroU32::new(30);
     expired.record.body_ttl_days = NonZeroU32::new(1);
     store(&backend, &[dropped, expired]).await;
-    let alice = Some(backend.keys.people.alice.as_str());
+    let alice = Some(backend.keys.users.alice.as_str());
     for (id, reason) in ids(&backend).await.into_iter().zip(["dropped", "expired"]) {
         let path = format!("/storage/entries/{id}/body");
         let answer = backend.client.get(&path, alice).await.unwrap();
@@ -138,7 +138,8 @@ async fn a_body_that_is_gone_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exchange_links_the_request_and_its_response() {
     let backend = TestBackend::start().await.unwrap();
-    let request = Sample::request("alice", "/x", minutes_ago(2), "{\"q\":1}").within_minutes(5);
+    let request =
+        Sample::request("alice", "/x", minutes_ago(2), "{\"q\":1}").with_session_timeout(5);
     let lonely = Sample::request("alice", "/x", minutes_ago(1), "{}");
     let samples = [
         request.response("{\"a\":2}"),
@@ -146,7 +147,7 @@ async fn an_exchange_links_the_request_and_its_response() {
         lonely.clone(),
     ];
     store(&backend, &samples).await;
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     for prefix in ["", "/v1"] {
         let path = format!("{prefix}/storage/exchanges/{}", request.record.exchange_id);
         for key in [&people.alice, &people.admin] {
@@ -174,7 +175,7 @@ async fn what_is_anothers_or_expired_answers_as_what_does_not_exist() {
     let mut expired = Sample::request("bob", "/x", minutes_ago(2 * DAY), "{}");
     expired.record.ttl_days = NonZeroU32::new(1);
     store(&backend, &[sample.clone(), expired.clone()]).await;
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     let of_alice = ids(&backend).await[0];
     // The two were numbered in a row.
     let expired_id = of_alice + 1;

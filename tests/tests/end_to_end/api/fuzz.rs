@@ -45,7 +45,7 @@ fn some_data(first: Uuid) -> Vec<Sample> {
     let samples = bodies.iter().zip(1..).flat_map(|(body, number)| {
         let endpoint = format!("/api/v{number}/x");
         let request = Sample::request("alice", &endpoint, minutes_ago(number), body);
-        let mut request = request.within_minutes(30);
+        let mut request = request.with_session_timeout(30);
         if number == 1 {
             request.record.exchange_id = first;
         }
@@ -105,7 +105,7 @@ async fn nothing_that_keeps_to_the_description_or_breaks_it_is_answered_otherwis
     let example = example(&backend).await;
     for role in ["alice", "admin"] {
         store(&backend, &some_data(example)).await;
-        let people = &backend.keys.people;
+        let people = &backend.keys.users;
         let key = if role == "admin" {
             &people.admin
         } else {

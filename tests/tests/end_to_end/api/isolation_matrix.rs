@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use dossier_tests::client::Answer;
+use dossier_tests::client::CollectorResponse;
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
@@ -193,9 +193,10 @@ impl Thing {
     /// Both halves of an exchange of this user's.
     async fn store(backend: &TestBackend, user: &str) -> Self {
         let endpoint = format!("/of/{user}");
-        let sample = Sample::request(user, &endpoint, minutes_ago(1), "{}").within_minutes(30);
+        let sample =
+            Sample::request(user, &endpoint, minutes_ago(1), "{}").with_session_timeout(30);
         store(backend, &[sample.clone(), sample.response("{}")]).await;
-        let admin = &backend.keys.people.admin;
+        let admin = &backend.keys.users.admin;
         let filters = json!({"user_id": user});
         let entry = &backend.client.query_all(admin, &filters).await.unwrap()[0];
         Self {
@@ -209,7 +210,7 @@ impl Thing {
 
     /// An answer without what differs from request to request, and with this thing's names hidden, so
     /// that it can be compared to the answer about another.
-    fn hide_in(&self, answer: &Answer) -> (u16, String) {
+    fn hide_in(&self, answer: &CollectorResponse) -> (u16, String) {
         let mut json = answer.json.clone();
         if let Some(envelope) = json.as_object_mut() {
             envelope.remove("metadata");
@@ -232,7 +233,7 @@ async fn keys(backend: &TestBackend, user: &str) -> BTreeMap<&'static str, Strin
     keys
 }
 
-async fn send(backend: &TestBackend, key: Option<&str>, ask: Ask) -> Answer {
+async fn send(backend: &TestBackend, key: Option<&str>, ask: Ask) -> CollectorResponse {
     let answer = match ask {
         Ask::Get(path) => backend.client.get(&path, key).await,
         Ask::Post(path, body) => backend.client.post(path, key, &body).await,
@@ -311,7 +312,7 @@ async fn the_thing_of_another_is_as_one_that_does_not_exist() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cursor_of_another_s_page_shows_one_s_own_entries_alone() {
     let backend = TestBackend::start().await.unwrap();
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     for user in ["alice", "bob", "alice", "bob"] {
         Thing::store(&backend, user).await;
     }

@@ -9,7 +9,7 @@ mod signer;
 
 use std::path::Path;
 
-use dossier_tests::identity::KeyServer;
+use dossier_tests::identity_provider::KeyServer;
 use dossier_tests::testing::TestBackend;
 use dossier_tests::wait;
 use futures_util::future::join_all;
@@ -24,7 +24,7 @@ const LATE: i64 = 4_102_444_800;
 async fn start(setting: &str, value: String) -> TestBackend {
     // The storm below is not what is limited here.
     let environment = [(setting, value.as_str()), ("DOSSIER_RATE_LIMIT", "0")];
-    TestBackend::start_in(&environment).await.unwrap()
+    TestBackend::start_with_env(&environment).await.unwrap()
 }
 
 async fn status(backend: &TestBackend, signer: &Signer) -> u16 {
@@ -50,14 +50,18 @@ async fn keys_behind_a_url_rotate() {
     let server = KeyServer::start(published(&[&old])).await.unwrap();
     let backend = start("DOSSIER_JWT_JWKS_URL", server.url()).await;
     assert_eq!(status(&backend, &old).await, 200);
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.request_count(), 1);
 
     server.publish(published(&[&new]));
     let unknown = Signer::ec("unknown");
     let storm = join_all((0..200).map(|_| status(&backend, &unknown))).await;
     assert_eq!(storm, [401; 200]);
     // More than twice cannot be unless more than half a minute has passed.
-    assert!(server.asked() <= 2, "asked {} times", server.asked());
+    assert!(
+        server.request_count() <= 2,
+        "asked {} times",
+        server.request_count()
+    );
 
     wait_until_accepted(&backend, &new).await;
     assert_eq!(status(&backend, &old).await, 401, "the old one is refused");

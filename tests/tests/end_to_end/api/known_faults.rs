@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dossier_tests::client::{Answer, Client};
-use dossier_tests::clock::{minutes_ago, now_micros, rfc3339};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
+use dossier_tests::clock::{format_rfc3339, minutes_ago, now_micros};
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::producer::Sample;
@@ -46,19 +46,21 @@ async fn send(stack: &TestStack, target: &str, body: &Value) {
 
 /// Waits until so many entries are stored.
 async fn stored(stack: &TestStack, entries: u64) {
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
-    let waited = client.wait_for(admin, &json!({}), entries, SOON).await;
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
+    let waited = client
+        .wait_for_entries(admin, &json!({}), entries, SOON)
+        .await;
     waited.unwrap();
 }
 
-async fn ask(stack: &TestStack, question: &Value) -> Answer {
-    let alice = &stack.backend.keys.people.alice;
+async fn ask(stack: &TestStack, question: &Value) -> CollectorResponse {
+    let alice = &stack.backend.keys.users.alice;
     let answer = stack.backend.client.query(alice, question).await.unwrap();
     assert_eq!(answer.status, 200, "{question}: {}", answer.json);
     answer
 }
 
-fn ids(answer: &Answer) -> Vec<u64> {
+fn ids(answer: &CollectorResponse) -> Vec<u64> {
     let items = answer.items().iter();
     items.map(|item| item["id"].as_u64().unwrap()).collect()
 }
@@ -70,8 +72,8 @@ async fn with_samples(samples: &[Sample]) -> TestBackend {
     backend
 }
 
-async fn query(backend: &TestBackend, question: &Value) -> Answer {
-    let alice = &backend.keys.people.alice;
+async fn query(backend: &TestBackend, question: &Value) -> CollectorResponse {
+    let alice = &backend.keys.users.alice;
     backend.client.query(alice, question).await.unwrap()
 }
 
@@ -112,8 +114,8 @@ async fn a_row_appears_once_with_and_without_a_slash() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expired_rows_are_not_returned() {
     let expiring = |endpoint, days| {
-        let mut sample =
-            Sample::request("alice", endpoint, minutes_ago(2 * DAY), "{}").in_session(endpoint);
+        let mut sample = Sample::request("alice", endpoint, minutes_ago(2 * DAY), "{}")
+            .with_session_id(endpoint);
         sample.record.ttl_days = NonZeroU32::new(days);
         sample
     };
@@ -122,14 +124,14 @@ async fn expired_rows_are_not_returned() {
     for question in [
         json!({}),
         json!({"endpoint": "/gone"}),
-        json!({"end_date": rfc3339(minutes_ago(DAY))}),
+        json!({"end_date": format_rfc3339(minutes_ago(DAY))}),
         json!({"exchange_id": gone.record.exchange_id}),
     ] {
         let answer = query(&backend, &question).await;
         let expired = answer.items().iter().filter(|it| it["endpoint"] == "/gone");
         assert_eq!(expired.count(), 0, "{question}");
     }
-    let alice = Some(backend.keys.people.alice.as_str());
+    let alice = Some(backend.keys.users.alice.as_str());
     let exchange = format!("/storage/exchanges/{}", gone.record.exchange_id);
     let answer = backend.client.get(&exchange, alice).await.unwrap();
     assert_eq!(answer.status, 404);
@@ -170,7 +172,7 @@ async fn rows_come_the_latest_first_and_those_of_one_instant_by_id() {
     let keys: Vec<_> = latest_first.items().iter().map(key).collect();
     assert_eq!(keys.len(), 15);
     assert!(keys.is_sorted_by(|a, b| a > b), "{keys:?}");
-    let of_one_instant = keys.iter().filter(|(at, _)| *at == rfc3339(at_once));
+    let of_one_instant = keys.iter().filter(|(at, _)| *at == format_rfc3339(at_once));
     assert_eq!(of_one_instant.count(), 5);
     let earliest_first = ask(&stack, &json!({"order": "asc"})).await;
     let mut turned = ids(&earliest_first);
@@ -205,8 +207,8 @@ async fn filters_run_in_the_database_and_not_over_rows_in_memory() {
         environment: Vec::new(),
     };
     let second = Collector::start(plan).await.unwrap();
-    let client = Client::new(second.address).unwrap();
-    let alice = &backend.keys.people.alice;
+    let client = CollectorClient::new(second.address).unwrap();
+    let alice = &backend.keys.users.alice;
     let all = client.query_all(alice, &json!({})).await.unwrap();
     assert_eq!(all.len() as u64, ROWS);
     let bytes_of_all = counted.take();
@@ -214,8 +216,8 @@ async fn filters_run_in_the_database_and_not_over_rows_in_memory() {
     for question in [
         json!({"metadata_filters": {"number": ROWS - 1}}),
         json!({"metadata_filters": {"number": {"gte": ROWS - 1}}}),
-        json!({"start_date": rfc3339(minutes_ago(11))}),
-        json!({"end_date": rfc3339(samples[1999].record.started_at)}),
+        json!({"start_date": format_rfc3339(minutes_ago(11))}),
+        json!({"end_date": format_rfc3339(samples[1999].record.started_at)}),
         json!({"exchange_id": samples[7].record.exchange_id}),
     ] {
         let answer = client.query(alice, &question).await.unwrap();
@@ -286,7 +288,7 @@ async fn a_session_id_is_heeded_when_sessions_are_queried() {
         stack.traffic.send(&call).await.unwrap();
     }
     stored(&stack, 4).await;
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let sessions = async |question: &Value| {
         let path = "/storage/sessions/query";
         let answer = client.post(path, Some(alice), question).await.unwrap();
@@ -317,7 +319,7 @@ async fn a_time_with_any_offset_is_understood() {
         } else {
             micros - hours * 3_600_000_000
         };
-        rfc3339(there).replace('Z', offset)
+        format_rfc3339(there).replace('Z', offset)
     };
     for instant in [
         created_at.clone(),
@@ -343,7 +345,7 @@ async fn an_explicit_midnight_is_midnight_and_a_bare_day_is_all_of_it() {
     let yesterday = today - MICROS_OF_A_DAY;
     let at = |micros| Sample::request("alice", "/api/x", micros, "{}");
     let backend = with_samples(&[at(yesterday), at(yesterday + 1), at(today - 1)]).await;
-    let midnight = rfc3339(yesterday);
+    let midnight = format_rfc3339(yesterday);
     let day = midnight[..10].to_owned();
     for (end, found) in [
         (midnight, 1),
@@ -404,7 +406,7 @@ async fn an_admin_deletes_the_data_of_others_and_is_told_what_went() {
     send(&stack, "/api/x", &json!({})).await;
     stored(&stack, 2).await;
     let found = ids(&ask(&stack, &json!({"order": "asc"})).await);
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let body = json!({"storage_ids": [found[0], found[1], 999_999], "force": true});
     let answer = client.post("/storage/delete", Some(admin), &body).await;
     let answer = answer.unwrap();
@@ -424,7 +426,7 @@ async fn entries_without_ttl_stay_unless_forced() {
     stored(&stack, 2).await;
     let entries = ask(&stack, &json!({})).await;
     assert!(entries.items().iter().all(|entry| entry["ttl"].is_null()));
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let found = ids(&entries);
     for (force, deleted) in [(false, 0), (true, 2)] {
         let body = json!({"storage_ids": found, "force": force});
@@ -444,7 +446,7 @@ async fn a_request_and_its_response_are_linked() {
         send(&stack, "/api/x", &json!({ "n": number })).await;
     }
     stored(&stack, 6).await;
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     for request in ask(&stack, &json!({"type": "request"})).await.items() {
         let id = text(request, "exchange_id");
         let halves = ask(&stack, &json!({ "exchange_id": id })).await;
@@ -484,7 +486,7 @@ async fn bodies_that_are_no_json_are_kept() {
         let mut call = Call::json("alice", &format!("/api/{form}"), &json!({}));
         call.body = Some((content_type.to_owned(), body.to_vec()));
         stack.traffic.send(&call).await.unwrap();
-        let alice = &stack.backend.keys.people.alice;
+        let alice = &stack.backend.keys.users.alice;
         let question = json!({"endpoint": format!("/api/{form}"), "order": "desc"});
         let client = &stack.backend.client;
         let found = dossier_tests::wait::until("the body", SOON, async || {
@@ -522,7 +524,7 @@ async fn secrets_are_replaced_before_they_are_stored() {
     let mut shown = answer.json["data"].to_string();
     for id in ids(&answer) {
         let path = format!("/storage/entries/{id}/body");
-        let alice = Some(stack.backend.keys.people.alice.as_str());
+        let alice = Some(stack.backend.keys.users.alice.as_str());
         let exact = stack.backend.client.get(&path, alice).await.unwrap();
         shown.push_str(&String::from_utf8(exact.bytes).unwrap());
     }
@@ -537,7 +539,7 @@ async fn secrets_are_replaced_before_they_are_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn validation_errors_answer_422_and_a_body_that_is_no_json_400() {
     let backend = TestBackend::start().await.unwrap();
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     for (path, key) in [
         ("/storage/query", &people.alice),
         ("/storage/sessions/query", &people.alice),
@@ -557,7 +559,7 @@ async fn validation_errors_answer_422_and_a_body_that_is_no_json_400() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_a_revoked_user_stops_working() {
     let backend = TestBackend::start().await.unwrap();
-    let alice = Some(backend.keys.people.alice.as_str());
+    let alice = Some(backend.keys.users.alice.as_str());
     let status = async || {
         let answer = backend
             .client
@@ -568,8 +570,8 @@ async fn a_key_of_a_revoked_user_stops_working() {
     };
     assert_eq!(status().await.0, 200);
     let revoke = ["keys", "revoke", "--user", "alice"];
-    let said = backend.collector.run(&revoke).await.unwrap();
-    assert!(said.status.success(), "{said:?}");
+    let output = backend.collector.run(&revoke).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(status().await, (401, "AUTH_INVALID_TOKEN".to_owned()));
 }
 
@@ -590,7 +592,7 @@ async fn a_failing_store_does_not_fail_the_users_request() {
     stack.backend.collector.kill();
     set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     send(&stack, "/api/x", &json!({})).await;
-    stack.backend.start_again().await.unwrap();
+    stack.backend.restart().await.unwrap();
     set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     stored(&stack, 2 * 41).await;
     assert_eq!(

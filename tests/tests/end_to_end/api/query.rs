@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use dossier_tests::client::Answer;
-use dossier_tests::clock::{minutes_ago, now_micros, rfc3339};
+use dossier_tests::client::CollectorResponse;
+use dossier_tests::clock::{format_rfc3339, minutes_ago, now_micros};
 use dossier_tests::producer::Sample;
 use dossier_tests::testing::TestBackend;
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ async fn stored(samples: &[Sample]) -> TestBackend {
     backend
 }
 
-async fn ask(backend: &TestBackend, question: &Value) -> Answer {
-    let alice = &backend.keys.people.alice;
+async fn ask(backend: &TestBackend, question: &Value) -> CollectorResponse {
+    let alice = &backend.keys.users.alice;
     backend.client.query(alice, question).await.unwrap()
 }
 
@@ -163,7 +163,7 @@ async fn search_is_refused_until_there_is_an_index() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_aliases_answer_the_same() {
     let backend = stored(&[with(1, "/api/x", &json!({}))]).await;
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     let answer = ask(&backend, &json!({})).await;
     let alias = backend
         .client
@@ -303,7 +303,7 @@ async fn an_empty_page_says_why() {
     let filters = &answer.warning("NO_RESULTS_FOUND")["details"]["filters"];
     assert_eq!(filters[0]["value"], "2100-01-01T00:00:00Z");
 
-    let people = &backend.keys.people;
+    let people = &backend.keys.users;
     let answer = backend.client.query(&people.bob, &json!({})).await.unwrap();
     let warning = answer.warning("NO_RESULTS_FOUND");
     assert_eq!(warning["details"]["filters"], json!([]));
@@ -346,7 +346,7 @@ async fn a_page_past_the_end_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_twice_is_told_once() {
-    let sample = with(1, "/x", &json!({"name": "a"})).within_minutes(5);
+    let sample = with(1, "/x", &json!({"name": "a"})).with_session_timeout(5);
     let backend = stored(&[sample, with(2, "/x", &json!({"name": "b"}))]).await;
     let entries = ask(&backend, &json!({"metadata_filters": {"name": "a"}})).await;
     let session = &entries.items()[0]["storage_info"]["session_id"];
@@ -430,7 +430,7 @@ async fn times_with_an_offset_are_accepted_and_an_explicit_midnight_is_midnight(
         at(midnight, "next"),
     ];
     let backend = stored(&samples).await;
-    let (day, next) = (rfc3339(yesterday), rfc3339(midnight));
+    let (day, next) = (format_rfc3339(yesterday), format_rfc3339(midnight));
     let (day, next) = (day[..10].to_owned(), next[..10].to_owned());
     for (from, to, names) in [
         (day.clone(), day.clone(), &["first", "last", "second"][..]),
@@ -484,7 +484,7 @@ async fn expired_rows_are_not_returned_whatever_is_asked() {
         json!({"endpoint": "/GONE"}),
         json!({"exchange_id": expired.record.exchange_id}),
         json!({"metadata_filters": {"name": "gone"}}),
-        json!({"end_date": rfc3339(expired.record.started_at + 1), "metadata_filters": {"name": "gone"}}),
+        json!({"end_date": format_rfc3339(expired.record.started_at + 1), "metadata_filters": {"name": "gone"}}),
     ] {
         let answer = ask(&backend, &question).await;
         assert_eq!(answer.json["data"]["total"], 0, "{question}");
@@ -515,7 +515,7 @@ async fn filters_reach_all_rows_of_the_user_not_just_a_page_of_them() {
         })
         .collect();
     let backend = stored(&samples).await;
-    let alice = &backend.keys.people.alice;
+    let alice = &backend.keys.users.alice;
     let question = json!({"metadata_filters": {"third": true}, "page_size": 100});
     let answer = ask(&backend, &question).await;
     assert_eq!(answer.json["data"]["total"], 84);

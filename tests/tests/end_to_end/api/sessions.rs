@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dossier_tests::client::{Answer, Client};
-use dossier_tests::clock::{minutes_ago, rfc3339};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
+use dossier_tests::clock::{format_rfc3339, minutes_ago};
 use dossier_tests::collector::{Collector, CollectorPlan};
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::testing::{TestBackend, TestStack};
 use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
@@ -19,29 +19,29 @@ const SECOND: u64 = 1_000_000;
 
 /// A request of alice's in a session of this name.
 fn named(session: &str, endpoint: &str, minutes: u64) -> Sample {
-    Sample::request("alice", endpoint, minutes_ago(minutes), "{\"n\":1}").in_session(session)
+    Sample::request("alice", endpoint, minutes_ago(minutes), "{\"n\":1}").with_session_id(session)
 }
 
 /// The sessions of a successful answer.
-fn sessions(answer: &Answer) -> &[Value] {
+fn sessions(answer: &CollectorResponse) -> &[Value] {
     assert_eq!(answer.status, 200, "{}", answer.json);
     answer.json["data"]["sessions"].as_array().unwrap()
 }
 
-fn ids(answer: &Answer) -> Vec<String> {
+fn ids(answer: &CollectorResponse) -> Vec<String> {
     let sessions = sessions(answer).iter();
     let id = |session: &Value| session["session_id"].as_str().unwrap().to_owned();
     sessions.map(id).collect()
 }
 
-async fn list(backend: &TestBackend, parameters: &str) -> Answer {
+async fn list(backend: &TestBackend, parameters: &str) -> CollectorResponse {
     let path = format!("{LIST}{parameters}");
-    let key = &backend.keys.people.alice;
+    let key = &backend.keys.users.alice;
     backend.client.get(&path, Some(key)).await.unwrap()
 }
 
-async fn query(backend: &TestBackend, body: &Value) -> Answer {
-    let key = &backend.keys.people.alice;
+async fn query(backend: &TestBackend, body: &Value) -> CollectorResponse {
+    let key = &backend.keys.users.alice;
     backend.client.post(QUERY, Some(key), body).await.unwrap()
 }
 
@@ -57,7 +57,7 @@ async fn filled() -> TestBackend {
     for minutes in [103, 104] {
         samples.push(named("mid", "/api/a", minutes));
     }
-    samples.push(Sample::request("bob", "/api/a", minutes_ago(1), "{}").in_session("new"));
+    samples.push(Sample::request("bob", "/api/a", minutes_ago(1), "{}").with_session_id("new"));
     store(&backend, &samples).await;
     backend
 }
@@ -94,7 +94,7 @@ async fn the_list_tells_of_each_session_the_latest_activity_first() {
     assert!(middle.get("entries").is_none(), "{middle}");
     let alias = backend
         .client
-        .get("/v1/storage/sessions", Some(&backend.keys.people.alice))
+        .get("/v1/storage/sessions", Some(&backend.keys.users.alice))
         .await
         .unwrap();
     assert_eq!(alias.json["data"], *data);
@@ -103,7 +103,7 @@ async fn the_list_tells_of_each_session_the_latest_activity_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_see_their_own_sessions_and_admins_all() {
     let backend = filled().await;
-    let (client, people) = (&backend.client, &backend.keys.people);
+    let (client, people) = (&backend.client, &backend.keys.users);
     let of_bob = client.get(LIST, Some(&people.bob)).await.unwrap();
     let of_alice = ids(&list(&backend, "").await);
     assert_eq!(ids(&of_bob).len(), 1);
@@ -124,8 +124,8 @@ async fn filters_apply_and_total_entries_counts_what_passes_them() {
     let backend = filled().await;
     let all = ids(&list(&backend, "").await);
     // With a plus sign that nobody escaped.
-    let since = rfc3339(minutes_ago(103) - 30 * SECOND).replace('Z', "+00:00");
-    let until = rfc3339(minutes_ago(101) - 30 * SECOND);
+    let since = format_rfc3339(minutes_ago(103) - 30 * SECOND).replace('Z', "+00:00");
+    let until = format_rfc3339(minutes_ago(101) - 30 * SECOND);
     let middle = &all[1];
     for (parameters, filters, expected) in [
         (
@@ -227,7 +227,7 @@ async fn a_query_shows_entries_of_each_session_the_newest_first() {
         .client
         .post(
             "/v1/storage/sessions/query",
-            Some(&backend.keys.people.alice),
+            Some(&backend.keys.users.alice),
             &json!({"include": []}),
         )
         .await
@@ -319,16 +319,25 @@ async fn all_that_is_wrong_is_told_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_keep_sessions_apart() {
     let backend = TestBackend::start().await.unwrap();
-    let at =
-        |minutes| Sample::request("alice", "/api/x", minutes_ago(minutes), "{}").within_minutes(30);
+    let at = |minutes| {
+        Sample::request("alice", "/api/x", minutes_ago(minutes), "{}").with_session_timeout(30)
+    };
     store(
         &backend,
-        &[at(50).in_group("a"), at(49).in_group("b"), at(48)],
+        &[
+            at(50).with_session_group("a"),
+            at(49).with_session_group("b"),
+            at(48),
+        ],
     )
     .await;
     store(
         &backend,
-        &[at(40).in_group("a"), at(39).in_group("b"), at(38)],
+        &[
+            at(40).with_session_group("a"),
+            at(39).with_session_group("b"),
+            at(38),
+        ],
     )
     .await;
     let answer = list(&backend, "").await;
@@ -354,8 +363,11 @@ async fn through_envoy_sessions_are_divided_by_what_the_configuration_says() {
         let call = Call::json("alice", target, &json!({}));
         stack.traffic.send(&call).await.unwrap();
     }
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
-    client.wait_for(alice, &json!({}), 6, SOON).await.unwrap();
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
+    client
+        .wait_for_entries(alice, &json!({}), 6, SOON)
+        .await
+        .unwrap();
     let answer = client.get(LIST, Some(alice)).await.unwrap();
     let found: Vec<_> = sessions(&answer)
         .iter()
@@ -385,20 +397,24 @@ async fn late_arrivals_through_two_collectors_land_where_they_belong() {
     })
     .await
     .unwrap();
-    let clients = [backend.client.clone(), Client::new(second.address).unwrap()];
-    let at =
-        |minutes| Sample::request("alice", "/api/x", minutes_ago(minutes), "{}").within_minutes(30);
+    let clients = [
+        backend.client.clone(),
+        CollectorClient::new(second.address).unwrap(),
+    ];
+    let at = |minutes| {
+        Sample::request("alice", "/api/x", minutes_ago(minutes), "{}").with_session_timeout(30)
+    };
     let (early, bridge, late) = (at(100), at(75), at(50));
     let (begin, end) = (
-        rfc3339(early.record.started_at),
-        rfc3339(late.record.started_at),
+        format_rfc3339(early.record.started_at),
+        format_rfc3339(late.record.started_at),
     );
     for (number, sample) in [late, early.response("{}"), bridge, early]
         .into_iter()
         .enumerate()
     {
         let key = Some(backend.keys.ingest.as_str());
-        let batch = batch(&[sample]).unwrap();
+        let batch = encode_batch(&[sample]).unwrap();
         let sent = clients[number % 2]
             .ingest(key, Uuid::now_v7(), batch)
             .await
@@ -425,7 +441,7 @@ async fn an_empty_page_of_sessions_says_why() {
     // It belongs to no session: it is no reason for anything.
     let loose = Sample::request("alice", "/api/loose", minutes_ago(1), "{}");
     store(&backend, &[loose]).await;
-    let filters = |answer: &Answer| -> Vec<(String, u64)> {
+    let filters = |answer: &CollectorResponse| -> Vec<(String, u64)> {
         let details = &answer.warning("NO_RESULTS_FOUND")["details"];
         let filters = details["filters"].as_array().unwrap().iter();
         let pair = |it: &Value| {

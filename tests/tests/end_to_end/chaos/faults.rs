@@ -119,7 +119,7 @@ impl Faults<'_> {
         self.tell(&format!("collector {number} is killed, and started"));
         member.kill().await;
         sleep(down).await;
-        member.start_again().await;
+        member.restart().await;
         count(&self.done.kills);
     }
 
@@ -169,7 +169,7 @@ impl Faults<'_> {
         let mut database = self.scene.database.lock().await;
         tokio::task::block_in_place(|| database.stop());
         meanwhile.await;
-        database.start_again().await.unwrap();
+        database.restart().await.unwrap();
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.done.away_millis.fetch_add(millis, Ordering::Relaxed);
     }

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use dossier_tests::HarnessError;
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock;
-use dossier_tests::producer::{Sample, batch};
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::producer::{Sample, encode_batch};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use dossier_tests::wait;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -39,7 +39,7 @@ pub struct Feeders {
 
 struct Shared {
     key: String,
-    clients: Vec<Client>,
+    clients: Vec<CollectorClient>,
     stopping: AtomicBool,
     /// How many minutes the clock is ahead.
     ahead: AtomicI64,
@@ -50,7 +50,9 @@ struct Shared {
 impl Feeders {
     /// Starts them, on the way to these addresses.
     pub fn start(collectors: &[SocketAddr], key: &str, seed: u64) -> Self {
-        let clients = collectors.iter().map(|it| Client::new(*it).unwrap());
+        let clients = collectors
+            .iter()
+            .map(|it| CollectorClient::new(*it).unwrap());
         let shared = Arc::new(Shared {
             key: key.to_owned(),
             clients: clients.collect(),
@@ -113,7 +115,9 @@ async fn feed(shared: Arc<Shared>, feeder: usize, mut rng: SmallRng) -> Fed {
             samples.extend(halves(&path, &expected, ahead));
             fed.insert(path, expected);
         }
-        shared.deliver(&batch(&samples).unwrap(), &mut rng).await;
+        shared
+            .deliver(&encode_batch(&samples).unwrap(), &mut rng)
+            .await;
         tokio::time::sleep(Duration::from_millis(rng.random_range(20..150))).await;
     }
     fed
@@ -121,8 +125,8 @@ async fn feed(shared: Arc<Shared>, feeder: usize, mut rng: SmallRng) -> Fed {
 
 fn expected(rng: &mut SmallRng) -> Expected {
     let mut body = || {
-        let bytes = generated(Kind::Json, rng.random_range(2..MAX_BODY), rng.random());
-        (Kind::Json.content_type().to_owned(), bytes)
+        let bytes = generate_body(BodyKind::Json, rng.random_range(2..MAX_BODY), rng.random());
+        (BodyKind::Json.content_type().to_owned(), bytes)
     };
     Expected {
         request: body(),
@@ -140,8 +144,8 @@ fn halves(path: &str, expected: &Expected, ahead: i64) -> Vec<Sample> {
     let at = clock::now_micros().saturating_add_signed(ahead * 60_000_000);
     let request = Sample::request(&expected.user, path, at, &text(&expected.request.1));
     let request = match &expected.session {
-        Session::Named(name) => request.in_session(name),
-        Session::ByTime => request.within_minutes(SESSION_MINUTES),
+        Session::Named(name) => request.with_session_id(name),
+        Session::ByTime => request.with_session_timeout(SESSION_MINUTES),
     };
     let response = expected.response.iter();
     let response: Vec<_> = response

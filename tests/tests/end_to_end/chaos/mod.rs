@@ -16,7 +16,7 @@ mod traffic;
 
 use std::time::{Duration, Instant};
 
-use dossier_tests::load::Load;
+use dossier_tests::load::LoadGenerator;
 use dossier_tests::wait;
 
 use self::faults::{Done, Faults};
@@ -40,10 +40,10 @@ async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
     let profile = Profile::from_environment();
     eprintln!("chaos with {profile}");
     let scene = Scene::start().await;
-    let load = Load::play(&scene.traffic(), CLIENTS, PAUSE, traffic::exchange);
+    let load = LoadGenerator::start_script(&scene.traffic(), CLIENTS, PAUSE, traffic::exchange);
     let addresses: Vec<_> = scene.members.iter().map(|it| it.proxy.address).collect();
     let feeders = Feeders::start(&addresses, &scene.keys.ingest, profile.seed);
-    load.go_on_for(50, LONG_WHILE).await.unwrap();
+    load.wait_for_answers(50, LONG_WHILE).await.unwrap();
     let faults = Faults {
         scene: &scene,
         feeders: &feeders,
@@ -52,7 +52,7 @@ async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
         began: Instant::now(),
     };
     faults.do_all().await;
-    load.go_on_for(50, LONG_WHILE).await.unwrap();
+    load.wait_for_answers(50, LONG_WHILE).await.unwrap();
     let took = faults.began.elapsed();
     let done = faults.done;
 
@@ -67,7 +67,7 @@ async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
     let answered = outcome.answered;
     let losses = settle(&scene, 2 * (answered.len() + fed.len()) as u64).await;
 
-    let (client, admin) = (scene.client().await, &scene.keys.people.admin);
+    let (client, admin) = (scene.client().await, &scene.keys.users.admin);
     let stored = Stored::read(&client, admin, fed).await;
     let missing = stored.missing(&answered);
     let sessions = stored.check_sessions(&client, admin).await;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER, set};
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::database::Database;
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan, WORKERS};
 use dossier_tests::fault_proxy::{FaultProxy, ProxyMode};
-use dossier_tests::keys::Keys;
-use dossier_tests::testing::{Folder, acquire_stack_permit, ensure_collector_is_built};
+use dossier_tests::keys::ApiKeys;
+use dossier_tests::testing::{TestFolder, acquire_stack_permit, ensure_collector_is_built};
 use dossier_tests::traffic::Traffic;
 use dossier_tests::upstream::Upstream;
 use dossier_tests::{HarnessError, paths, wait};
@@ -42,9 +42,9 @@ pub struct Scene {
     pub members: Vec<Member>,
     pub database: Mutex<Database>,
     pub url: String,
-    pub keys: Keys,
+    pub keys: ApiKeys,
     _upstream: Upstream,
-    _folder: Folder,
+    _folder: TestFolder,
     _permit: SemaphorePermit<'static>,
 }
 
@@ -52,14 +52,14 @@ impl Scene {
     pub async fn start() -> Self {
         let permit = acquire_stack_permit().await.unwrap();
         ensure_collector_is_built().await.unwrap();
-        let folder = Folder::make().unwrap();
+        let folder = TestFolder::create().unwrap();
         let database = Database::start(folder.path()).await.unwrap();
         let url = database.url();
         let mut members = Vec::new();
         for number in 0..COLLECTORS {
             members.push(Member::start(&folder, number, &url).await);
         }
-        let keys = Keys::create(&*members[0].collector.lock().await)
+        let keys = ApiKeys::create(&*members[0].collector.lock().await)
             .await
             .unwrap();
         let upstream = Upstream::start().await.unwrap();
@@ -86,8 +86,8 @@ impl Scene {
     }
 
     /// A client of the first collector.
-    pub async fn client(&self) -> Client {
-        Client::new(self.members[0].address().await).unwrap()
+    pub async fn client(&self) -> CollectorClient {
+        CollectorClient::new(self.members[0].address().await).unwrap()
     }
 
     /// Clients of Envoy.
@@ -119,7 +119,7 @@ impl Scene {
     /// Waits until no collector's spool holds anything.
     pub async fn wait_for_empty_spools(&self) {
         for member in &self.members {
-            let client = Client::new(member.address().await).unwrap();
+            let client = CollectorClient::new(member.address().await).unwrap();
             let waited = wait::until("a spool to be empty", LONG_WHILE, async || {
                 let metrics = client.metrics().await.map_err(|error| error.to_string())?;
                 match metrics.get("dossier_spool_batches") {
@@ -133,7 +133,7 @@ impl Scene {
 }
 
 impl Member {
-    async fn start(folder: &Folder, number: usize, url: &str) -> Self {
+    async fn start(folder: &TestFolder, number: usize, url: &str) -> Self {
         let name = ["collector", "other"][number % COLLECTORS];
         let plan = CollectorPlan {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -170,10 +170,10 @@ impl Member {
     }
 
     /// Starts it again, as often as it takes: that is what a supervisor does.
-    pub async fn start_again(&self) {
+    pub async fn restart(&self) {
         let mut collector = self.collector.lock().await;
         let waited = wait::until("a collector to start", LONG_WHILE, async || {
-            let started = collector.start_again().await;
+            let started = collector.restart().await;
             started.map_err(|error| error.to_string())
         });
         waited.await.unwrap();
@@ -208,7 +208,7 @@ impl Member {
     async fn note_peak(&self, collector: &mut Collector) {
         let process = collector.process().unwrap();
         // It tells nothing if it has ended by itself, which its next use shows.
-        let now = process.memory("VmHWM").unwrap_or_default();
+        let now = process.read_memory("VmHWM").unwrap_or_default();
         let mut peak = self.peak.lock().await;
         *peak = now.max(*peak);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dossier_tests::client::{Answer, Client};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
 use dossier_tests::clock;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ type Defined<'a> = (&'a str, &'a Session, u64);
 
 impl Stored {
     /// Reads all entries, and compares each with what was sent.
-    pub async fn read(client: &Client, admin: &str, fed: feeder::Fed) -> Self {
+    pub async fn read(client: &CollectorClient, admin: &str, fed: feeder::Fed) -> Self {
         let mut stored = Self {
             fed,
             halves: BTreeSet::new(),
@@ -48,12 +48,12 @@ impl Stored {
             placed: Vec::new(),
         };
         let filters = json!({"order": "asc"});
-        let pages = client.each_page(admin, &filters, |page| stored.look_at(&page));
+        let pages = client.for_each_page(admin, &filters, |page| stored.look_at(&page));
         pages.await.unwrap();
         stored
     }
 
-    fn look_at(&mut self, page: &Answer) {
+    fn look_at(&mut self, page: &CollectorResponse) {
         let raw = page.raw_data();
         assert_eq!(raw.len(), page.items().len());
         for (entry, raw) in page.items().iter().zip(raw) {
@@ -71,7 +71,8 @@ impl Stored {
         assert!(first, "twice: the {half} of {path}");
         assert_eq!(entry["user_id"], expected.user, "{path}");
         self.compare_body(entry, raw, &expected);
-        let started_at = (half == "request").then(|| clock::micros(text(entry, "created_at")));
+        let started_at =
+            (half == "request").then(|| clock::parse_rfc3339(text(entry, "created_at")));
         self.placed.push(Placed {
             user: expected.user,
             asked: expected.session,
@@ -139,7 +140,7 @@ impl Stored {
     }
 
     /// Checks that the sessions are those of the definition, and returns how many there are.
-    pub async fn check_sessions(&self, client: &Client, admin: &str) -> usize {
+    pub async fn check_sessions(&self, client: &CollectorClient, admin: &str) -> usize {
         let opened = self.opened();
         let mut ids = BTreeMap::<Defined<'_>, &str>::new();
         let mut sizes = BTreeMap::<&str, u64>::new();
@@ -189,7 +190,7 @@ impl Stored {
 const TIMEOUT_MICROS: u64 = SESSION_MINUTES as u64 * 60_000_000;
 
 /// The sessions that the API lists, and how many entries it says they have.
-async fn told_sizes(client: &Client, admin: &str) -> BTreeMap<String, u64> {
+async fn told_sizes(client: &CollectorClient, admin: &str) -> BTreeMap<String, u64> {
     let path = "/storage/sessions?page_size=100";
     let answer = client.get(path, Some(admin)).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);

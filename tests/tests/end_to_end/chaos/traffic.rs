@@ -2,7 +2,7 @@
 
 use dossier_tests::load::Exchange;
 use dossier_tests::traffic::{Call, Reply};
-use dossier_tests::upstream::{Kind, echo, generated};
+use dossier_tests::upstream::{BodyKind, echo, generate_body};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Method;
@@ -21,19 +21,24 @@ const MAX_LARGE_BODY: usize = 48 << 10;
 pub fn exchange(client: usize, number: usize) -> Exchange {
     let mut rng = seeded_rng(client, number);
     let path = format!("{PREFIX}{client}/{number}");
-    let kind = [Kind::Json, Kind::Json, Kind::Text, Kind::Binary][rng.random_range(0..4)];
-    let sent = generated(kind, size(&mut rng), rng.random());
-    let is_echo = kind == Kind::Json && rng.random_bool(0.5);
+    let kind = [
+        BodyKind::Json,
+        BodyKind::Json,
+        BodyKind::Text,
+        BodyKind::Binary,
+    ][rng.random_range(0..4)];
+    let sent = generate_body(kind, size(&mut rng), rng.random());
+    let is_echo = kind == BodyKind::Json && rng.random_bool(0.5);
     let (query, content_type, answer) = if is_echo {
-        (String::new(), Kind::Json.content_type(), echo(&sent))
+        (String::new(), BodyKind::Json.content_type(), echo(&sent))
     } else {
         let (kind, length) = (
-            [Kind::Json, Kind::Text][rng.random_range(0..2)],
+            [BodyKind::Json, BodyKind::Text][rng.random_range(0..2)],
             size(&mut rng),
         );
         let seed: u64 = rng.random();
         let query = format!("?bytes={length}&type={}&seed={seed}", kind.as_str());
-        let answer = generated(kind, length, seed);
+        let answer = generate_body(kind, length, seed);
         (query, kind.content_type(), answer)
     };
     let session = session(client, number);

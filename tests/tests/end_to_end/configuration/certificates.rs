@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::{Setup, both};
 use crate::secure_client;
 use crate::support::{SOON, wait_for_records};
-use dossier_tests::authority::{Authority, Identity, named};
+use dossier_tests::certificate_authority::{
+    CertificateAuthority, IssuedCertificate, distinguished_name,
+};
 use rcgen::{DnType, SanType};
 use serde_json::{Value, json};
 
@@ -15,8 +17,13 @@ const HOST: &str = "envoy.test";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
-    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
-    let server = ours.sign(named("envoy"), vec![dns(HOST)]).unwrap();
+    let (ours, theirs) = (
+        CertificateAuthority::new().unwrap(),
+        CertificateAuthority::new().unwrap(),
+    );
+    let server = ours
+        .issue(distinguished_name("envoy"), vec![dns(HOST)])
+        .unwrap();
     let keys = json!({
         "user": [
             {"peer_certificate": "uri_san"},
@@ -32,13 +39,13 @@ async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
     let setup = setup.await;
     let address = setup.harness.envoy.address;
     let uri = "spiffe://example.com/ns/shop/sa/orders";
-    let mut subject = named("carol");
+    let mut subject = distinguished_name("carol");
     subject.push(DnType::OrganizationName, "Example");
     for (path, client, user) in [
         (
             "/uri",
-            ours.sign(
-                named("ann"),
+            ours.issue(
+                distinguished_name("ann"),
                 vec![dns("ann.test"), SanType::URI(uri.try_into().unwrap())],
             )
             .unwrap(),
@@ -46,25 +53,33 @@ async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
         ),
         (
             "/dns",
-            ours.sign(named("bea"), vec![dns("bea.test")]).unwrap(),
+            ours.issue(distinguished_name("bea"), vec![dns("bea.test")])
+                .unwrap(),
             "bea.test",
         ),
         (
             "/subject",
-            ours.sign(subject, vec![]).unwrap(),
+            ours.issue(subject, vec![]).unwrap(),
             "O=Example,CN=carol",
         ),
     ] {
         let answer = get(address, path, Some(&client), &ours).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        for half in both(setup.harness.inbox.halves(path, 2, SOON).await.unwrap()) {
+        for half in both(
+            setup
+                .harness
+                .stub_collector
+                .halves(path, 2, SOON)
+                .await
+                .unwrap(),
+        ) {
             assert_eq!(half.text("user_id"), user);
         }
     }
     // Whoever cannot prove to be somebody gets no connection, so leaves no record.
     let forged = theirs
-        .sign(
-            named("mallory"),
+        .issue(
+            distinguished_name("mallory"),
             vec![SanType::URI(uri.try_into().unwrap())],
         )
         .unwrap();
@@ -79,7 +94,7 @@ fn dns(name: &str) -> SanType {
 }
 
 /// A transport socket that takes clients with a certificate of this authority's only.
-fn only_with_certificate(server: &Identity, authority: &Authority) -> Value {
+fn only_with_certificate(server: &IssuedCertificate, authority: &CertificateAuthority) -> Value {
     json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -99,8 +114,8 @@ fn only_with_certificate(server: &Identity, authority: &Authority) -> Value {
 async fn get(
     to: SocketAddr,
     path: &str,
-    client: Option<&Identity>,
-    authority: &Authority,
+    client: Option<&IssuedCertificate>,
+    authority: &CertificateAuthority,
 ) -> std::io::Result<String> {
     let config = Arc::new(secure_client::config(authority, client));
     secure_client::get(&config, to, HOST, path).await

@@ -86,7 +86,7 @@ async fn an_exchange_is_kept_for_its_status_or_its_duration_or_both() {
         .flat_map(|(path, ..)| [(*path, "request"), (*path, "response")])
         .collect();
     wait_for_records(&harness.envoy, kept.len() as u64).await;
-    let halves = harness.inbox.all();
+    let halves = harness.stub_collector.all_halves();
     let recorded: Vec<_> = halves
         .iter()
         .map(|half| (half.text("path"), half.text("type")))

@@ -1,9 +1,9 @@
 //! `headers`: only those that are named are recorded, each as often as it came; trailers alike.
 
 use dossier_tests::bootstrap::{UPSTREAM_CLUSTER, set};
-use dossier_tests::grpc::{GrpcCall, GrpcService, fields, frame};
-use dossier_tests::inbox::Half;
-use dossier_tests::scripted::{Step, send};
+use dossier_tests::grpc::{GrpcCall, GrpcService, encode_frame, trailers};
+use dossier_tests::scripted_service::{Step, send};
+use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::testing::TestHarness;
 use dossier_tests::traffic::{Call, Protocol};
 use serde_json::json;
@@ -85,7 +85,7 @@ async fn only_the_named_ones_are_recorded_and_each_as_often_as_it_came() {
 
 /// Compares the headers of a request and its response. The order between different names is the
 /// client's library's affair, that of one name's values is not.
-fn expect(halves: &[Half; 2], expected: [&[[&str; 2]]; 2]) {
+fn expect(halves: &[ReceivedHalf; 2], expected: [&[[&str; 2]]; 2]) {
     let by_name = |mut pairs: Vec<[String; 2]>| {
         pairs.sort_by(|[a, _], [b, _]| a.cmp(b));
         pairs
@@ -116,19 +116,19 @@ async fn of_trailers_the_named_ones_are_recorded_and_how_a_grpc_call_ended() {
     });
     let harness = harness.await.unwrap();
     let path = "/greeter.Greeter/Echo";
-    let mut call = GrpcCall::begin(harness.envoy.address, path, "alice")
+    let mut call = GrpcCall::start(harness.envoy.address, path, "alice")
         .await
         .unwrap();
     call.send(b"hello").unwrap();
-    let (_, status) = call.finish(fields("x-done", "yes")).await.unwrap();
+    let (_, status) = call.finish(trailers("x-done", "yes")).await.unwrap();
     assert_eq!(status.as_deref(), Some("0"));
-    let [request, response] = both(harness.inbox.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(harness.stub_collector.halves(path, 2, SOON).await.unwrap());
     assert_eq!(request.record["trailers"], json!([["x-done", "yes"]]));
     assert_eq!(response.record["trailers"], json!([["grpc-status", "0"]]));
     let headers = json!([["content-type", "application/grpc"]]);
     assert_eq!(response.record["headers"], headers);
     for half in [request, response] {
-        assert_eq!(half.body, frame(b"hello"), "raw, as it was framed");
+        assert_eq!(half.body, encode_frame(b"hello"), "raw, as it was framed");
     }
 }
 
@@ -151,7 +151,7 @@ async fn trailers_of_http_1_are_recorded_too() {
     });
     let harness = harness.await.unwrap();
     let path = "/trailers";
-    harness.service.play(
+    harness.service.add_script(
         path,
         [
             Step::Expect(b"x-private: 1\r\n\r\n"),
@@ -170,7 +170,7 @@ async fn trailers_of_http_1_are_recorded_too() {
         .await
         .unwrap();
     client.read_until("x-sum: 4\r\n").await.unwrap();
-    let [request, response] = both(harness.inbox.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(harness.stub_collector.halves(path, 2, SOON).await.unwrap());
     assert_eq!(request.record["trailers"], json!([["x-sum", "1"]]));
     let expected = json!([["x-sum", "2"], ["x-time", "3"], ["x-sum", "4"]]);
     assert_eq!(response.record["trailers"], expected);

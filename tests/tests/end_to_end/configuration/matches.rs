@@ -141,7 +141,7 @@ async fn a_rule_may_take_an_exchange_out_of_the_record() {
             .await;
     }
     wait_for_records(&setup.harness.envoy, 4).await;
-    let halves = setup.harness.inbox.all();
+    let halves = setup.harness.stub_collector.all_halves();
     let mut recorded: Vec<_> = halves
         .iter()
         .map(|half| (half.text("path"), half.text("type")))

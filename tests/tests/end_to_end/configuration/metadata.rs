@@ -86,7 +86,7 @@ async fn it_is_taken_from_a_half_that_is_not_recorded() {
         setup.send(&call).await;
         let found = setup
             .harness
-            .inbox
+            .stub_collector
             .halves(&call.target, 1, SOON)
             .await
             .unwrap();

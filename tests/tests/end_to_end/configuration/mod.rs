@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER, set};
-use dossier_tests::inbox::Half;
-use dossier_tests::mirror::Mirror;
+use dossier_tests::echo_service::EchoService;
+use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::testing::TestHarness;
 use dossier_tests::traffic::{Call, Reply, Traffic};
 use miniz_oxide::deflate::compress_to_vec;
@@ -31,7 +31,7 @@ mod users;
 struct Setup {
     harness: TestHarness,
     traffic: Traffic,
-    _mirror: Mirror,
+    _echo_service: EchoService,
 }
 
 impl Setup {
@@ -44,9 +44,9 @@ impl Setup {
         keys: &Value,
         change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
     ) -> Self {
-        let mirror = Mirror::start().await.unwrap();
+        let echo_service = EchoService::start().await.unwrap();
         let harness = TestHarness::start_with(|bootstrap| {
-            bootstrap.set_cluster(UPSTREAM_CLUSTER, mirror.address)?;
+            bootstrap.set_cluster(UPSTREAM_CLUSTER, echo_service.address)?;
             configure(bootstrap, keys)?;
             change(bootstrap)
         });
@@ -54,7 +54,7 @@ impl Setup {
         Self {
             traffic: Traffic::new(harness.envoy.address).unwrap(),
             harness,
-            _mirror: mirror,
+            _echo_service: echo_service,
         }
     }
 
@@ -67,18 +67,27 @@ impl Setup {
 
     /// Sends a request and waits for both halves of what is recorded of it: nothing else of its
     /// path may be.
-    async fn record(&self, call: &Call) -> [Half; 2] {
+    async fn record(&self, call: &Call) -> [ReceivedHalf; 2] {
         self.send(call).await;
         let path = call.target.split('?').next().unwrap();
-        both(self.harness.inbox.halves(path, 2, SOON).await.unwrap())
+        both(
+            self.harness
+                .stub_collector
+                .halves(path, 2, SOON)
+                .await
+                .unwrap(),
+        )
     }
 
     /// Waits for so many halves of a user's.
-    async fn of_user(&self, user: &str, count: usize) -> Vec<Half> {
+    async fn of_user(&self, user: &str, count: usize) -> Vec<ReceivedHalf> {
         let what = format!("{count} halves of {user}");
-        let inbox = &self.harness.inbox;
-        let is_meant = |half: &Half| half.text("user_id") == user;
-        inbox.wait_for(&what, count, SOON, is_meant).await.unwrap()
+        let stub_collector = &self.harness.stub_collector;
+        let is_meant = |half: &ReceivedHalf| half.text("user_id") == user;
+        stub_collector
+            .wait_for_halves(&what, count, SOON, is_meant)
+            .await
+            .unwrap()
     }
 }
 
@@ -101,7 +110,7 @@ fn lead_to(bootstrap: &mut Bootstrap, service: SocketAddr) -> Result<(), Harness
 }
 
 /// Exactly a request and its response.
-fn both(halves: Vec<Half>) -> [Half; 2] {
+fn both(halves: Vec<ReceivedHalf>) -> [ReceivedHalf; 2] {
     let types: Vec<_> = halves.iter().map(|half| half.text("type")).collect();
     assert_eq!(types, ["request", "response"], "{halves:?}");
     assert_eq!(halves[0].text("exchange_id"), halves[1].text("exchange_id"));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER};
-use dossier_tests::inbox::Half;
+use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::traffic::Call;
 use serde_json::{Map, Value, json};
 
@@ -249,7 +249,7 @@ fn add_routes(
 }
 
 /// All that a record tells that another exchange's record could tell as well.
-fn told(half: &Half) -> Map<String, Value> {
+fn told(half: &ReceivedHalf) -> Map<String, Value> {
     let mut told = half.record.as_object().unwrap().clone();
     told.retain(|field, _| !ITS_OWN.contains(&field.as_str()));
     let body = String::from_utf8(half.body.clone()).unwrap();
@@ -291,7 +291,7 @@ async fn each_key_changes_what_it_is_about_and_nothing_else() {
         records += u64::from(it.request.is_some()) + u64::from(it.response.is_some());
     }
     wait_for_records(&setup.harness.envoy, records).await;
-    let halves = setup.harness.inbox.all();
+    let halves = setup.harness.stub_collector.all_halves();
     for (number, it) in overrides.iter().enumerate() {
         let base = it.encoding.map_or(&usual, |_| &unreadable);
         let expected: Vec<_> = [&it.request, &it.response]

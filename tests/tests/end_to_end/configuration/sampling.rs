@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dossier_tests::bootstrap::UPSTREAM_CLUSTER;
 use dossier_tests::harness::Harness;
-use dossier_tests::inbox::{Half, Inbox};
+use dossier_tests::stub_collector::{ReceivedHalf, StubCollector};
 use dossier_tests::traffic::{Call, Traffic};
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const CLIENTS: usize = 16;
 /// The id of a request. Always the same ones, so that a run in which they happen to fall otherwise
 /// is not to be feared.
 fn id(number: usize) -> String {
-    let noise = generated(Kind::Binary, 17, number as u64);
+    let noise = generate_body(BodyKind::Binary, 17, number as u64);
     let noise = noise[1..].try_into().unwrap();
     uuid::Builder::from_random_bytes(noise)
         .into_uuid()
@@ -55,8 +55,8 @@ async fn send_all(traffic: &Traffic, requests: usize, id: impl Fn(usize) -> Opti
 }
 
 /// The paths that were recorded, each with both of its halves.
-fn recorded(inbox: &Inbox) -> BTreeSet<String> {
-    let halves = inbox.all();
+fn recorded(stub_collector: &StubCollector) -> BTreeSet<String> {
+    let halves = stub_collector.all_halves();
     let mut types = BTreeMap::<&str, Vec<&str>>::new();
     for half in &halves {
         let of_path = types.entry(half.text("path")).or_default();
@@ -82,7 +82,7 @@ async fn of_many_requests_the_share_is_recorded_with_both_halves() {
         .wait_for_empty_outbox(SOON)
         .await
         .unwrap();
-    let recorded = recorded(&setup.harness.inbox).len();
+    let recorded = recorded(&setup.harness.stub_collector).len();
     let expected = REQUESTS as f64 * SHARE;
     let deviation = (expected * (1.0 - SHARE)).sqrt();
     let off = (recorded as f64 - expected).abs();
@@ -108,12 +108,12 @@ async fn all_proxies_on_the_way_record_the_same_requests() {
     for envoy in [&first.envoy, &last.harness.envoy] {
         envoy.wait_for_empty_outbox(SOON).await.unwrap();
     }
-    let by_first = recorded(&first.inbox);
-    assert_eq!(by_first, recorded(&last.harness.inbox));
+    let by_first = recorded(&first.stub_collector);
+    assert_eq!(by_first, recorded(&last.harness.stub_collector));
     assert!((60..=180).contains(&by_first.len()), "{}", by_first.len());
 
     // The same ids again, straight to the last one: the same decisions, nothing else.
-    let before = last.harness.inbox.all().len();
+    let before = last.harness.stub_collector.all_halves().len();
     send_all(&last.traffic, 2 * EACH, of_ours).await;
     last.harness
         .envoy
@@ -121,10 +121,10 @@ async fn all_proxies_on_the_way_record_the_same_requests() {
         .await
         .unwrap();
     let is_ours = |path: &&str| path[1..].parse::<usize>().unwrap() % 2 == 0;
-    let halves = last.harness.inbox.all();
+    let halves = last.harness.stub_collector.all_halves();
     let again: BTreeSet<_> = halves[before..]
         .iter()
-        .map(|half: &Half| half.text("path"))
+        .map(|half: &ReceivedHalf| half.text("path"))
         .filter(is_ours)
         .collect();
     let before: BTreeSet<_> = by_first

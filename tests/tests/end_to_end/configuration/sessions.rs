@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dossier_tests::mirror::Mirror;
+use dossier_tests::echo_service::EchoService;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
 use reqwest::Method;
@@ -51,9 +51,9 @@ async fn a_session_is_named_by_the_client_or_found_by_time_and_always_one_users(
             rule("body", json!({"request_json": "$.session.id"})),
         ],
     });
-    let mirror = Mirror::start().await.unwrap();
+    let echo_service = EchoService::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        lead_to(&mut plan.bootstrap, mirror.address)?;
+        lead_to(&mut plan.bootstrap, echo_service.address)?;
         configure(&mut plan.bootstrap, &keys)
     });
     let stack = stack.await.unwrap();
@@ -71,9 +71,9 @@ async fn a_session_is_named_by_the_client_or_found_by_time_and_always_one_users(
             sent += 2;
         }
     }
-    let (client, admin) = (&stack.backend.client, &stack.backend.keys.people.admin);
+    let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     client
-        .wait_for(admin, &json!({}), sent, SOON)
+        .wait_for_entries(admin, &json!({}), sent, SOON)
         .await
         .unwrap();
     let entries = client.query_all(admin, &json!({})).await.unwrap();

@@ -2,7 +2,7 @@
 //! how long. The true size is told in any case.
 
 use dossier_tests::traffic::Call;
-use dossier_tests::upstream::{Kind, generated};
+use dossier_tests::upstream::{BodyKind, generate_body};
 use reqwest::Method;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ async fn bodies_of_other_types_are_only_measured() {
     .into_iter()
     .enumerate()
     {
-        let body = generated(Kind::Text, 3000, 1);
+        let body = generate_body(BodyKind::Text, 3000, 1);
         let call = post(&format!("/{number}"), content_type, body.clone());
         for half in setup.record(&call).await {
             assert_eq!(half.number("body_size"), 3000, "{content_type}");
@@ -76,7 +76,7 @@ async fn of_each_body_as_much_is_kept_as_its_rule_says() {
         ("/most/2", (1 << 20) + 1, 1 << 20),
         ("/default/1", (64 << 10) + 1, 64 << 10),
     ] {
-        let body = generated(Kind::Text, size, 2);
+        let body = generate_body(BodyKind::Text, size, 2);
         let call = post(target, "text/plain", body.clone());
         for half in setup.record(&call).await {
             assert_eq!(half.number("body_size"), size as u64, "{target}");

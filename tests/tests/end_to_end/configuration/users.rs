@@ -2,14 +2,14 @@
 
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::Bootstrap;
-use dossier_tests::identity::{KEYS, TOKEN_OF_ALICE};
+use dossier_tests::identity_provider::{ALICE_TOKEN, JWKS};
 use dossier_tests::traffic::Call;
 use reqwest::Method;
 use serde_json::json;
 
 use super::{Setup, with};
 
-/// The payload of a token for mallory, which otherwise is that of [`TOKEN_OF_ALICE`].
+/// The payload of a token for mallory, which otherwise is that of [`ALICE_TOKEN`].
 const PAYLOAD_OF_MALLORY: &str = concat!(
     "eyJpc3MiOiJodHRwczovL2lkZW50aXR5LmV4YW1wbGUuY29tIiwiYXVkIjoiZXhhbXBsZS1hcGkiLCJzdWIiOiJt",
     "YWxsb3J5IiwiZXhwIjo0MTAyNDQ0ODAwfQ",
@@ -85,10 +85,10 @@ async fn only_a_token_that_envoy_has_verified_names_the_user() {
         "routes": [],
     });
     let setup = Setup::start_with(&keys, verify_but_let_pass).await;
-    let (head, rest) = TOKEN_OF_ALICE.split_once('.').unwrap();
+    let (head, rest) = ALICE_TOKEN.split_once('.').unwrap();
     let (_, signature) = rest.split_once('.').unwrap();
     for (number, (token, user)) in [
-        (Some(TOKEN_OF_ALICE.to_owned()), "alice"),
+        (Some(ALICE_TOKEN.to_owned()), "alice"),
         (None, "anonymous"),
         (
             Some(format!(
@@ -125,7 +125,7 @@ async fn only_a_token_that_envoy_has_verified_names_the_user() {
     let again = with(
         Call::new(Method::GET, "mallory", "/again"),
         "authorization",
-        &format!("Bearer {TOKEN_OF_ALICE}"),
+        &format!("Bearer {ALICE_TOKEN}"),
     );
     for half in setup.record(&again).await {
         assert_eq!(half.text("user_id"), "alice");
@@ -143,7 +143,7 @@ fn verify_but_let_pass(bootstrap: &mut Bootstrap) -> Result<(), HarnessError> {
                 "audiences": ["example-api"],
                 "payload_in_metadata": "payload",
                 "failed_status_in_metadata": "failed",
-                "local_jwks": {"inline_string": KEYS},
+                "local_jwks": {"inline_string": JWKS},
             }},
             "rules": [{
                 "match": {"prefix": "/"},

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use dossier_tests::bootstrap::set;
 use dossier_tests::clock;
-use dossier_tests::scripted::{Step, send};
-use dossier_tests::upstream::event;
+use dossier_tests::scripted_service::{Step, send};
+use dossier_tests::upstream::format_event;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ use super::{Exchange, Expected, head, start, start_with};
 async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
     let harness = start().await;
     let next = Arc::new(Notify::new());
-    let events: Vec<_> = (0..3).map(|number| event(number, 7)).collect();
+    let events: Vec<_> = (0..3).map(|number| format_event(number, 7)).collect();
     let mut script = vec![send(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
     )];
@@ -24,7 +24,7 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
         script.push(Step::Await(Arc::clone(&next)));
     }
     script.push(send("0\r\n\r\n"));
-    harness.service.play("/api/events", script);
+    harness.service.add_script("/api/events", script);
 
     let since = clock::now_micros();
     let mut client = harness.client().await.unwrap();
@@ -60,7 +60,7 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
 async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_chunks() {
     let harness = start().await;
     let (path, next) = ("/api/chunks", Arc::new(Notify::new()));
-    harness.service.play(
+    harness.service.add_script(
         path,
         [
             Step::Expect(b"0\r\n\r\n"),
@@ -98,7 +98,7 @@ async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_c
 async fn trailers_end_a_stream_as_well() {
     let harness = start().await;
     let path = "/api/trailers";
-    harness.service.play(
+    harness.service.add_script(
         path,
         [
             Step::Expect(b"x-sum: 1\r\n\r\n"),
@@ -163,7 +163,7 @@ async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
                 ""
             }
         };
-        harness.service.play(
+        harness.service.add_script(
             &path,
             [send(format!(
                 "HTTP/1.1 {answer}\r\nx-number: {number}\r\n\r\n{}",
@@ -192,7 +192,7 @@ async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
 async fn an_answer_may_end_with_its_connection() {
     let harness = start().await;
     let path = "/api/until-close";
-    harness.service.play(
+    harness.service.add_script(
         path,
         [send("HTTP/1.1 200 OK\r\n\r\nall there is"), Step::Close],
     );
@@ -224,7 +224,7 @@ async fn a_client_may_ask_before_it_sends_its_body() {
         } else {
             ""
         };
-        harness.service.play(
+        harness.service.add_script(
             path,
             [
                 send(go_on),

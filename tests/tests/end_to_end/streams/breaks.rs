@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dossier_tests::bootstrap::UPSTREAM_CLUSTER;
 use dossier_tests::clock;
 use dossier_tests::harness::Harness;
-use dossier_tests::scripted::{Step, send};
+use dossier_tests::scripted_service::{Step, send};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -21,12 +21,12 @@ async fn a_client_may_leave_at_any_moment() {
 
     let (path, since) = ("/api/before-the-answer", clock::now_micros());
     let reached = Arc::new(Notify::new());
-    harness.service.play(
+    harness.service.add_script(
         path,
         [
             Step::Expect(b"question"),
-            Step::Tell(Arc::clone(&reached)),
-            Step::Hold,
+            Step::Notify(Arc::clone(&reached)),
+            Step::WaitForClose,
         ],
     );
     let mut client = harness.client().await.unwrap();
@@ -44,7 +44,9 @@ async fn a_client_may_leave_at_any_moment() {
     });
 
     let (path, since) = ("/api/mid-answer", clock::now_micros());
-    harness.service.play(path, [send(BEGINNING), Step::Hold]);
+    harness
+        .service
+        .add_script(path, [send(BEGINNING), Step::WaitForClose]);
     let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, "")).await.unwrap();
     client.read_until("the beginning").await.unwrap();
@@ -57,12 +59,12 @@ async fn a_client_may_leave_at_any_moment() {
     });
 
     let (path, since) = ("/api/mid-request", clock::now_micros());
-    harness.service.play(
+    harness.service.add_script(
         path,
         [
             Step::Expect(b"half of"),
-            Step::Tell(Arc::clone(&reached)),
-            Step::Hold,
+            Step::Notify(Arc::clone(&reached)),
+            Step::WaitForClose,
         ],
     );
     let mut client = harness.client().await.unwrap();
@@ -86,7 +88,7 @@ async fn a_service_may_break_off_before_it_answers() {
     let (path, since) = ("/api/no-answer", clock::now_micros());
     harness
         .service
-        .play(path, [Step::Expect(b"question"), Step::Reset]);
+        .add_script(path, [Step::Expect(b"question"), Step::Reset]);
     let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 8\r\n") + "question")
@@ -111,7 +113,7 @@ async fn a_service_may_break_off_its_answer() {
     let harness = start().await;
     for (path, last) in [("/api/reset", Step::Reset), ("/api/close", Step::Close)] {
         let (since, next) = (clock::now_micros(), Arc::new(Notify::new()));
-        harness.service.play(
+        harness.service.add_script(
             path,
             [send(BEGINNING), Step::Await(Arc::clone(&next)), last],
         );
@@ -144,7 +146,7 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
     let harness = harness.await;
 
     let (path, since) = ("/api/silent", clock::now_micros());
-    harness.service.play(path, [Step::Hold]);
+    harness.service.add_script(path, [Step::WaitForClose]);
     let mut client = harness.client().await.unwrap();
     client.send(head("GET", path, "")).await.unwrap();
     let answer = client.read_until("upstream request timeout").await.unwrap();
@@ -158,7 +160,9 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
 
     for path in ["/api/too-slow", "/api/stuck"] {
         let since = clock::now_micros();
-        harness.service.play(path, [send(BEGINNING), Step::Hold]);
+        harness
+            .service
+            .add_script(path, [send(BEGINNING), Step::WaitForClose]);
         let mut client = harness.client().await.unwrap();
         client.send(head("GET", path, "")).await.unwrap();
         client.read_to_end().await.unwrap();
@@ -188,7 +192,7 @@ async fn a_request_that_envoy_tries_again_is_one_exchange_with_the_last_answer()
     for answer in [send(failing), Step::Reset, send(works)] {
         harness
             .service
-            .play(path, [Step::Expect(b"please"), answer]);
+            .add_script(path, [Step::Expect(b"please"), answer]);
     }
     ask_again_and_again(&harness, path, "well").await;
     Exchange::of(&harness, path, since).await.expect(&Expected {
@@ -202,7 +206,7 @@ async fn a_request_that_envoy_tries_again_is_one_exchange_with_the_last_answer()
     for _ in 0..4 {
         harness
             .service
-            .play(path, [Step::Expect(b"please"), send(failing)]);
+            .add_script(path, [Step::Expect(b"please"), send(failing)]);
     }
     ask_again_and_again(&harness, path, "sorry").await;
     Exchange::of(&harness, path, since).await.expect(&Expected {
@@ -223,7 +227,7 @@ async fn ask_again_and_again(harness: &Harness, path: &str, answer: &str) {
         .unwrap();
     client.read_until(answer).await.unwrap();
     assert_eq!(
-        harness.service.unplayed(path),
+        harness.service.remaining_scripts(path),
         0,
         "Envoy tried as often as it should"
     );

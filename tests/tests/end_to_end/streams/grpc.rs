@@ -2,7 +2,7 @@
 
 use dossier_tests::bootstrap::set;
 use dossier_tests::clock;
-use dossier_tests::grpc::{GrpcCall, GrpcService, fields, frame};
+use dossier_tests::grpc::{GrpcCall, GrpcService, encode_frame, trailers};
 use dossier_tests::testing::TestHarness;
 use serde_json::json;
 
@@ -19,17 +19,17 @@ async fn a_unary_call_is_one_message_each_way() {
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
     let mut call = call(&harness, &path).await;
     call.send(b"hello").unwrap();
-    let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    let (answered, status) = call.finish(trailers("x-done", "1")).await.unwrap();
     assert_eq!(
         (&answered, status.as_deref()),
-        (&frame(b"hello"), Some("0"))
+        (&encode_frame(b"hello"), Some("0"))
     );
     let exchange = Exchange::of(&harness, &path, since).await;
     exchange.expect(&Expected {
         completion: "complete",
         status: 200,
-        sent: &frame(b"hello"),
-        answered: &frame(b"hello"),
+        sent: &encode_frame(b"hello"),
+        answered: &encode_frame(b"hello"),
     });
     assert_eq!(exchange.response.text("content_type"), "application/grpc");
 }
@@ -44,11 +44,11 @@ async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
         let message = vec![number; 100 * usize::from(number)];
         call.send(&message).unwrap();
         // The answer to one message comes before the next is sent: nothing is held back.
-        let answer = call.receive(frame(&message).len()).await.unwrap();
-        assert_eq!(answer, frame(&message));
+        let answer = call.receive(encode_frame(&message).len()).await.unwrap();
+        assert_eq!(answer, encode_frame(&message));
         all.extend(answer);
     }
-    let (rest, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    let (rest, status) = call.finish(trailers("x-done", "1")).await.unwrap();
     assert_eq!((rest.len(), status.as_deref()), (0, Some("0")));
     Exchange::of(&harness, &path, since)
         .await
@@ -65,7 +65,7 @@ async fn an_answer_of_nothing_but_trailers_is_complete() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Unimplemented"), clock::now_micros());
     let call = call(&harness, &path).await;
-    let (answered, status) = call.finish(fields("x-done", "1")).await.unwrap();
+    let (answered, status) = call.finish(trailers("x-done", "1")).await.unwrap();
     assert_eq!((answered.len(), status.as_deref()), (0, Some("12")));
     Exchange::of(&harness, &path, since)
         .await
@@ -83,14 +83,14 @@ async fn a_stream_that_the_service_resets_keeps_what_had_come() {
     let (path, since) = (format!("{PACKAGE}/Break"), clock::now_micros());
     let mut call = call(&harness, &path).await;
     call.send(b"one").unwrap();
-    let first = call.receive(frame(b"one").len()).await.unwrap();
+    let first = call.receive(encode_frame(b"one").len()).await.unwrap();
     call.send(b"two").unwrap();
     call.receive(1).await.unwrap_err();
     let exchange = Exchange::of(&harness, &path, since).await;
     exchange.expect(&Expected {
         completion: "upstream_reset",
         status: 200,
-        sent: &[frame(b"one"), frame(b"two")].concat(),
+        sent: &[encode_frame(b"one"), encode_frame(b"two")].concat(),
         answered: &first,
     });
 }
@@ -101,7 +101,7 @@ async fn a_stream_that_the_client_cancels_keeps_what_had_come() {
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
     let mut call = call(&harness, &path).await;
     call.send(b"one").unwrap();
-    let first = call.receive(frame(b"one").len()).await.unwrap();
+    let first = call.receive(encode_frame(b"one").len()).await.unwrap();
     call.cancel().await;
     Exchange::of(&harness, &path, since)
         .await
@@ -114,7 +114,7 @@ async fn a_stream_that_the_client_cancels_keeps_what_had_come() {
 }
 
 async fn call(harness: &TestHarness, path: &str) -> GrpcCall {
-    GrpcCall::begin(harness.envoy.address, path, "alice")
+    GrpcCall::start(harness.envoy.address, path, "alice")
         .await
         .unwrap()
 }

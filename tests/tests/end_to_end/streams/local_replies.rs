@@ -3,7 +3,7 @@
 
 use dossier_tests::clock;
 use dossier_tests::harness::Harness;
-use dossier_tests::scripted::send;
+use dossier_tests::scripted_service::send;
 use dossier_tests::testing::TestHarness;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ const fn refused(status: u64, words: &str) -> Expected<'_> {
 /// The limit lets one request pass.
 async fn spend_the_token(harness: &Harness, path: &str) {
     let path = format!("{path}/first");
-    harness.service.play(
+    harness.service.add_script(
         &path,
         [send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")],
     );

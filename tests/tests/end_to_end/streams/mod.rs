@@ -4,7 +4,7 @@ use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, UPSTREAM_CLUSTER, set};
 use dossier_tests::clock;
 use dossier_tests::harness::Harness;
-use dossier_tests::inbox::Half;
+use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::testing::TestHarness;
 use serde_json::{Value, json};
 
@@ -19,8 +19,8 @@ mod upgrades;
 
 /// Both halves of an exchange as they left the filter.
 struct Exchange {
-    request: Half,
-    response: Half,
+    request: ReceivedHalf,
+    response: ReceivedHalf,
 }
 
 /// How an exchange should have ended.
@@ -35,7 +35,7 @@ struct Expected<'a> {
 impl Exchange {
     /// Waits for it; `since` is when its request was about to be sent.
     async fn of(harness: &Harness, path: &str, since: u64) -> Self {
-        let halves = harness.inbox.halves(path, 2, SOON).await.unwrap();
+        let halves = harness.stub_collector.halves(path, 2, SOON).await.unwrap();
         let [request, response] = halves.as_slice() else {
             panic!("not two halves of {path}: {halves:?}")
         };
@@ -74,8 +74,9 @@ impl Exchange {
 
     /// All moments lie between the request's and now, and none before what must precede it.
     fn expect_sane_times(&self, since: u64) {
-        let moments =
-            |half: &Half| ["started_at", "first_byte_at", "ended_at"].map(|it| half.number(it));
+        let moments = |half: &ReceivedHalf| {
+            ["started_at", "first_byte_at", "ended_at"].map(|it| half.number(it))
+        };
         let (request, response) = (moments(&self.request), moments(&self.response));
         let order = [
             since,

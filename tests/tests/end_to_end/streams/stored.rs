@@ -59,9 +59,9 @@ async fn a_query_tells_how_each_exchange_ended() {
     client.read_until("data: ").await.unwrap();
     drop(client);
 
-    let (collector, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (collector, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     collector
-        .wait_for(alice, &json!({}), 10, SOON)
+        .wait_for_entries(alice, &json!({}), 10, SOON)
         .await
         .unwrap();
     let entries = collector.query_all(alice, &json!({})).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dossier_tests::clock;
-use dossier_tests::scripted::{Step, send};
+use dossier_tests::scripted_service::{Step, send};
 use tokio::sync::Notify;
 
 use super::{Exchange, Expected, head, start};
@@ -26,12 +26,12 @@ async fn a_websocket_is_recorded_without_its_messages() {
         let last = if closes == "service" {
             [Step::Await(Arc::clone(&over)), Step::Close]
         } else {
-            [Step::Hold, Step::Close]
+            [Step::WaitForClose, Step::Close]
         };
         let script = [send(AGREES), Step::Expect(PING), send(PONG)];
         harness
             .service
-            .play(&path, script.into_iter().chain(last).collect::<Vec<_>>());
+            .add_script(&path, script.into_iter().chain(last).collect::<Vec<_>>());
         let since = clock::now_micros();
         let mut client = harness.client().await.unwrap();
         client.send(head("GET", &path, ASKS)).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_websocket_is_recorded_without_its_messages() {
 async fn an_upgrade_that_the_service_refuses_is_an_answer_like_others() {
     let harness = start().await;
     let path = "/api/no-socket";
-    harness.service.play(
+    harness.service.add_script(
         path,
         [send(
             "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",

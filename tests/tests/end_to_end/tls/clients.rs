@@ -1,8 +1,8 @@
 //! Which clients the collector takes by their certificates, and for what.
 
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock::minutes_ago;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -11,17 +11,17 @@ use crate::secure_client;
 
 fn sample() -> Vec<u8> {
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
-    batch(&[sample]).unwrap()
+    encode_batch(&[sample]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_need_a_certificate_and_a_key() {
     let scene = Scene::start(&[]).await;
     let keys = &scene.backend.keys;
-    let anonymous = scene.authority.trusted_by(None);
-    let anonymous = Client::over(scene.address(), Some(&anonymous)).unwrap();
+    let anonymous = scene.authority.client_tls(None);
+    let anonymous = CollectorClient::with_tls(scene.address(), Some(&anonymous)).unwrap();
     assert_eq!(anonymous.get("/healthz", None).await.unwrap().status, 200);
-    for key in [Some(keys.ingest.as_str()), Some(&keys.people.admin), None] {
+    for key in [Some(keys.ingest.as_str()), Some(&keys.users.admin), None] {
         let answer = anonymous.ingest(key, Uuid::now_v7(), sample()).await;
         let answer = answer.unwrap();
         assert_eq!(
@@ -33,7 +33,7 @@ async fn batches_need_a_certificate_and_a_key() {
     for (key, expected) in [
         (None, (401, "AUTH_MISSING_TOKEN")),
         (
-            Some(keys.people.alice.as_str()),
+            Some(keys.users.alice.as_str()),
             (403, "AUTH_INSUFFICIENT_PERMISSIONS"),
         ),
         (Some(keys.ingest.as_str()), (200, "")),
@@ -43,15 +43,15 @@ async fn batches_need_a_certificate_and_a_key() {
         assert_eq!((answer.status, answer.error_code()), expected);
     }
     // Who reads needs a key alone.
-    let alice = &keys.people.alice;
+    let alice = &keys.users.alice;
     assert_eq!(anonymous.count(alice, &json!({})).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_of_somebody_else_is_refused() {
     let mut scene = Scene::start(&[]).await;
-    let stranger = dossier_tests::authority::Authority::new().unwrap();
-    let stranger = scene.client(Some(&stranger.client().unwrap()));
+    let stranger = dossier_tests::certificate_authority::CertificateAuthority::new().unwrap();
+    let stranger = scene.client(Some(&stranger.issue_client_certificate().unwrap()));
     secure_client::get(&stranger, scene.address(), HOST, "/healthz")
         .await
         .unwrap_err();
@@ -66,7 +66,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_need_one_if_the_settings_say_so() {
     let scene = Scene::start(&[("DOSSIER_TLS_CLIENT_AUTH", "all")]).await;
-    let identity = scene.authority.client().unwrap();
+    let identity = scene.authority.issue_client_certificate().unwrap();
     let get = async |identity| {
         let client = scene.client(identity);
         secure_client::get(&client, scene.address(), HOST, "/healthz").await

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use dossier_tests::authority::{Authority, Identity};
+use dossier_tests::certificate_authority::{CertificateAuthority, IssuedCertificate};
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::database::Database;
 use dossier_tests::process::Process;
 use dossier_tests::producer::Sample;
-use dossier_tests::testing::{Folder, TestBackend};
+use dossier_tests::testing::{TestBackend, TestFolder};
 use dossier_tests::{postgres, wait};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -31,10 +31,10 @@ struct SecurePostgres {
 }
 
 impl SecurePostgres {
-    async fn start(folder: &Path, server: &Identity) -> Self {
+    async fn start(folder: &Path, server: &IssuedCertificate) -> Self {
         let mut database = Database::start(folder).await.unwrap();
         let data = folder.join("database");
-        let pid = postgres::running_below(&data)[0];
+        let pid = postgres::find_running(&data)[0];
         let process = PathBuf::from(format!("/proc/{pid}"));
         let program = fs::read_link(process.join("exe")).unwrap();
         let owner = fs::metadata(&process).unwrap();
@@ -129,14 +129,14 @@ fn owner_options(home: &Path, port: u16) -> PgConnectOptions {
 struct Scene {
     backend: TestBackend,
     postgres: SecurePostgres,
-    folder: Folder,
+    folder: TestFolder,
 }
 
 impl Scene {
     async fn start() -> Self {
-        let folder = Folder::make().unwrap();
-        let authority = Authority::new().unwrap();
-        let server = authority.server().unwrap();
+        let folder = TestFolder::create().unwrap();
+        let authority = CertificateAuthority::new().unwrap();
+        let server = authority.issue_server_certificate().unwrap();
         let postgres = SecurePostgres::start(folder.path(), &server).await;
         postgres.run("alter user dossier password 'first'").await;
         let pem = authority.certificate().pem();
@@ -166,14 +166,14 @@ impl Scene {
     /// What `dossier doctor` says of the database at this URL.
     async fn doctor(&self, url: &str) -> String {
         let arguments = ["doctor", "--database-url", url];
-        let said = self.backend.collector.run(&arguments).await.unwrap();
-        let mut lines = said.output.lines();
+        let output = self.backend.collector.run(&arguments).await.unwrap();
+        let mut lines = output.stdout.lines();
         let line = lines.find(|line| line.contains("  database: "));
-        line.unwrap_or(&said.errors).to_owned()
+        line.unwrap_or(&output.stderr).to_owned()
     }
 
     async fn stored(&self) -> Result<u64, String> {
-        let alice = &self.backend.keys.people.alice;
+        let alice = &self.backend.keys.users.alice;
         let count = self.backend.client.count(alice, &json!({})).await;
         count.map_err(|error| error.to_string())
     }
@@ -196,7 +196,7 @@ async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
     assert!(!plain.is_empty() && plain.iter().all(|(_, ssl)| *ssl));
     owner.close().await.unwrap();
 
-    let other = Authority::new().unwrap().certificate().pem();
+    let other = CertificateAuthority::new().unwrap().certificate().pem();
     let other = file(scene.folder.path(), "other.crt", &other);
     let ours = scene.folder.path().join("ca.crt");
     let by = |mode: &str, authority: &Path| {
@@ -219,8 +219,8 @@ async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
         (by("verify-ca", &other), "invalid peer certificate"),
         (scene.postgres.url("sslmode=disable"), "no encryption"),
     ] {
-        let said = scene.doctor(&url).await;
-        assert!(said.contains(says), "{url}: {said}");
+        let output = scene.doctor(&url).await;
+        assert!(output.contains(says), "{url}: {output}");
     }
 }
 
@@ -237,7 +237,7 @@ async fn its_password_is_replaced_without_a_restart() {
     // What is connected stays so.
     assert_eq!(scene.stored().await.unwrap(), 0);
     scene.postgres.run(cut).await;
-    let alice = &scene.backend.keys.people.alice;
+    let alice = &scene.backend.keys.users.alice;
     let answer = scene.backend.client.query(alice, &json!({})).await.unwrap();
     assert_eq!(
         (answer.status, answer.error_code()),

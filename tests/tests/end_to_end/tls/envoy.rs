@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use dossier_tests::authority::{Authority, Identity};
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, read_yaml, set};
-use dossier_tests::load::Load;
+use dossier_tests::certificate_authority::{CertificateAuthority, IssuedCertificate};
+use dossier_tests::load::LoadGenerator;
 use dossier_tests::stack::StackPlan;
 use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
@@ -28,17 +28,17 @@ struct Mounts {
 /// Everything by TLS. Envoy has the certificate that is given, and takes the collector's.
 fn secured(
     plan: &mut StackPlan,
-    authority: &Authority,
-    client: &Identity,
+    authority: &CertificateAuthority,
+    client: &IssuedCertificate,
 ) -> Result<Mounts, HarnessError> {
     let folder = &plan.folder;
-    let collector = files(&authority.server()?, authority);
+    let collector = files(&authority.issue_server_certificate()?, authority);
     let mounts = Mounts {
         collector: Mounted::new(folder.join("collector-tls"), &collector),
         envoy: Mounted::new(folder.join("envoy-tls"), &files(client, authority)),
     };
     plan.collector_environment = settings(&mounts.collector);
-    plan.collector_tls = Some(authority.trusted_by(None));
+    plan.collector_tls = Some(authority.client_tls(None));
     let mut bootstrap = Bootstrap::read(&paths::envoy_file("tls.yaml"))?;
     let cluster = bootstrap.cluster(COLLECTOR_CLUSTER)?;
     let context = cluster.pointer_mut(CONTEXT).unwrap();
@@ -86,10 +86,14 @@ fn secret(name: &str, folder: &Path, mounted: &Mounted) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_record_is_lost_while_certificates_are_renewed_and_broken() {
-    let authority = Authority::new().unwrap();
+    let authority = CertificateAuthority::new().unwrap();
     let mut mounts = None;
     let stack = TestStack::start_with(|plan| {
-        mounts = Some(secured(plan, &authority, &authority.client()?)?);
+        mounts = Some(secured(
+            plan,
+            &authority,
+            &authority.issue_client_certificate()?,
+        )?);
         Ok(())
     });
     let stack = stack.await.unwrap();
@@ -103,28 +107,31 @@ async fn no_record_is_lost_while_certificates_are_renewed_and_broken() {
         let connection = secure_client::connect(&client, address, HOST).await;
         secure_client::shown_by(&connection.unwrap())
     };
-    let load = Load::start(&stack.traffic, CLIENTS);
+    let load = LoadGenerator::start(&stack.traffic, CLIENTS);
     let mut last = None;
     for round in 1..=3 {
-        load.go_on_for(REQUESTS, SOON).await.unwrap();
-        let server = authority.server().unwrap();
+        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+        let server = authority.issue_server_certificate().unwrap();
         collector.swap(&files(&server, &authority));
         let done = "dossier_reloads_total{what=\"tls\"}";
         wait_for(&stack.backend, done, round).await;
         assert_eq!(shown().await, *server.certificate().der());
-        envoy.swap(&files(&authority.client().unwrap(), &authority));
+        envoy.swap(&files(
+            &authority.issue_client_certificate().unwrap(),
+            &authority,
+        ));
         renewed_in_envoy(&stack.envoy, round).await;
         expect_new_connections(&stack).await;
         last = Some(server);
     }
     let last = last.unwrap();
-    let mut broken = files(&authority.server().unwrap(), &authority);
+    let mut broken = files(&authority.issue_server_certificate().unwrap(), &authority);
     broken[1].1.clear();
     collector.swap(&broken);
     let failed = "dossier_reload_failures_total{what=\"tls\"}";
     wait_for(&stack.backend, failed, 1).await;
     expect_new_connections(&stack).await;
-    load.go_on_for(REQUESTS, SOON).await.unwrap();
+    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
     assert_eq!(shown().await, *last.certificate().der());
 
     let outcome = load.stop().await;
@@ -155,9 +162,9 @@ async fn expect_new_connections(stack: &TestStack) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_certificate_it_is_refused_and_keeps_what_it_has() {
-    let authority = Authority::new().unwrap();
+    let authority = CertificateAuthority::new().unwrap();
     let stack = TestStack::start_with(|plan| {
-        secured(plan, &authority, &authority.client()?)?;
+        secured(plan, &authority, &authority.issue_client_certificate()?)?;
         let cluster = plan.bootstrap.cluster(COLLECTOR_CLUSTER)?;
         let context = cluster.pointer_mut(CONTEXT).and_then(Value::as_object_mut);
         context
@@ -177,17 +184,24 @@ async fn without_a_certificate_it_is_refused_and_keeps_what_it_has() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_certificate_of_somebody_else_it_waits_for_a_better_one() {
-    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (authority, other) = (
+        CertificateAuthority::new().unwrap(),
+        CertificateAuthority::new().unwrap(),
+    );
     let mut mounts = None;
     let stack = TestStack::start_with(|plan| {
-        mounts = Some(secured(plan, &authority, &other.client()?)?);
+        mounts = Some(secured(
+            plan,
+            &authority,
+            &other.issue_client_certificate()?,
+        )?);
         Ok(())
     });
     let stack = stack.await.unwrap();
     record_one(&stack).await;
     wait_for(&stack.backend, &handshakes("certificate_refused"), 2).await;
     assert_eq!(stored(&stack).await, 0);
-    let better = files(&authority.client().unwrap(), &authority);
+    let better = files(&authority.issue_client_certificate().unwrap(), &authority);
     mounts.unwrap().envoy.swap(&better);
     wait_for_records(&stack.envoy, 2).await;
     assert_eq!(stored(&stack).await, 2);
@@ -199,6 +213,6 @@ async fn record_one(stack: &TestStack) {
 }
 
 async fn stored(stack: &TestStack) -> u64 {
-    let alice = &stack.backend.keys.people.alice;
+    let alice = &stack.backend.keys.users.alice;
     stack.backend.client.count(alice, &json!({})).await.unwrap()
 }

@@ -117,7 +117,7 @@ async fn both_sides_agree_on_http_1_1_or_not_at_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_let_in_by_a_handshake_of_before() {
     let scene = Scene::start(&[]).await;
-    let identity = scene.authority.client().unwrap();
+    let identity = scene.authority.issue_client_certificate().unwrap();
     for version in [&TLS12, &TLS13] {
         let client = secure_client::speaking(&scene.authority, Some(&identity), &[version]);
         let client = Arc::new(client);

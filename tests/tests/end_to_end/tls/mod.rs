@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dossier_tests::authority::{Authority, Identity};
+use dossier_tests::certificate_authority::{CertificateAuthority, IssuedCertificate};
 use dossier_tests::stack::Backend;
 use dossier_tests::testing::TestBackend;
 use dossier_tests::{HarnessError, wait};
@@ -66,7 +66,10 @@ impl Mounted {
 }
 
 /// What the collector is given: its certificate and key, and the authority of clients.
-fn files(server: &Identity, clients: &Authority) -> [(&'static str, String); 3] {
+fn files(
+    server: &IssuedCertificate,
+    clients: &CertificateAuthority,
+) -> [(&'static str, String); 3] {
     [
         ("tls.crt", server.certificate().pem()),
         ("tls.key", server.key_pem()),
@@ -89,17 +92,17 @@ fn settings(mounted: &Mounted) -> Vec<(String, String)> {
 /// A collector that serves TLS, and the authority that everybody trusts.
 struct Scene {
     backend: TestBackend,
-    authority: Authority,
+    authority: CertificateAuthority,
     mounted: Mounted,
 }
 
 impl Scene {
     /// With more settings. The harness's own client has a certificate.
     async fn start(more: &[(&str, &str)]) -> Self {
-        let authority = Authority::new().unwrap();
+        let authority = CertificateAuthority::new().unwrap();
         let mut mounted = None;
         let backend = TestBackend::start_with(|plan| {
-            let files = files(&authority.server()?, &authority);
+            let files = files(&authority.issue_server_certificate()?, &authority);
             let mounted = mounted.insert(Mounted::new(plan.folder.join("tls"), &files));
             plan.collector_environment = settings(mounted);
             let more = more
@@ -107,7 +110,8 @@ impl Scene {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             // Of two values of one name the last counts.
             plan.collector_environment.extend(more);
-            plan.collector_tls = Some(authority.trusted_by(Some(&authority.client()?)));
+            plan.collector_tls =
+                Some(authority.client_tls(Some(&authority.issue_client_certificate()?)));
             Ok(())
         });
         let backend = backend.await.unwrap();
@@ -123,7 +127,7 @@ impl Scene {
     }
 
     /// A client that trusts the authority and shows this.
-    fn client(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+    fn client(&self, identity: Option<&IssuedCertificate>) -> Arc<ClientConfig> {
         Arc::new(secure_client::config(&self.authority, identity))
     }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use dossier_tests::authority::Authority;
-use dossier_tests::testing::{Folder, TestBackend};
+use dossier_tests::certificate_authority::CertificateAuthority;
+use dossier_tests::testing::{TestBackend, TestFolder};
 use dossier_tests::wait;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn a_renewed_certificate_is_shown_to_who_connects_then() {
     let mut open = secure_client::connect(&client, scene.address(), HOST)
         .await
         .unwrap();
-    let renewed = scene.authority.server().unwrap();
+    let renewed = scene.authority.issue_server_certificate().unwrap();
     scene.mounted.swap(&files(&renewed, &scene.authority));
     scene.wait_for(DONE, 1).await;
     assert_ne!(before, *renewed.certificate().der());
@@ -43,8 +43,8 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     let before = scene.shown().await;
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
     let (renewed, other) = (
-        scene.authority.server().unwrap(),
-        scene.authority.server().unwrap(),
+        scene.authority.issue_server_certificate().unwrap(),
+        scene.authority.issue_server_certificate().unwrap(),
     );
     // The key of another certificate.
     let mut broken = files(&renewed, &scene.authority);
@@ -54,12 +54,12 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     assert_eq!(scene.shown().await, before);
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 1);
     let doctor = async |scene: &Scene| {
-        let said = scene.backend.collector.run(&["doctor"]).await.unwrap();
-        (said.status.code(), said.output)
+        let output = scene.backend.collector.run(&["doctor"]).await.unwrap();
+        (output.status.code(), output.stdout)
     };
-    let (code, said) = doctor(&scene).await;
+    let (code, output) = doctor(&scene).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("fail  tls: tls_certificate: "), "{said}");
+    assert!(output.contains("fail  tls: tls_certificate: "), "{output}");
     broken[1].1 = "-----BEGIN PRIVATE KEY-----\nhunter2\n".to_owned();
     scene.mounted.swap(&broken);
     scene.wait_for(FAILED, 2).await;
@@ -75,21 +75,21 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     scene.wait_for(DONE, 1).await;
     assert_eq!(scene.shown().await, *renewed.certificate().der());
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
-    let (code, said) = doctor(&scene).await;
+    let (code, output) = doctor(&scene).await;
     assert_eq!(code, Some(0));
-    assert!(said.contains("ok    tls: "), "{said}");
+    assert!(output.contains("ok    tls: "), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hang_up_has_the_files_read_at_once() {
     let mut scene = Scene::start(&[("DOSSIER_RELOAD_INTERVAL", "3600")]).await;
-    let renewed = scene.authority.server().unwrap();
+    let renewed = scene.authority.issue_server_certificate().unwrap();
     scene.mounted.swap(&files(&renewed, &scene.authority));
     assert_ne!(scene.shown().await, *renewed.certificate().der());
-    scene.backend.collector.process().unwrap().hang_up();
+    scene.backend.collector.process().unwrap().send_sighup();
     scene.wait_for(DONE, 1).await;
     assert_eq!(scene.shown().await, *renewed.certificate().der());
-    scene.backend.collector.process().unwrap().hang_up();
+    scene.backend.collector.process().unwrap().send_sighup();
     let told = wait::until("the log to tell that nothing changed", SOON, async || {
         let log = scene.log();
         log.contains("no file of certificates or secrets has changed")
@@ -102,18 +102,18 @@ async fn a_hang_up_has_the_files_read_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whose_authority_is_withdrawn_is_no_longer_let_in() {
     let mut scene = Scene::start(&[]).await;
-    let identity = scene.authority.client().unwrap();
-    let server = scene.authority.server().unwrap();
+    let identity = scene.authority.issue_client_certificate().unwrap();
+    let server = scene.authority.issue_server_certificate().unwrap();
     let client = scene.client(Some(&identity));
     let health = async |client: &Arc<_>| {
         secure_client::get(client, scene.backend.collector.address, HOST, "/healthz").await
     };
     health(&client).await.unwrap();
-    let successor = Authority::new().unwrap();
+    let successor = CertificateAuthority::new().unwrap();
     scene.mounted.swap(&files(&server, &successor));
     wait_for(&scene.backend, DONE, 1).await;
     health(&client).await.unwrap_err();
-    let identity = successor.client().unwrap();
+    let identity = successor.issue_client_certificate().unwrap();
     health(&scene.client(Some(&identity))).await.unwrap();
 }
 
@@ -123,13 +123,13 @@ async fn the_secret_of_tokens_is_replaced() {
         "first-0123456789abcdef0123456789",
         "second-0123456789abcdef012345678",
     );
-    let folder = Folder::make().unwrap();
+    let folder = TestFolder::create().unwrap();
     let secret = file(folder.path(), "secret", &format!("{first}\n"));
     let settings = [
         ("DOSSIER_JWT_SECRET_FILE", secret.to_str().unwrap()),
         ("DOSSIER_RELOAD_INTERVAL", "1"),
     ];
-    let backend = TestBackend::start_in(&settings).await.unwrap();
+    let backend = TestBackend::start_with_env(&settings).await.unwrap();
     let ask = async |secret: &str| {
         let claims = json!({"sub": "alice", "exp": 4_102_444_800_u64});
         let key = EncodingKey::from_secret(secret.as_bytes());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dossier_tests::HarnessError;
-use dossier_tests::producer::batch;
+use dossier_tests::producer::encode_batch;
 use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, INGEST_PATH, StorageCompression};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -57,7 +57,7 @@ pub(super) fn seal(
         sealed += samples.len();
         batches.push(Sealed {
             id: Uuid::now_v7(),
-            bytes: Compression::Fast.compress(&batch(&samples)?),
+            bytes: Compression::Fast.compress(&encode_batch(&samples)?),
         });
     }
     Ok((batches, sealed))

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use dossier_tests::HarnessError;
-use dossier_tests::testing::Folder;
+use dossier_tests::testing::TestFolder;
 use sqlx::Row;
 
 use crate::arguments::Ingest;
@@ -60,7 +60,7 @@ struct Bench {
     connections: Connections,
     arguments: Ingest,
     /// Of both, and for what is copied.
-    folders: [Folder; 3],
+    folders: [TestFolder; 3],
 }
 
 /// Measures, and returns tables.
@@ -93,7 +93,11 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
 
 impl Bench {
     async fn start(arguments: &Ingest) -> Result<Self, HarnessError> {
-        let folders = [Folder::make()?, Folder::make()?, Folder::make()?];
+        let folders = [
+            TestFolder::create()?,
+            TestFolder::create()?,
+            TestFolder::create()?,
+        ];
         let [first, second, _] = &folders;
         let taking = Recorder::start(first.path()).await?;
         let mut copying = Recorder::start(second.path()).await?;
@@ -213,7 +217,7 @@ impl Bench {
 
     fn most_memory(&mut self) -> Result<u64, HarnessError> {
         match self.taking.collector.process() {
-            Some(process) => process.memory("VmHWM"),
+            Some(process) => process.read_memory("VmHWM"),
             None => Ok(0),
         }
     }

@@ -29,7 +29,7 @@ impl Spent {
     /// By this collector and its Postgres, so far.
     pub(super) async fn of(recorder: &mut Recorder) -> Result<Self, HarnessError> {
         let mut postgres = 0.0;
-        for process in recorder.collector.postgres_ids() {
+        for process in recorder.collector.postgres_pids() {
             postgres += of_postgres(u32::try_from(process).unwrap_or_default())?;
         }
         let collector = match recorder.collector.process() {

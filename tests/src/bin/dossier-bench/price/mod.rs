@@ -16,7 +16,7 @@ use std::time::Duration;
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
-use dossier_tests::testing::Folder;
+use dossier_tests::testing::TestFolder;
 
 use crate::arguments::Price;
 use crate::bare_filter::BareFilter;
@@ -39,7 +39,7 @@ const SETTLE: Duration = Duration::from_millis(180);
 struct Subject {
     variant: Variant,
     envoy: Envoy,
-    folder: Folder,
+    folder: TestFolder,
 }
 
 /// Measures everything, and writes the tables.
@@ -89,7 +89,7 @@ async fn start_one(
         // The discard port; nobody has it.
         nobody: SocketAddr::from(([127, 0, 0, 1], 9)),
     };
-    let folder = Folder::make()?;
+    let folder = TestFolder::create()?;
     let plan = EnvoyPlan {
         bootstrap: variant.bootstrap(folder.path(), neighbours)?,
         workers,

@@ -1,9 +1,9 @@
 //! Five million entries of a thousand users, as SQL, straight into the tables of a collector.
 
 use dossier_tests::HarnessError;
-use dossier_tests::client::Client;
+use dossier_tests::client::CollectorClient;
 use dossier_tests::clock::minutes_ago;
-use dossier_tests::producer::{Sample, batch};
+use dossier_tests::producer::{Sample, encode_batch};
 use sqlx::PgConnection;
 use std::num::NonZeroU32;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ const SESSIONS_SQL: &str = "
 
 /// Fills the tables, unless that was done in an earlier run.
 pub(crate) async fn fill(
-    client: &Client,
+    client: &CollectorClient,
     ingest_key: &str,
     database: &mut PgConnection,
 ) -> Result<(), HarnessError> {
@@ -108,7 +108,10 @@ fn mark() -> String {
 }
 
 /// The collector itself makes them when such entries come.
-pub(crate) async fn make_partitions(client: &Client, ingest_key: &str) -> Result<(), HarnessError> {
+pub(crate) async fn make_partitions(
+    client: &CollectorClient,
+    ingest_key: &str,
+) -> Result<(), HarnessError> {
     let samples: Vec<_> = EXPIRY_DAYS
         .map(|days| {
             let mut sample = Sample::request("nobody", "/", minutes_ago(1), "{}");
@@ -117,7 +120,7 @@ pub(crate) async fn make_partitions(client: &Client, ingest_key: &str) -> Result
         })
         .collect();
     let answer = client
-        .ingest(Some(ingest_key), Uuid::now_v7(), batch(&samples)?)
+        .ingest(Some(ingest_key), Uuid::now_v7(), encode_batch(&samples)?)
         .await?;
     if answer.status == 200 {
         return Ok(());

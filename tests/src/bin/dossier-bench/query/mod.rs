@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use dossier_tests::HarnessError;
-use dossier_tests::client::{Answer, Client};
+use dossier_tests::client::{CollectorClient, CollectorResponse};
 use dossier_tests::collector::{Collector, CollectorPlan};
 use dossier_tests::paths;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
     let profile = paths::profile_folder()?;
     let folder = profile.parent().unwrap_or(&profile).join(FOLDER);
     let collector = start(&folder).await?;
-    let client = Client::new(collector.address)?;
+    let client = CollectorClient::new(collector.address)?;
     let mut database = PgConnection::connect_with(&options(&folder))
         .await
         .map_err(failed("reach the collector's Postgres"))?;
@@ -170,7 +170,11 @@ async fn ask(case: &Case, asking: &Asking) -> Result<(u16, Vec<u8>), HarnessErro
 }
 
 /// Walks there by cursor, as a client would.
-async fn place_behind(client: &Client, key: &str, entries: usize) -> Result<Place, HarnessError> {
+async fn place_behind(
+    client: &CollectorClient,
+    key: &str,
+    entries: usize,
+) -> Result<Place, HarnessError> {
     let mut request = json!({"page_size": PAGE_SIZE, "include": []});
     for page in 1.. {
         let answer = client.query(key, &request).await?;
@@ -205,7 +209,7 @@ fn milliseconds(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
 }
 
-fn unexpected(doing: &str, answer: &Answer) -> HarnessError {
+fn unexpected(doing: &str, answer: &CollectorResponse) -> HarnessError {
     HarnessError::Unexpected {
         doing: doing.to_owned(),
         answer: format!("{} {}", answer.status, answer.json),

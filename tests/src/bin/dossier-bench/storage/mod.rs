@@ -5,7 +5,7 @@ pub(crate) mod bodies;
 use std::fmt::Write as _;
 
 use dossier_tests::HarnessError;
-use dossier_tests::clock::rfc3339;
+use dossier_tests::clock::format_rfc3339;
 use dossier_wire::StorageCompression;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -92,7 +92,7 @@ impl Bench {
                 .send(kind, bytes, endpoint, READ, compress)
                 .await?;
         }
-        let since = rfc3339(since);
+        let since = format_rfc3339(since);
         let reading = self.reading([&endpoint, &plain], &since, rounds).await?;
         let per_byte = |part: i64| ratio(part, captured);
         let mut line = String::new();

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::{Bootstrap, COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
-use dossier_tests::inbox::Inbox;
 use dossier_tests::paths;
-use dossier_tests::testing::Folder;
+use dossier_tests::stub_collector::StubCollector;
+use dossier_tests::testing::TestFolder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -50,16 +50,26 @@ const NAMES: [&str; 3] = ["without a filter", "with an empty one", "with ours"];
 /// Measures, and returns a table.
 pub(crate) async fn run(arguments: Streaming) -> Result<String, HarnessError> {
     let origin = Instant::now();
-    let (service, inbox) = (Service::start(origin).await?, Inbox::start().await?);
-    let folders = [Folder::make()?, Folder::make()?, Folder::make()?];
+    let (service, stub_collector) = (Service::start(origin).await?, StubCollector::start().await?);
+    let folders = [
+        TestFolder::create()?,
+        TestFolder::create()?,
+        TestFolder::create()?,
+    ];
     let [first, second, third] = &folders;
     let envoys = [
-        envoy(first.path(), &service, &inbox, Bootstrap::remove_filter).await?,
-        envoy(second.path(), &service, &inbox, |bootstrap| {
+        envoy(
+            first.path(),
+            &service,
+            &stub_collector,
+            Bootstrap::remove_filter,
+        )
+        .await?,
+        envoy(second.path(), &service, &stub_collector, |bootstrap| {
             BareFilter::Empty.install(bootstrap, second.path())
         })
         .await?,
-        envoy(third.path(), &service, &inbox, |_| Ok(())).await?,
+        envoy(third.path(), &service, &stub_collector, |_| Ok(())).await?,
     ];
     let turn = async |envoy: &Envoy| take_turn(envoy.address, origin, arguments.streams).await;
     // The first streams open connections and fill caches.
@@ -77,14 +87,14 @@ pub(crate) async fn run(arguments: Streaming) -> Result<String, HarnessError> {
         }
         rounds.push(round);
     }
-    expect_records(&inbox, (arguments.rounds + 1) * arguments.streams).await?;
+    expect_records(&stub_collector, (arguments.rounds + 1) * arguments.streams).await?;
     Ok(table(arguments, &rounds))
 }
 
 async fn envoy(
     folder: &Path,
     service: &Service,
-    inbox: &Inbox,
+    stub_collector: &StubCollector,
     change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
 ) -> Result<Envoy, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -92,7 +102,7 @@ async fn envoy(
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
-    bootstrap.set_cluster(COLLECTOR_CLUSTER, inbox.address)?;
+    bootstrap.set_cluster(COLLECTOR_CLUSTER, stub_collector.address)?;
     bootstrap.set_wasm(&paths::filter_wasm()?)?;
     change(&mut bootstrap)?;
     let plan = EnvoyPlan {
@@ -173,8 +183,13 @@ fn whole_events(read: &str) -> impl Iterator<Item = u64> {
 }
 
 /// The comparison would be worth nothing if the filter had not recorded.
-async fn expect_records(inbox: &Inbox, streams: usize) -> Result<(), HarnessError> {
-    let halves = inbox.halves(PATH, 2 * streams, FLUSH_LIMIT).await?;
+async fn expect_records(
+    stub_collector: &StubCollector,
+    streams: usize,
+) -> Result<(), HarnessError> {
+    let halves = stub_collector
+        .halves(PATH, 2 * streams, FLUSH_LIMIT)
+        .await?;
     let whole = |body: &[u8]| {
         let text = String::from_utf8_lossy(body);
         text.lines().filter_map(sent).count() == EVENTS as usize

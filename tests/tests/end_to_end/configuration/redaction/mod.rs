@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dossier_tests::inbox::Half;
-use dossier_tests::mirror::Mirror;
-use dossier_tests::scripted::{Step, send};
+use dossier_tests::echo_service::EchoService;
+use dossier_tests::scripted_service::{Step, send};
+use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::testing::{TestHarness, TestStack};
 use dossier_tests::traffic::Call;
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
@@ -38,7 +38,7 @@ fn secrets(bodies: &[Planted]) -> Vec<String> {
     secrets.cloned().collect()
 }
 
-fn redactions(half: &Half) -> u64 {
+fn redactions(half: &ReceivedHalf) -> u64 {
     let counts = half.record["redactions"].as_object();
     counts.map_or(0, |counts| counts.values().filter_map(Value::as_u64).sum())
 }
@@ -51,7 +51,7 @@ fn from_base64(text: &str) -> String {
 /// What Envoy and the filter tell of themselves.
 async fn told(harness: &TestHarness) -> Vec<(&'static str, Vec<u8>)> {
     let log = harness.envoy.process.log().text();
-    let stats = harness.envoy.admin_page("stats").await.unwrap();
+    let stats = harness.envoy.fetch_admin_page("stats").await.unwrap();
     assert!(log.contains("dossier: version") && stats.contains("dossier.values_redacted"));
     vec![("envoy.log", log.into()), ("the stats", stats.into())]
 }
@@ -73,7 +73,7 @@ async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else
     }
     wait_for_records(&setup.harness.envoy, 2 * expected.len() as u64).await;
     let mut redacted = 0;
-    for half in setup.harness.inbox.all() {
+    for half in setup.harness.stub_collector.all_halves() {
         let (body, decoded) = expected[half.text("path")];
         assert_eq!(
             String::from_utf8_lossy(&half.body),
@@ -102,7 +102,7 @@ async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else
     assert_eq!(counted, redacted);
 
     let mut places = told(&setup.harness).await;
-    let batches = setup.harness.inbox.batches().concat();
+    let batches = setup.harness.stub_collector.batches().concat();
     let kept = batches
         .windows(KEPT.len())
         .filter(|it| *it == KEPT.as_bytes());
@@ -168,7 +168,10 @@ async fn paths_queries_and_headers_are_redacted_too() {
     assert_eq!(request.record["headers"], expected);
     assert_eq!(response.record["headers"], json!([key, note]));
     let mut places = told(&setup.harness).await;
-    places.push(("the batches", setup.harness.inbox.batches().concat()));
+    places.push((
+        "the batches",
+        setup.harness.stub_collector.batches().concat(),
+    ));
     expect_none(&secrets, &places);
 }
 
@@ -189,11 +192,11 @@ async fn chunks_may_be_split_anywhere() {
         let path = format!("/{offset}");
         let (first, second) = BODY.split_at(offset);
         let (came, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        harness.service.play(
+        harness.service.add_script(
             &path,
             [
                 Step::Expect(first.as_bytes()),
-                Step::Tell(Arc::clone(&came)),
+                Step::Notify(Arc::clone(&came)),
                 Step::Expect(second.as_bytes()),
                 send(format!("HTTP/1.1 200 OK\r\n{head}{first}")),
                 Step::Await(Arc::clone(&go_on)),
@@ -212,7 +215,7 @@ async fn chunks_may_be_split_anywhere() {
             .unwrap();
         go_on.notify_one();
         client.read_until(second).await.unwrap();
-        for half in both(harness.inbox.halves(&path, 2, SOON).await.unwrap()) {
+        for half in both(harness.stub_collector.halves(&path, 2, SOON).await.unwrap()) {
             assert_eq!(
                 String::from_utf8_lossy(&half.body),
                 left,
@@ -260,7 +263,7 @@ async fn of_a_body_cut_at_the_cap_no_piece_of_a_secret_is_left() {
         let pieces = secret.as_bytes().windows(PIECE_BYTES);
         pieces.map(<[u8]>::to_vec).collect::<Vec<_>>()
     });
-    for half in setup.harness.inbox.all() {
+    for half in setup.harness.stub_collector.all_halves() {
         let kept = &half.body;
         for piece in pieces.iter().flatten() {
             let is_left = kept.windows(PIECE_BYTES).any(|it| it == piece);
@@ -375,7 +378,10 @@ async fn equal_values_have_equal_hashes_wherever_they_stand() {
         );
     }
     let mut places = told(&setup.harness).await;
-    places.push(("the batches", setup.harness.inbox.batches().concat()));
+    places.push((
+        "the batches",
+        setup.harness.stub_collector.batches().concat(),
+    ));
     expect_none(&[one, other, KEY.to_owned()], &places);
 }
 
@@ -384,9 +390,9 @@ async fn nothing_planted_is_in_any_row_log_metric_or_answer() {
     let mut capture = with_heads();
     // Bodies stand in the rows as they are, so that they can be searched.
     capture["compress"] = json!(false);
-    let mirror = Mirror::start().await.unwrap();
+    let echo_service = EchoService::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        lead_to(&mut plan.bootstrap, mirror.address)?;
+        lead_to(&mut plan.bootstrap, echo_service.address)?;
         configure(&mut plan.bootstrap, &everything(&capture))
     });
     let stack = stack.await.unwrap();
@@ -404,10 +410,10 @@ async fn nothing_planted_is_in_any_row_log_metric_or_answer() {
         ..call
     };
     stack.traffic.send(&call).await.unwrap();
-    let (client, alice) = (&stack.backend.client, &stack.backend.keys.people.alice);
+    let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let count = 2 * (bodies.len() as u64 + 1);
     client
-        .wait_for(alice, &json!({}), count, SOON)
+        .wait_for_entries(alice, &json!({}), count, SOON)
         .await
         .unwrap();
 
@@ -449,7 +455,7 @@ async fn nothing_planted_is_in_any_row_log_metric_or_answer() {
         ("the metrics", metrics),
         (
             "the stats",
-            stack.envoy.admin_page("stats").await.unwrap().into(),
+            stack.envoy.fetch_admin_page("stats").await.unwrap().into(),
         ),
         ("envoy.log", file("envoy.log")),
         ("collector.log", file("collector.log")),

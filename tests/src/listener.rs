@@ -1,4 +1,4 @@
-//! Where the services of tests listen.
+//! A listener on a free port, for the services of tests.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,10 @@ use tokio::net::TcpListener;
 
 use crate::error::HarnessError;
 
-/// Listens on a free port of this machine; `doing` says as what, should that fail.
-pub(crate) async fn on_free_port(doing: &str) -> Result<(SocketAddr, TcpListener), HarnessError> {
+/// `doing` completes the error message "could not …".
+pub(crate) async fn listen_on_free_port(
+    doing: &str,
+) -> Result<(SocketAddr, TcpListener), HarnessError> {
     let listening = async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         Ok((listener.local_addr()?, listener))

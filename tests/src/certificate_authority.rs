@@ -1,4 +1,4 @@
-//! Certificates for tests, made afresh: an authority that signs them, and what a client needs of both.
+//! Issues certificates for tests: a new authority each time, servers, clients, and how clients trust them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -10,93 +10,100 @@ use rcgen::{
 
 use crate::error::HarnessError;
 
-/// Signs certificates.
+/// A certificate authority that nothing trusts by default.
 #[derive(Debug)]
-pub struct Authority {
+pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
 }
 
-/// A certificate with its key.
+/// A certificate and its private key.
 #[derive(Debug)]
-pub struct Identity {
+pub struct IssuedCertificate {
     certificate: Certificate,
     key: KeyPair,
 }
 
-/// How a client of the collector makes sure that it is the collector, and what it shows to it.
+/// How a client of the collector verifies it, and how it authenticates itself.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    /// The certificate of who signed the collector's, in PEM.
+    /// The trusted authority's certificate, in PEM.
     pub authority: String,
-    /// A certificate and its key, in PEM.
+    /// The client's certificate and key, in PEM.
     pub identity: Option<String>,
 }
 
-impl Authority {
-    /// One that nobody knows yet.
+impl CertificateAuthority {
+    /// Makes an authority with a new key.
     ///
     /// # Errors
     /// [`HarnessError::Unexpected`] if no key can be made.
     pub fn new() -> Result<Self, HarnessError> {
         let mut params = CertificateParams::default();
-        params.distinguished_name = named("authority");
+        params.distinguished_name = distinguished_name("authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = new_key()?;
-        let certificate = params.self_signed(&key).map_err(|error| failed(&error))?;
+        let key = generate_key()?;
+        let certificate = params
+            .self_signed(&key)
+            .map_err(|error| certificate_error(&error))?;
         Ok(Self {
             issuer: Issuer::new(params, key),
             certificate,
         })
     }
 
-    /// Its certificate.
+    /// The authority's own certificate.
     #[must_use]
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// A certificate for this subject and these other names.
+    /// Issues a certificate for this subject and these alternative names.
     ///
     /// # Errors
     /// [`HarnessError::Unexpected`] if none can be made.
-    pub fn sign(
+    pub fn issue(
         &self,
         subject: DistinguishedName,
-        alternatives: Vec<SanType>,
-    ) -> Result<Identity, HarnessError> {
+        alternative_names: Vec<SanType>,
+    ) -> Result<IssuedCertificate, HarnessError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject;
-        params.subject_alt_names = alternatives;
-        let key = new_key()?;
+        params.subject_alt_names = alternative_names;
+        let key = generate_key()?;
         let certificate = params.signed_by(&key, &self.issuer);
-        Ok(Identity {
-            certificate: certificate.map_err(|error| failed(&error))?,
+        Ok(IssuedCertificate {
+            certificate: certificate.map_err(|error| certificate_error(&error))?,
             key,
         })
     }
 
-    /// A certificate for a server on this machine, by its address and as `localhost`.
+    /// Issues a certificate for a server on this machine, by its address and as `localhost`.
     ///
     /// # Errors
     /// [`HarnessError::Unexpected`] if none can be made.
-    pub fn server(&self) -> Result<Identity, HarnessError> {
+    pub fn issue_server_certificate(&self) -> Result<IssuedCertificate, HarnessError> {
         let here = SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let name = "localhost".try_into().map_err(|error| failed(&error))?;
-        self.sign(named("server"), vec![here, SanType::DnsName(name)])
+        let name = "localhost"
+            .try_into()
+            .map_err(|error| certificate_error(&error))?;
+        self.issue(
+            distinguished_name("server"),
+            vec![here, SanType::DnsName(name)],
+        )
     }
 
-    /// A certificate for a client.
+    /// Issues a certificate for a client.
     ///
     /// # Errors
     /// [`HarnessError::Unexpected`] if none can be made.
-    pub fn client(&self) -> Result<Identity, HarnessError> {
-        self.sign(named("client"), Vec::new())
+    pub fn issue_client_certificate(&self) -> Result<IssuedCertificate, HarnessError> {
+        self.issue(distinguished_name("client"), Vec::new())
     }
 
-    /// For clients of what this authority has signed, who show this, if anything.
+    /// For clients that trust this authority and present this certificate, if any.
     #[must_use]
-    pub fn trusted_by(&self, client: Option<&Identity>) -> ClientTls {
+    pub fn client_tls(&self, client: Option<&IssuedCertificate>) -> ClientTls {
         ClientTls {
             authority: self.certificate.pem(),
             identity: client.map(|it| it.certificate.pem() + &it.key_pem()),
@@ -104,8 +111,8 @@ impl Authority {
     }
 }
 
-impl Identity {
-    /// The certificate.
+impl IssuedCertificate {
+    /// The certificate itself.
     #[must_use]
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
@@ -117,7 +124,7 @@ impl Identity {
         self.key.serialize_pem()
     }
 
-    /// The key, by PKCS#8 in DER.
+    /// The key as PKCS#8 in DER.
     #[must_use]
     pub fn key_der(&self) -> Vec<u8> {
         self.key.serialize_der()
@@ -142,17 +149,17 @@ impl Identity {
 
 /// A subject with this common name.
 #[must_use]
-pub fn named(common_name: &str) -> DistinguishedName {
+pub fn distinguished_name(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
     name
 }
 
-fn new_key() -> Result<KeyPair, HarnessError> {
-    KeyPair::generate().map_err(|error| failed(&error))
+fn generate_key() -> Result<KeyPair, HarnessError> {
+    KeyPair::generate().map_err(|error| certificate_error(&error))
 }
 
-fn failed(error: &rcgen::Error) -> HarnessError {
+fn certificate_error(error: &rcgen::Error) -> HarnessError {
     HarnessError::Unexpected {
         doing: "make a certificate".to_owned(),
         answer: error.to_string(),

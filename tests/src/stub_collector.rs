@@ -1,5 +1,5 @@
-//! A collector's front door without a collector: it takes batches and keeps what is in them as it
-//! was sent, for tests that look at bytes and times which no query shows.
+//! Takes batches in the collector's place and keeps them as they were sent, for tests of bytes and
+//! times that no query shows.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,36 +18,36 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
-/// The running inbox; it ends when this is dropped.
+/// The running service; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct StubCollector {
     /// Where it listens.
     pub address: SocketAddr,
-    kept: watch::Receiver<Kept>,
+    received: watch::Receiver<Received>,
     server: JoinHandle<()>,
 }
 
 /// Everything that has arrived.
 #[derive(Debug, Default)]
-struct Kept {
-    halves: Vec<Half>,
-    /// Each batch as it was before it was compressed.
+struct Received {
+    halves: Vec<ReceivedHalf>,
+    /// Uncompressed.
     batches: Vec<Vec<u8>>,
 }
 
 /// One half of an exchange as it arrived.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Half {
+pub struct ReceivedHalf {
     /// The record's JSON, in the wire format's names.
     pub record: Value,
-    /// What was kept of the body.
+    /// The recorded part of the body.
     pub body: Vec<u8>,
 }
 
-impl Half {
-    /// A text of the record; empty if it has none of that name.
+impl ReceivedHalf {
+    /// A text field of the record; empty if there is none of this name.
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
         self.record
@@ -56,7 +56,7 @@ impl Half {
             .unwrap_or_default()
     }
 
-    /// A number of the record; 0 if it has none of that name.
+    /// A number field of the record; 0 if there is none of this name.
     #[must_use]
     pub fn number(&self, field: &str) -> u64 {
         self.record
@@ -66,28 +66,28 @@ impl Half {
     }
 }
 
-impl Inbox {
+impl StubCollector {
     /// Starts it on a free port.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as an inbox").await?;
-        let (sender, kept) = watch::channel(Kept::default());
+        let (address, listener) = listen_on_free_port("listen as a stub collector").await?;
+        let (sender, received) = watch::channel(Received::default());
         let service = Router::new()
-            .route(INGEST_PATH, post(take))
+            .route(INGEST_PATH, post(receive_batch))
             .with_state(Arc::new(sender));
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, service).await;
         });
         Ok(Self {
             address,
-            kept,
+            received,
             server,
         })
     }
 
-    /// Waits until at least so many halves of this path have arrived, and returns them.
+    /// Waits until at least `count` halves with this path have arrived, and returns them.
     ///
     /// # Errors
     /// [`HarnessError::TimedOut`] with what has arrived instead.
@@ -96,32 +96,39 @@ impl Inbox {
         path: &str,
         count: usize,
         limit: Duration,
-    ) -> Result<Vec<Half>, HarnessError> {
+    ) -> Result<Vec<ReceivedHalf>, HarnessError> {
         let what = format!("{count} halves of {path}");
-        self.wait_for(&what, count, limit, |half| half.text("path") == path)
+        self.wait_for_halves(&what, count, limit, |half| half.text("path") == path)
             .await
     }
 
-    /// Waits until at least so many halves that are meant have arrived, and returns them.
+    /// Waits until at least `count` halves match, and returns them.
     ///
     /// # Errors
     /// [`HarnessError::TimedOut`] with what has arrived instead.
-    pub async fn wait_for(
+    pub async fn wait_for_halves(
         &self,
         what: &str,
         count: usize,
         limit: Duration,
-        is_meant: impl Fn(&Half) -> bool,
-    ) -> Result<Vec<Half>, HarnessError> {
-        let meant = |half: &&Half| is_meant(half);
-        let mut kept = self.kept.clone();
-        let arrived = kept.wait_for(|kept| kept.halves.iter().filter(meant).count() >= count);
+        matches: impl Fn(&ReceivedHalf) -> bool,
+    ) -> Result<Vec<ReceivedHalf>, HarnessError> {
+        let matching = |half: &&ReceivedHalf| matches(half);
+        let mut received = self.received.clone();
+        let arrived =
+            received.wait_for(|received| received.halves.iter().filter(matching).count() >= count);
         let last = match tokio::time::timeout(limit, arrived).await {
-            Ok(Ok(kept)) => return Ok(kept.halves.iter().filter(meant).cloned().collect()),
-            Ok(Err(_)) => "the inbox has ended".to_owned(),
+            Ok(Ok(received)) => {
+                return Ok(received.halves.iter().filter(matching).cloned().collect());
+            }
+            Ok(Err(_)) => "the stub collector has ended".to_owned(),
             Err(_) => {
-                let kept = self.kept.borrow();
-                let paths: Vec<_> = kept.halves.iter().map(|half| half.text("path")).collect();
+                let received = self.received.borrow();
+                let paths: Vec<_> = received
+                    .halves
+                    .iter()
+                    .map(|half| half.text("path"))
+                    .collect();
                 format!("halves of {paths:?}")
             }
         };
@@ -132,27 +139,27 @@ impl Inbox {
         })
     }
 
-    /// The halves that have arrived.
+    /// All halves that have arrived.
     #[must_use]
-    pub fn all(&self) -> Vec<Half> {
-        self.kept.borrow().halves.clone()
+    pub fn all_halves(&self) -> Vec<ReceivedHalf> {
+        self.received.borrow().halves.clone()
     }
 
-    /// The batches that have arrived, as they were before they were compressed.
+    /// The batches that have arrived, uncompressed.
     #[must_use]
     pub fn batches(&self) -> Vec<Vec<u8>> {
-        self.kept.borrow().batches.clone()
+        self.received.borrow().batches.clone()
     }
 }
 
-impl Drop for Inbox {
+impl Drop for StubCollector {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-async fn take(
-    State(inbox): State<Arc<watch::Sender<Kept>>>,
+async fn receive_batch(
+    State(stub_collector): State<Arc<watch::Sender<Received>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
@@ -161,19 +168,19 @@ async fn take(
     } else {
         Some(body.to_vec())
     };
-    let read = raw.and_then(|raw| Some((halves_of(&raw)?, raw)));
+    let read = raw.and_then(|raw| Some((parse_halves(&raw)?, raw)));
     let Some((halves, batch)) = read else {
         return StatusCode::BAD_REQUEST;
     };
-    inbox.send_modify(|kept| {
-        kept.halves.extend(halves);
-        kept.batches.push(batch);
+    stub_collector.send_modify(|received| {
+        received.halves.extend(halves);
+        received.batches.push(batch);
     });
     StatusCode::OK
 }
 
-/// None if it is no batch, or a record in it is none.
-fn halves_of(raw: &[u8]) -> Option<Vec<Half>> {
+/// None if the batch or a record in it is invalid.
+fn parse_halves(raw: &[u8]) -> Option<Vec<ReceivedHalf>> {
     let batch = Batch::parse(raw).ok()?;
     let records = batch
         .frames()
@@ -183,7 +190,7 @@ fn halves_of(raw: &[u8]) -> Option<Vec<Half>> {
         .map(|frame| {
             frame.decode().ok()?;
             let record = serde_json::from_slice(frame.header).ok()?;
-            Some(Half {
+            Some(ReceivedHalf {
                 record,
                 body: frame.body.to_vec(),
             })

@@ -1,5 +1,5 @@
-//! Identity providers: one publishes the key that signs tokens, and there is one token to be had; another
-//! publishes whatever keys a test wants, and counts who asks.
+//! Identity providers: one publishes a fixed key, with a token signed by it; the other publishes whatever
+//! keys a test sets, and counts the requests for them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,23 +11,23 @@ use axum::routing::get;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
-/// The path of the keys in `envoy/full.yaml`.
-const PATH: &str = "/keys";
-/// The key that signs, as a key set. Nobody else uses it, so it need not be secret.
-pub const KEYS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "dGhlIHRlc3RzJyBvd24ga2V5LCBrbm93biB0byBhbGw"}]}"#;
+/// As in `envoy/full.yaml`.
+const JWKS_PATH: &str = "/keys";
+/// The signing key as a key set. Nothing else uses it, so it need not be secret.
+pub const JWKS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "dGhlIHRlc3RzJyBvd24ga2V5LCBrbm93biB0byBhbGw"}]}"#;
 
 /// Signed with that key, for the subject alice, the issuer and the audience of `envoy/full.yaml`;
 /// valid until 2100.
-pub const TOKEN_OF_ALICE: &str = concat!(
+pub const ALICE_TOKEN: &str = concat!(
     "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJKV1QifQ.",
     "eyJpc3MiOiJodHRwczovL2lkZW50aXR5LmV4YW1wbGUuY29tIiwiYXVkIjoiZXhhbXBsZS1hcGkiLCJzdWIiOiJh",
     "bGljZSIsImV4cCI6NDEwMjQ0NDgwMH0.",
     "8HJnySIpbr6ojI0lmni3JD5iQcpOTtdawscf6lLvCgA",
 );
 
-/// The running provider; it ends when this is dropped.
+/// Publishes [`JWKS`] until it is dropped.
 #[derive(Debug)]
 pub struct IdentityProvider {
     /// Where it listens.
@@ -41,8 +41,8 @@ impl IdentityProvider {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as an identity provider").await?;
-        let service = Router::new().route(PATH, get(|| async { KEYS }));
+        let (address, listener) = listen_on_free_port("listen as an identity provider").await?;
+        let service = Router::new().route(JWKS_PATH, get(|| async { JWKS }));
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, service).await;
         });
@@ -56,7 +56,7 @@ impl Drop for IdentityProvider {
     }
 }
 
-/// Publishes a set of keys that a test changes; it ends when this is dropped.
+/// Publishes a key set that a test can change, until it is dropped.
 #[derive(Debug)]
 pub struct KeyServer {
     address: SocketAddr,
@@ -67,7 +67,7 @@ pub struct KeyServer {
 #[derive(Debug, Default)]
 struct Published {
     document: Mutex<String>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 impl KeyServer {
@@ -76,13 +76,13 @@ impl KeyServer {
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start(document: String) -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as a server of keys").await?;
+        let (address, listener) = listen_on_free_port("listen as a key server").await?;
         let published = Arc::new(Published {
             document: Mutex::new(document),
-            asked: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
         });
         let service = Router::new()
-            .route(PATH, get(keys))
+            .route(JWKS_PATH, get(serve_keys))
             .with_state(Arc::clone(&published));
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, service).await;
@@ -94,25 +94,25 @@ impl KeyServer {
         })
     }
 
-    /// Where the keys are.
+    /// Where the key set is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}{PATH}", self.address)
+        format!("http://{}{JWKS_PATH}", self.address)
     }
 
-    /// Publishes other keys.
+    /// Replaces the key set.
     pub fn publish(&self, document: String) {
         let published = self.published.document.lock();
         *published.unwrap_or_else(PoisonError::into_inner) = document;
     }
 
-    /// How often the keys were asked for.
+    /// How often the key set was requested.
     #[must_use]
-    pub fn asked(&self) -> usize {
-        self.published.asked.load(Ordering::Relaxed)
+    pub fn request_count(&self) -> usize {
+        self.published.requests.load(Ordering::Relaxed)
     }
 
-    /// Goes away; returns when nobody listens any more.
+    /// Stops listening, and returns once the port is closed.
     pub async fn stop(mut self) {
         self.server.abort();
         let _ = (&mut self.server).await;
@@ -125,8 +125,8 @@ impl Drop for KeyServer {
     }
 }
 
-async fn keys(State(published): State<Arc<Published>>) -> String {
-    published.asked.fetch_add(1, Ordering::Relaxed);
+async fn serve_keys(State(published): State<Arc<Published>>) -> String {
+    published.requests.fetch_add(1, Ordering::Relaxed);
     let document = published.document.lock();
     document.unwrap_or_else(PoisonError::into_inner).clone()
 }

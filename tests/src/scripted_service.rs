@@ -1,5 +1,5 @@
-//! A service that does to its connections exactly what a test wants: sends these bytes, waits,
-//! breaks off. One script answers one request, chosen by the request's path.
+//! A service that does with its connections exactly what a test scripts: sends these bytes, waits,
+//! closes or resets. One script answers one request, chosen by the request's path.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -11,51 +11,51 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
-/// What is done after the request's head has come, one step after the other. A connection whose
-/// script is through takes the next request.
+/// One step of a script, which starts when the request's headers have arrived. After the last step the
+/// connection takes the next request.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Reads until the rest of the request contains these bytes.
     Expect(&'static [u8]),
     /// Sends bytes.
     Send(Vec<u8>),
-    /// Waits for the test.
+    /// Waits for the test's signal.
     Await(Arc<Notify>),
-    /// Tells the test that it has come so far.
-    Tell(Arc<Notify>),
+    /// Signals to the test that this step is reached.
+    Notify(Arc<Notify>),
     /// Waits until the other side closes.
-    Hold,
-    /// Closes in order.
+    WaitForClose,
+    /// Closes the connection normally.
     Close,
-    /// Breaks off: the other side sees a reset.
+    /// Resets the connection.
     Reset,
 }
 
 /// The running service; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Scripted {
+pub struct ScriptedService {
     /// Where it listens.
     pub address: SocketAddr,
     scripts: Arc<Scripts>,
     server: JoinHandle<()>,
 }
 
-/// The scripts not yet played, by path.
+/// The scripts not yet run, by path.
 type Scripts = Mutex<HashMap<String, VecDeque<Vec<Step>>>>;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
-/// No test's request is longer; a script that expects what never comes must end.
+/// No test's request is longer. A script whose expected bytes never arrive must end.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
-impl Scripted {
+impl ScriptedService {
     /// Starts it on a free port.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as a scripted service").await?;
+        let (address, listener) = listen_on_free_port("listen as a scripted service").await?;
         let scripts = Arc::new(Scripts::default());
         let server = tokio::spawn(accept(listener, Arc::clone(&scripts)));
         Ok(Self {
@@ -65,9 +65,9 @@ impl Scripted {
         })
     }
 
-    /// The next request for this path is treated so. Several calls for one path are for as many
-    /// requests, in this order.
-    pub fn play(&self, path: &str, script: impl Into<Vec<Step>>) {
+    /// Answers the next request for this path. Several scripts for one path answer as many requests, in
+    /// this order.
+    pub fn add_script(&self, path: &str, script: impl Into<Vec<Step>>) {
         let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
         scripts
             .entry(path.to_owned())
@@ -75,21 +75,21 @@ impl Scripted {
             .push_back(script.into());
     }
 
-    /// How many scripts for this path have not been played.
+    /// How many scripts for this path have not run.
     #[must_use]
-    pub fn unplayed(&self, path: &str) -> usize {
+    pub fn remaining_scripts(&self, path: &str) -> usize {
         let scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
         scripts.get(path).map_or(0, VecDeque::len)
     }
 }
 
-impl Drop for Scripted {
+impl Drop for ScriptedService {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-/// An answer of exactly these bytes.
+/// Sends exactly these bytes.
 #[must_use]
 pub fn send(bytes: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes.as_ref().to_vec())
@@ -97,7 +97,7 @@ pub fn send(bytes: impl AsRef<[u8]>) -> Step {
 
 async fn accept(listener: TcpListener, scripts: Arc<Scripts>) {
     while let Ok((connection, _)) = listener.accept().await {
-        // A connection that fails is what some scripts are about.
+        // Some scripts break their connection on purpose.
         tokio::spawn(serve(connection, Arc::clone(&scripts)));
     }
 }
@@ -118,8 +118,8 @@ async fn serve(mut connection: TcpStream, scripts: Arc<Scripts>) -> std::io::Res
                 }
                 Step::Send(bytes) => connection.write_all(&bytes).await?,
                 Step::Await(signal) => signal.notified().await,
-                Step::Tell(signal) => signal.notify_one(),
-                Step::Hold => while connection.read_buf(&mut read).await? > 0 {},
+                Step::Notify(signal) => signal.notify_one(),
+                Step::WaitForClose => while connection.read_buf(&mut read).await? > 0 {},
                 Step::Close => return connection.shutdown().await,
                 Step::Reset => return connection.set_zero_linger(),
             }
@@ -128,7 +128,7 @@ async fn serve(mut connection: TcpStream, scripts: Arc<Scripts>) -> std::io::Res
     Ok(())
 }
 
-/// The length up to and with the marker; none if the other side closes before it comes.
+/// The length up to and including the marker; none if the other side closes before it arrives.
 async fn read_past(
     connection: &mut TcpStream,
     read: &mut Vec<u8>,
@@ -147,7 +147,7 @@ async fn read_past(
     }
 }
 
-/// A request that no test has a script for is a mistake in the test: it gets an answer that shows.
+/// A request without a script is a mistake in the test, so its answer stands out.
 fn next_script(scripts: &Scripts, head: &[u8]) -> Vec<Step> {
     let head = String::from_utf8_lossy(head);
     let path = head.split(' ').nth(1).unwrap_or_default();

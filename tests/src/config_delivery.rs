@@ -1,4 +1,5 @@
-//! The filter's configuration in a file that Envoy watches, to be changed while traffic flows.
+//! How Envoy gets the filter's configuration: in its bootstrap, or in a file that it watches, which a
+//! test changes while traffic flows.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +9,20 @@ use crate::bootstrap::{Bootstrap, FilterFile};
 use crate::error::HarnessError;
 use crate::paths;
 
-/// How the filter's configuration gets to Envoy.
+/// How Envoy gets the filter's configuration.
 #[derive(Debug, Clone)]
-pub enum Delivery {
-    /// With everything else, at the start.
-    AtStart,
+pub enum ConfigDelivery {
+    /// In the bootstrap.
+    Static,
     /// With the listener, by LDS.
-    WithListener,
-    /// By itself, by ECDS.
-    ByItself(FilterFile),
+    Lds,
+    /// On its own, by ECDS.
+    Ecds(FilterFile),
 }
 
-/// The file that Envoy watches.
+/// A configuration file that Envoy watches.
 #[derive(Debug)]
-pub struct Live {
+pub struct WatchedConfig {
     file: PathBuf,
     content: Content,
 }
@@ -32,41 +33,43 @@ enum Content {
     Filter(FilterFile),
 }
 
-impl Delivery {
-    /// Puts the watched file into a folder of its own, and gives what Envoy is then started with.
+impl ConfigDelivery {
+    /// Writes the watched file into a folder of its own. Returns the bootstrap to start Envoy with.
     ///
     /// # Errors
-    /// [`HarnessError`] if the file cannot be written, or the configuration is not made for this.
+    /// [`HarnessError`] if the file cannot be written, or the bootstrap does not support the delivery.
     pub fn prepare(
         self,
         mut bootstrap: Bootstrap,
         folder: &Path,
-    ) -> Result<(Bootstrap, Option<Live>), HarnessError> {
+    ) -> Result<(Bootstrap, Option<WatchedConfig>), HarnessError> {
         let file = folder.join("watched/dossier.json");
         let content = match self {
-            Self::AtStart => return Ok((bootstrap, None)),
-            Self::WithListener => {
+            Self::Static => return Ok((bootstrap, None)),
+            Self::Lds => {
                 let content = Content::Listeners(bootstrap.clone());
                 bootstrap = bootstrap.discover_listeners(&file);
                 content
             }
-            Self::ByItself(mut filter) => {
+            Self::Ecds(mut filter) => {
                 filter.set_wasm(&paths::filter_wasm()?)?;
                 bootstrap.discover_filter(&file)?;
                 Content::Filter(filter)
             }
         };
-        let watched = folder.join("watched");
-        std::fs::create_dir_all(&watched)
-            .map_err(HarnessError::io(format!("make {}", watched.display())))?;
-        let mut live = Live { file, content };
-        live.change(|_| ())?;
-        Ok((bootstrap, Some(live)))
+        let watched_folder = folder.join("watched");
+        std::fs::create_dir_all(&watched_folder).map_err(HarnessError::io(format!(
+            "make {}",
+            watched_folder.display()
+        )))?;
+        let mut watched_config = WatchedConfig { file, content };
+        watched_config.change(|_| ())?;
+        Ok((bootstrap, Some(watched_config)))
     }
 }
 
-impl Live {
-    /// Changes the filter's own configuration, and has Envoy see it.
+impl WatchedConfig {
+    /// Changes the filter's own configuration and writes it for Envoy.
     ///
     /// # Errors
     /// [`HarnessError`] if the file cannot be written.
@@ -83,7 +86,7 @@ impl Live {
         }
     }
 
-    /// Has Envoy put new VMs in the place of the old.
+    /// Has Envoy replace the filter's VMs.
     ///
     /// # Errors
     /// [`HarnessError`] if the file cannot be written, or holds more than the filter.

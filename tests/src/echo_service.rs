@@ -1,6 +1,6 @@
-//! A service that answers with what it got: the body byte for byte, its type and encoding, the
-//! cookies that the client asks to be set, and every header whose name begins with `x-`. So one
-//! request tries what is recorded of both halves.
+//! A service that echoes requests: the body byte for byte, its type and encoding, the `set-cookie`
+//! that the client sends, and every header whose name begins with `x-`. One request then tests what is
+//! recorded of both halves.
 
 use std::net::SocketAddr;
 
@@ -11,26 +11,26 @@ use axum::http::HeaderMap;
 use tokio::task::JoinHandle;
 
 use crate::error::HarnessError;
-use crate::listening::on_free_port;
+use crate::listener::listen_on_free_port;
 
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
-const RETURNED: [&str; 3] = ["content-type", "content-encoding", "set-cookie"];
+const ECHOED_HEADERS: [&str; 3] = ["content-type", "content-encoding", "set-cookie"];
 
 /// The running service; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Mirror {
+pub struct EchoService {
     /// Where it listens.
     pub address: SocketAddr,
     server: JoinHandle<()>,
 }
 
-impl Mirror {
+impl EchoService {
     /// Starts it on a free port.
     ///
     /// # Errors
     /// [`HarnessError::Io`] if no port can be had.
     pub async fn start() -> Result<Self, HarnessError> {
-        let (address, listener) = on_free_port("listen as a mirror").await?;
+        let (address, listener) = listen_on_free_port("listen as the echo service").await?;
         let service = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
@@ -41,19 +41,19 @@ impl Mirror {
     }
 }
 
-impl Drop for Mirror {
+impl Drop for EchoService {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
 async fn answer(headers: HeaderMap, body: Bytes) -> (HeaderMap, Bytes) {
-    let is_returned = |name: &str| RETURNED.contains(&name) || name.starts_with("x-");
-    let mut returned = HeaderMap::new();
+    let is_echoed = |name: &str| ECHOED_HEADERS.contains(&name) || name.starts_with("x-");
+    let mut echoed = HeaderMap::new();
     for (name, value) in &headers {
-        if is_returned(name.as_str()) {
-            returned.append(name, value.clone());
+        if is_echoed(name.as_str()) {
+            echoed.append(name, value.clone());
         }
     }
-    (returned, body)
+    (echoed, body)
 }
