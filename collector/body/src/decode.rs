@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use brotli_decompressor::Decompressor;
-use flate2::bufread::MultiGzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
+use dossier_content::content_coding::ContentCoding;
+use dossier_content::inflate::{End, Format, inflate};
 
 use super::Caveat;
 
@@ -13,15 +13,6 @@ const MAX_LAYERS: usize = 4;
 /// RFC 9659 lets no stream of the web need a larger window: 8 MiB.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const CHUNK_BYTES: usize = 16 * 1024;
-
-/// A content encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layer {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
 
 /// A body without its content encodings, or as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,21 +44,12 @@ pub(super) fn decode(body: Vec<u8>, encoding: Option<&str>, limit: usize) -> Dec
 }
 
 /// The encodings that a header lists, or none if one of them is unknown or there are too many.
-fn layers(header: &str) -> Option<Vec<Layer>> {
-    let names = header
+fn layers(header: &str) -> Option<Vec<ContentCoding>> {
+    let mut layers = header
         .split(',')
-        .map(|name| name.trim().to_ascii_lowercase());
-    let mut layers = Vec::new();
-    for name in names {
-        layers.push(match name.as_str() {
-            "" | "identity" => continue,
-            "gzip" | "x-gzip" => Layer::Gzip,
-            "deflate" => Layer::Deflate,
-            "br" => Layer::Brotli,
-            "zstd" => Layer::Zstd,
-            _ => return None,
-        });
-    }
+        .map(ContentCoding::from_name)
+        .collect::<Option<Vec<_>>>()?;
+    layers.retain(|layer| *layer != ContentCoding::Identity);
     (layers.len() <= MAX_LAYERS).then_some(layers)
 }
 
@@ -80,13 +62,13 @@ enum Peeled {
     Other,
 }
 
-fn peel(body: &[u8], layers: &[Layer], limit: usize) -> Peeled {
+fn peel(body: &[u8], layers: &[ContentCoding], limit: usize) -> Peeled {
     let mut peeled: Option<(Vec<u8>, Option<Caveat>)> = None;
     for layer in layers.iter().rev() {
         let (outer, before) = peeled
             .as_ref()
             .map_or((body, None), |(bytes, caveat)| (bytes, *caveat));
-        let (bytes, caveat) = layer.undo(outer, limit);
+        let (bytes, caveat) = undo(*layer, outer, limit);
         if caveat == Some(Caveat::BrokenOff) && (bytes.is_empty() || is_text(outer)) {
             return Peeled::Other;
         }
@@ -101,15 +83,24 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok()
 }
 
-impl Layer {
-    fn undo(self, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
-        match self {
-            Self::Gzip => read(MultiGzDecoder::new(body), limit),
-            Self::Brotli => read(Decompressor::new(body, CHUNK_BYTES), limit),
-            Self::Deflate => deflate(body, limit),
-            Self::Zstd => zstd(body, limit),
-        }
+fn undo(coding: ContentCoding, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    match coding {
+        ContentCoding::Identity => cut(body.to_vec(), limit),
+        ContentCoding::Gzip => inflated(Format::Gzip, body, limit),
+        ContentCoding::Deflate => inflated(Format::Deflate, body, limit),
+        ContentCoding::Brotli => read(Decompressor::new(body, CHUNK_BYTES), limit),
+        ContentCoding::Zstd => zstd(body, limit),
     }
+}
+
+fn inflated(format: Format, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+    let inflated = inflate(format, body, limit);
+    let caveat = match inflated.end {
+        End::Complete => None,
+        End::Limit => Some(Caveat::OverLimit),
+        End::CutOff | End::Damaged => Some(Caveat::BrokenOff),
+    };
+    (inflated.bytes, caveat)
 }
 
 fn read(decoder: impl Read, limit: usize) -> (Vec<u8>, Option<Caveat>) {
@@ -129,36 +120,6 @@ fn zstd(body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
         Ok(decoder) => read(decoder, limit),
         Err(_) => (Vec::new(), Some(Caveat::BrokenOff)),
     }
-}
-
-/// By the standard this is a zlib stream, but some send it without zlib's frame.
-fn deflate(body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
-    let framed = inflate(body, true, limit);
-    if framed.0.is_empty() && framed.1.is_some() {
-        return inflate(body, false, limit);
-    }
-    framed
-}
-
-/// By hand, because flate2's readers take a stream that is cut for one that is whole.
-fn inflate(body: &[u8], framed: bool, limit: usize) -> (Vec<u8>, Option<Caveat>) {
-    let mut inflater = Decompress::new(framed);
-    let (mut rest, mut bytes) = (body, Vec::new());
-    let broken_off = loop {
-        bytes.reserve(CHUNK_BYTES);
-        let (taken, given) = (inflater.total_in(), bytes.len());
-        let status = inflater.decompress_vec(rest, &mut bytes, FlushDecompress::None);
-        let taken = usize::try_from(inflater.total_in() - taken).unwrap_or(usize::MAX);
-        rest = rest.get(taken..).unwrap_or_default();
-        match status {
-            Ok(Status::StreamEnd) => break false,
-            Ok(_) if bytes.len() > limit => break false,
-            Ok(_) if taken > 0 || bytes.len() > given => {}
-            Ok(_) | Err(_) => break true,
-        }
-    };
-    let (bytes, over) = cut(bytes, limit);
-    (bytes, over.or(broken_off.then_some(Caveat::BrokenOff)))
 }
 
 fn cut(mut bytes: Vec<u8>, limit: usize) -> (Vec<u8>, Option<Caveat>) {

@@ -1,5 +1,6 @@
 //! Reads a stream of server-sent events, by the rules of the HTML standard.
 
+use dossier_content::sse;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -84,9 +85,8 @@ pub(super) fn events(text: &str) -> Stream<'_> {
 
 /// The first line without its end, and what follows it.
 fn split_line(text: &str) -> Option<(&str, &str)> {
-    let (line, after) = text.split_at_checked(text.find(['\n', '\r'])?)?;
-    let after = after.strip_prefix("\r\n").or_else(|| after.get(1..))?;
-    Some((line, after))
+    let end = sse::line_end(text.as_bytes())?;
+    Some((text.get(..end.start)?, text.get(end.end..)?))
 }
 
 fn is_comment(line: &str) -> bool {
@@ -95,9 +95,9 @@ fn is_comment(line: &str) -> bool {
 
 impl<'a> Fields<'a> {
     fn take(&mut self, line: &'a str) {
-        let (name, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match name {
+        let (name, value) = sse::field(line.as_bytes());
+        let value = line.get(value..).unwrap_or_default();
+        match line.get(..name).unwrap_or_default() {
             "event" => self.kind = Some(value),
             "id" => self.id = Some(value),
             "data" => match &mut self.data {

@@ -2,13 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use dossier_content::grpc::{FrameHeader, HEADER_BYTES};
 use serde::Serialize;
 
 use super::MAX_LISTED;
-
-const COMPRESSED: u8 = 0x01;
-/// gRPC-Web sends trailers as a frame of their own.
-const TRAILERS: u8 = 0x80;
 
 /// A body in frames.
 #[derive(Debug, Serialize)]
@@ -48,17 +45,16 @@ pub(super) fn frames(body: &[u8]) -> Option<Frames> {
             frames.more = true;
             break;
         }
-        let (flags, behind) = rest.split_first()?;
-        if flags & !(COMPRESSED | TRAILERS) != 0 {
+        if !FrameHeader::is_flags(*rest.first()?) {
             return None;
         }
-        let Some((message, after)) = split(behind) else {
+        let Some((header, message, after)) = split(rest) else {
             frames.unfinished = Some(STANDARD.encode(rest));
             break;
         };
         frames.listed.push(Frame {
-            compressed: flags & COMPRESSED != 0,
-            trailers: flags & TRAILERS != 0,
+            compressed: header.is_compressed(),
+            trailers: header.is_trailers(),
             size: message.len(),
             data: STANDARD.encode(message),
         });
@@ -67,10 +63,11 @@ pub(super) fn frames(body: &[u8]) -> Option<Frames> {
     Some(frames)
 }
 
-/// The message behind its length, and what follows it.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (size, behind) = bytes.split_first_chunk()?;
-    behind.split_at_checked(usize::try_from(u32::from_be_bytes(*size)).ok()?)
+/// The first frame's header and message, and what follows it; none if it is cut off.
+fn split(bytes: &[u8]) -> Option<(FrameHeader, &[u8], &[u8])> {
+    let header = FrameHeader::read(bytes)?;
+    let (message, after) = bytes.get(HEADER_BYTES..)?.split_at_checked(header.length)?;
+    Some((header, message, after))
 }
 
 #[cfg(test)]
@@ -79,9 +76,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    /// A byte of flags and the message's length.
-    const HEADER_BYTES: usize = 5;
 
     fn shown(body: &[u8]) -> serde_json::Value {
         serde_json::to_value(frames(body).unwrap()).unwrap()

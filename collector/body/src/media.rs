@@ -1,5 +1,6 @@
 //! What a body is by its content type.
 
+use dossier_content::media_type::MediaType;
 use encoding_rs::Encoding;
 
 /// How a body is read.
@@ -26,15 +27,10 @@ pub(super) struct Media {
 impl Media {
     /// Without a content type a body may be JSON, or text.
     pub(super) fn of(content_type: Option<&str>) -> Self {
-        let mut parts = content_type.unwrap_or_default().split(';');
-        let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-        let charset = parts.find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("charset").then_some(value)
-        });
-        let label = charset.map(|label| label.trim().trim_matches('"').as_bytes());
+        let media_type = MediaType::parse(content_type);
+        let label = media_type.parameter("charset").map(str::as_bytes);
         Self {
-            kind: kind(&essence),
+            kind: kind(&media_type.essence()),
             charset: label.and_then(Encoding::for_label),
         }
     }
@@ -42,8 +38,7 @@ impl Media {
 
 /// Whether bodies of this type are compressed already, by what they are.
 pub(super) fn is_compressed(content_type: Option<&str>) -> bool {
-    let essence = content_type.and_then(|it| it.split(';').next());
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = MediaType::parse(content_type).essence();
     match essence.split_once('/') {
         // These are written as text, or as plain samples.
         Some(("image", kind)) => {

@@ -1,5 +1,7 @@
 //! Which content types a body must have to be kept: `application/json`, `text/*`, `*/*`.
 
+use dossier_content::media_type::MediaType;
+
 use super::reader::Node;
 
 /// A media type, or all of a kind.
@@ -32,10 +34,7 @@ impl MediaRange {
 
     /// Whether a `content-type` falls into the range. Parameters do not count.
     pub(crate) fn contains(&self, content_type: Option<&str>) -> bool {
-        let essence = content_type.unwrap_or_default().split(';').next();
-        let (kind, subtype) = essence
-            .and_then(|essence| essence.trim().split_once('/'))
-            .unwrap_or_default();
+        let (kind, subtype) = MediaType::parse(content_type).parts().unwrap_or_default();
         let fits = |wanted: &Option<String>, given: &str| {
             wanted
                 .as_ref()

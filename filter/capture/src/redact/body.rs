@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
+use dossier_content::inflate::{End, Format};
 use dossier_wire::BodyMissing;
 
 use super::coding::Coding;
 use super::edit::Edit;
 use super::form::Delimiter;
 use super::grpc;
-use super::inflate::{Inflated, inflate};
 use super::media::{Layer, Media};
 use super::search::Search;
 use super::{Counts, HashKey, Redaction, Unreadable};
@@ -56,9 +56,16 @@ pub(crate) fn plain<'b>(
         Layer::None => Some(Cow::Borrowed(bytes)),
         Layer::Opaque => None,
         Layer::Encoded(encoding) => {
-            inflate(encoding, bytes, most).map(|plain| Cow::Owned(plain.bytes))
+            inflate(encoding, bytes, most).map(|(plain, _)| Cow::Owned(plain))
         }
     }
+}
+
+/// Plain bytes up to a limit, and whether more would follow; none if the encoded ones are damaged, for what is
+/// missing could then be anywhere.
+fn inflate(format: Format, encoded: &[u8], limit: usize) -> Option<(Vec<u8>, bool)> {
+    let inflated = dossier_content::inflate::inflate(format, encoded, limit);
+    (inflated.end != End::Damaged).then(|| (inflated.bytes, inflated.end != End::Complete))
 }
 
 impl Redaction {
@@ -77,13 +84,13 @@ impl Redaction {
                 None => return self.unreadable(body),
             },
         };
-        let bytes = plain.as_ref().map_or(&body.bytes, |plain| &plain.bytes);
+        let bytes = plain.as_ref().map_or(&body.bytes, |(plain, _)| plain);
         if is_opaque(&media, bytes) {
             return self.unreadable(body);
         }
         let most = body.most.max(body.bytes.len()).saturating_add(GROWTH_BYTES);
         let (bytes, truncated) = match plain {
-            Some(Inflated { bytes, cut }) => (bytes, cut || body.truncated),
+            Some((bytes, cut)) => (bytes, cut || body.truncated),
             None => (body.bytes, body.truncated),
         };
         let mut search = Search::new(self, key, counts, Edit::new(&bytes, most));

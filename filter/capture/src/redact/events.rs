@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use memchr::memchr2;
+use dossier_content::sse;
 
 use super::coding::Coding;
 use super::search::Search;
@@ -31,9 +31,9 @@ impl Search<'_, '_> {
         let mut event = Vec::new();
         while at < input.len() && !self.edit.is_full() {
             let rest = self.edit.slice(at..input.len());
-            let length = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-            let line = at..at + length;
-            at = line.end + line_end(rest.get(length..).unwrap_or_default());
+            let end = sse::line_end(rest).unwrap_or(rest.len()..rest.len());
+            let line = at..at + end.start;
+            at += end.end;
             if line.is_empty() {
                 self.event(&std::mem::take(&mut event));
             } else {
@@ -45,9 +45,9 @@ impl Search<'_, '_> {
     }
 
     fn data(&self, line: Range<usize>) -> Option<Range<usize>> {
-        let value = self.edit.slice(line.clone()).strip_prefix(b"data:")?;
-        let value = value.strip_prefix(b" ").unwrap_or(value);
-        Some(line.end - value.len()..line.end)
+        let text = self.edit.slice(line.clone());
+        let (name, value) = sse::field(text);
+        (text.get(..name)? == b"data" && name < text.len()).then_some(line.start + value..line.end)
     }
 
     fn event(&mut self, lines: &[Line]) {
@@ -92,14 +92,5 @@ impl Search<'_, '_> {
         for line in lines.iter().filter(|line| line.whole.start >= data.end) {
             self.text(line.whole.clone(), Coding::Plain);
         }
-    }
-}
-
-/// Length of the line end at the beginning.
-fn line_end(rest: &[u8]) -> usize {
-    match rest {
-        [b'\r', b'\n', ..] => 2,
-        [] => 0,
-        _ => 1,
     }
 }

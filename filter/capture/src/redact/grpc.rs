@@ -3,18 +3,19 @@
 
 use std::ops::Range;
 
-use super::search::Search;
+use dossier_content::grpc::{FrameHeader, HEADER_BYTES};
 
-const HEADER_BYTES: usize = 5;
-const COMPRESSED: u8 = 1;
+use super::search::Search;
 
 impl Search<'_, '_> {
     /// Redacts messages by the patterns.
     pub(super) fn messages(&mut self) {
         let mut at = 0;
-        while let Some((_, length)) = header(self.edit.slice(at..self.edit.input().len())) {
+        while let Some(header) = FrameHeader::read(self.edit.slice(at..self.edit.input().len())) {
             let start = at + HEADER_BYTES;
-            let end = start.saturating_add(length).min(self.edit.input().len());
+            let end = start
+                .saturating_add(header.length)
+                .min(self.edit.input().len());
             self.message(start..end);
             at = end;
         }
@@ -40,19 +41,13 @@ impl Search<'_, '_> {
 /// Whether a message is compressed, so that it cannot be searched.
 pub(super) fn is_compressed(bytes: &[u8]) -> bool {
     let mut rest = bytes;
-    while let Some((flags, length)) = header(rest) {
-        if flags & COMPRESSED != 0 {
+    while let Some(header) = FrameHeader::read(rest) {
+        if header.is_compressed() {
             return true;
         }
         rest = rest
-            .get(HEADER_BYTES.saturating_add(length)..)
+            .get(HEADER_BYTES.saturating_add(header.length)..)
             .unwrap_or_default();
     }
     false
-}
-
-/// Flags and length of the message that begins here.
-fn header(bytes: &[u8]) -> Option<(u8, usize)> {
-    let [flags, length @ ..] = bytes.first_chunk::<HEADER_BYTES>()?;
-    Some((*flags, u32::from_be_bytes(*length) as usize))
 }

@@ -1,6 +1,8 @@
 //! What a body is, by its headers, as far as that decides how it is searched.
 
-use super::inflate::Encoding;
+use dossier_content::content_coding::ContentCoding;
+use dossier_content::inflate::Format;
+use dossier_content::media_type::MediaType;
 
 /// The form of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) enum Media {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layer {
     None,
-    Encoded(Encoding),
+    Encoded(Format),
     /// In an encoding that cannot be undone here.
     Opaque,
 }
@@ -51,18 +53,18 @@ const OPAQUE_CHARSETS: [&str; 7] = [
 
 impl Media {
     pub(super) fn of(content_type: Option<&str>) -> Self {
-        let content_type = content_type.unwrap_or_default();
-        let charset = parameter(content_type, "charset").unwrap_or_default();
+        let media_type = MediaType::parse(content_type);
+        let charset = media_type.parameter("charset").unwrap_or_default();
         let charset = charset.to_ascii_lowercase();
+        let content_type = content_type.unwrap_or_default();
         if OPAQUE_CHARSETS.iter().any(|name| charset.starts_with(name)) || is_list(content_type) {
             return Self::Opaque;
         }
-        let essence = content_type.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
+        let essence = media_type.essence();
         match essence.split_once('/') {
             Some(("application", "x-www-form-urlencoded")) => Self::Form,
-            Some(("multipart", _)) => match parameter(content_type, "boundary") {
-                Some(boundary) if is_boundary(&boundary) => Self::Multipart(boundary),
+            Some(("multipart", _)) => match media_type.parameter("boundary") {
+                Some(boundary) if is_boundary(boundary) => Self::Multipart(boundary.to_owned()),
                 _ => Self::Opaque,
             },
             Some(("text", "event-stream")) => Self::Events,
@@ -85,11 +87,11 @@ impl Layer {
         if name.len() > MAX_ENCODING_BYTES {
             return Self::Opaque;
         }
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Self::None,
-            "gzip" | "x-gzip" => Self::Encoded(Encoding::Gzip),
-            "deflate" => Self::Encoded(Encoding::Deflate),
-            _ => Self::Opaque,
+        match ContentCoding::from_name(name) {
+            Some(ContentCoding::Identity) => Self::None,
+            Some(ContentCoding::Gzip) => Self::Encoded(Format::Gzip),
+            Some(ContentCoding::Deflate) => Self::Encoded(Format::Deflate),
+            Some(ContentCoding::Brotli | ContentCoding::Zstd) | None => Self::Opaque,
         }
     }
 }
@@ -106,15 +108,6 @@ fn is_list(content_type: &str) -> bool {
 fn is_boundary(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
-}
-
-/// A parameter of a content type, without its quotes.
-fn parameter(content_type: &str, name: &str) -> Option<String> {
-    let value = content_type.split(';').skip(1).find_map(|parameter| {
-        let (key, value) = parameter.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then_some(value)
-    })?;
-    Some(value.trim().trim_matches('"').to_owned())
 }
 
 #[cfg(test)]
@@ -169,9 +162,9 @@ mod tests {
         for (encoding, layer) in [
             ("", Layer::None),
             ("Identity", Layer::None),
-            ("gzip", Layer::Encoded(Encoding::Gzip)),
-            (" X-GZIP ", Layer::Encoded(Encoding::Gzip)),
-            ("deflate", Layer::Encoded(Encoding::Deflate)),
+            ("gzip", Layer::Encoded(Format::Gzip)),
+            (" X-GZIP ", Layer::Encoded(Format::Gzip)),
+            ("deflate", Layer::Encoded(Format::Deflate)),
             ("br", Layer::Opaque),
             ("zstd", Layer::Opaque),
             ("gzip, br", Layer::Opaque),

@@ -12,7 +12,6 @@ mod events;
 mod form;
 mod grpc;
 mod hash;
-mod inflate;
 mod json;
 mod media;
 mod pattern;

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use dossier_wire::BodyMissing;
-use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use serde_json::{Value, json};
 
-use super::inflate::tests::gzipped;
 use super::*;
 use crate::config::redact::parse;
 #[cfg(target_arch = "wasm32")]
@@ -26,6 +25,14 @@ const EVERYTHING: [&str; 7] = [
 
 fn redaction(keys: &Value) -> Redaction {
     parse(keys, "redact").unwrap().unwrap()
+}
+
+/// A gzip member with a header that has every field.
+fn gzipped(plain: &[u8]) -> Vec<u8> {
+    let mut member = b"\x1f\x8b\x08\x1e\0\0\0\0\0\xff\x03\0abcname\0comment\0\x12\x34".to_vec();
+    member.extend(compress_to_vec(plain, 6));
+    member.extend([0; 8]);
+    member
 }
 
 fn by_path(paths: &[&str]) -> Redaction {
