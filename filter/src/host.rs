@@ -12,8 +12,8 @@ use std::ptr::{null_mut, slice_from_raw_parts_mut};
 use std::time::Duration;
 
 use dossier_capture::headers::Headers;
+use dossier_capture::host::CollectorResponse;
 use dossier_capture::host::{Counter, Host, Level, OUTBOX_BYTES, Stream};
-use dossier_capture::outbox::Answer;
 use dossier_wire::Half;
 
 #[link(wasm_import_module = "env")]
@@ -154,7 +154,7 @@ impl Host for Envoy {
         }
     }
 
-    fn outbox_bytes_changed(&self, by: i64) {
+    fn adjust_outbox_bytes(&self, by: i64) {
         if let Some(id) = self.metrics().outbox_bytes {
             increment(id, by);
         }
@@ -208,12 +208,12 @@ pub(crate) fn plugin_configuration() -> Option<Vec<u8>> {
 }
 
 /// What the collector answered, while the call's callback runs.
-pub(crate) fn answer() -> Answer {
+pub(crate) fn collector_response() -> CollectorResponse {
     let number = |name: &str| {
         let value = value(map::CALL_RESPONSE_HEADERS, name)?;
         std::str::from_utf8(&value).ok()?.trim().parse::<u64>().ok()
     };
-    Answer {
+    CollectorResponse {
         status: number(":status").and_then(|status| u16::try_from(status).ok()),
         retry_after: number("retry-after"),
     }

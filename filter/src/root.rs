@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use dossier_capture::host::{Dispatch, Host, Level, Post};
-use dossier_capture::outbox::Answer;
+use dossier_capture::host::CollectorResponse;
+use dossier_capture::host::{CollectorRequest, Dispatch, Host, Level};
 use dossier_capture::vm::{Plugin, Vm};
 use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -36,16 +36,17 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, _: usize, _: usize) {
-        let answer = if headers == 0 {
-            Answer::default()
+        let response = if headers == 0 {
+            CollectorResponse::default()
         } else {
-            host::answer()
+            host::collector_response()
         };
-        self.vm.answered(self.id, token, answer, &Caller);
+        self.vm
+            .handle_response(self.id, token, response, &SdkDispatch);
     }
 
     fn on_done(&mut self) -> bool {
-        self.vm.retire(self.id);
+        self.vm.remove_root(self.id);
         true
     }
 }
@@ -64,7 +65,7 @@ impl RootContext for Root {
             "dossier: version {} ({}), {} routes",
             env!("CARGO_PKG_VERSION"),
             env!("DOSSIER_COMMIT"),
-            plugin.routes(),
+            plugin.rule_count(),
         );
         self.vm.host().log(Level::Info, &line);
         self.vm.host().define_metrics();
@@ -73,7 +74,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.vm.tick(self.id, &Caller);
+        self.vm.tick(self.id, &SdkDispatch);
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -91,17 +92,17 @@ impl RootContext for Root {
 
 /// Makes calls in the name of the root context whose callback runs. It is the one hostcall that goes
 /// through the SDK, whose dispatcher has to know the token.
-struct Caller;
+struct SdkDispatch;
 
-impl Dispatch for Caller {
-    fn post(&self, post: &Post<'_>) -> Option<u32> {
-        let headers = post.headers.clone();
+impl Dispatch for SdkDispatch {
+    fn send(&self, request: &CollectorRequest<'_>) -> Option<u32> {
+        let headers = request.headers.clone();
         dispatch_http_call(
-            post.cluster,
+            request.cluster,
             headers,
-            Some(post.body),
+            Some(request.body),
             Vec::new(),
-            post.timeout,
+            request.timeout,
         )
         .ok()
     }

@@ -40,27 +40,27 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        self.with(|exchange, envoy| exchange.request_head(envoy, envoy, end_of_stream))
+        self.with(|exchange, envoy| exchange.on_request_headers(envoy, envoy, end_of_stream))
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.with(|exchange, envoy| exchange.request_chunk(envoy, envoy, size, end_of_stream))
+        self.with(|exchange, envoy| exchange.on_request_body(envoy, envoy, size, end_of_stream))
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.with(|exchange, envoy| exchange.trailers(envoy, envoy, Half::Request))
+        self.with(|exchange, envoy| exchange.on_trailers(envoy, envoy, Half::Request))
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        self.with(|exchange, envoy| exchange.response_head(envoy, envoy, end_of_stream))
+        self.with(|exchange, envoy| exchange.on_response_headers(envoy, envoy, end_of_stream))
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.with(|exchange, envoy| exchange.response_chunk(envoy, envoy, size, end_of_stream))
+        self.with(|exchange, envoy| exchange.on_response_body(envoy, envoy, size, end_of_stream))
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.with(|exchange, envoy| exchange.trailers(envoy, envoy, Half::Response))
+        self.with(|exchange, envoy| exchange.on_trailers(envoy, envoy, Half::Response))
     }
 
     fn on_log(&mut self) {

@@ -1,4 +1,4 @@
-//! A header map in the form in which a proxy-wasm host hands it out, read in place.
+//! Header maps in the serialisation of proxy-wasm, read in place.
 //!
 //! ```text
 //! map = count u32 LE · (name length u32 LE · value length u32 LE)* · (name · 0 · value · 0)*
@@ -6,13 +6,13 @@
 
 use std::borrow::Cow;
 
-/// Where a request's headers are found: all there, or asked of the proxy when they are needed.
-pub trait Lookup {
+/// Access to a request's headers, whether they are loaded or fetched from the proxy on demand.
+pub trait HeaderLookup {
     /// The first value of a header. The name must be in lower case.
     fn first(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 
-    /// All headers.
-    fn whole(&self) -> &Headers;
+    /// All headers at once.
+    fn headers(&self) -> &Headers;
 }
 
 /// Headers, in order, duplicates kept. Values are bytes: HTTP does not promise UTF-8.
@@ -22,19 +22,19 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Takes a serialised map. One that is cut off yields the pairs before the cut.
+    /// A truncated map yields the complete pairs.
     #[must_use]
     pub const fn from_serialised(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
-    /// No headers.
+    /// Like [`Self::default`], but const.
     #[must_use]
-    pub const fn none() -> Self {
+    pub const fn empty() -> Self {
         Self { bytes: Vec::new() }
     }
 
-    /// Names and values.
+    /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (count, rest) = self
             .bytes
@@ -52,9 +52,9 @@ impl Headers {
             .map_while(move |&[n0, n1, n2, n3, v0, v1, v2, v3]| {
                 let name = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
                 let value = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-                let (name, behind) = rest.split_at_checked(name)?;
-                let (value, behind) = behind.get(1..)?.split_at_checked(value)?;
-                rest = behind.get(1..)?;
+                let (name, tail) = rest.split_at_checked(name)?;
+                let (value, tail) = tail.get(1..)?.split_at_checked(value)?;
+                rest = tail.get(1..)?;
                 Some((name, value))
             })
     }
@@ -73,12 +73,12 @@ impl Headers {
     }
 }
 
-impl Lookup for Headers {
+impl HeaderLookup for Headers {
     fn first(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.get(name).map(Cow::Borrowed)
     }
 
-    fn whole(&self) -> &Headers {
+    fn headers(&self) -> &Headers {
         self
     }
 }
@@ -102,7 +102,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pairs_come_in_order_with_duplicates() {
+    fn keeps_order_and_duplicates() {
         let map = headers(&[(":path", "/"), ("a", "1"), ("a", ""), ("b", "2")]);
         let pairs: Vec<_> = map.iter().collect();
         assert_eq!(
@@ -120,7 +120,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_map_cut_off_anywhere_is_read_up_to_the_cut() {
+    fn reads_truncated_map_up_to_cut() {
         let map = headers(&[("name", "value"), ("x", "y")]);
         for end in 0..map.bytes.len() {
             let cut = Headers::from_serialised(map.bytes[..end].to_vec());

@@ -1,5 +1,5 @@
-//! The seam: what the logic needs from the proxy. Nothing here may fail loudly, because a fault in
-//! the filter must never become a fault of the traffic.
+//! The interface to the proxy. Nothing here may panic or return an error, because a failure of the filter
+//! must never become a failure of the traffic.
 
 use std::time::Duration;
 
@@ -7,69 +7,69 @@ use dossier_wire::Half;
 
 use crate::headers::Headers;
 
-/// What is there for the whole VM.
+/// Services of the proxy that are not tied to a stream.
 pub trait Host {
     /// Microseconds since the Unix epoch.
     fn wall_clock(&self) -> u64;
 
-    /// Microseconds of a clock that is never set back, for measuring how long something takes.
+    /// Microseconds of a clock that is never set back, for measuring durations.
     fn steady_clock(&self) -> u64;
 
     /// Fills the buffer with random bytes; false if the host has none.
     fn random(&self, buffer: &mut [u8]) -> bool;
 
-    /// Writes a line to the proxy's log.
+    /// To the proxy's log.
     fn log(&self, level: Level, line: &str);
 
-    /// Raises a counter.
+    /// Adds to a counter.
     fn count(&self, counter: Counter, by: u64);
 
-    /// Moves the gauge of bytes held. All VMs of the process share it, so only differences add up.
-    fn outbox_bytes_changed(&self, by: i64);
+    /// Adds to the gauge of used bytes. All VMs of the process share it, so only differences are correct.
+    fn adjust_outbox_bytes(&self, by: i64);
 }
 
-/// How urgent a log line is.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Worth knowing.
+    /// Normal operation.
     Info,
-    /// Something is lost, late or misconfigured.
+    /// Data is lost or late, or the collector is misconfigured.
     Warn,
-    /// The configuration is refused.
+    /// The configuration is rejected.
     Error,
 }
 
-/// What the filter counts.
+/// The counters of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
-    /// Records put into a batch.
+    /// Records added to a batch.
     RecordsCaptured,
     /// Records lost because the buffer was full.
     RecordsDroppedBufferFull,
-    /// Records lost because one alone is larger than a batch may be.
+    /// Records lost because one alone exceeds the limits of a batch.
     RecordsDroppedTooLarge,
-    /// Records lost because the collector refused their batch.
+    /// Records lost because the collector rejected their batch.
     RecordsDroppedBatchRefused,
-    /// Bodies given up because the buffer was nearly full.
+    /// Bodies dropped because the buffer was nearly full.
     BodiesDropped,
-    /// Bodies longer than their cap.
+    /// Bodies longer than the configured limit.
     BodiesTruncated,
     /// Values that redaction replaced.
     ValuesRedacted,
     /// Batches that the collector acknowledged.
     BatchesSent,
-    /// Batches that the collector refused.
+    /// Batches that the collector rejected.
     BatchesFailed,
-    /// Calls that have to be made again.
+    /// Calls that failed and will be repeated.
     BatchesRetried,
     /// Bytes of sealed batches before compression.
     BytesRaw,
-    /// Bytes of sealed batches as they are sent.
+    /// Bytes of sealed batches after compression.
     BytesSent,
 }
 
 impl Counter {
-    /// Every counter.
+    /// In the order of their discriminants.
     pub const ALL: [Self; 12] = [
         Self::RecordsCaptured,
         Self::RecordsDroppedBufferFull,
@@ -85,7 +85,7 @@ impl Counter {
         Self::BytesSent,
     ];
 
-    /// The metric's name.
+    /// The name of the metric in Envoy's statistics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,42 +105,51 @@ impl Counter {
     }
 }
 
-/// The metric's name of the gauge of bytes held.
+/// The name of the gauge of used bytes.
 pub const OUTBOX_BYTES: &str = "dossier.outbox_bytes";
 
-/// What can be read of the stream whose callback runs.
+/// The stream whose callback runs.
 pub trait Stream {
-    /// A half's headers; none if the proxy has none to give.
+    /// All headers of a half; none if it has none yet.
     fn headers(&self, half: Half) -> Option<Headers>;
 
-    /// The first value of one of a half's headers.
+    /// The first value of a header, in lower case.
     fn header(&self, half: Half, name: &str) -> Option<Vec<u8>>;
 
-    /// A half's trailers, while the callback about them runs.
+    /// Available only in the trailers callback.
     fn trailers(&self, half: Half) -> Option<Headers>;
 
-    /// Bytes of the chunk that the running callback is about.
+    /// Bytes of the current chunk, available only in the body callback.
     fn body(&self, half: Half, start: usize, length: usize) -> Option<Vec<u8>>;
 
-    /// An attribute of the stream, as the proxy serialises it.
+    /// A stream attribute in the proxy's serialisation.
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>>;
 }
 
-/// How a batch leaves.
+/// Makes calls to the collector.
 pub trait Dispatch {
-    /// Begins a call and gives the token that its answer will carry; none if it could not begin.
-    fn post(&self, call: &Post<'_>) -> Option<u32>;
+    /// Starts a call and returns the token of its response; none if the call could not be started.
+    fn send(&self, call: &CollectorRequest<'_>) -> Option<u32>;
 }
 
 /// One call to the collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Post<'a> {
+pub struct CollectorRequest<'a> {
     /// Envoy's name of the cluster.
     pub cluster: &'a str,
     /// All headers, the pseudo-headers first.
     pub headers: Vec<(&'a str, &'a str)>,
-    /// The batch.
+    /// The sealed batch.
     pub body: &'a [u8],
-    /// When the proxy gives up.
+    /// After which the proxy reports no response.
     pub timeout: Duration,
+}
+
+/// How a call to the collector ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CollectorResponse {
+    /// None: no response, so the outcome is unknown.
+    pub status: Option<u16>,
+    /// `retry-after` in seconds.
+    pub retry_after: Option<u64>,
 }

@@ -1,13 +1,13 @@
-//! What Dossier's filter does with the traffic it sees, free of any proxy's interface: it runs and
-//! is tested natively and in wasm, and can move into another shell without a rewrite.
+//! The filter's logic without a proxy's interface: it runs and is tested natively and in wasm, and can be
+//! embedded in another kind of filter.
 //!
-//! - [`config`]: the plugin configuration, checked and compiled into a table of rules.
-//! - [`exchange`]: one request and its response, fed by the proxy's callbacks.
-//! - [`json`]: JSON scanned in place, and paths followed through it.
-//! - [`redact`]: what is taken out before anything is kept.
-//! - [`outbox`]: batches that wait for the collector, within a bound of memory.
-//! - [`vm`]: what all streams and configurations of one VM share.
-//! - [`host`]: the seam to the proxy.
+//! - [`config`]: the plugin configuration, validated and compiled into rules.
+//! - [`exchange`]: records one request and its response from the proxy's callbacks.
+//! - [`json`]: scans JSON in place and follows paths through it.
+//! - [`redact`]: removes secrets before anything is recorded.
+//! - [`outbox`]: batches records and delivers them to the collector, within a memory limit.
+//! - [`vm`]: the root contexts and outboxes of one VM.
+//! - [`host`]: the interface to the proxy.
 
 pub mod config;
 pub mod exchange;
@@ -18,13 +18,15 @@ pub mod outbox;
 pub mod redact;
 pub mod vm;
 
-mod allowance;
-mod budget;
+mod compression_limiter;
 mod ids;
-mod notices;
-mod sample;
+mod memory_budget;
+mod now;
+mod sampling;
+mod shared;
 mod stats;
 mod text;
+mod warnings;
 
 #[cfg(test)]
 mod testing;

@@ -1,11 +1,11 @@
-//! Counters gathered in the VM and handed to the host now and then: a hostcall for each event would
-//! cost more than the event.
+//! Buffers counters in the VM until they are flushed to the host: a hostcall for each event would cost
+//! more than the event.
 
 use std::cell::Cell;
 
 use crate::host::{Counter, Host};
 
-/// What was counted since the last flush.
+/// Counts since the last flush.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     counts: [Cell<u64>; Counter::ALL.len()],
@@ -19,7 +19,7 @@ impl Stats {
         }
     }
 
-    /// Hands over everything that changed.
+    /// Passes all changes on to the host.
     pub(crate) fn flush(&self, host: &impl Host, held: usize) {
         for (counter, count) in Counter::ALL.into_iter().zip(&self.counts) {
             let by = count.take();
@@ -30,7 +30,7 @@ impl Stats {
         let held = held as u64;
         let before = self.outbox_bytes.replace(held);
         if held != before {
-            host.outbox_bytes_changed(held.cast_signed().wrapping_sub(before.cast_signed()));
+            host.adjust_outbox_bytes(held.cast_signed().wrapping_sub(before.cast_signed()));
         }
     }
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::exchange::Exchange;
 use crate::headers::Headers;
 use crate::headers::tests::headers;
-use crate::host::{Counter, Dispatch, Host, Level, Post, Stream};
-use crate::outbox::Answer;
+use crate::host::CollectorResponse;
+use crate::host::{CollectorRequest, Counter, Dispatch, Host, Level, Stream};
 use crate::vm::{Plugin, Vm};
 
 /// A host whose clocks stand still until they are moved.
@@ -84,7 +84,7 @@ impl Host for FakeHost {
         *self.counts.borrow_mut().entry(counter).or_default() += by;
     }
 
-    fn outbox_bytes_changed(&self, by: i64) {
+    fn adjust_outbox_bytes(&self, by: i64) {
         self.outbox_bytes.set(self.outbox_bytes.get() + by);
     }
 }
@@ -168,7 +168,7 @@ pub(crate) struct Call {
 }
 
 impl Dispatch for FakeDispatch {
-    fn post(&self, post: &Post<'_>) -> Option<u32> {
+    fn send(&self, request: &CollectorRequest<'_>) -> Option<u32> {
         if self.refuses.get() {
             return None;
         }
@@ -177,25 +177,25 @@ impl Dispatch for FakeDispatch {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.calls.borrow_mut().push(Call {
             token,
-            cluster: post.cluster.to_owned(),
-            headers: post.headers.iter().map(owned).collect(),
-            body: post.body.to_vec(),
+            cluster: request.cluster.to_owned(),
+            headers: request.headers.iter().map(owned).collect(),
+            body: request.body.to_vec(),
         });
         Some(token)
     }
 }
 
 /// A configured VM with a collector made of memory.
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     pub(crate) vm: Vm<FakeHost>,
     pub(crate) plugin: Rc<Plugin>,
     pub(crate) dispatch: FakeDispatch,
 }
 
-/// The root context that a [`Rig`] is configured with.
+/// The root context that a [`Harness`] is configured with.
 pub(crate) const ROOT: u32 = 1;
 
-impl Rig {
+impl Harness {
     /// Records everything under `/`; `extra` adds to the configuration or overrides it.
     pub(crate) fn new(extra: &Value) -> Self {
         let vm = Vm::new(FakeHost::new());
@@ -219,15 +219,15 @@ impl Rig {
             ("x-user-id", "alice"),
         ]);
         let mut exchange = Exchange::new(Rc::clone(&self.plugin));
-        exchange.request_head(host, &stream, body.is_empty());
+        exchange.on_request_headers(host, &stream, body.is_empty());
         stream.chunk = body.to_vec();
         if !body.is_empty() {
-            exchange.request_chunk(host, &stream, body.len(), true);
+            exchange.on_request_body(host, &stream, body.len(), true);
         }
         stream.respond(&[(":status", "200")]);
-        exchange.response_head(host, &stream, body.is_empty());
+        exchange.on_response_headers(host, &stream, body.is_empty());
         if !body.is_empty() {
-            exchange.response_chunk(host, &stream, body.len(), true);
+            exchange.on_response_body(host, &stream, body.len(), true);
         }
         exchange.finish(host, &stream);
     }
@@ -240,11 +240,12 @@ impl Rig {
 
     /// The collector answers a call.
     pub(crate) fn answer(&self, call: &Call, status: Option<u16>, retry_after: Option<u64>) {
-        let answer = Answer {
+        let answer = CollectorResponse {
             status,
             retry_after,
         };
-        self.vm.answered(ROOT, call.token, answer, &self.dispatch);
+        self.vm
+            .handle_response(ROOT, call.token, answer, &self.dispatch);
     }
 
     /// The calls begun since the last time.
@@ -254,7 +255,7 @@ impl Rig {
 
     /// Bytes that count against the budget.
     pub(crate) fn held(&self) -> usize {
-        self.plugin.shared.budget.held()
+        self.plugin.shared.budget.used()
     }
 }
 

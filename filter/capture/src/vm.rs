@@ -1,89 +1,51 @@
-//! What all streams and configurations of one VM share, and who of them does the sending.
+//! The root contexts and outboxes of one VM.
 //!
 //! On a live update the same VM is configured again while the old root context lives on until its
-//! listener has drained. So the outboxes belong to the VM, one for each collector, and only one root
-//! context sends: the one configured last.
+//! listener has drained. So the outboxes belong to the VM, one for each collector, and only the active
+//! root context sends: the one configured last.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use crate::allowance::Allowance;
-use crate::budget::Budget;
 use crate::config::{Config, Problems, Rules, UserSource};
-use crate::host::{Dispatch, Host, Level};
-use crate::ids::Ids;
-use crate::notices::Notices;
-use crate::outbox::{Answer, Now, Outbox, Target};
+use crate::host::{CollectorResponse, Dispatch, Host, Level};
+use crate::now::Now;
+use crate::outbox::{Destination, Outbox};
 use crate::redact::HashKey;
-use crate::stats::Stats;
+use crate::shared::SharedState;
 
-/// One VM: one worker thread of the proxy.
+/// The state of one worker thread of the proxy.
 #[derive(Debug)]
 pub struct Vm<H> {
     host: H,
-    shared: Rc<Shared>,
+    shared: Rc<SharedState>,
     outboxes: RefCell<Vec<Rc<RefCell<Outbox>>>>,
-    /// Configured root contexts, the newest last.
+    /// Configured root contexts; the last one is active.
     roots: RefCell<Vec<u32>>,
 }
 
-/// A configuration in use.
+/// A compiled configuration in use.
 #[derive(Debug)]
 pub struct Plugin {
     pub(crate) rules: Rules,
     pub(crate) user: Vec<UserSource>,
     pub(crate) hash_key: Option<HashKey>,
-    /// The workload that the proxy stands beside, or the proxy's own name.
+    /// The workload of the proxy, or the proxy's own name.
     pub(crate) workload: Option<String>,
     pub(crate) outbox: Rc<RefCell<Outbox>>,
-    pub(crate) shared: Rc<Shared>,
+    pub(crate) shared: Rc<SharedState>,
     tick_period: Duration,
 }
 
-/// What everything in the VM leans on.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) budget: Rc<Budget>,
-    pub(crate) allowance: Allowance,
-    pub(crate) stats: Stats,
-    pub(crate) notices: Notices,
-    /// Whether the exchange that began last is recorded.
-    pub(crate) recorded_last: Cell<bool>,
-    ids: RefCell<Ids>,
-}
-
-impl Shared {
-    pub(crate) fn new(budget_bytes: usize) -> Self {
-        Self {
-            budget: Rc::new(Budget::new(budget_bytes)),
-            allowance: Allowance::default(),
-            stats: Stats::default(),
-            notices: Notices::default(),
-            recorded_last: Cell::default(),
-            ids: RefCell::default(),
-        }
-    }
-
-    pub(crate) fn uuid(&self, host: &impl Host, wall_micros: u64) -> Uuid {
-        self.ids.borrow_mut().uuid(host, wall_micros)
-    }
-
-    pub(crate) fn below(&self, host: &impl Host, bound: u64) -> u64 {
-        self.ids.borrow_mut().below(host, bound)
-    }
-}
-
 impl Plugin {
-    /// How many rules the configuration has.
+    /// Without the defaults.
     #[must_use]
-    pub fn routes(&self) -> usize {
+    pub fn rule_count(&self) -> usize {
         self.rules.len()
     }
 
-    /// How often the root context wants to be woken.
+    /// The interval at which the host must call [`Vm::tick`].
     #[must_use]
     pub const fn tick_period(&self) -> Duration {
         self.tick_period
@@ -91,23 +53,23 @@ impl Plugin {
 }
 
 impl<H: Host> Vm<H> {
-    /// A VM without any configuration.
+    /// Without any root context yet.
     pub fn new(host: H) -> Self {
         Self {
             host,
-            shared: Rc::new(Shared::new(0)),
+            shared: Rc::new(SharedState::new(0)),
             outboxes: RefCell::default(),
             roots: RefCell::default(),
         }
     }
 
-    /// The proxy.
+    /// The host that [`Self::new`] was given.
     pub const fn host(&self) -> &H {
         &self.host
     }
 
-    /// Configures a root context, which sends from now on. Every fault is logged; none: refused.
-    /// `workload` is what the proxy stands beside, for the records.
+    /// Configures a root context and makes it the active one. None if the configuration is rejected: then
+    /// every problem is logged.
     pub fn configure(
         &self,
         root: u32,
@@ -124,7 +86,7 @@ impl<H: Host> Vm<H> {
             }
             Err(problems) => {
                 for line in problems.lines() {
-                    let line = format!("dossier: configuration refused: {line}");
+                    let line = format!("dossier: configuration rejected: {line}");
                     self.host.log(Level::Error, &line);
                 }
                 None
@@ -150,11 +112,11 @@ impl<H: Host> Vm<H> {
             ..
         } = config;
         let authorization = token.map(|token| format!("Bearer {token}"));
-        // Often enough that a batch leaves soon after its delay and few pile up, seldom enough to cost nothing.
+        // Frequent enough that batches are sent soon after their delay, rare enough to cost nothing.
         let tick_period =
             (batch.max_delay / 5).clamp(Duration::from_millis(10), Duration::from_millis(50));
         self.shared.budget.set_limit(buffer_bytes);
-        let outbox = self.outbox(Rc::new(Target {
+        let outbox = self.outbox(Rc::new(Destination {
             collector,
             authorization,
             batch,
@@ -171,23 +133,29 @@ impl<H: Host> Vm<H> {
         }))
     }
 
-    fn outbox(&self, target: Rc<Target>) -> Rc<RefCell<Outbox>> {
+    fn outbox(&self, destination: Rc<Destination>) -> Rc<RefCell<Outbox>> {
         let mut outboxes = self.outboxes.borrow_mut();
-        let same = outboxes
-            .iter()
-            .find(|outbox| outbox.borrow().target().same_destination(&target));
+        let same = outboxes.iter().find(|outbox| {
+            outbox
+                .borrow()
+                .destination()
+                .is_same_collector(&destination)
+        });
         if let Some(outbox) = same {
-            outbox.borrow_mut().set_target(target);
+            outbox.borrow_mut().set_destination(destination);
             return Rc::clone(outbox);
         }
-        let outbox = Rc::new(RefCell::new(Outbox::new(Rc::clone(&self.shared), target)));
+        let outbox = Rc::new(RefCell::new(Outbox::new(
+            Rc::clone(&self.shared),
+            destination,
+        )));
         outboxes.push(Rc::clone(&outbox));
         outbox
     }
 
-    /// A root context was woken.
+    /// Seals and sends batches that are due. Does nothing unless the root context is the active one.
     pub fn tick(&self, root: u32, dispatch: &impl Dispatch) {
-        if !self.leads(root) {
+        if !self.is_active_root(root) {
             return;
         }
         let now = Now::of(&self.host);
@@ -196,7 +164,7 @@ impl<H: Host> Vm<H> {
             outbox.borrow_mut().tick(&self.host, &now);
             self.send(outbox, &now, dispatch);
         }
-        // Dropped here, held by no configuration and empty: an outbox of an old collector.
+        // An idle outbox that no configuration uses is one of a former collector.
         drop(outboxes);
         self.outboxes
             .borrow_mut()
@@ -204,22 +172,28 @@ impl<H: Host> Vm<H> {
         self.flush();
     }
 
-    /// A call made by a root context has ended.
-    pub fn answered(&self, root: u32, token: u32, answer: Answer, dispatch: &impl Dispatch) {
+    /// Handles the end of a call that a root context made.
+    pub fn handle_response(
+        &self,
+        root: u32,
+        token: u32,
+        response: CollectorResponse,
+        dispatch: &impl Dispatch,
+    ) {
         let now = Now::of(&self.host);
         let outboxes = self.outboxes.borrow().clone();
         for outbox in &outboxes {
             outbox
                 .borrow_mut()
-                .answered(&self.host, &now, token, answer);
-            if self.leads(root) {
+                .handle_response(&self.host, &now, token, response);
+            if self.is_active_root(root) {
                 self.send(outbox, &now, dispatch);
             }
         }
     }
 
-    /// A root context is done; another sends from now on, if there is one.
-    pub fn retire(&self, root: u32) {
+    /// Removes a root context; the previous one becomes active, if there is one.
+    pub fn remove_root(&self, root: u32) {
         let mut roots = self.roots.borrow_mut();
         roots.retain(|known| *known != root);
         if !roots.is_empty() {
@@ -229,38 +203,40 @@ impl<H: Host> Vm<H> {
             .outboxes
             .borrow()
             .iter()
-            .map(|outbox| outbox.borrow().records_held())
+            .map(|outbox| outbox.borrow().unacknowledged_records())
             .sum();
         if held > 0 {
             let line = format!("dossier: the VM ends with {held} records not yet acknowledged");
             self.host.log(Level::Warn, &line);
         }
         self.flush();
-        // What the VM held goes with it, and the gauge is shared with the other VMs.
+        // The gauge is shared with other VMs, and this VM's memory is freed.
         self.shared.stats.flush(&self.host, 0);
     }
 
-    fn leads(&self, root: u32) -> bool {
+    fn is_active_root(&self, root: u32) -> bool {
         self.roots.borrow().last() == Some(&root)
     }
 
     fn send(&self, outbox: &RefCell<Outbox>, now: &Now<'_>, dispatch: &impl Dispatch) {
         loop {
             // No borrow may be held while the call is made.
-            let Some(sealed) = outbox.borrow_mut().next(now) else {
+            let Some(sealed) = outbox.borrow_mut().next_batch(now) else {
                 return;
             };
-            let target = Rc::clone(outbox.borrow().target());
-            let token = dispatch.post(&target.post(&sealed));
-            outbox.borrow_mut().began(&self.host, now, sealed, token);
+            let destination = Rc::clone(outbox.borrow().destination());
+            let token = dispatch.send(&destination.request(&sealed));
+            outbox
+                .borrow_mut()
+                .record_call(&self.host, now, sealed, token);
         }
     }
 
     fn flush(&self) {
         self.shared
             .stats
-            .flush(&self.host, self.shared.budget.held());
-        self.shared.notices.flush(&self.host);
+            .flush(&self.host, self.shared.budget.used());
+        self.shared.warnings.flush(&self.host);
     }
 }
 

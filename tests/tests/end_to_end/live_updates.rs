@@ -119,7 +119,7 @@ async fn refuse(stack: &Stack, config: &mut WatchedConfig, stats: &Stats) {
         .unwrap();
     wait_for_count(stack, stats.rejected, 1).await;
     let log = stack.envoy.process.log().text();
-    let told = "dossier: configuration refused: routes[0].capture.storage_type";
+    let told = "dossier: configuration rejected: routes[0].capture.storage_type";
     assert!(log.contains(told), "{told} is not in the log");
 }
 

@@ -4,22 +4,21 @@
 use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
 
-use super::reader::whole_number;
-use super::route_metadata::Metadata;
+use super::reader::to_integer;
+use super::route_metadata::MetadataMessage;
 
-/// Where `jwt_authn` writes the payloads of tokens, each under the name that `payload_in_metadata`
-/// gives it.
+/// Where `jwt_authn` writes the payloads of tokens, by the names of `payload_in_metadata`.
 const NAMESPACE: &str = "envoy.filters.http.jwt_authn";
-/// The metadata is read on the worker's thread, so it may not be arbitrarily long.
+/// Limits the work on the worker's thread.
 const MAX_BYTES: usize = 256 << 10;
 
-/// The claim at the end of these names, in the serialised dynamic metadata of a stream. Texts and
-/// whole numbers name a user; nothing else does.
-pub(crate) fn claim(metadata: &[u8], names: &[String]) -> Option<String> {
+/// Finds a claim by its path, in a stream's serialised dynamic metadata. Only strings and integers are
+/// accepted as users.
+pub(crate) fn find_claim(metadata: &[u8], names: &[String]) -> Option<String> {
     if metadata.len() > MAX_BYTES {
         return None;
     }
-    let metadata = Metadata::decode(metadata).ok()?;
+    let metadata = MetadataMessage::decode(metadata).ok()?;
     let payloads = metadata.filter_metadata.get(NAMESPACE)?;
     payloads
         .fields
@@ -47,7 +46,7 @@ fn text(value: &Value) -> Option<String> {
     match &value.kind {
         Some(Kind::StringValue(text)) => Some(text.clone()),
         Some(Kind::NumberValue(number)) => {
-            whole_number(&serde_json::Value::from(*number)).map(|whole| whole.to_string())
+            to_integer(&serde_json::Value::from(*number)).map(|whole| whole.to_string())
         }
         _ => None,
     }
@@ -62,21 +61,24 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_claim_is_found_in_any_verified_payload() {
+    fn finds_claim_in_any_verified_payload() {
         let metadata = serialised_metadata(&json!({
             "other": {"payload": {"sub": "mallory"}},
             NAMESPACE: {"first": {"aud": "x"}, "second": {"sub": "alice", "realm": {"id": 7}, "ok": true}},
         }));
         let find = |claim_name: &str| {
             let names: Vec<_> = claim_name.split('.').map(str::to_owned).collect();
-            claim(&metadata, &names)
+            find_claim(&metadata, &names)
         };
         assert_eq!(find("sub").as_deref(), Some("alice"));
         assert_eq!(find("realm.id").as_deref(), Some("7"));
         for absent in ["nobody", "ok", "realm", "sub.id"] {
             assert_eq!(find(absent), None, "{absent}");
         }
-        assert_eq!(claim(&[0xff; 9], &["sub".to_owned()]), None);
-        assert_eq!(claim(&vec![0; MAX_BYTES + 1], &["sub".to_owned()]), None);
+        assert_eq!(find_claim(&[0xff; 9], &["sub".to_owned()]), None);
+        assert_eq!(
+            find_claim(&vec![0; MAX_BYTES + 1], &["sub".to_owned()]),
+            None
+        );
     }
 }

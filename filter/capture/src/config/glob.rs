@@ -1,12 +1,12 @@
-//! Texts with `*` in them, which stands for any run of characters, also none.
+//! Globs: patterns in which `*` stands for any run of characters, including none.
 
-/// A pattern, compiled to the texts between its stars.
+/// Compiled to the texts between the stars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Glob {
     pieces: Vec<Box<[u8]>>,
 }
 
-/// More stars than any name needs; each costs a search.
+/// Limits the work: each star costs a search.
 const MAX_STARS: usize = 8;
 
 impl Glob {
@@ -18,15 +18,15 @@ impl Glob {
         (!text.is_empty() && pieces.len() <= MAX_STARS + 1).then_some(Self { pieces })
     }
 
-    /// For texts that are made lower case before they are compared.
-    pub(super) fn to_lower_case(&self) -> Self {
+    /// For matching lower-case texts.
+    pub(super) fn to_lowercase(&self) -> Self {
         let lower = |piece: &[u8]| piece.to_ascii_lowercase().into();
         Self {
             pieces: self.pieces.iter().map(|piece| lower(piece)).collect(),
         }
     }
 
-    /// Whether the whole text is of this form.
+    /// Matches the whole text.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let Some((first, rest)) = self.pieces.split_first() else {
             return false;
@@ -34,8 +34,8 @@ impl Glob {
         let Some((last, middle)) = rest.split_last() else {
             return text == &**first;
         };
-        // The ends are fixed, and each piece between them is taken where it first occurs: if any
-        // choice fits, that one does.
+        // The ends are fixed, and each piece between them is matched at its first occurrence: if any
+        // choice matches, that one does.
         let Some(mut text) = text
             .strip_prefix(&**first)
             .and_then(|text| text.strip_suffix(&**last))
@@ -43,7 +43,7 @@ impl Glob {
             return false;
         };
         for piece in middle {
-            match behind(text, piece) {
+            match after_first(text, piece) {
                 Some(rest) => text = rest,
                 None => return false,
             }
@@ -52,8 +52,8 @@ impl Glob {
     }
 }
 
-/// What follows the first occurrence of a piece.
-fn behind<'t>(text: &'t [u8], piece: &[u8]) -> Option<&'t [u8]> {
+/// The text after the first occurrence of a piece.
+fn after_first<'t>(text: &'t [u8], piece: &[u8]) -> Option<&'t [u8]> {
     (0..=text.len())
         .filter_map(|start| text.get(start..))
         .find_map(|rest| rest.strip_prefix(piece))
@@ -66,7 +66,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn stars_stand_for_any_run() {
+    fn star_matches_any_run() {
         for (glob, text, fits) in [
             ("ai-*", "ai-chat", true),
             ("ai-*", "ai-", true),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_are_bounded() {
+    fn rejects_too_many_stars() {
         assert!(Glob::parse("").is_none());
         assert!(Glob::parse(&"a*".repeat(MAX_STARS)).is_some());
         assert!(Glob::parse(&"a*".repeat(MAX_STARS + 1)).is_none());

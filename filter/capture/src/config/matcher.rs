@@ -1,4 +1,4 @@
-//! `match`: which exchanges a rule is for. Everything that is named must fit.
+//! The key `match`: conditions on a request, all of which must hold.
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -11,26 +11,27 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
 use super::glob::Glob;
-use super::names;
-use super::reader::Node;
+use super::header_names;
+use super::reader::ConfigNode;
 use super::template::Template;
-use crate::headers::{Headers, Lookup};
+use crate::headers::{HeaderLookup, Headers};
 use crate::text;
 
-/// What a rule looks at. Each header is looked up when the first rule wants it, and then kept for
-/// those behind it.
-pub struct Subject<'a> {
-    headers: &'a dyn Lookup,
+/// The properties of a request that rules match. Each header is fetched when the first rule needs it,
+/// and cached for the following rules.
+pub struct RequestView<'a> {
+    headers: &'a dyn HeaderLookup,
     target: OnceCell<Cow<'a, [u8]>>,
     method: OnceCell<Cow<'a, [u8]>>,
     host: OnceCell<Vec<u8>>,
     route: &'a [u8],
 }
 
-impl<'a> Subject<'a> {
-    /// A request, by its headers and, if any rule asks for it, the name of Envoy's route for it.
+impl<'a> RequestView<'a> {
+    /// `route` is the name of Envoy's route; it may be absent unless
+    /// [`super::Rules::needs_route_name`].
     #[must_use]
-    pub fn new(headers: &'a dyn Lookup, route: Option<&'a [u8]>) -> Self {
+    pub fn new(headers: &'a dyn HeaderLookup, route: Option<&'a [u8]>) -> Self {
         Self {
             headers,
             target: OnceCell::new(),
@@ -49,7 +50,7 @@ impl<'a> Subject<'a> {
         self.method.get_or_init(|| self.value(":method"))
     }
 
-    /// Host without the port, in lower case.
+    /// Without the port, in lower case.
     fn host(&self) -> &[u8] {
         self.host.get_or_init(|| {
             let authority = self.headers.first(":authority");
@@ -65,14 +66,14 @@ impl<'a> Subject<'a> {
 
 fn without_port(host: &[u8]) -> &[u8] {
     let port = host.iter().rposition(|byte| *byte == b':').filter(|colon| {
-        // An IPv6 address has colons of its own, inside brackets.
+        // The colons of an IPv6 address are inside brackets.
         host.get(colon + 1..)
             .is_some_and(|port| port.iter().all(u8::is_ascii_digit))
     });
     port.and_then(|colon| host.get(..colon)).unwrap_or(host)
 }
 
-/// A compiled `match`. Empty: every exchange.
+/// A compiled `match`. Without conditions, every request matches.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Matcher {
     route: Option<Glob>,
@@ -86,7 +87,7 @@ pub(super) struct Matcher {
 enum PathMatch {
     Prefix(String),
     Exact(String),
-    Regex(Pattern),
+    Regex(FullMatchRegex),
     Template { text: String, template: Template },
 }
 
@@ -100,15 +101,15 @@ struct HeaderMatch {
 enum ValueMatch {
     Exact(String),
     Prefix(String),
-    Regex(Pattern),
+    Regex(FullMatchRegex),
     Present(bool),
 }
 
-/// A regular expression that must fit the whole text.
+/// A regular expression that must match the whole text.
 #[derive(Clone)]
-struct Pattern(Rc<Program>);
+struct FullMatchRegex(Rc<CompiledRegex>);
 
-struct Program {
+struct CompiledRegex {
     text: String,
     automaton: DFA,
     cache: RefCell<Cache>,
@@ -119,30 +120,30 @@ const MAX_METHODS: usize = 16;
 const MAX_HEADERS: usize = 16;
 const MAX_VALUE_BYTES: usize = 1024;
 const MAX_REGEX_BYTES: usize = 512;
-/// Most memory of one compiled expression.
+/// Of one compiled expression.
 const MAX_PROGRAM_BYTES: usize = 256 << 10;
 
 impl Matcher {
-    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
-        let object = node.object("route, host, path, methods and headers")?;
+    pub(super) fn read(node: &ConfigNode<'_>) -> Option<Self> {
+        let object = node.as_object("route, host, path, methods and headers")?;
         let matcher = Self {
-            route: object.get("route").and_then(|node| glob(&node)),
+            route: object.get("route").and_then(|node| read_glob(&node)),
             host: object
                 .get("host")
-                .and_then(|node| glob(&node))
-                .map(|glob| glob.to_lower_case()),
+                .and_then(|node| read_glob(&node))
+                .map(|glob| glob.to_lowercase()),
             path: object.get("path").and_then(|node| PathMatch::read(&node)),
-            methods: object.get("methods").and_then(|node| methods(&node)),
+            methods: object.get("methods").and_then(|node| read_methods(&node)),
             headers: object
                 .get("headers")
-                .and_then(|node| node.each(MAX_HEADERS, "headers", HeaderMatch::read))
+                .and_then(|node| node.read_each(MAX_HEADERS, "headers", HeaderMatch::read))
                 .unwrap_or_default(),
         };
-        object.refuse_unknown();
+        object.reject_unknown();
         Some(matcher)
     }
 
-    /// The path's template, which is also what the exchange is filed under.
+    /// The path's template, which is also the default endpoint.
     pub(super) fn template(&self) -> Option<&str> {
         match &self.path {
             Some(PathMatch::Template { text, .. }) => Some(text),
@@ -150,11 +151,11 @@ impl Matcher {
         }
     }
 
-    pub(super) const fn asks_for_route(&self) -> bool {
+    pub(super) const fn needs_route_name(&self) -> bool {
         self.route.is_some()
     }
 
-    pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
+    pub(super) fn matches(&self, request: &RequestView<'_>) -> bool {
         let Self {
             route,
             host,
@@ -163,44 +164,44 @@ impl Matcher {
             headers,
         } = self;
         path.as_ref()
-            .is_none_or(|path| path.matches(subject.path()))
+            .is_none_or(|path| path.matches(request.path()))
             && methods.as_ref().is_none_or(|methods| {
                 methods
                     .iter()
-                    .any(|method| method.as_bytes() == subject.method())
+                    .any(|method| method.as_bytes() == request.method())
             })
             && route
                 .as_ref()
-                .is_none_or(|glob| glob.matches(subject.route))
+                .is_none_or(|glob| glob.matches(request.route))
             && host
                 .as_ref()
-                .is_none_or(|glob| glob.matches(subject.host()))
+                .is_none_or(|glob| glob.matches(request.host()))
             && headers
                 .iter()
-                .all(|header| header.matches(subject.headers.whole()))
+                .all(|header| header.matches(request.headers.headers()))
     }
 }
 
 impl PathMatch {
-    fn read(node: &Node<'_>) -> Option<Self> {
-        let object = node.object("prefix, exact, regex or template")?;
+    fn read(node: &ConfigNode<'_>) -> Option<Self> {
+        let object = node.as_object("prefix, exact, regex or template")?;
         let path = object
-            .one_of(&["prefix", "exact", "regex", "template"])
+            .get_one_of(&["prefix", "exact", "regex", "template"])
             .and_then(|(key, node)| match key {
-                "prefix" => path(&node).map(Self::Prefix),
-                "exact" => path(&node).map(Self::Exact),
-                "regex" => Pattern::read(&node).map(Self::Regex),
+                "prefix" => read_path(&node).map(Self::Prefix),
+                "exact" => read_path(&node).map(Self::Exact),
+                "regex" => FullMatchRegex::read(&node).map(Self::Regex),
                 _ => Self::template(&node),
             });
-        object.refuse_unknown();
+        object.reject_unknown();
         path
     }
 
-    fn template(node: &Node<'_>) -> Option<Self> {
-        let text = path(node)?;
+    fn template(node: &ConfigNode<'_>) -> Option<Self> {
+        let text = read_path(node)?;
         let template = Template::parse(&text);
         if template.is_none() {
-            node.expected("a path with names in braces, such as \"/users/{id}/orders\"");
+            node.report_expected("a path with names in braces, such as \"/users/{id}/orders\"");
         }
         Some(Self::Template {
             text,
@@ -212,52 +213,52 @@ impl PathMatch {
         match self {
             Self::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
             Self::Exact(exact) => path == exact.as_bytes(),
-            Self::Regex(pattern) => pattern.fits(path),
+            Self::Regex(pattern) => pattern.matches(path),
             Self::Template { template, .. } => template.matches(path),
         }
     }
 }
 
 impl HeaderMatch {
-    fn read(node: &Node<'_>) -> Option<Self> {
-        let object = node.object("name, and exact, prefix, regex or present")?;
+    fn read(node: &ConfigNode<'_>) -> Option<Self> {
+        let object = node.as_object("name, and exact, prefix, regex or present")?;
         let name = object
             .require("name", "the name of a header")
-            .and_then(|node| names::header(&node));
+            .and_then(|node| header_names::read_name(&node));
         let value = object
-            .one_of(&["exact", "prefix", "regex", "present"])
+            .get_one_of(&["exact", "prefix", "regex", "present"])
             .and_then(|(key, node)| match key {
-                "exact" => value(&node).map(ValueMatch::Exact),
-                "prefix" => value(&node).map(ValueMatch::Prefix),
-                "regex" => Pattern::read(&node).map(ValueMatch::Regex),
-                _ => node.flag().map(ValueMatch::Present),
+                "exact" => read_value(&node).map(ValueMatch::Exact),
+                "prefix" => read_value(&node).map(ValueMatch::Prefix),
+                "regex" => FullMatchRegex::read(&node).map(ValueMatch::Regex),
+                _ => node.as_bool().map(ValueMatch::Present),
             });
-        object.refuse_unknown();
+        object.reject_unknown();
         Some(Self {
             name: name?,
             value: value?,
         })
     }
 
-    /// Any of several values of the same name may fit.
+    /// Any of several values of the same name may match.
     fn matches(&self, headers: &Headers) -> bool {
         let mut values = headers.all(&self.name);
         match &self.value {
             ValueMatch::Exact(exact) => values.any(|value| value == exact.as_bytes()),
             ValueMatch::Prefix(prefix) => values.any(|value| value.starts_with(prefix.as_bytes())),
-            ValueMatch::Regex(pattern) => values.any(|value| pattern.fits(value)),
+            ValueMatch::Regex(pattern) => values.any(|value| pattern.matches(value)),
             ValueMatch::Present(wanted) => values.next().is_some() == *wanted,
         }
     }
 }
 
-impl Pattern {
-    fn read(node: &Node<'_>) -> Option<Self> {
+impl FullMatchRegex {
+    fn read(node: &ConfigNode<'_>) -> Option<Self> {
         let fits = |text: &str| (1..=MAX_REGEX_BYTES).contains(&text.len());
-        let text = node.text("a regular expression of 1 to 512 bytes", fits)?;
+        let text = node.as_text("a regular expression of 1 to 512 bytes", fits)?;
         let built = Self::build(text);
         if built.is_none() {
-            node.expected(PatternExpected);
+            node.report_expected(RegexExpectation);
         }
         built
     }
@@ -276,34 +277,34 @@ impl Pattern {
             .syntax(syntax)
             .build(&format!(r"\A(?:{text})\z"))
             .ok()?;
-        Some(Self(Rc::new(Program {
+        Some(Self(Rc::new(CompiledRegex {
             text: text.to_owned(),
             cache: RefCell::new(automaton.create_cache()),
             automaton,
         })))
     }
 
-    fn fits(&self, text: &[u8]) -> bool {
+    fn matches(&self, text: &[u8]) -> bool {
         let input = Input::new(text).anchored(Anchored::Yes).earliest(true);
         let mut cache = self.0.cache.borrow_mut();
-        // A search fails only by settings that are not made here.
+        // A search fails only with settings that are not used here.
         let found = self.0.automaton.try_search_fwd(&mut cache, &input);
         found.is_ok_and(|end| end.is_some())
     }
 }
 
-impl fmt::Debug for Pattern {
+impl fmt::Debug for FullMatchRegex {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_tuple("Pattern")
+            .debug_tuple("FullMatchRegex")
             .field(&self.0.text)
             .finish()
     }
 }
 
-struct PatternExpected;
+struct RegexExpectation;
 
-impl fmt::Display for PatternExpected {
+impl fmt::Display for RegexExpectation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
             "a regular expression in the syntax of the Rust crate regex, without Unicode classes, \
@@ -312,44 +313,44 @@ impl fmt::Display for PatternExpected {
     }
 }
 
-fn glob(node: &Node<'_>) -> Option<Glob> {
+fn read_glob(node: &ConfigNode<'_>) -> Option<Glob> {
     let text = node
         .value
         .as_str()
         .filter(|text| text.len() <= MAX_PATH_BYTES);
     let glob = text.and_then(Glob::parse);
     if glob.is_none() {
-        node.expected(
+        node.report_expected(
             "a name of at most 1024 bytes, in which up to 8 * stand for any run of characters",
         );
     }
     glob
 }
 
-fn path(node: &Node<'_>) -> Option<String> {
+fn read_path(node: &ConfigNode<'_>) -> Option<String> {
     let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_PATH_BYTES;
-    node.text(
+    node.as_text(
         "a path that begins with a slash, of at most 1024 bytes",
         fits,
     )
     .map(str::to_owned)
 }
 
-fn methods(node: &Node<'_>) -> Option<Vec<String>> {
-    node.each(MAX_METHODS, "methods", |node| {
+fn read_methods(node: &ConfigNode<'_>) -> Option<Vec<String>> {
+    node.read_each(MAX_METHODS, "methods", |node| {
         let fits = |text: &str| {
             (1..=32).contains(&text.len())
                 && text
                     .bytes()
                     .all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_')
         };
-        node.text("a method in capital letters, such as \"POST\"", fits)
+        node.as_text("a method in capital letters, such as \"POST\"", fits)
             .map(str::to_owned)
     })
 }
 
-fn value(node: &Node<'_>) -> Option<String> {
-    node.text("a text of at most 1024 bytes", |text| {
+fn read_value(node: &ConfigNode<'_>) -> Option<String> {
+    node.as_text("a text of at most 1024 bytes", |text| {
         text.len() <= MAX_VALUE_BYTES
     })
     .map(str::to_owned)

@@ -1,13 +1,16 @@
-//! The plugin configuration: read from JSON, checked as a whole, compiled into a table of rules.
+//! The plugin configuration: read from JSON, validated as a whole, compiled into rules.
 //!
-//! Nothing here knows a proxy, so the same checker runs inside Envoy and in the command line tool.
+//! Nothing here depends on a proxy, so the same checker runs inside Envoy and in the command-line tool.
 
-mod capture;
+mod capture_keys;
 mod claims;
+mod end_conditions;
 mod glob;
+mod header_names;
 mod matcher;
-mod media;
-mod names;
+mod media_range;
+mod metadata;
+mod per_half;
 mod plan;
 mod reader;
 pub mod redact;
@@ -20,83 +23,79 @@ mod source;
 mod template;
 mod units;
 mod user;
-mod when;
 
-pub(crate) use claims::claim;
-pub use matcher::Subject;
-pub use plan::{Plan, Storage};
+pub(crate) use claims::find_claim;
+pub use matcher::RequestView;
+pub use plan::{CapturePlan, StorageType};
 pub use reader::Problems;
 #[cfg(test)]
 pub(crate) use route_metadata::tests::serialised as serialised_metadata;
 pub use rules::Rules;
-pub use secret::Secret;
-pub(crate) use session::GroupPart;
-pub use settings::{Batch, Collector};
-pub(crate) use source::{Extraction, SessionSource, Target};
+pub use secret::SecretSource;
+pub(crate) use session::SessionGroupPart;
+pub use settings::{BatchSettings, CollectorSettings};
+pub(crate) use source::{Extraction, ExtractionTarget, SessionSource};
 pub(crate) use user::UserSource;
 
 use serde_json::Value;
 
 use crate::redact::HashKey;
 
-use reader::{Collected, Node, Path};
-use secret::Length;
+use reader::{ConfigNode, KeyPath, ProblemCollector};
+use secret::SecretLength;
 
-/// A whole plugin configuration, checked.
+/// A valid plugin configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// Where batches go.
-    pub collector: Collector,
-    /// When a batch is sealed.
-    pub batch: Batch,
-    /// Most bytes that the filter holds in one VM.
+    /// The key `collector`.
+    pub collector: CollectorSettings,
+    /// The key `batch`.
+    pub batch: BatchSettings,
+    /// Limits the memory of one VM.
     pub buffer_bytes: usize,
-    /// What may name the user; the first that does wins.
+    /// The first source with a value determines the user.
     pub(crate) user: Vec<UserSource>,
-    /// What redacted values are hashed with.
-    pub hash_key: Option<Secret>,
-    /// Which exchanges are recorded, and how.
+    /// The key of [`HashKey`]s.
+    pub hash_key: Option<SecretSource>,
+    /// The keys `routes` and `defaults`.
     pub rules: Rules,
 }
 
-/// Shorter keys could be guessed along with what they hide.
-const HASH_KEY: Length = Length {
-    least: 16,
-    most: 256,
-};
+/// Shorter keys could be guessed together with the values they hide.
+const HASH_KEY: SecretLength = SecretLength { min: 16, max: 256 };
 
 impl Config {
-    /// The key itself that redacted values are hashed with.
+    /// Resolves [`Self::hash_key`].
     ///
     /// # Errors
-    /// Its variable is not set, or its value is too short or too long.
+    /// The variable is not set, or its value is too short or too long.
     pub fn resolve_hash_key(
         &self,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<HashKey>, Problems> {
-        let resolve = |secret: &Secret| {
+        let resolve = |secret: &SecretSource| {
             let key = secret.resolve("hash_key", HASH_KEY, environment)?;
             HashKey::new(key.as_bytes())
-                .map_err(|error| Problems::one(format!("hash_key: expected {error}")))
+                .map_err(|error| Problems::single(format!("hash_key: expected {error}")))
         };
         self.hash_key.as_ref().map(resolve).transpose()
     }
 
-    /// Reads a configuration.
+    /// Parses JSON or a serialised `google.protobuf.Struct`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each fault by its key's path.
+    /// All problems, each with the path of its key.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problems> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(Problems::one(
+            return Err(Problems::single(
                 "the configuration is empty: expected an object with collector and routes",
             ));
         }
         let value = serde_json::from_slice(bytes).or_else(|error| {
-            // Envoy hands a `google.protobuf.Struct` over as it is, not as JSON.
-            route_metadata::serialised_struct(bytes).ok_or_else(|| {
-                // serde's own text is not passed on: it may quote a value.
-                Problems::one(format!(
+            // Envoy passes on a `google.protobuf.Struct` as it is, not as JSON.
+            route_metadata::decode_struct(bytes).ok_or_else(|| {
+                // serde's own message is not shown: it may quote a value.
+                Problems::single(format!(
                     "the configuration is not JSON: see line {}, column {}",
                     error.line(),
                     error.column()
@@ -106,16 +105,16 @@ impl Config {
         Self::from_value(&value, "")
     }
 
-    /// Reads a configuration that stands somewhere in a larger file; `at` is the way to it there,
-    /// with which the paths of all faults begin.
+    /// Reads a configuration inside a larger file. The paths of all problems begin with `at`, its path
+    /// there.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All problems, each with the path of its key.
     pub fn from_value(value: &Value, at: &str) -> Result<Self, Problems> {
-        let problems = Collected::default();
-        let read = Self::read(&Node {
+        let problems = ProblemCollector::default();
+        let read = Self::read(&ConfigNode {
             value,
-            path: Path::Root(at),
+            path: KeyPath::Root(at),
             problems: &problems,
         });
         let problems = problems.into_problems();
@@ -125,22 +124,22 @@ impl Config {
         }
     }
 
-    fn read(root: &Node<'_>) -> Option<Self> {
+    fn read(root: &ConfigNode<'_>) -> Option<Self> {
         let Value::Object(_) = root.value else {
-            root.expected("an object with collector and routes");
+            root.report_expected("an object with collector and routes");
             return None;
         };
-        let object = root.object("collector and routes")?;
+        let object = root.as_object("collector and routes")?;
         let collector = object
             .require("collector", "an object with cluster")
-            .and_then(|node| Collector::read(&node));
+            .and_then(|node| CollectorSettings::read(&node));
         let batch = object
             .get("batch")
-            .map_or_else(Batch::default, |node| Batch::read(&node));
+            .map_or_else(BatchSettings::default, |node| BatchSettings::read(&node));
         let buffer_bytes = settings::buffer_bytes(object.get("buffer").as_ref(), &batch);
         let user = object
             .get("user")
-            .and_then(|node| user::sources(&node))
+            .and_then(|node| user::read_sources(&node))
             .unwrap_or_default();
         let hash_key = object.get("hash_key");
         let rules = Rules::read(
@@ -148,8 +147,8 @@ impl Config {
             object.get("defaults").as_ref(),
             hash_key.is_some(),
         );
-        let hash_key = hash_key.and_then(|node| Secret::read(&node, HASH_KEY));
-        object.refuse_unknown();
+        let hash_key = hash_key.and_then(|node| SecretSource::read(&node, HASH_KEY));
+        object.reject_unknown();
         Some(Self {
             collector: collector?,
             batch,
@@ -161,17 +160,17 @@ impl Config {
     }
 }
 
-/// Checks the capture keys that a route carries in its own metadata; `at` is the way to them.
+/// Checks the capture keys in a route's metadata. The paths of all problems begin with `at`.
 #[must_use]
 pub fn check_route_keys(value: &Value, at: &str) -> Problems {
-    let problems = Collected::default();
-    let node = Node {
+    let problems = ProblemCollector::default();
+    let node = ConfigNode {
         value,
-        path: Path::Root(at),
+        path: KeyPath::Root(at),
         problems: &problems,
     };
-    // Whether there is a hash key is said elsewhere.
-    capture::Keys::read(&node).check(&node, true);
+    // Whether there is a hash key is not known here.
+    capture_keys::CaptureKeys::read(&node).check(&node, true);
     problems.into_problems()
 }
 

@@ -1,100 +1,84 @@
-//! What the keys of a route, a rule and the defaults amount to: all that an exchange needs to know.
+//! The result of merging the capture keys of a route, a rule and the defaults.
 
 use std::num::NonZeroU32;
 
 use dossier_wire::{Half, StorageCompression};
 use serde_json::{Map, Value};
 
-use super::media::MediaRange;
-use super::session::GroupPart;
+use super::end_conditions::EndConditions;
+use super::media_range::MediaRange;
+use super::per_half::PerHalf;
+use super::session::SessionGroupPart;
 use super::source::{Extraction, SessionSource};
-use super::when::When;
 use crate::redact::Redaction;
-use crate::sample::Sample;
+use crate::sampling::SampleRate;
 
-/// What an exchange is recorded with.
+/// How an exchange is recorded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct CapturePlan {
     /// Which halves are recorded.
-    pub storage: Storage,
-    /// Days until the entry expires; none: kept until deleted.
+    pub storage: StorageType,
+    /// Until the entry expires; none: kept until deleted.
     pub ttl_days: Option<NonZeroU32>,
-    /// Days until the body expires; none: with its entry.
+    /// Until the body expires; none: with its entry.
     pub body_ttl_days: Option<NonZeroU32>,
-    /// Minutes of silence that end a session; none: only a session that the client names.
+    /// Inactivity that ends a session; none: no sessions by time.
     pub session_timeout_minutes: Option<NonZeroU32>,
-    /// Where the client may name the session.
+    /// Where clients send a session id.
     pub(crate) session: Option<SessionSource>,
-    /// What divides a user's sessions that are found by time.
-    pub(crate) session_by: Vec<GroupPart>,
-    /// Whether the collector stores the body compressed.
+    /// Divides a user's sessions that are found by time.
+    pub(crate) session_by: Vec<SessionGroupPart>,
+    /// How the collector stores bodies.
     pub compress: StorageCompression,
-    /// Constants that every entry carries.
+    /// Constants of every entry.
     pub metadata: Map<String, Value>,
-    /// What is taken from the traffic.
-    pub(crate) extracted: Halves<Extraction>,
-    /// Headers that are recorded.
-    pub(crate) headers: Halves<Vec<String>>,
-    /// Types of the bodies that are kept; none: all.
+    /// Values extracted from the traffic.
+    pub(crate) extracted: PerHalf<Extraction>,
+    /// Names of recorded headers.
+    pub(crate) headers: PerHalf<Vec<String>>,
+    /// Types of captured bodies; none: all.
     pub(crate) content_types: Option<Vec<MediaRange>>,
-    /// Most bytes of a body that are kept, for each half.
+    /// Longest captured body of each half.
     pub max_body_bytes: usize,
-    /// What the entry is filed under; none: its path.
+    /// None: the normalized path.
     pub endpoint: Option<String>,
-    /// Which share of the exchanges is recorded.
-    pub(crate) sample: Sample,
-    /// What an exchange must have been like to be kept.
-    pub(crate) when: When,
-    /// What is taken out before anything is kept.
+    /// The recorded ratio of exchanges.
+    pub(crate) sample: SampleRate,
+    /// Conditions at the end of the exchange.
+    pub(crate) when: EndConditions,
+    /// None: nothing is redacted.
     pub(crate) redaction: Option<Redaction>,
-    /// Only that there was an exchange is recorded: no body, no header, no query, nothing else of
-    /// what the traffic said.
-    pub bare: bool,
-}
-
-/// One for the request, one for the response.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Halves<T> {
-    pub(crate) request: T,
-    pub(crate) response: T,
-}
-
-impl<T> Halves<T> {
-    pub(crate) const fn of(&self, half: Half) -> &T {
-        match half {
-            Half::Request => &self.request,
-            Half::Response => &self.response,
-        }
-    }
+    /// Records neither bodies, headers, query nor extracted values.
+    pub minimal: bool,
 }
 
 /// Which halves of an exchange are recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Storage {
-    /// Neither: the exchange passes untouched.
+pub enum StorageType {
+    /// Neither half.
     #[default]
     None,
-    /// What the client sent.
+    /// The client's half.
     Request,
-    /// What the client was answered.
+    /// The upstream's half.
     Response,
-    /// Both halves.
+    /// The whole exchange.
     Both,
 }
 
-impl Storage {
-    /// Whether a half is recorded.
+impl StorageType {
+    /// Whether the half is recorded.
     #[must_use]
-    pub const fn has(self, half: Half) -> bool {
+    pub const fn includes(self, half: Half) -> bool {
         match half {
             Half::Request => matches!(self, Self::Request | Self::Both),
             Half::Response => matches!(self, Self::Response | Self::Both),
         }
     }
 
-    /// How many records an exchange gives.
+    /// Records for each exchange.
     #[must_use]
-    pub const fn records(self) -> u64 {
+    pub const fn record_count(self) -> u64 {
         match self {
             Self::None => 0,
             Self::Request | Self::Response => 1,
@@ -103,31 +87,29 @@ impl Storage {
     }
 }
 
-impl Plan {
-    /// What is left of the plan where a route's own keys cannot be read. They may have been meant to
-    /// keep something out of the record, so nothing that the traffic says is kept. The path is, so
-    /// what the plan takes out of it still goes.
-    pub(super) fn to_bare(&self) -> Self {
+impl CapturePlan {
+    /// The plan of an exchange whose route has invalid keys. These may have been meant to redact
+    /// something, so only the minimum is recorded; the plan's redactions still apply to the path.
+    pub(super) fn to_minimal(&self) -> Self {
         Self {
             session: None,
             session_by: Vec::new(),
-            extracted: Halves::default(),
-            headers: Halves::default(),
+            extracted: PerHalf::default(),
+            headers: PerHalf::default(),
             content_types: Some(Vec::new()),
-            bare: true,
+            minimal: true,
             ..self.clone()
         }
     }
 
-    /// Whether each exchange of the plan is recorded, if its end does not rule it out.
-    pub(super) fn records_all(&self) -> bool {
-        self.storage != Storage::None && self.sample.is_all()
+    /// Whether every exchange is recorded, unless its end conditions exclude it.
+    pub(super) fn records_everything(&self) -> bool {
+        self.storage != StorageType::None && self.sample.is_all()
     }
 
-    /// Whether a half's body of this type is read: to be kept, or because something is taken from
-    /// it.
+    /// Whether a body of this type is read, to be recorded or to extract values.
     pub(crate) fn reads_body(&self, half: Half, content_type: Option<&str>) -> bool {
-        let is_used = self.storage.has(half) || self.extracted.of(half).needs_body();
+        let is_used = self.storage.includes(half) || self.extracted.get(half).needs_body();
         let wants =
             |ranges: &Vec<MediaRange>| ranges.iter().any(|range| range.contains(content_type));
         is_used && self.content_types.as_ref().is_none_or(wants)

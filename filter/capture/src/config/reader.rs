@@ -1,5 +1,5 @@
-//! Reads a JSON value key by key and collects every fault, so that a configuration can be corrected
-//! in one go. A fault names the key's path, what was expected and what was found.
+//! Reads a JSON value key by key and collects all problems, so that a configuration can be corrected at
+//! once. A problem names the key's path, what was expected and what was found.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,22 +10,22 @@ use serde_json::{Map, Value};
 
 use super::units;
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<String>);
 
 impl Problems {
-    pub(super) fn one(text: impl Into<String>) -> Self {
+    pub(super) fn single(text: impl Into<String>) -> Self {
         Self(vec![text.into()])
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the configuration is valid.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One line for each fault: `path.to.key: expected this, got that`.
+    /// One line for each problem: `path.to.key: expected this, got that`.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -37,12 +37,12 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Where faults are collected while a configuration is read.
+/// Collects problems while a configuration is read.
 #[derive(Debug, Default)]
-pub(super) struct Collected(RefCell<Problems>);
+pub(super) struct ProblemCollector(RefCell<Problems>);
 
-impl Collected {
-    pub(super) fn add(&self, path: &Path<'_>, what: impl fmt::Display) {
+impl ProblemCollector {
+    pub(super) fn add(&self, path: &KeyPath<'_>, what: impl fmt::Display) {
         self.0.borrow_mut().0.push(format!("{path}: {what}"));
     }
 
@@ -51,15 +51,15 @@ impl Collected {
     }
 }
 
-/// The way from the root of the configuration to a value, written out only when a fault is told.
+/// The path of a value, formatted only for problems.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path<'p> {
+pub(super) enum KeyPath<'p> {
     Root(&'p str),
-    Key(&'p Path<'p>, &'p str),
-    Index(&'p Path<'p>, usize),
+    Key(&'p KeyPath<'p>, &'p str),
+    Index(&'p KeyPath<'p>, usize),
 }
 
-impl fmt::Display for Path<'_> {
+impl fmt::Display for KeyPath<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root(name) => formatter.write_str(name),
@@ -70,25 +70,25 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A value and the way to it.
+/// A value, its path, and where to report its problems.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Node<'v> {
+pub(super) struct ConfigNode<'v> {
     pub(super) value: &'v Value,
-    pub(super) path: Path<'v>,
-    pub(super) problems: &'v Collected,
+    pub(super) path: KeyPath<'v>,
+    pub(super) problems: &'v ProblemCollector,
 }
 
-impl<'v> Node<'v> {
-    /// Tells a fault of this value, with the value.
-    pub(super) fn expected(&self, expectation: impl fmt::Display) {
+impl<'v> ConfigNode<'v> {
+    /// Reports a problem with this value and shows the value.
+    pub(super) fn report_expected(&self, expectation: impl fmt::Display) {
         self.problems.add(
             &self.path,
-            format_args!("expected {expectation}, got {}", show(self.value)),
+            format_args!("expected {expectation}, got {}", describe(self.value)),
         );
     }
 
-    /// Tells a fault of this value without showing the value, which may be a secret.
-    pub(super) fn expected_secret(&self, expectation: impl fmt::Display) {
+    /// Reports a problem with this value without showing the value, which may be a secret.
+    pub(super) fn report_expected_secret(&self, expectation: impl fmt::Display) {
         let kind = match self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
@@ -104,80 +104,82 @@ impl<'v> Node<'v> {
         );
     }
 
-    /// Tells a fault of something inside this value; `key` is the way to it.
-    pub(super) fn fault(&self, key: &str, what: &str) {
-        self.problems.add(&Path::Key(&self.path, key), what);
+    /// Reports a problem with a key inside this value.
+    pub(super) fn report_at(&self, key: &str, what: &str) {
+        self.problems.add(&KeyPath::Key(&self.path, key), what);
     }
 
-    /// An object, whose keys are then taken one by one.
-    pub(super) fn object(&self, what: &str) -> Option<Object<'v>> {
+    pub(super) fn as_object(&self, what: &str) -> Option<ObjectReader<'v>> {
         if let Value::Object(map) = self.value {
-            return Some(Object {
+            return Some(ObjectReader {
                 map,
                 path: self.path,
                 problems: self.problems,
-                known: RefCell::default(),
+                expected_keys: RefCell::default(),
             });
         }
-        self.expected(format_args!("an object with {what}"));
+        self.report_expected(format_args!("an object with {what}"));
         None
     }
 
-    /// A list with at most so many items.
-    pub(super) fn list(&self, most: usize, what: &str) -> Option<&'v [Value]> {
+    pub(super) fn as_list(&self, max: usize, what: &str) -> Option<&'v [Value]> {
         match self.value {
-            Value::Array(items) if items.len() <= most => Some(items),
+            Value::Array(items) if items.len() <= max => Some(items),
             Value::Array(items) => {
                 let count = items.len();
                 self.problems.add(
                     &self.path,
-                    format_args!("expected a list of at most {most} {what}, got {count}"),
+                    format_args!("expected a list of at most {max} {what}, got {count}"),
                 );
                 None
             }
             _ => {
-                self.expected(format_args!("a list of {what}"));
+                self.report_expected(format_args!("a list of {what}"));
                 None
             }
         }
     }
 
-    /// A list whose items are read one by one; none if any of them is wrong.
-    pub(super) fn each<T>(
+    /// Reads each item of a list; none if any of them is invalid.
+    pub(super) fn read_each<T>(
         &self,
-        most: usize,
+        max: usize,
         what: &str,
-        read: impl Fn(&Node<'_>) -> Option<T>,
+        read: impl Fn(&ConfigNode<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let list = self.list(most, what)?;
+        let list = self.as_list(max, what)?;
         let read = |(index, value)| {
-            read(&Node {
+            read(&ConfigNode {
                 value,
-                path: Path::Index(&self.path, index),
+                path: KeyPath::Index(&self.path, index),
                 problems: self.problems,
             })
         };
-        // All are read before any is judged, so that every fault is told.
+        // All items are read before the result is decided, so that every problem is reported.
         let items: Vec<_> = list.iter().enumerate().map(read).collect();
         items.into_iter().collect()
     }
 
-    /// A text that passes the check.
-    pub(super) fn text(&self, expectation: &str, accept: impl Fn(&str) -> bool) -> Option<&'v str> {
+    /// A string that `accept` accepts.
+    pub(super) fn as_text(
+        &self,
+        expectation: &str,
+        accept: impl Fn(&str) -> bool,
+    ) -> Option<&'v str> {
         match self.value {
             Value::String(text) if accept(text) => Some(text),
             _ => {
-                self.expected(expectation);
+                self.report_expected(expectation);
                 None
             }
         }
     }
 
-    /// A whole number. Envoy may write a `Struct`'s 30 as 30.0, so both are taken.
-    pub(super) fn whole(&self, bounds: RangeInclusive<u64>, what: &str) -> Option<u64> {
-        let number = whole_number(self.value).filter(|number| bounds.contains(number));
+    /// Also accepts 30.0, which Envoy may write for a `Struct`'s 30.
+    pub(super) fn as_integer(&self, bounds: RangeInclusive<u64>, what: &str) -> Option<u64> {
+        let number = to_integer(self.value).filter(|number| bounds.contains(number));
         if number.is_none() {
-            self.expected(format_args!(
+            self.report_expected(format_args!(
                 "a whole number{what} from {} to {}",
                 bounds.start(),
                 bounds.end()
@@ -186,8 +188,8 @@ impl<'v> Node<'v> {
         number
     }
 
-    /// A share of the whole. Envoy makes texts of the fractions that it reads from YAML.
-    pub(super) fn share(&self) -> Option<f64> {
+    /// A number from 0 to 1. Envoy converts fractions in YAML to strings, so these are accepted too.
+    pub(super) fn as_ratio(&self) -> Option<f64> {
         let read = |text: &String| serde_json::from_str::<Value>(text).ok();
         let number = match self.value {
             Value::String(text) => read(text).unwrap_or_default().as_f64(),
@@ -195,111 +197,112 @@ impl<'v> Node<'v> {
         };
         let share = number.filter(|share| (0.0..=1.0).contains(share));
         if share.is_none() {
-            self.expected("a number from 0 to 1");
+            self.report_expected("a number from 0 to 1");
         }
         share
     }
 
-    /// True or false.
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(super) fn as_bool(&self) -> Option<bool> {
         let flag = self.value.as_bool();
         if flag.is_none() {
-            self.expected("true or false");
+            self.report_expected("true or false");
         }
         flag
     }
 
-    /// A duration with its unit.
-    pub(super) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
+    /// A string with a unit.
+    pub(super) fn as_duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let duration = match self.value {
-            Value::String(text) => units::duration(text),
+            Value::String(text) => units::parse_duration(text),
             _ => None,
         };
         let duration = duration.filter(|duration| bounds.contains(duration));
         if duration.is_none() {
-            self.expected(format_args!(
+            self.report_expected(format_args!(
                 "a duration with its unit, such as \"500ms\" or \"5s\", from {} to {}",
-                units::show_duration(*bounds.start()),
-                units::show_duration(*bounds.end()),
+                units::format_duration(*bounds.start()),
+                units::format_duration(*bounds.end()),
             ));
         }
         duration
     }
 
-    /// A size in bytes, with or without a unit.
-    pub(super) fn size(&self, bounds: RangeInclusive<usize>) -> Option<usize> {
+    /// A number of bytes, or a string with a unit.
+    pub(super) fn as_size(&self, bounds: RangeInclusive<usize>) -> Option<usize> {
         let size = match self.value {
-            Value::String(text) => units::size(text),
-            other => whole_number(other),
+            Value::String(text) => units::parse_size(text),
+            other => to_integer(other),
         };
         let size = size
             .and_then(|size| usize::try_from(size).ok())
             .filter(|size| bounds.contains(size));
         if size.is_none() {
-            self.expected(format_args!(
+            self.report_expected(format_args!(
                 "a size, such as \"64KiB\" or 65536, from {} to {}",
-                units::show_size(*bounds.start() as u64),
-                units::show_size(*bounds.end() as u64),
+                units::format_size(*bounds.start() as u64),
+                units::format_size(*bounds.end() as u64),
             ));
         }
         size
     }
 
-    /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    /// One of a few strings.
+    pub(super) fn as_choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let chosen = match self.value {
             Value::String(text) => choices.iter().find(|(name, _)| name == text),
             _ => None,
         };
         if chosen.is_none() {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            self.expected(format_args!("one of {}", names.join(", ")));
+            self.report_expected(format_args!("one of {}", names.join(", ")));
         }
         chosen.map(|(_, value)| *value)
     }
 }
 
-/// An object being read. Every key that is asked for is known; the others are faults.
+/// Reads an object key by key. [`Self::reject_unknown`] rejects keys that were never requested.
 #[derive(Debug)]
-pub(super) struct Object<'v> {
+pub(super) struct ObjectReader<'v> {
     map: &'v Map<String, Value>,
-    path: Path<'v>,
-    problems: &'v Collected,
-    known: RefCell<Vec<&'static str>>,
+    path: KeyPath<'v>,
+    problems: &'v ProblemCollector,
+    expected_keys: RefCell<Vec<&'static str>>,
 }
 
-impl<'v> Object<'v> {
-    /// The value of a key, if it is there.
-    pub(super) fn get<'o>(&'o self, key: &'static str) -> Option<Node<'o>>
+impl<'v> ObjectReader<'v> {
+    pub(super) fn get<'o>(&'o self, key: &'static str) -> Option<ConfigNode<'o>>
     where
         'v: 'o,
     {
-        self.known.borrow_mut().push(key);
+        self.expected_keys.borrow_mut().push(key);
         let value = self.map.get(key)?;
-        Some(Node {
+        Some(ConfigNode {
             value,
-            path: Path::Key(&self.path, key),
+            path: KeyPath::Key(&self.path, key),
             problems: self.problems,
         })
     }
 
-    /// The value of a key that must be there.
-    pub(super) fn require<'o>(&'o self, key: &'static str, what: &str) -> Option<Node<'o>>
+    /// Reports an absent key.
+    pub(super) fn require<'o>(&'o self, key: &'static str, what: &str) -> Option<ConfigNode<'o>>
     where
         'v: 'o,
     {
         let node = self.get(key);
         if node.is_none() {
             self.problems.add(
-                &Path::Key(&self.path, key),
+                &KeyPath::Key(&self.path, key),
                 format_args!("expected {what}, got nothing"),
             );
         }
         node
     }
 
-    /// The one of these keys that is there; it is a fault if there is none, or several.
-    pub(super) fn one_of<'o>(&'o self, keys: &[&'static str]) -> Option<(&'static str, Node<'o>)>
+    /// Exactly one of several keys; none, or more than one, is reported.
+    pub(super) fn get_one_of<'o>(
+        &'o self,
+        keys: &[&'static str],
+    ) -> Option<(&'static str, ConfigNode<'o>)>
     where
         'v: 'o,
     {
@@ -324,12 +327,12 @@ impl<'v> Object<'v> {
         found.pop()
     }
 
-    /// Refuses the keys that were not asked for.
-    pub(super) fn refuse_unknown(self) {
-        let known = self.known.into_inner();
+    /// Reports the keys that were never requested.
+    pub(super) fn reject_unknown(self) {
+        let known = self.expected_keys.into_inner();
         for key in self.map.keys().filter(|key| !known.contains(&key.as_str())) {
-            let path = Path::Key(&self.path, &shorten(key));
-            match nearest(key, &known) {
+            let path = KeyPath::Key(&self.path, &truncate(key));
+            match suggest_key(key, &known) {
                 Some(near) => {
                     self.problems
                         .add(&path, format_args!("unknown key, did you mean {near}?"));
@@ -345,9 +348,9 @@ impl<'v> Object<'v> {
     }
 }
 
-/// A whole number however it is written: 30 or 30.0.
-pub(super) fn whole_number(value: &Value) -> Option<u64> {
-    /// Up to here every whole number has its own double.
+/// An integer in any notation: 30 or 30.0.
+pub(super) fn to_integer(value: &Value) -> Option<u64> {
+    /// Up to here every integer has its own double.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     value.as_u64().or_else(|| {
         let double = value.as_f64()?;
@@ -361,40 +364,40 @@ pub(super) fn whole_number(value: &Value) -> Option<u64> {
     })
 }
 
-const SHOWN_CHARACTERS: usize = 60;
+const MAX_SHOWN_CHARACTERS: usize = 60;
 
-fn show(value: &Value) -> String {
+fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Array(items) => format!("a list of {}", items.len()),
         Value::Object(_) => "an object".to_owned(),
-        other => shorten(&other.to_string()),
+        other => truncate(&other.to_string()),
     }
 }
 
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARACTERS) {
+fn truncate(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
 }
 
 /// The known key that a misspelt one probably means.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+fn suggest_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let allowed = (key.chars().count() / 3).clamp(1, 3);
     known
         .iter()
-        .map(|candidate| (distance(key, candidate), *candidate))
+        .map(|candidate| (edit_distance(key, candidate), *candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein distance, bounded by reading only as many characters as a key can have.
-fn distance(a: &str, b: &str) -> usize {
+/// The Levenshtein distance, reading no more characters than a key can have.
+fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(SHOWN_CHARACTERS).enumerate() {
+    for (i, from) in a.chars().take(MAX_SHOWN_CHARACTERS).enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
         for (cell, to) in row.iter_mut().skip(1).zip(&b) {
@@ -417,25 +420,25 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_misspelt_key_finds_the_one_that_was_meant() {
+    fn suggests_nearest_known_key() {
         let known = ["ttl_days", "storage_type", "compress"];
-        assert_eq!(nearest("ttl_day", &known), Some("ttl_days"));
-        assert_eq!(nearest("storagetype", &known), Some("storage_type"));
-        assert_eq!(nearest("sample", &known), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(suggest_key("ttl_day", &known), Some("ttl_days"));
+        assert_eq!(suggest_key("storagetype", &known), Some("storage_type"));
+        assert_eq!(suggest_key("sample", &known), None);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
     }
 
     #[test]
-    fn whole_numbers_may_be_written_as_doubles() {
-        assert_eq!(whole_number(&serde_json::json!(30.0)), Some(30));
-        assert_eq!(whole_number(&serde_json::json!(30)), Some(30));
+    fn integers_may_be_written_as_doubles() {
+        assert_eq!(to_integer(&serde_json::json!(30.0)), Some(30));
+        assert_eq!(to_integer(&serde_json::json!(30)), Some(30));
         for wrong in [
             serde_json::json!(30.5),
             serde_json::json!(-1),
             serde_json::json!(1e300),
         ] {
-            assert_eq!(whole_number(&wrong), None);
+            assert_eq!(to_integer(&wrong), None);
         }
     }
 }

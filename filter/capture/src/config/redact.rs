@@ -1,25 +1,27 @@
-//! The `redact` keys: as one place wrote them, merged key by key, compiled into a [`Redaction`].
+//! The keys of `redact`: read, merged, compiled into a [`Redaction`].
 
 use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::reader::{Collected, Node, Path, Problems};
+use super::header_names::is_header_name;
+use super::reader::{ConfigNode, KeyPath, ProblemCollector, Problems};
 use crate::json::{JsonPath, MAX_PATH_BYTES};
 use crate::redact::{
-    MAX_REGEX_BYTES, NameRules, Own, PathRules, Pattern, Redaction, Unreadable, With,
+    CustomRegex, MAX_REGEX_BYTES, NameRules, PathRules, Pattern, Redaction, Replacement,
+    UnreadablePolicy,
 };
 
-/// The keys as one place wrote them; what is absent is left to the next place. Paths and regular
-/// expressions are compiled here, so that merging is cheap.
+/// The keys of one place in the configuration. Absent keys are inherited. Paths and regular expressions
+/// are compiled here, so that merging is cheap.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RedactKeys {
     json: Option<Rc<PathRules>>,
     headers: Option<Rc<NameRules>>,
     query: Option<Rc<NameRules>>,
     patterns: Option<Rc<[Pattern]>>,
-    with: Option<With>,
-    unreadable: Option<Unreadable>,
+    with: Option<Replacement>,
+    unreadable: Option<UnreadablePolicy>,
 }
 
 const MAX_JSON_PATHS: usize = 64;
@@ -30,16 +32,16 @@ const MAX_PATTERN_NAME_BYTES: usize = 64;
 const MAX_REPLACEMENT_BYTES: usize = 64;
 const DEFAULT_REPLACEMENT: &str = "[REDACTED]";
 
-/// Reads the keys of one `redact` alone; `at` is the way to it, with which the paths of all faults
-/// begin. None: nothing is to be redacted.
+/// Reads the keys of a single `redact`; none if nothing is to be redacted. The paths of all problems
+/// begin with `at`.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All problems, each with the path of its key.
 pub fn parse(value: &Value, at: &str) -> Result<Option<Redaction>, Problems> {
-    let problems = Collected::default();
-    let keys = RedactKeys::read(&Node {
+    let problems = ProblemCollector::default();
+    let keys = RedactKeys::read(&ConfigNode {
         value,
-        path: Path::Root(at),
+        path: KeyPath::Root(at),
         problems: &problems,
     });
     let problems = problems.into_problems();
@@ -51,35 +53,35 @@ pub fn parse(value: &Value, at: &str) -> Result<Option<Redaction>, Problems> {
 }
 
 impl RedactKeys {
-    pub(super) fn read(node: &Node<'_>) -> Self {
-        let Some(object) = node.object("json, headers, query, patterns, with and unreadable")
+    pub(super) fn read(node: &ConfigNode<'_>) -> Self {
+        let Some(object) = node.as_object("json, headers, query, patterns, with and unreadable")
         else {
             return Self::default();
         };
         let keys = Self {
-            json: object.get("json").map(|node| Rc::new(json(&node))),
+            json: object.get("json").map(|node| Rc::new(read_json(&node))),
             headers: object
                 .get("headers")
-                .map(|node| Rc::new(names(&node, "header", is_header_name))),
+                .map(|node| Rc::new(read_names(&node, "header", is_header_name))),
             query: object
                 .get("query")
-                .map(|node| Rc::new(names(&node, "query", |name| !name.is_empty()))),
-            patterns: object.get("patterns").map(|node| patterns(&node)),
-            with: object.get("with").and_then(|node| with(&node)),
+                .map(|node| Rc::new(read_names(&node, "query", |name| !name.is_empty()))),
+            patterns: object.get("patterns").map(|node| read_patterns(&node)),
+            with: object.get("with").and_then(|node| read_with(&node)),
             unreadable: object.get("unreadable").and_then(|node| {
-                node.choice(&[
-                    ("drop_body", Unreadable::DropBody),
-                    ("keep", Unreadable::Keep),
+                node.as_choice(&[
+                    ("drop_body", UnreadablePolicy::DropBody),
+                    ("keep", UnreadablePolicy::Keep),
                 ])
             }),
         };
-        object.refuse_unknown();
+        object.reject_unknown();
         keys
     }
 
-    /// These keys, and the base's where these say nothing.
+    /// Adds the inherited keys of `base`.
     #[must_use]
-    pub fn over(&self, base: &Self) -> Self {
+    pub fn merged_over(&self, base: &Self) -> Self {
         let (inner, outer) = (self.clone(), base.clone());
         Self {
             json: inner.json.or(outer.json),
@@ -91,7 +93,7 @@ impl RedactKeys {
         }
     }
 
-    /// What is to be redacted; none if that is nothing.
+    /// None if nothing is to be redacted.
     #[must_use]
     pub fn compile(&self) -> Option<Redaction> {
         let keys = self.clone();
@@ -100,9 +102,9 @@ impl RedactKeys {
             headers: keys.headers.unwrap_or_default(),
             query: keys.query.unwrap_or_default(),
             patterns: keys.patterns.unwrap_or_default(),
-            with: keys
+            replacement: keys
                 .with
-                .unwrap_or_else(|| With::Text(DEFAULT_REPLACEMENT.into())),
+                .unwrap_or_else(|| Replacement::Text(DEFAULT_REPLACEMENT.into())),
             unreadable: keys.unreadable.unwrap_or_default(),
         };
         let nothing = redaction.paths.is_empty()
@@ -113,18 +115,18 @@ impl RedactKeys {
     }
 }
 
-/// Reads each item of a list; items that are wrong are told and left out.
-fn items<T>(
-    node: &Node<'_>,
-    most: usize,
+/// Reads the items of a list; invalid ones are reported and skipped.
+fn read_valid_items<T>(
+    node: &ConfigNode<'_>,
+    max: usize,
     what: &str,
-    mut read: impl FnMut(&Node<'_>) -> Option<T>,
+    mut read: impl FnMut(&ConfigNode<'_>) -> Option<T>,
 ) -> Vec<T> {
-    let items = node.list(most, what).unwrap_or_default();
+    let items = node.as_list(max, what).unwrap_or_default();
     let read = |(index, value)| {
-        let path = Path::Index(&node.path, index);
+        let path = KeyPath::Index(&node.path, index);
         let problems = node.problems;
-        read(&Node {
+        read(&ConfigNode {
             value,
             path,
             problems,
@@ -133,82 +135,82 @@ fn items<T>(
     items.iter().enumerate().filter_map(read).collect()
 }
 
-fn json(node: &Node<'_>) -> PathRules {
-    PathRules::new(items(node, MAX_JSON_PATHS, "JSON paths", |node| {
-        let expectation =
-            format!("a JSON path of at most {MAX_PATH_BYTES} bytes, such as $.password");
-        let text = node.text(&expectation, |_| true)?;
-        JsonPath::parse(text)
-            .inspect_err(|error| node.expected(error))
-            .ok()
-    }))
+fn read_json(node: &ConfigNode<'_>) -> PathRules {
+    PathRules::new(read_valid_items(
+        node,
+        MAX_JSON_PATHS,
+        "JSON paths",
+        |node| {
+            let expectation =
+                format!("a JSON path of at most {MAX_PATH_BYTES} bytes, such as $.password");
+            let text = node.as_text(&expectation, |_| true)?;
+            JsonPath::parse(text)
+                .inspect_err(|error| node.report_expected(error))
+                .ok()
+        },
+    ))
 }
 
-fn names(node: &Node<'_>, kind: &str, accept: fn(&str) -> bool) -> NameRules {
-    let names = items(node, MAX_NAMES, "names", |node| {
+fn read_names(node: &ConfigNode<'_>, kind: &str, accept: fn(&str) -> bool) -> NameRules {
+    let names = read_valid_items(node, MAX_NAMES, "names", |node| {
         let expectation = format!("a {kind} name of 1 to {MAX_NAME_BYTES} bytes");
         let fits = |name: &str| name.len() <= MAX_NAME_BYTES && accept(name);
-        node.text(&expectation, fits).map(str::to_owned)
+        node.as_text(&expectation, fits).map(str::to_owned)
     });
     NameRules::new(kind, names.iter().map(String::as_str))
 }
 
-fn is_header_name(name: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(token)
+fn read_patterns(node: &ConfigNode<'_>) -> Rc<[Pattern]> {
+    read_valid_items(node, MAX_PATTERNS, "patterns", read_pattern).into()
 }
 
-fn patterns(node: &Node<'_>) -> Rc<[Pattern]> {
-    items(node, MAX_PATTERNS, "patterns", pattern).into()
-}
-
-fn pattern(node: &Node<'_>) -> Option<Pattern> {
+fn read_pattern(node: &ConfigNode<'_>) -> Option<Pattern> {
     match node.value {
-        Value::Object(_) => own_pattern(node),
+        Value::Object(_) => read_custom_pattern(node),
         Value::String(name) => {
-            let pattern = Pattern::named(name);
+            let pattern = Pattern::built_in(name);
             if pattern.is_none() {
-                node.expected(format_args!(
+                node.report_expected(format_args!(
                     "one of {}, or an object with name and regex",
-                    known()
+                    pattern_names()
                 ));
             }
             pattern
         }
         _ => {
-            node.expected("the name of a pattern, or an object with name and regex");
+            node.report_expected("the name of a pattern, or an object with name and regex");
             None
         }
     }
 }
 
-fn known() -> String {
+fn pattern_names() -> String {
     Pattern::names().collect::<Vec<_>>().join(", ")
 }
 
-fn own_pattern(node: &Node<'_>) -> Option<Pattern> {
-    let object = node.object("name and regex")?;
+fn read_custom_pattern(node: &ConfigNode<'_>) -> Option<Pattern> {
+    let object = node.as_object("name and regex")?;
     let name = object.require("name", "a name").and_then(|node| {
         let expectation = format!(
             "a name of 1 to {MAX_PATTERN_NAME_BYTES} lower-case letters, digits, _ or -, other than {}",
-            known()
+            pattern_names()
         );
-        node.text(&expectation, is_own_name).map(str::to_owned)
+        node.as_text(&expectation, is_custom_pattern_name).map(str::to_owned)
     });
     let regex = object
         .require("regex", "a regular expression")
         .and_then(|node| {
             let expectation = format!("a regular expression of at most {MAX_REGEX_BYTES} bytes");
-            let text = node.text(&expectation, |_| true)?;
-            Own::compile(text)
-                .inspect_err(|error| node.expected(error))
+            let text = node.as_text(&expectation, |_| true)?;
+            CustomRegex::compile(text)
+                .inspect_err(|error| node.report_expected(error))
                 .ok()
         });
-    object.refuse_unknown();
-    Some(Pattern::own(&name?, regex?))
+    object.reject_unknown();
+    Some(Pattern::custom(&name?, regex?))
 }
 
-fn is_own_name(name: &str) -> bool {
+fn is_custom_pattern_name(name: &str) -> bool {
     let fits =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     (1..=MAX_PATTERN_NAME_BYTES).contains(&name.len())
@@ -216,8 +218,8 @@ fn is_own_name(name: &str) -> bool {
         && Pattern::names().all(|known| known != name)
 }
 
-/// Quotes and backslashes would need an escape where the replacement stands in JSON.
-fn with(node: &Node<'_>) -> Option<With> {
+/// Quotes and backslashes would need escapes inside JSON.
+fn read_with(node: &ConfigNode<'_>) -> Option<Replacement> {
     let expectation = format!(
         "\"hash\", or a text of 1 to {MAX_REPLACEMENT_BYTES} printable ASCII characters without quotes and backslashes"
     );
@@ -225,9 +227,9 @@ fn with(node: &Node<'_>) -> Option<With> {
     let fits = |text: &str| {
         (1..=MAX_REPLACEMENT_BYTES).contains(&text.len()) && text.bytes().all(printable)
     };
-    node.text(&expectation, fits).map(|text| match text {
-        "hash" => With::Hash,
-        text => With::Text(text.into()),
+    node.as_text(&expectation, fits).map(|text| match text {
+        "hash" => Replacement::Hash,
+        text => Replacement::Text(text.into()),
     })
 }
 
@@ -240,10 +242,10 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(value: &Value) -> RedactKeys {
-        let problems = Collected::default();
-        let keys = RedactKeys::read(&Node {
+        let problems = ProblemCollector::default();
+        let keys = RedactKeys::read(&ConfigNode {
             value,
-            path: Path::Root("redact"),
+            path: KeyPath::Root("redact"),
             problems: &problems,
         });
         assert!(problems.into_problems().is_empty());
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_read() {
+    fn reads_every_key() {
         let redaction = parse(
             &json!({
                 "json": ["$.password", "$..ssn"], "headers": ["X-Api-Key"], "query": ["token"],
@@ -266,18 +268,18 @@ mod tests {
         )
         .unwrap()
         .unwrap();
-        assert_eq!(redaction.with, With::Hash);
-        assert_eq!(redaction.unreadable, Unreadable::Keep);
+        assert_eq!(redaction.replacement, Replacement::Hash);
+        assert_eq!(redaction.unreadable, UnreadablePolicy::Keep);
         assert_eq!(redaction.patterns.len(), 2);
         assert!(!redaction.paths.is_empty());
         assert!(!redaction.headers.is_empty() && !redaction.query.is_empty());
         let plain = read(&json!({"patterns": ["email"]})).compile().unwrap();
-        assert_eq!(plain.with, With::Text("[REDACTED]".into()));
-        assert_eq!(plain.unreadable, Unreadable::DropBody);
+        assert_eq!(plain.replacement, Replacement::Text("[REDACTED]".into()));
+        assert_eq!(plain.unreadable, UnreadablePolicy::DropBody);
     }
 
     #[test]
-    fn nothing_to_redact_is_no_redaction() {
+    fn empty_lists_give_no_redaction() {
         for value in [
             json!({}),
             json!({"with": "hash", "unreadable": "keep"}),
@@ -288,20 +290,20 @@ mod tests {
     }
 
     #[test]
-    fn inner_keys_win_one_by_one() {
+    fn inner_keys_override_outer_ones() {
         let outer = read(&json!({"json": ["$.a"], "patterns": ["email"], "with": "X"}));
         let inner = read(&json!({"json": [], "with": "Y", "query": ["t"]}));
         let merged = read(&json!({
             "json": [], "patterns": ["email"], "with": "Y", "query": ["t"],
         }));
-        assert_eq!(inner.over(&outer), merged);
-        assert_eq!(RedactKeys::default().over(&outer), outer);
-        assert_eq!(outer.over(&RedactKeys::default()), outer);
+        assert_eq!(inner.merged_over(&outer), merged);
+        assert_eq!(RedactKeys::default().merged_over(&outer), outer);
+        assert_eq!(outer.merged_over(&RedactKeys::default()), outer);
         assert_ne!(merged, outer);
     }
 
     #[test]
-    fn faults_name_the_path_the_expectation_and_what_was_found() {
+    fn problems_name_path_expectation_and_value() {
         for (value, expected) in [
             (
                 json!({"json": ["$.a", "password"]}),
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_texts_are_bounded() {
+    fn enforces_limits_of_lists_and_strings() {
         let fits = |value: &Value| parse(value, "redact").is_ok();
         let paths = |count: usize| json!({"json": vec!["$.a"; count]});
         assert!(fits(&paths(64)) && !fits(&paths(65)));

@@ -1,5 +1,5 @@
-//! A route's own capture keys: Envoy hands out the route's metadata as a serialised
-//! `envoy.config.core.v3.Metadata`, and the keys stand in its `filter_metadata.dossier`.
+//! Reads a route's own capture keys: Envoy gives the route's metadata as a serialised
+//! `envoy.config.core.v3.Metadata`, with the keys in `filter_metadata.dossier`.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,42 @@ use prost::Message;
 use prost_types::{Struct, value::Kind};
 use serde_json::{Map, Number, Value};
 
-use super::capture::Keys;
-use super::reader::{Collected, Node, Path, Problems};
+use super::capture_keys::CaptureKeys;
+use super::reader::{ConfigNode, KeyPath, ProblemCollector, Problems};
 
-/// The part of Envoy's message that matters here. Other fields are skipped.
+/// The part of Envoy's message that is needed; other fields are skipped.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Metadata {
+pub(super) struct MetadataMessage {
     #[prost(btree_map = "string, message", tag = "1")]
     pub(super) filter_metadata: BTreeMap<String, Struct>,
 }
 
 const NAMESPACE: &str = "dossier";
 const ROOT: &str = "metadata.filter_metadata.dossier";
-/// A route's metadata is read on the worker's thread, so it may not be arbitrarily long.
+/// Limits the work on the worker's thread.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Reads the keys, if the metadata has any of ours.
-pub(super) fn read(bytes: &[u8], has_hash_key: bool) -> Result<Option<Keys>, Problems> {
+/// None if the metadata has none of our keys.
+pub(super) fn read_keys(bytes: &[u8], has_hash_key: bool) -> Result<Option<CaptureKeys>, Problems> {
     if bytes.len() > MAX_BYTES {
-        return Err(Problems::one(format!(
+        return Err(Problems::single(format!(
             "metadata: expected at most {MAX_BYTES} bytes, got {}",
             bytes.len()
         )));
     }
-    let metadata = Metadata::decode(bytes)
-        .map_err(|_| Problems::one("metadata: expected a serialised Metadata message"))?;
+    let metadata = MetadataMessage::decode(bytes)
+        .map_err(|_| Problems::single("metadata: expected a serialised Metadata message"))?;
     let Some(ours) = metadata.filter_metadata.get(NAMESPACE) else {
         return Ok(None);
     };
-    let value = object(ours);
-    let problems = Collected::default();
-    let node = Node {
+    let value = struct_to_json(ours);
+    let problems = ProblemCollector::default();
+    let node = ConfigNode {
         value: &value,
-        path: Path::Root(ROOT),
+        path: KeyPath::Root(ROOT),
         problems: &problems,
     };
-    let keys = Keys::read(&node);
+    let keys = CaptureKeys::read(&node);
     keys.check(&node, has_hash_key);
     let problems = problems.into_problems();
     if problems.is_empty() {
@@ -52,22 +52,24 @@ pub(super) fn read(bytes: &[u8], has_hash_key: bool) -> Result<Option<Keys>, Pro
     }
 }
 
-/// Reads a serialised `google.protobuf.Struct`.
-pub(super) fn serialised_struct(bytes: &[u8]) -> Option<Value> {
-    Struct::decode(bytes).ok().map(|fields| object(&fields))
+/// Decodes a `google.protobuf.Struct`.
+pub(super) fn decode_struct(bytes: &[u8]) -> Option<Value> {
+    Struct::decode(bytes)
+        .ok()
+        .map(|fields| struct_to_json(&fields))
 }
 
-fn object(fields: &Struct) -> Value {
+fn struct_to_json(fields: &Struct) -> Value {
     let entries = fields.fields.iter();
     Value::Object(
         entries
-            .map(|(name, value)| (name.clone(), json(value)))
+            .map(|(name, value)| (name.clone(), value_to_json(value)))
             .collect::<Map<_, _>>(),
     )
 }
 
-/// prost refuses messages nested deeper than a hundred levels, so this recursion is bounded.
-fn json(value: &prost_types::Value) -> Value {
+/// prost rejects messages nested deeper than a hundred levels, so this recursion is bounded.
+fn value_to_json(value: &prost_types::Value) -> Value {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::NumberValue(number)) => {
@@ -75,8 +77,10 @@ fn json(value: &prost_types::Value) -> Value {
         }
         Some(Kind::StringValue(text)) => Value::String(text.clone()),
         Some(Kind::BoolValue(flag)) => Value::Bool(*flag),
-        Some(Kind::StructValue(fields)) => object(fields),
-        Some(Kind::ListValue(list)) => Value::Array(list.values.iter().map(json).collect()),
+        Some(Kind::StructValue(fields)) => struct_to_json(fields),
+        Some(Kind::ListValue(list)) => {
+            Value::Array(list.values.iter().map(value_to_json).collect())
+        }
     }
 }
 
@@ -111,22 +115,22 @@ pub(crate) mod tests {
         }
     }
 
-    /// What Envoy would hand out for a route with this `filter_metadata`.
+    /// Route metadata as Envoy serialises it.
     pub(crate) fn serialised(filter_metadata: &Value) -> Vec<u8> {
         let namespaces = filter_metadata.as_object().unwrap().iter();
         let filter_metadata = namespaces
             .map(|(name, value)| (name.clone(), fields(value)))
             .collect();
-        Metadata { filter_metadata }.encode_to_vec()
+        MetadataMessage { filter_metadata }.encode_to_vec()
     }
 
     #[test]
-    fn numbers_come_as_doubles_and_other_namespaces_are_left_alone() {
+    fn reads_own_namespace_with_double_numbers() {
         let bytes = serialised(&serde_json::json!({
             "istio": {"config": "/apis/x"},
             "dossier": {"storage_type": "both", "ttl_days": 7, "metadata": {"n": 4, "f": 0.5}},
         }));
-        let plan = read(&bytes, true).unwrap().unwrap().plan(None);
+        let plan = read_keys(&bytes, true).unwrap().unwrap().compile_plan(None);
         assert_eq!(plan.ttl_days.unwrap().get(), 7);
         assert_eq!(
             Value::Object(plan.metadata),
@@ -135,19 +139,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn metadata_without_our_namespace_overrides_nothing() {
+    fn other_namespaces_override_nothing() {
         assert_eq!(
-            read(&serialised(&serde_json::json!({"istio": {}})), true),
+            read_keys(&serialised(&serde_json::json!({"istio": {}})), true),
             Ok(None)
         );
-        assert_eq!(read(&[], true), Ok(None));
+        assert_eq!(read_keys(&[], true), Ok(None));
     }
 
     #[test]
-    fn faults_are_told_by_path() {
+    fn problems_name_path_in_metadata() {
         let bytes =
             serialised(&serde_json::json!({"dossier": {"ttl_days": "7d", "storage": "both"}}));
-        let problems = read(&bytes, true).unwrap_err();
+        let problems = read_keys(&bytes, true).unwrap_err();
         assert_eq!(
             problems.lines().collect::<Vec<_>>(),
             [
@@ -155,7 +159,7 @@ pub(crate) mod tests {
                 "metadata.filter_metadata.dossier.storage: unknown key, expected one of storage_type, session_timeout_minutes, session, ttl_days, body_ttl_days, compress, endpoint, metadata, headers, content_types, max_body_bytes, sample, when, redact",
             ]
         );
-        assert!(read(&[0xff; 10], true).is_err());
-        assert!(read(&vec![0; MAX_BYTES + 1], true).is_err());
+        assert!(read_keys(&[0xff; 10], true).is_err());
+        assert!(read_keys(&vec![0; MAX_BYTES + 1], true).is_err());
     }
 }

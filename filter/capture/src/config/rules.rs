@@ -1,88 +1,87 @@
-//! The table that says how an exchange is recorded: the route's own metadata before the first rule
-//! that matches, before the defaults. Everything that can be merged beforehand is.
+//! Chooses the plan of an exchange: the route's own metadata overrides the first rule that matches,
+//! which overrides the defaults. Everything that can be merged in advance is.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::capture::Keys;
-use super::matcher::{Matcher, Subject};
-use super::plan::Plan;
-use super::reader::{Node, Problems};
+use super::capture_keys::CaptureKeys;
+use super::matcher::{Matcher, RequestView};
+use super::plan::CapturePlan;
+use super::reader::{ConfigNode, Problems};
 use super::route_metadata;
 
-/// The compiled table.
+/// The compiled `routes` and `defaults`.
 #[derive(Debug)]
 pub struct Rules {
     table: Vec<Rule>,
     defaults: Rule,
     has_hash_key: bool,
-    ask_for_route: bool,
-    record_all: bool,
+    needs_route_name: bool,
+    records_everything: bool,
     overrides: RefCell<Overrides>,
 }
 
-/// One rule, or the defaults, which match everything.
+/// A rule, or the defaults, which match everything.
 #[derive(Debug)]
 struct Rule {
     matcher: Matcher,
-    keys: Keys,
-    plan: Rc<Plan>,
+    keys: CaptureKeys,
+    plan: Rc<CapturePlan>,
 }
 
-/// Route metadata seen so far, by its bytes: a route's never change, and decoding them for each
-/// request would cost more than all the rest.
-type Overrides = BTreeMap<Box<[u8]>, Override>;
+/// Decoded route metadata by its bytes: a route's metadata never changes, and decoding it for each
+/// request would cost more than everything else.
+type Overrides = BTreeMap<Box<[u8]>, CachedOverride>;
 
 #[derive(Debug)]
-struct Override {
-    says: Says,
-    /// The merged plans, by the number of the rule that lies beneath.
-    plans: BTreeMap<usize, Rc<Plan>>,
+struct CachedOverride {
+    parsed: RouteOverride,
+    /// Merged plans by the number of the rule that is overridden.
+    plans: BTreeMap<usize, Rc<CapturePlan>>,
 }
 
-/// What a route's metadata says to us.
+/// A route's metadata, decoded.
 #[derive(Debug)]
-enum Says {
-    Nothing,
-    Keys(Box<Keys>),
-    /// Something that cannot be understood.
-    Nonsense,
+enum RouteOverride {
+    Absent,
+    Keys(Box<CaptureKeys>),
+    Invalid,
 }
 
 const MAX_RULES: usize = 1000;
-/// Far more than a proxy has routes with keys of ours; beyond it the cache starts anew.
+/// Far more than a proxy has routes with own keys; at this size the cache is cleared.
 const MAX_OVERRIDES: usize = 256;
 
 impl Rules {
     pub(super) fn read(
-        routes: Option<&Node<'_>>,
-        defaults: Option<&Node<'_>>,
+        routes: Option<&ConfigNode<'_>>,
+        defaults: Option<&ConfigNode<'_>>,
         has_hash_key: bool,
     ) -> Self {
         let keys = defaults.map(|node| {
-            let keys = Keys::read(node);
+            let keys = CaptureKeys::read(node);
             keys.check(node, has_hash_key);
             keys
         });
         let keys = keys.unwrap_or_default();
         let table = routes.and_then(|node| {
-            node.each(MAX_RULES, "rules", |node| {
+            node.read_each(MAX_RULES, "rules", |node| {
                 Rule::read(node, &keys, has_hash_key)
             })
         });
-        let plan = Rc::new(keys.plan(None));
+        let plan = Rc::new(keys.compile_plan(None));
         let defaults = Rule {
             matcher: Matcher::default(),
             keys,
             plan,
         };
         let table: Vec<Rule> = table.unwrap_or_default();
-        let record_all =
-            table.iter().all(|rule| rule.plan.records_all()) && defaults.plan.records_all();
+        let records_everything = table.iter().all(|rule| rule.plan.records_everything())
+            && defaults.plan.records_everything();
         Self {
-            ask_for_route: table.iter().any(|rule| rule.matcher.asks_for_route()),
-            record_all,
+            needs_route_name: table.iter().any(|rule| rule.matcher.needs_route_name()),
+            records_everything,
             table,
             defaults,
             has_hash_key,
@@ -90,43 +89,43 @@ impl Rules {
         }
     }
 
-    /// How many rules there are, the defaults not counted.
+    /// Without the defaults.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether there are only the defaults.
+    /// Whether there are only defaults.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// Whether the name of Envoy's route decides anything; to ask for it has its price.
+    /// Whether a rule matches the name of Envoy's route, which costs a hostcall.
     #[must_use]
-    pub const fn ask_for_route(&self) -> bool {
-        self.ask_for_route
+    pub const fn needs_route_name(&self) -> bool {
+        self.needs_route_name
     }
 
-    /// Whether every exchange is recorded, unless its route says otherwise: then all that the proxy
-    /// knows of it is needed anyway.
+    /// Whether every exchange is recorded, unless its route overrides that: then all its headers are
+    /// needed.
     #[must_use]
-    pub const fn record_all(&self) -> bool {
-        self.record_all
+    pub const fn records_everything(&self) -> bool {
+        self.records_everything
     }
 
-    /// The plan for an exchange. Faults of the route's metadata go to `tell`, once for each distinct
-    /// metadata, and of the exchange then only the bare facts are recorded.
-    pub fn plan(
+    /// Chooses the plan of an exchange. Invalid route metadata is passed to `report` once, and only the
+    /// minimum of its exchanges is recorded.
+    pub fn choose_plan(
         &self,
-        subject: &Subject<'_>,
+        request: &RequestView<'_>,
         route_metadata: Option<&[u8]>,
-        tell: impl FnOnce(&Problems),
-    ) -> Rc<Plan> {
+        report: impl FnOnce(&Problems),
+    ) -> Rc<CapturePlan> {
         let number = self
             .table
             .iter()
-            .position(|rule| rule.matcher.matches(subject));
+            .position(|rule| rule.matcher.matches(request));
         let number = number.unwrap_or(self.table.len());
         let rule = self.table.get(number).unwrap_or(&self.defaults);
         let Some(bytes) = route_metadata.filter(|bytes| !bytes.is_empty()) else {
@@ -137,37 +136,37 @@ impl Rules {
             if overrides.len() >= MAX_OVERRIDES {
                 overrides.clear();
             }
-            let says = match route_metadata::read(bytes, self.has_hash_key) {
-                Ok(None) => Says::Nothing,
-                Ok(Some(keys)) => Says::Keys(Box::new(keys)),
+            let parsed = match route_metadata::read_keys(bytes, self.has_hash_key) {
+                Ok(None) => RouteOverride::Absent,
+                Ok(Some(keys)) => RouteOverride::Keys(Box::new(keys)),
                 Err(problems) => {
-                    tell(&problems);
-                    Says::Nonsense
+                    report(&problems);
+                    RouteOverride::Invalid
                 }
             };
             let plans = BTreeMap::new();
-            overrides.insert(bytes.into(), Override { says, plans });
+            overrides.insert(bytes.into(), CachedOverride { parsed, plans });
         }
-        let Some(Override { says, plans }) = overrides.get_mut(bytes) else {
+        let Some(CachedOverride { parsed, plans }) = overrides.get_mut(bytes) else {
             return Rc::clone(&rule.plan);
         };
-        let plan = match says {
-            Says::Nothing => return Rc::clone(&rule.plan),
-            Says::Keys(keys) => plans.entry(number).or_insert_with(|| {
-                let keys = keys.over(&rule.keys);
-                Rc::new(keys.plan(rule.matcher.template()))
+        let plan = match parsed {
+            RouteOverride::Absent => return Rc::clone(&rule.plan),
+            RouteOverride::Keys(keys) => plans.entry(number).or_insert_with(|| {
+                let keys = keys.merged_over(&rule.keys);
+                Rc::new(keys.compile_plan(rule.matcher.template()))
             }),
-            Says::Nonsense => plans
+            RouteOverride::Invalid => plans
                 .entry(number)
-                .or_insert_with(|| Rc::new(rule.plan.to_bare())),
+                .or_insert_with(|| Rc::new(rule.plan.to_minimal())),
         };
         Rc::clone(plan)
     }
 }
 
 impl Rule {
-    fn read(node: &Node<'_>, defaults: &Keys, has_hash_key: bool) -> Option<Self> {
-        let object = node.object("match and capture")?;
+    fn read(node: &ConfigNode<'_>, defaults: &CaptureKeys, has_hash_key: bool) -> Option<Self> {
+        let object = node.as_object("match and capture")?;
         let matcher = object
             .require(
                 "match",
@@ -177,13 +176,13 @@ impl Rule {
         let keys = object
             .require("capture", "an object with capture keys")
             .map(|node| {
-                let keys = Keys::read(&node).over(defaults);
+                let keys = CaptureKeys::read(&node).merged_over(defaults);
                 keys.check(&node, has_hash_key);
                 keys
             });
-        object.refuse_unknown();
+        object.reject_unknown();
         let (matcher, keys) = (matcher?, keys?);
-        let plan = Rc::new(keys.plan(matcher.template()));
+        let plan = Rc::new(keys.compile_plan(matcher.template()));
         Some(Self {
             matcher,
             keys,

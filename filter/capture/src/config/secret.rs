@@ -1,19 +1,19 @@
-//! Secrets of the configuration: written out, or named by an environment variable. Never shown.
+//! Secrets of the configuration: literal, or in an environment variable. They are never shown.
 
 use std::fmt;
 
-use super::reader::{Node, Problems};
+use super::reader::{ConfigNode, Problems};
 
-/// A secret as the configuration gives it.
+/// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// As written in the configuration.
+pub enum SecretSource {
+    /// The configuration itself.
     Literal(String),
-    /// The value of an environment variable, written `${NAME}`.
+    /// An environment variable, written `${NAME}`.
     Environment(String),
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(_) => formatter.write_str("Literal(…)"),
@@ -22,43 +22,43 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How long a secret must be.
+/// The allowed length of a secret.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Length {
-    pub(super) least: usize,
-    pub(super) most: usize,
+pub(super) struct SecretLength {
+    pub(super) min: usize,
+    pub(super) max: usize,
 }
 
-impl Length {
+impl SecretLength {
     fn accepts(self, text: &str) -> bool {
-        (self.least..=self.most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        (self.min..=self.max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
     }
 }
 
-impl fmt::Display for Length {
+impl fmt::Display for SecretLength {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { least, most } = self;
+        let Self { min, max } = self;
         write!(
             formatter,
-            "a text of {least} to {most} visible ASCII characters"
+            "a text of {min} to {max} visible ASCII characters"
         )
     }
 }
 
-impl Secret {
-    pub(super) fn read(node: &Node<'_>, length: Length) -> Option<Self> {
+impl SecretSource {
+    pub(super) fn read(node: &ConfigNode<'_>, length: SecretLength) -> Option<Self> {
         let text = node.value.as_str().unwrap_or_default();
         let name = text
             .strip_prefix("${")
             .and_then(|rest| rest.strip_suffix('}'));
         match name {
             Some(name) if is_variable(name) => Some(Self::Environment(name.to_owned())),
-            // A mistyped reference must not be taken for the secret itself.
+            // A mistyped reference must not be used as a literal secret.
             None if length.accepts(text) && !text.contains("${") => {
                 Some(Self::Literal(text.to_owned()))
             }
             _ => {
-                node.expected_secret(format_args!(
+                node.report_expected_secret(format_args!(
                     "{length}, or ${{NAME}} of an environment variable"
                 ));
                 None
@@ -66,11 +66,11 @@ impl Secret {
         }
     }
 
-    /// The secret itself. `key` names it in what goes wrong.
+    /// The secret itself. Problems name `key`.
     pub(super) fn resolve(
         &self,
         key: &str,
-        length: Length,
+        length: SecretLength,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<String, Problems> {
         let name = match self {
@@ -78,12 +78,12 @@ impl Secret {
             Self::Environment(name) => name,
         };
         match environment(name) {
-            None => Err(Problems::one(format!(
+            None => Err(Problems::single(format!(
                 "{key}: the environment variable {name} is not set: name it in \
                  vm_config.environment_variables"
             ))),
             Some(value) if length.accepts(&value) => Ok(value),
-            Some(_) => Err(Problems::one(format!(
+            Some(_) => Err(Problems::single(format!(
                 "{key}: the value of the environment variable {name} is not {length}"
             ))),
         }

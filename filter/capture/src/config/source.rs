@@ -1,11 +1,11 @@
-//! Values taken from the traffic: metadata, and the names of sessions.
+//! Where values are extracted from: metadata and session ids.
 
-use super::names;
-use super::plan::Halves;
-use super::reader::{Node, Object};
+use super::header_names;
+use super::per_half::PerHalf;
+use super::reader::{ConfigNode, ObjectReader};
 use crate::json::{JsonPath, Paths};
 
-/// Where a value of the metadata comes from.
+/// The source of a metadata value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ValueSource {
     /// The first scalar at this path of the request's body.
@@ -18,36 +18,36 @@ pub(crate) enum ValueSource {
     ResponseHeader(String),
 }
 
-/// Where the client names the session.
+/// The source of a session id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SessionSource {
-    /// A request header.
+    /// Of the request.
     Header(String),
-    /// A cookie of the request.
+    /// Of the request.
     Cookie(String),
-    /// A parameter of the query.
+    /// A query parameter.
     Query(String),
     /// The first scalar at this path of the request's body.
     RequestJson(JsonPath),
 }
 
-/// What is taken from one half, compiled.
+/// Everything to extract from one half, compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Extraction {
-    /// Names of metadata, with the header that each is taken from.
+    /// Names of metadata, and the header of each.
     pub(crate) headers: Vec<(String, String)>,
-    /// What the scalars at [`Self::paths`] are for, one by one.
-    pub(crate) targets: Vec<Target>,
-    /// Paths into the body, all followed in one pass.
+    /// The use of the scalars at [`Self::paths`], in the same order.
+    pub(crate) targets: Vec<ExtractionTarget>,
+    /// All paths into the body, followed in one pass.
     pub(crate) paths: Paths,
 }
 
-/// What a scalar of a body is for.
+/// The use of a scalar in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// The metadata of this name.
+pub(crate) enum ExtractionTarget {
+    /// By name.
     Metadata(String),
-    /// The name of the session.
+    /// The session id.
     Session,
 }
 
@@ -58,7 +58,7 @@ impl Default for Extraction {
 }
 
 impl Extraction {
-    fn compile(headers: Vec<(String, String)>, json: Vec<(Target, JsonPath)>) -> Self {
+    fn compile(headers: Vec<(String, String)>, json: Vec<(ExtractionTarget, JsonPath)>) -> Self {
         let (targets, paths) = json.into_iter().unzip();
         Self {
             headers,
@@ -67,14 +67,14 @@ impl Extraction {
         }
     }
 
-    /// Sorts sources by the half that they look at.
+    /// Divides sources by the half that they read.
     pub(super) fn of<'s>(
         metadata: impl Iterator<Item = (&'s String, &'s ValueSource)>,
         session: Option<&SessionSource>,
-    ) -> Halves<Self> {
-        let (mut headers, mut json) = (Halves::<Vec<_>>::default(), Halves::<Vec<_>>::default());
+    ) -> PerHalf<Self> {
+        let (mut headers, mut json) = (PerHalf::<Vec<_>>::default(), PerHalf::<Vec<_>>::default());
         for (name, source) in metadata {
-            let target = || Target::Metadata(name.clone());
+            let target = || ExtractionTarget::Metadata(name.clone());
             match source {
                 ValueSource::RequestJson(path) => json.request.push((target(), path.clone())),
                 ValueSource::ResponseJson(path) => json.response.push((target(), path.clone())),
@@ -85,26 +85,26 @@ impl Extraction {
             }
         }
         if let Some(SessionSource::RequestJson(path)) = session {
-            json.request.push((Target::Session, path.clone()));
+            json.request.push((ExtractionTarget::Session, path.clone()));
         }
-        Halves {
+        PerHalf {
             request: Self::compile(headers.request, json.request),
             response: Self::compile(headers.response, json.response),
         }
     }
 
-    /// Whether the body is needed, even if it is not recorded.
+    /// Whether the body must be read, even if it is not recorded.
     pub(crate) fn needs_body(&self) -> bool {
         !self.targets.is_empty()
     }
 }
 
 impl ValueSource {
-    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
+    pub(super) fn read(node: &ConfigNode<'_>) -> Option<Self> {
         let object =
-            node.object("request_json, response_json, request_header or response_header")?;
+            node.as_object("request_json, response_json, request_header or response_header")?;
         let source = object
-            .one_of(&[
+            .get_one_of(&[
                 "request_json",
                 "response_json",
                 "request_header",
@@ -113,10 +113,10 @@ impl ValueSource {
             .and_then(|(key, node)| match key {
                 "request_json" => json_path(&node).map(Self::RequestJson),
                 "response_json" => json_path(&node).map(Self::ResponseJson),
-                "request_header" => names::header(&node).map(Self::RequestHeader),
-                _ => names::header(&node).map(Self::ResponseHeader),
+                "request_header" => header_names::read_name(&node).map(Self::RequestHeader),
+                _ => header_names::read_name(&node).map(Self::ResponseHeader),
             });
-        object.refuse_unknown();
+        object.reject_unknown();
         source
     }
 }
@@ -124,14 +124,14 @@ impl ValueSource {
 impl SessionSource {
     const KEYS: [&'static str; 4] = ["header", "cookie", "query", "request_json"];
 
-    pub(super) fn is_in(object: &Object<'_>) -> bool {
+    pub(super) fn is_in(object: &ObjectReader<'_>) -> bool {
         Self::KEYS.iter().any(|key| object.get(key).is_some())
     }
 
-    pub(super) fn read(object: &Object<'_>) -> Option<Self> {
-        let (key, node) = object.one_of(&Self::KEYS)?;
+    pub(super) fn read(object: &ObjectReader<'_>) -> Option<Self> {
+        let (key, node) = object.get_one_of(&Self::KEYS)?;
         match key {
-            "header" => names::header(&node).map(Self::Header),
+            "header" => header_names::read_name(&node).map(Self::Header),
             "cookie" => parameter(&node, "the name of a cookie").map(Self::Cookie),
             "query" => parameter(&node, "the name of a query parameter").map(Self::Query),
             _ => json_path(&node).map(Self::RequestJson),
@@ -139,18 +139,18 @@ impl SessionSource {
     }
 }
 
-fn parameter(node: &Node<'_>, expectation: &str) -> Option<String> {
+fn parameter(node: &ConfigNode<'_>, expectation: &str) -> Option<String> {
     let allowed = |b: u8| b.is_ascii_graphic() && !b"=;&,\"".contains(&b);
     let fits = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(allowed);
-    node.text(expectation, fits).map(str::to_owned)
+    node.as_text(expectation, fits).map(str::to_owned)
 }
 
-fn json_path(node: &Node<'_>) -> Option<JsonPath> {
+fn json_path(node: &ConfigNode<'_>) -> Option<JsonPath> {
     let Some(text) = node.value.as_str() else {
-        node.expected("a JSON path such as \"$.model\"");
+        node.report_expected("a JSON path such as \"$.model\"");
         return None;
     };
     JsonPath::parse(text)
-        .map_err(|error| node.expected(format_args!("a JSON path: {error}")))
+        .map_err(|error| node.report_expected(format_args!("a JSON path: {error}")))
         .ok()
 }

@@ -1,6 +1,5 @@
-//! Path templates such as `/users/{id}/orders`: a name in braces stands for one segment.
+//! Path templates such as `/users/{id}/orders`: a name in braces matches one segment.
 
-/// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
     segments: Vec<Segment>,
@@ -13,8 +12,7 @@ enum Segment {
 }
 
 impl Template {
-    /// Reads a template; none if its braces are not around whole segments with names of letters,
-    /// digits and underscores.
+    /// None if braces do not enclose whole segments with names of letters, digits and underscores.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let inside = text.strip_prefix('/')?;
         let segments = inside.split('/').filter(|segment| !segment.is_empty());
@@ -22,8 +20,7 @@ impl Template {
         Some(Self { segments })
     }
 
-    /// Whether a path has this form. Doubled and trailing slashes make no difference, as they make
-    /// none in the endpoint that the exchange is filed under.
+    /// Repeated and trailing slashes are ignored, as in [`crate::text::normalize_path`].
     pub(super) fn matches(&self, path: &[u8]) -> bool {
         let mut given = path.split(|byte| *byte == b'/').filter(|it| !it.is_empty());
         let fits = self.segments.iter().all(|segment| {
@@ -54,7 +51,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_name_in_braces_is_one_segment() {
+    fn name_in_braces_matches_one_segment() {
         let template = Template::parse("/users/{id}/orders").unwrap();
         for (path, fits) in [
             ("/users/7/orders", true),
@@ -71,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_stand_around_whole_segments() {
+    fn rejects_braces_inside_segment() {
         for wrong in [
             "users/{id}",
             "/users/{}",

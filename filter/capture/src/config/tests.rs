@@ -1,4 +1,4 @@
-//! What a configuration may say, and how its faults are told.
+//! Valid configurations, and the problems of invalid ones.
 
 use std::time::Duration;
 
@@ -28,24 +28,27 @@ fn with(key: &str, value: Value) -> Value {
     config
 }
 
-fn plan(config: &Config, path: &str, metadata: Option<&Value>) -> Plan {
+fn plan(config: &Config, path: &str, metadata: Option<&Value>) -> CapturePlan {
     let bytes = metadata.map(serialised_metadata);
     let headers = headers(&[
         (":path", path),
         (":method", "POST"),
         (":authority", "Api.example.com:8443"),
     ]);
-    let subject = Subject::new(&headers, Some(b"ai-chat"));
+    let request = RequestView::new(&headers, Some(b"ai-chat"));
     let unexpected = |problems: &Problems| panic!("{problems}");
-    (*config.rules.plan(&subject, bytes.as_deref(), unexpected)).clone()
+    (*config
+        .rules
+        .choose_plan(&request, bytes.as_deref(), unexpected))
+    .clone()
 }
 
 #[test]
-fn the_smallest_configuration_records_nothing() {
+fn minimal_configuration_records_nothing() {
     let config = parse(&json!({"collector": {"cluster": "c"}})).unwrap();
     assert_eq!(
         config.collector,
-        Collector {
+        CollectorSettings {
             cluster: "c".into(),
             authority: "dossier".into(),
             path: "/ingest/v1/batches".into(),
@@ -53,14 +56,14 @@ fn the_smallest_configuration_records_nothing() {
             timeout: Duration::from_secs(5),
         }
     );
-    assert_eq!(config.batch, Batch::default());
+    assert_eq!(config.batch, BatchSettings::default());
     assert_eq!(config.buffer_bytes, 16 << 20);
-    assert_eq!(plan(&config, "/", None).storage, Storage::None);
+    assert_eq!(plan(&config, "/", None).storage, StorageType::None);
     assert_eq!(plan(&config, "/", None).max_body_bytes, 65_536);
 }
 
 #[test]
-fn every_key_is_read() {
+fn reads_every_key() {
     let config = parse(&json!({
         "collector": {"cluster": "c", "authority": "a", "path": "/p", "token": "secret", "timeout": "500ms"},
         "batch": {"max_records": 10.0, "max_bytes": "64KiB", "max_delay": "2s", "compression": "best"},
@@ -79,7 +82,7 @@ fn every_key_is_read() {
     .unwrap();
     assert_eq!(
         config.collector.token,
-        Some(Secret::Literal("secret".into()))
+        Some(SecretSource::Literal("secret".into()))
     );
     assert_eq!(config.batch.max_records, 10);
     assert_eq!(config.batch.compression, Compression::Best);
@@ -92,9 +95,9 @@ fn every_key_is_read() {
             UserSource::PeerCertificate("uri_san_peer_certificate"),
         ]
     );
-    assert_eq!(plan(&config, "/other", None).storage, Storage::Response);
+    assert_eq!(plan(&config, "/other", None).storage, StorageType::Response);
     let plan = plan(&config, "/api/x", None);
-    assert_eq!(plan.storage, Storage::Both);
+    assert_eq!(plan.storage, StorageType::Both);
     assert_eq!(plan.ttl_days.unwrap().get(), 30);
     assert_eq!(plan.session_timeout_minutes.unwrap().get(), 60);
     assert_eq!(plan.compress, StorageCompression::Always);
@@ -108,7 +111,7 @@ fn every_key_is_read() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is a table")]
-fn faults_name_the_path_the_expectation_and_what_was_found() {
+fn problems_name_path_expectation_and_value() {
     let route = |capture: Value| with("routes", json!([{"match": {}, "capture": capture}]));
     let matching = |matcher: Value| with("routes", json!([{"match": matcher, "capture": {}}]));
     for (config, expected) in [
@@ -304,7 +307,7 @@ fn faults_name_the_path_the_expectation_and_what_was_found() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn reports_all_problems_at_once() {
     let found = faults(&json!({
         "collector": {"cluster": "", "timeout": "1h"},
         "routes": [{"match": {}, "capture": {"ttl_days": 0, "compress": 1}}, 7],
@@ -314,7 +317,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
-fn text_that_is_no_json_is_refused_without_quoting_it() {
+fn rejects_invalid_json_without_quoting_it() {
     let text = |bytes: &[u8]| Config::parse(bytes).unwrap_err().to_string();
     assert!(text(b" \n").contains("is empty"));
     assert_eq!(
@@ -324,7 +327,7 @@ fn text_that_is_no_json_is_refused_without_quoting_it() {
 }
 
 #[test]
-fn a_token_is_never_shown() {
+fn problems_never_show_the_token() {
     for token in [
         json!("s3cret with space"),
         json!("${s3cret"),
@@ -337,13 +340,13 @@ fn a_token_is_never_shown() {
         assert!(!found.contains("s3cret"), "{found}");
     }
     assert_eq!(
-        format!("{:?}", Secret::Literal("s3cret".into())),
+        format!("{:?}", SecretSource::Literal("s3cret".into())),
         "Literal(…)"
     );
 }
 
 #[test]
-fn a_token_may_stand_in_the_environment() {
+fn token_is_read_from_environment() {
     let config = json!({"collector": {"cluster": "c", "token": "${INGEST_TOKEN}"}});
     let collector = parse(&config).unwrap().collector;
     let set = |name: &str| (name == "INGEST_TOKEN").then(|| "s3cret".to_owned());
@@ -358,7 +361,7 @@ fn a_token_may_stand_in_the_environment() {
 }
 
 #[test]
-fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() {
+fn route_overrides_rule_and_rule_overrides_defaults() {
     let config = parse(&json!({
         "collector": {"cluster": "c"},
         "defaults": {"storage_type": "request", "ttl_days": 1, "metadata": {"a": "default", "b": "default"}},
@@ -368,9 +371,9 @@ fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() 
         ],
     }))
     .unwrap();
-    let days = |plan: &Plan| plan.ttl_days.unwrap().get();
+    let days = |plan: &CapturePlan| plan.ttl_days.unwrap().get();
     let first = plan(&config, "/a/b", None);
-    assert_eq!((days(&first), first.storage), (2, Storage::Request));
+    assert_eq!((days(&first), first.storage), (2, StorageType::Request));
     assert_eq!(
         Value::Object(first.metadata),
         json!({"a": "rule", "b": "default"})
@@ -381,7 +384,7 @@ fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() 
     let metadata = json!({"dossier": {"storage_type": "both", "metadata": {"b": "route"}}});
     for _ in 0..2 {
         let first = plan(&config, "/a/b", Some(&metadata));
-        assert_eq!((days(&first), first.storage), (2, Storage::Both));
+        assert_eq!((days(&first), first.storage), (2, StorageType::Both));
         assert_eq!(
             Value::Object(first.metadata),
             json!({"a": "rule", "b": "route"})
@@ -391,7 +394,7 @@ fn the_route_goes_before_the_first_matching_rule_and_that_before_the_defaults() 
 }
 
 #[test]
-fn everything_that_a_rule_names_must_fit() {
+fn rule_matches_when_all_conditions_hold() {
     for (matcher, fits) in [
         (json!({}), true),
         (
@@ -444,14 +447,14 @@ fn everything_that_a_rule_names_must_fit() {
             ("x-debug", "1"),
             ("x-debug", "22"),
         ]);
-        let subject = Subject::new(&headers, Some(b"ai-chat"));
-        let plan = config.rules.plan(&subject, None, |_| ());
-        assert_eq!(plan.storage == Storage::Both, fits, "{matcher}");
+        let request = RequestView::new(&headers, Some(b"ai-chat"));
+        let plan = config.rules.choose_plan(&request, None, |_| ());
+        assert_eq!(plan.storage == StorageType::Both, fits, "{matcher}");
     }
 }
 
 #[test]
-fn an_exchange_is_filed_under_its_template_unless_an_endpoint_is_named() {
+fn endpoint_defaults_to_path_template() {
     let template = |capture: Value| {
         let rule = json!([{"match": {"path": {"template": "/users/{id}"}}, "capture": capture}]);
         parse(&with("routes", rule)).unwrap()
@@ -466,16 +469,18 @@ fn an_exchange_is_filed_under_its_template_unless_an_endpoint_is_named() {
 }
 
 #[test]
-fn of_an_exchange_whose_route_has_faulty_metadata_only_the_bare_facts_are_recorded() {
+fn invalid_route_metadata_gives_minimal_plan() {
     let config = parse(&with("defaults", json!({"storage_type": "request"}))).unwrap();
     let bytes = serialised_metadata(&json!({"dossier": {"storage_type": "both", "ttl_days": 0}}));
     let mut told = 0;
     for _ in 0..3 {
         let headers = headers(&[(":path", "/")]);
-        let subject = Subject::new(&headers, None);
-        let plan = config.rules.plan(&subject, Some(&bytes), |_| told += 1);
-        assert_eq!(plan.storage, Storage::Request);
-        assert!(plan.bare);
+        let request = RequestView::new(&headers, None);
+        let plan = config
+            .rules
+            .choose_plan(&request, Some(&bytes), |_| told += 1);
+        assert_eq!(plan.storage, StorageType::Request);
+        assert!(plan.minimal);
     }
     assert_eq!(told, 1);
 }

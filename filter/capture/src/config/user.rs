@@ -1,50 +1,49 @@
-//! Where the name of the user comes from.
+//! The key `user`: where the user of an exchange is found.
 
-use super::names;
-use super::reader::Node;
+use super::header_names;
+use super::reader::ConfigNode;
 
-/// One place that may name the user.
+/// A place that may contain the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UserSource {
     /// A request header, in lower case.
     Header(String),
-    /// A claim of a token that Envoy's `jwt_authn` has verified: the names on the way to it.
+    /// The path of a claim in a token that Envoy's `jwt_authn` has verified.
     JwtClaim(Vec<String>),
-    /// The attribute of the connection that holds this part of the client's certificate.
+    /// The connection attribute with this part of the client's certificate.
     PeerCertificate(&'static str),
 }
 
 const MAX_SOURCES: usize = 8;
 const MAX_CLAIM_BYTES: usize = 128;
 
-/// Reads `user`.
-pub(super) fn sources(node: &Node<'_>) -> Option<Vec<UserSource>> {
-    node.each(MAX_SOURCES, "sources", |node| {
-        let object = node.object("header, jwt_claim or peer_certificate")?;
+pub(super) fn read_sources(node: &ConfigNode<'_>) -> Option<Vec<UserSource>> {
+    node.read_each(MAX_SOURCES, "sources", |node| {
+        let object = node.as_object("header, jwt_claim or peer_certificate")?;
         let source = object
-            .one_of(&["header", "jwt_claim", "peer_certificate"])
+            .get_one_of(&["header", "jwt_claim", "peer_certificate"])
             .and_then(|(key, node)| match key {
-                "header" => names::header(&node).map(UserSource::Header),
+                "header" => header_names::read_name(&node).map(UserSource::Header),
                 "jwt_claim" => claim(&node).map(UserSource::JwtClaim),
                 _ => certificate(&node).map(UserSource::PeerCertificate),
             });
-        object.refuse_unknown();
+        object.reject_unknown();
         source
     })
 }
 
-fn claim(node: &Node<'_>) -> Option<Vec<String>> {
+fn claim(node: &ConfigNode<'_>) -> Option<Vec<String>> {
     let fits =
         |text: &str| text.len() <= MAX_CLAIM_BYTES && text.split('.').all(|name| !name.is_empty());
-    let claim = node.text(
+    let claim = node.as_text(
         "the name of a claim, such as \"sub\" or \"realm.user\"",
         fits,
     )?;
     Some(claim.split('.').map(str::to_owned).collect())
 }
 
-fn certificate(node: &Node<'_>) -> Option<&'static str> {
-    node.choice(&[
+fn certificate(node: &ConfigNode<'_>) -> Option<&'static str> {
+    node.as_choice(&[
         ("uri_san", "uri_san_peer_certificate"),
         ("dns_san", "dns_san_peer_certificate"),
         ("subject", "subject_peer_certificate"),

@@ -1,4 +1,4 @@
-//! How an exchange ended, from what was seen of it and from Envoy's own account.
+//! Classifies how an exchange ended, by the callbacks and by Envoy's own information.
 
 use dossier_wire::Completion;
 
@@ -28,29 +28,29 @@ const UPSTREAM_BROKE: u64 = flag::LOCAL_RESET
     | flag::UPSTREAM_CONNECTION_TERMINATION
     | flag::UPSTREAM_PROTOCOL_ERROR;
 
-/// What is known at the end.
+/// What decides about the completion.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ending<'a> {
+pub(super) struct EndState<'a> {
     /// `response.flags`.
     pub(super) flags: u64,
     /// `response.code_details`.
     pub(super) details: &'a [u8],
     pub(super) response_began: bool,
     pub(super) response_ended: bool,
-    /// The protocol was switched. What follows has no other end than that one side closes.
+    /// The protocol was switched: the stream ends when one side closes it.
     pub(super) upgraded: bool,
 }
 
-/// Judges the ending. Who broke it off goes before who wrote the answer: a 504 of the proxy's is a
-/// timeout, a 503 after a reset is the upstream's.
-pub(super) fn completion(ending: Ending<'_>) -> Completion {
-    let Ending {
+/// Who ended the exchange decides before who sent the response: a 504 of the proxy is a timeout, a 503
+/// after a reset is the upstream's.
+pub(super) fn classify(end_state: EndState<'_>) -> Completion {
+    let EndState {
         flags,
         details,
         response_began,
         response_ended,
         upgraded,
-    } = ending;
+    } = end_state;
     let has = |bits: u64| flags & bits != 0;
     if has(TIMEOUT) {
         Completion::Timeout
@@ -71,7 +71,7 @@ pub(super) fn completion(ending: Ending<'_>) -> Completion {
     }
 }
 
-/// A refused upgrade is the upstream's answer, though Envoy files it under a name of its own.
+/// A rejected upgrade is a response of the upstream, though Envoy has details of its own for it.
 fn from_upstream(details: &[u8]) -> bool {
     details == b"via_upstream" || details.starts_with(b"websocket_handshake")
 }
@@ -82,9 +82,9 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// As Envoy 1.40 reported them.
+    /// As reported by Envoy 1.40.
     #[test]
-    fn endings_are_told_apart() {
+    fn classifies_endings_reported_by_envoy() {
         use Completion::{ClientAborted, Complete, LocalReply, Timeout, UpstreamReset};
         for (flags, details, response_began, response_ended, expected) in [
             (0, "via_upstream", true, true, Complete),
@@ -139,19 +139,19 @@ mod tests {
             (0, "", false, false, ClientAborted),
         ] {
             let details = details.as_bytes();
-            let ending = Ending {
+            let end_state = EndState {
                 flags,
                 details,
                 response_began,
                 response_ended,
                 upgraded: false,
             };
-            assert_eq!(completion(ending), expected, "{ending:?}");
+            assert_eq!(classify(end_state), expected, "{end_state:?}");
         }
     }
 
     #[test]
-    fn an_upgraded_stream_ends_when_a_side_closes() {
+    fn upgraded_stream_completes_on_close() {
         for (flags, expected) in [
             (flag::UPSTREAM_CONNECTION_TERMINATION, Completion::Complete),
             (
@@ -160,14 +160,14 @@ mod tests {
             ),
             (flag::STREAM_IDLE_TIMEOUT, Completion::Timeout),
         ] {
-            let ending = Ending {
+            let end_state = EndState {
                 flags,
                 details: b"",
                 response_began: true,
                 response_ended: false,
                 upgraded: true,
             };
-            assert_eq!(completion(ending), expected, "{ending:?}");
+            assert_eq!(classify(end_state), expected, "{end_state:?}");
         }
     }
 }

@@ -1,92 +1,92 @@
-//! One request and its response, fed by the proxy's callbacks and finished in the last of them.
+//! Records one request and its response: the proxy's callbacks come in, records go to the outbox.
 //!
-//! Callbacks may be missing: with trailers there is no end of stream, a client may leave at any time,
-//! a filter before ours may answer by itself, and a malformed request gets the last callback alone.
-//! So every callback may be the first, and only the last one makes records.
+//! Any callback may be missing: with trailers there is no end of stream, a client may disconnect at any
+//! time, an earlier filter may respond itself, and a malformed request gets the last callback alone. So
+//! every callback may be the first one, and only the last one creates records.
 
-mod body;
+mod body_recorder;
 mod completion;
-mod group;
-mod head;
+mod extract;
+mod half_recorder;
+mod lazy_headers;
 mod records;
 mod redactor;
-mod request;
-mod side;
+mod request_head;
+mod session_group;
 mod user;
-mod values;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use dossier_wire::Half;
 
-use crate::budget::Lease;
-use crate::config::{Plan, Storage, Subject};
-use crate::headers::{Headers, Lookup};
+use crate::config::{CapturePlan, RequestView, StorageType};
+use crate::headers::{HeaderLookup, Headers};
 use crate::host::{Counter, Host, Stream};
-use crate::notices::Kind;
-use crate::outbox::Now;
+use crate::memory_budget::MemoryReservation;
+use crate::now::Now;
 use crate::text;
 use crate::vm::Plugin;
-use head::{Head, Reading};
-use records::{Account, Facts};
+use crate::warnings::WarningKind;
+use half_recorder::{FinishedHalf, HalfRecorder};
+use lazy_headers::LazyHeaders;
+use records::{ExchangeContext, ProxyInfo};
 use redactor::Redactor;
-use request::Asked;
-use side::{FinishedSide, Side};
+use request_head::{HeadContext, RequestHead};
 
-/// One stream of the proxy.
+/// The recorder of one stream of the proxy.
 pub struct Exchange {
     plugin: Rc<Plugin>,
     state: State,
-    request: Side,
-    response: Side,
+    request: HalfRecorder,
+    response: HalfRecorder,
     status: Option<u16>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The request's head has not been seen.
+    /// No callback yet.
     New,
-    /// The configuration does not want this exchange: nothing more is done for it.
+    /// The exchange is not recorded.
     Ignored,
     Recording(Box<Recording>),
 }
 
 #[derive(Debug)]
 struct Recording {
-    plan: Rc<Plan>,
+    plan: Rc<CapturePlan>,
     started_at: u64,
-    /// On the steady clock; only where a duration decides.
+    /// On the steady clock; only if the duration decides about recording.
     started_steady: Option<u64>,
-    /// None: there was no room for it, so the exchange is only accounted for.
-    head: Option<Head>,
+    /// None if the buffer was full: then only the loss is reported.
+    head: Option<RequestHead>,
 }
 
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl Exchange {
-    /// A stream that nothing is known of.
+    /// Before the first callback.
     #[must_use]
     pub fn new(plugin: Rc<Plugin>) -> Self {
         Self {
             plugin,
             state: State::New,
-            request: Side::new(),
-            response: Side::new(),
+            request: HalfRecorder::new(),
+            response: HalfRecorder::new(),
             status: None,
         }
     }
 
-    /// The request's headers have arrived.
-    pub fn request_head(&mut self, host: &impl Host, stream: &impl Stream, ended: bool) {
+    /// When the request's headers arrive.
+    pub fn on_request_headers(&mut self, host: &impl Host, stream: &impl Stream, ended: bool) {
         self.begin(host, stream);
         if let State::Recording(recording) = &self.state {
-            self.request.saw(recording.started_at, ended);
+            self.request.mark_seen(recording.started_at, ended);
         }
     }
 
-    /// A chunk of the request's body has arrived.
-    pub fn request_chunk(
+    /// When a chunk of the request's body arrives.
+    pub fn on_request_body(
         &mut self,
         host: &impl Host,
         stream: &impl Stream,
@@ -94,32 +94,32 @@ impl Exchange {
         ended: bool,
     ) {
         if !self.is_ignored() {
-            self.request.chunk(stream, Half::Request, size);
-            self.request.passed(host, size, ended);
+            self.request.add_chunk(stream, Half::Request, size);
+            self.request.mark_chunk_seen(host, size, ended);
         }
     }
 
-    /// The response's headers are leaving.
-    pub fn response_head(&mut self, host: &impl Host, stream: &impl Stream, ended: bool) {
-        // A filter before ours may have answered, so that this is the first that we see.
+    /// When the response's headers are sent.
+    pub fn on_response_headers(&mut self, host: &impl Host, stream: &impl Stream, ended: bool) {
+        // If an earlier filter responded, this is the first callback.
         self.begin(host, stream);
         if self.is_ignored() {
             return;
         }
         let headers = stream.headers(Half::Response).unwrap_or_default();
         self.status = headers.get(":status").and_then(parse);
-        self.response.saw(host.wall_clock(), ended);
-        self.response.head(&headers);
-        self.take_response_head(&headers, ended);
+        self.response.mark_seen(host.wall_clock(), ended);
+        self.response.read_headers(&headers);
+        self.capture_response_headers(&headers, ended);
         if self.status == Some(SWITCHING_PROTOCOLS) {
-            // What follows is another protocol's traffic, not a body.
-            self.request.body.stop_reading();
-            self.response.body.stop_reading();
+            // The following bytes belong to another protocol.
+            self.request.body.stop_capture();
+            self.response.body.stop_capture();
         }
     }
 
-    /// A chunk of the response's body is leaving.
-    pub fn response_chunk(
+    /// When a chunk of the response's body is sent.
+    pub fn on_response_body(
         &mut self,
         host: &impl Host,
         stream: &impl Stream,
@@ -127,13 +127,13 @@ impl Exchange {
         ended: bool,
     ) {
         if !self.is_ignored() {
-            self.response.chunk(stream, Half::Response, size);
-            self.response.passed(host, size, ended);
+            self.response.add_chunk(stream, Half::Response, size);
+            self.response.mark_chunk_seen(host, size, ended);
         }
     }
 
-    /// Trailers end a half for which no end of stream was told.
-    pub fn trailers(&mut self, host: &impl Host, stream: &impl Stream, half: Half) {
+    /// When trailers arrive, which end a half without an end of stream.
+    pub fn on_trailers(&mut self, host: &impl Host, stream: &impl Stream, half: Half) {
         if self.is_ignored() {
             return;
         }
@@ -141,17 +141,17 @@ impl Exchange {
             Half::Request => &mut self.request,
             Half::Response => &mut self.response,
         };
-        side.saw(host.wall_clock(), true);
+        side.mark_seen(host.wall_clock(), true);
         if let State::Recording(recording) = &self.state
-            && recording.plan.storage.has(half)
+            && recording.plan.storage.includes(half)
             && let Some(trailers) = stream.trailers(half)
         {
             let redactor = redactor(&self.plugin, &recording.plan);
-            side.keep_trailers(&trailers, recording.plan.headers.of(half), redactor);
+            side.capture_trailers(&trailers, recording.plan.headers.get(half), redactor);
         }
     }
 
-    /// The stream is over: its records go to the outbox.
+    /// When the stream is over: adds the records to the outbox.
     pub fn finish(mut self, host: &impl Host, stream: &impl Stream) {
         self.begin(host, stream);
         let State::Recording(recording) = self.state else {
@@ -160,23 +160,25 @@ impl Exchange {
         let now = Now::of(host);
         let status = self.status.or_else(|| records::status(stream));
         let when = &recording.plan.when;
-        if !when.keeps(status, || recording.took(&now)) {
+        if !when.matches(status, || recording.duration(&now)) {
             return;
         }
-        let account = recording
+        let proxy_info = recording
             .head
             .is_some()
-            .then(|| Account::read(stream, &self.response, status));
+            .then(|| ProxyInfo::read(stream, &self.response, status));
         if self.response.began_at.is_none() {
-            self.response.body.passed(records::response_size(stream));
+            self.response.body.set_size(records::response_size(stream));
         }
-        let sides = [
+        let halves = [
             self.request.finish(Half::Request, &now),
             self.response.finish(Half::Response, &now),
         ];
-        match account {
-            Some(account) => record(&self.plugin, *recording, host, &now, sides, &account),
-            None => account_for_loss(&self.plugin, &recording.plan, &now, &sides),
+        match proxy_info {
+            Some(proxy_info) => {
+                record_exchange(&self.plugin, *recording, host, &now, halves, &proxy_info);
+            }
+            None => record_loss(&self.plugin, &recording.plan, &now, &halves),
         }
     }
 
@@ -184,25 +186,25 @@ impl Exchange {
         matches!(self.state, State::Ignored)
     }
 
-    /// Decides once, from the request's head, whether and how the exchange is recorded.
+    /// Decides on the first callback, by the request's headers, whether and how to record the exchange.
     fn begin(&mut self, host: &impl Host, stream: &impl Stream) {
         if !matches!(self.state, State::New) {
             return;
         }
         self.state = State::Ignored;
-        let request = Asked::of(stream);
+        let request = LazyHeaders::new(stream);
         let rules = &self.plugin.rules;
         let shared = &self.plugin.shared;
-        // Most traffic is much like what came before it.
+        // Most requests are like the previous one.
         let likely = shared.recorded_last.replace(false);
-        if likely || rules.record_all() {
-            // One call for all of them is less than one for each and then this one.
+        if likely || rules.records_everything() {
+            // Fetching all headers at once costs less than some of them one by one and then all.
             request.get();
         }
-        let asked = rules.ask_for_route();
+        let asked = rules.needs_route_name();
         let route = asked.then(|| route_name(stream)).flatten();
-        let plan = self.plan(host, stream, &Subject::new(&request, route.as_deref()));
-        if plan.storage == Storage::None || !is_sampled(&plan, host, &request) {
+        let plan = self.plan(host, stream, &RequestView::new(&request, route.as_deref()));
+        if plan.storage == StorageType::None || !is_sampled(&plan, host, &request) {
             return;
         }
         let Some(headers) = request.get() else {
@@ -212,23 +214,24 @@ impl Exchange {
         shared.recorded_last.set(true);
         let started_at = host.wall_clock();
         let redactor = redactor(&self.plugin, &plan);
-        let reading = Reading {
+        let context = HeadContext {
             plan: &plan,
             user: &self.plugin.user,
             headers,
             route: route.as_deref(),
             redactor,
         };
-        let lease = Lease::new(Rc::clone(&shared.budget));
+        let reservation = MemoryReservation::new(Rc::clone(&shared.budget));
         let counts = &mut self.request.redactions;
-        let mut head = Head::read(&reading, stream, counts, lease);
-        self.request.head(headers);
+        let mut head = RequestHead::read(&context, stream, counts, reservation);
+        self.request.read_headers(headers);
         if let Some(head) = &mut head {
             self.request
-                .take_head(Half::Request, &plan, headers, redactor, head);
-            self.request.read_body(Half::Request, &plan, &shared.budget);
+                .capture_headers(Half::Request, &plan, headers, redactor, head);
+            self.request
+                .start_body(Half::Request, &plan, &shared.budget);
         }
-        let started_steady = plan.when.is_timed().then(|| host.steady_clock());
+        let started_steady = plan.when.needs_duration().then(|| host.steady_clock());
         self.state = State::Recording(Box::new(Recording {
             plan,
             started_at,
@@ -237,24 +240,29 @@ impl Exchange {
         }));
     }
 
-    fn plan(&self, host: &impl Host, stream: &impl Stream, subject: &Subject<'_>) -> Rc<Plan> {
+    fn plan(
+        &self,
+        host: &impl Host,
+        stream: &impl Stream,
+        request: &RequestView<'_>,
+    ) -> Rc<CapturePlan> {
         let metadata = stream.attribute(&["xds", "route_metadata"]);
         let Plugin { rules, shared, .. } = &*self.plugin;
-        rules.plan(subject, metadata.as_deref(), |problems| {
+        rules.choose_plan(request, metadata.as_deref(), |problems| {
             let now = host.steady_clock();
-            shared.notices.warn(Kind::RouteMetadata, now, || {
-                let route = text::bounded(&route_name(stream).unwrap_or_default(), 256);
-                let faults: Vec<_> = problems.lines().collect();
+            shared.warnings.warn(WarningKind::RouteMetadata, now, || {
+                let route = text::truncate(&route_name(stream).unwrap_or_default(), 256);
+                let problems: Vec<_> = problems.lines().collect();
                 format!(
-                    "metadata of route \"{route}\" is faulty, so that only the bare facts of its \
-                     exchanges are recorded: {}",
-                    faults.join("; ")
+                    "invalid metadata of route \"{route}\", its exchanges are recorded without query, \
+                     headers and bodies: {}",
+                    problems.join("; ")
                 )
             });
         })
     }
 
-    fn take_response_head(&mut self, headers: &Headers, ended: bool) {
+    fn capture_response_headers(&mut self, headers: &Headers, ended: bool) {
         let State::Recording(recording) = &mut self.state else {
             return;
         };
@@ -262,19 +270,19 @@ impl Exchange {
         if let Some(head) = head {
             let redactor = redactor(&self.plugin, plan);
             self.response
-                .take_head(Half::Response, plan, headers, redactor, head);
+                .capture_headers(Half::Response, plan, headers, redactor, head);
             if ended {
-                // A gRPC answer without messages has its trailers for headers.
-                self.response.keep_trailers(headers, &[], redactor);
+                // A gRPC response without messages carries its trailers as headers.
+                self.response.capture_trailers(headers, &[], redactor);
             }
             let budget = &self.plugin.shared.budget;
-            self.response.read_body(Half::Response, plan, budget);
+            self.response.start_body(Half::Response, plan, budget);
         }
     }
 }
 
 impl Recording {
-    fn took(&self, now: &Now<'_>) -> Duration {
+    fn duration(&self, now: &Now<'_>) -> Duration {
         let started = self.started_steady;
         let took = started.map(|started| now.steady().saturating_sub(started));
         Duration::from_micros(took.unwrap_or(0))
@@ -286,35 +294,35 @@ fn route_name(stream: &impl Stream) -> Option<Vec<u8>> {
     stream.attribute(&["xds", "route_name"])
 }
 
-/// Decides by the request's id; without one, by chance.
-fn is_sampled(plan: &Plan, host: &impl Host, request: &impl Lookup) -> bool {
+/// By the request id; without one, at random.
+fn is_sampled(plan: &CapturePlan, host: &impl Host, request: &impl HeaderLookup) -> bool {
     if plan.sample.is_all() {
         return true;
     }
     match request.first("x-request-id") {
-        Some(id) if !id.is_empty() => plan.sample.takes(&id),
+        Some(id) if !id.is_empty() => plan.sample.includes(&id),
         _ => {
             let mut id = [0; 16];
-            host.random(&mut id) && plan.sample.takes(&id)
+            host.random(&mut id) && plan.sample.includes(&id)
         }
     }
 }
 
-fn redactor<'a>(plugin: &'a Plugin, plan: &'a Plan) -> Redactor<'a> {
+fn redactor<'a>(plugin: &'a Plugin, plan: &'a CapturePlan) -> Redactor<'a> {
     Redactor {
         redaction: plan.redaction.as_ref(),
         key: plugin.hash_key.as_ref(),
     }
 }
 
-/// Redacts, takes out of the bodies what the plan wants, and hands the records to the outbox.
-fn record(
+/// Redacts both halves, extracts metadata from the bodies, and adds the records to the outbox.
+fn record_exchange(
     plugin: &Plugin,
     recording: Recording,
     host: &impl Host,
     now: &Now<'_>,
-    mut sides: [FinishedSide; 2],
-    account: &Account,
+    mut halves: [FinishedHalf; 2],
+    proxy_info: &ProxyInfo,
 ) {
     let Recording {
         plan,
@@ -326,33 +334,41 @@ fn record(
         return;
     };
     let redactor = redactor(plugin, &plan);
-    for side in &mut sides {
+    for side in &mut halves {
         side.redact(redactor, &plan);
         let session = side.extract(&plan, &mut head.metadata);
         head.session = session.or(head.session);
     }
-    let mut sides = records::recorded(sides, &plan);
-    let redacted = sides.iter().map(|side| side.redactions.total()).sum();
+    let mut halves = records::select_recorded(halves, &plan);
+    let redacted = halves.iter().map(|side| side.redactions.total()).sum();
     plugin.shared.stats.count(Counter::ValuesRedacted, redacted);
-    let facts = Facts {
+    let context = ExchangeContext {
         exchange_id: plugin.shared.uuid(host, started_at),
         plan: &plan,
         head: &head,
-        account,
+        proxy_info,
         workload: plugin.workload.as_ref(),
         started_at,
     };
-    let mut entries: Vec<_> = sides.iter_mut().map(|side| facts.entry(side)).collect();
+    let mut entries: Vec<_> = halves
+        .iter_mut()
+        .map(|side| context.pending_record(side))
+        .collect();
     plugin.outbox.borrow_mut().add(host, now, &mut entries);
 }
 
-/// There was no room for the exchange when it began.
-fn account_for_loss(plugin: &Plugin, plan: &Plan, now: &Now<'_>, sides: &[FinishedSide]) {
-    let kept = |side: &FinishedSide| side.size.min(plan.max_body_bytes as u64);
-    let recorded = sides.iter().filter(|side| plan.storage.has(side.half));
+/// Reports an exchange for which the buffer was full when it began.
+fn record_loss(plugin: &Plugin, plan: &CapturePlan, now: &Now<'_>, halves: &[FinishedHalf]) {
+    let kept = |side: &FinishedHalf| side.size.min(plan.max_body_bytes as u64);
+    let recorded = halves
+        .iter()
+        .filter(|side| plan.storage.includes(side.half));
     let bytes = recorded.map(kept).sum();
-    let records = plan.storage.records();
-    plugin.outbox.borrow_mut().lost(now, records, bytes);
+    let records = plan.storage.record_count();
+    plugin
+        .outbox
+        .borrow_mut()
+        .drop_exchange(now, records, bytes);
 }
 
 fn parse(digits: &[u8]) -> Option<u16> {

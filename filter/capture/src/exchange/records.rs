@@ -1,4 +1,4 @@
-//! From what was seen of an exchange to the records of its halves.
+//! Builds the records of an exchange from its recorded halves.
 
 use std::borrow::Cow;
 
@@ -6,23 +6,23 @@ use dossier_wire::{Completion, Half, HeaderField, Record, SessionRule};
 use uuid::Uuid;
 
 use super::SWITCHING_PROTOCOLS;
-use super::completion::{self, Ending};
-use super::group;
-use super::head::Head;
-use super::side::{FinishedSide, Side};
-use crate::config::Plan;
+use super::completion::{self, EndState};
+use super::half_recorder::{FinishedHalf, HalfRecorder};
+use super::request_head::RequestHead;
+use super::session_group;
+use crate::config::CapturePlan;
 use crate::host::Stream;
-use crate::outbox::Entry;
+use crate::outbox::PendingRecord;
 use crate::text;
 
 const MAX_DETAILS_BYTES: usize = 256;
 const MAX_ADDRESS_BYTES: usize = 256;
-/// What Envoy says of a response that came from the upstream in the usual way.
+/// Envoy's details of a regular response from the upstream.
 const USUAL_DETAILS: &[u8] = b"via_upstream";
 
-/// The proxy's own account of how an exchange went.
+/// What the proxy knows about an exchange at its end.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct ProxyInfo {
     completion: Completion,
     status: Option<u16>,
     flags: u64,
@@ -30,22 +30,22 @@ pub(super) struct Account {
     upstream_host: Option<String>,
 }
 
-/// What both halves share.
-pub(super) struct Facts<'a> {
+/// What the records of both halves have in common.
+pub(super) struct ExchangeContext<'a> {
     pub(super) exchange_id: Uuid,
-    pub(super) plan: &'a Plan,
-    pub(super) head: &'a Head,
-    pub(super) account: &'a Account,
+    pub(super) plan: &'a CapturePlan,
+    pub(super) head: &'a RequestHead,
+    pub(super) proxy_info: &'a ProxyInfo,
     pub(super) workload: Option<&'a String>,
     pub(super) started_at: u64,
 }
 
-impl Account {
-    pub(super) fn read(stream: &impl Stream, response: &Side, status: Option<u16>) -> Self {
+impl ProxyInfo {
+    pub(super) fn read(stream: &impl Stream, response: &HalfRecorder, status: Option<u16>) -> Self {
         let details = stream.attribute(&["response", "code_details"]);
         let details = details.unwrap_or_default();
         let flags = number(stream, &["response", "flags"]).unwrap_or(0);
-        let ending = Ending {
+        let end_state = EndState {
             flags,
             details: &details,
             response_began: response.began_at.is_some(),
@@ -54,34 +54,34 @@ impl Account {
         };
         let worth_telling = !details.is_empty() && details != USUAL_DETAILS;
         Self {
-            completion: completion::completion(ending),
+            completion: completion::classify(end_state),
             status,
             flags,
-            details: worth_telling.then(|| text::bounded(&details, MAX_DETAILS_BYTES)),
+            details: worth_telling.then(|| text::truncate(&details, MAX_DETAILS_BYTES)),
             upstream_host: stream
                 .attribute(&["upstream", "address"])
                 .filter(|address| !address.is_empty())
-                .map(|address| text::bounded(&address, MAX_ADDRESS_BYTES)),
+                .map(|address| text::truncate(&address, MAX_ADDRESS_BYTES)),
         }
     }
 }
 
-impl Facts<'_> {
-    /// The record of a half, which gives its body away.
-    pub(super) fn entry<'a>(&'a self, side: &'a mut FinishedSide) -> Entry<'a> {
+impl ExchangeContext<'_> {
+    /// Moves the body out of the half.
+    pub(super) fn pending_record<'a>(&'a self, side: &'a mut FinishedHalf) -> PendingRecord<'a> {
         let body = std::mem::take(&mut side.kept);
-        Entry {
+        PendingRecord {
             body,
-            lost: side.lost,
+            lost_bytes: side.lost_bytes,
             record: self.record(side),
         }
     }
 
-    fn record<'a>(&'a self, side: &'a FinishedSide) -> Record<'a> {
+    fn record<'a>(&'a self, side: &'a FinishedHalf) -> Record<'a> {
         let Self {
             plan,
             head,
-            account,
+            proxy_info,
             ..
         } = self;
         Record {
@@ -94,7 +94,7 @@ impl Facts<'_> {
             query: borrowed(head.query.as_ref()),
             host: borrowed(head.host.as_ref()),
             route: borrowed(head.route.as_ref()),
-            status: account.status,
+            status: proxy_info.status,
             metadata: head.metadata.clone(),
             session: self.session(),
             session_group: self.session_group(),
@@ -118,10 +118,10 @@ impl Facts<'_> {
                 .collect(),
             headers: pairs(&side.headers),
             trailers: pairs(&side.trailers),
-            completion: account.completion,
-            response_flags: account.flags,
-            response_details: borrowed(account.details.as_ref()),
-            upstream_host: borrowed(account.upstream_host.as_ref()),
+            completion: proxy_info.completion,
+            response_flags: proxy_info.flags,
+            response_details: borrowed(proxy_info.details.as_ref()),
+            upstream_host: borrowed(proxy_info.upstream_host.as_ref()),
             workload: borrowed(self.workload),
             request_id: borrowed(head.request_id.as_ref()),
             traceparent: borrowed(head.traceparent.as_ref()),
@@ -135,36 +135,36 @@ impl Facts<'_> {
         named.or_else(|| timeout.map(SessionRule::TimeoutMinutes))
     }
 
-    /// Sessions that are named, and exchanges without one, have no group.
+    /// Only sessions found by time have a group.
     fn session_group(&self) -> Option<Cow<'_, str>> {
         matches!(self.session(), Some(SessionRule::TimeoutMinutes(_)))
-            .then(|| group::name(&self.plan.session_by, self.head))
+            .then(|| session_group::name_group(&self.plan.session_by, self.head))
             .flatten()
             .map(Cow::Owned)
     }
 }
 
-/// Status of the response by the proxy's account, where no response was seen.
+/// The status according to the proxy, if no response was seen.
 pub(super) fn status(stream: &impl Stream) -> Option<u16> {
     number(stream, &["response", "code"]).and_then(|code| u16::try_from(code).ok())
 }
 
-/// Size of the response's body by the proxy's account, where no response was seen: a filter before
-/// ours answered.
+/// The size of the response's body according to the proxy, if no response was seen because an earlier
+/// filter responded.
 pub(super) fn response_size(stream: &impl Stream) -> u64 {
     number(stream, &["response", "size"]).unwrap_or(0)
 }
 
-/// The sides that the plan records. What was redacted in the head counts for the request, or for
-/// the response if that alone is recorded.
-pub(super) fn recorded(sides: [FinishedSide; 2], plan: &Plan) -> Vec<FinishedSide> {
-    let [request, mut response] = sides;
-    if !plan.storage.has(Half::Request) {
-        response.head_redactions_of(&request);
+/// The halves that the plan includes. Redactions in the request's head count for the response if the
+/// request is not recorded.
+pub(super) fn select_recorded(halves: [FinishedHalf; 2], plan: &CapturePlan) -> Vec<FinishedHalf> {
+    let [request, mut response] = halves;
+    if !plan.storage.includes(Half::Request) {
+        response.add_redactions_of(&request);
     }
     [request, response]
         .into_iter()
-        .filter(|side| plan.storage.has(side.half))
+        .filter(|side| plan.storage.includes(side.half))
         .collect()
 }
 
@@ -179,7 +179,7 @@ fn pairs(headers: &[(String, String)]) -> Vec<HeaderField<'_>> {
         .collect()
 }
 
-/// A number attribute: the host writes eight bytes, the lowest first.
+/// The host serialises numbers as eight bytes, little-endian.
 fn number(stream: &impl Stream, path: &[&str]) -> Option<u64> {
     stream
         .attribute(path)?

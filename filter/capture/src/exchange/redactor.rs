@@ -1,12 +1,12 @@
-//! The plan's redaction with the key it hashes with; a plan without one leaves everything as it is.
+//! Applies a plan's redaction with its hash key; without redaction, texts and bodies stay unchanged.
 
-use crate::redact::{Body, Counts, HashKey, Redaction, Searched, Text};
+use crate::redact::{HashKey, RawBody, RawText, RedactedBody, Redaction, RedactionCounts};
 use crate::text;
 
-/// Bytes as they were sent, and how many of them are kept.
+/// The bytes as sent, and the maximum length to record.
 pub(super) type Sent<'a> = (&'a [u8], usize);
 
-/// Redacts texts and bodies, and counts what was replaced.
+/// Also counts the replaced values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Redactor<'a> {
     pub(super) redaction: Option<&'a Redaction>,
@@ -14,46 +14,53 @@ pub(super) struct Redactor<'a> {
 }
 
 impl Redactor<'_> {
-    /// A path, or a part of one.
-    pub(super) fn text(self, sent: Sent<'_>, counts: &mut Counts) -> String {
+    /// For paths.
+    pub(super) fn redact_text(self, sent: Sent<'_>, counts: &mut RedactionCounts) -> String {
         self.redact(sent, |it, text| {
-            it.text(text, self.key, counts).into_owned()
+            it.redact_text(text, self.key, counts).into_owned()
         })
     }
 
-    /// A query without its question mark.
-    pub(super) fn query(self, sent: Sent<'_>, counts: &mut Counts) -> String {
+    /// Without the question mark.
+    pub(super) fn redact_query(self, sent: Sent<'_>, counts: &mut RedactionCounts) -> String {
         self.redact(sent, |it, query| {
-            it.query(query, self.key, counts).into_owned()
+            it.redact_query(query, self.key, counts).into_owned()
         })
     }
 
-    /// The value of a header.
-    pub(super) fn header(self, name: &str, sent: Sent<'_>, counts: &mut Counts) -> String {
+    pub(super) fn redact_header(
+        self,
+        name: &str,
+        sent: Sent<'_>,
+        counts: &mut RedactionCounts,
+    ) -> String {
         self.redact(sent, |it, value| {
-            it.header(name, value, self.key, counts).into_owned()
+            it.redact_header(name, value, self.key, counts).into_owned()
         })
     }
 
-    fn redact(self, sent: Sent<'_>, run: impl FnOnce(&Redaction, Text<'_>) -> String) -> String {
-        let (text, cut) = text::beginning(sent.0, sent.1);
+    fn redact(self, sent: Sent<'_>, run: impl FnOnce(&Redaction, RawText<'_>) -> String) -> String {
+        let (text, cut) = text::truncate_flagged(sent.0, sent.1);
         match self.redaction {
-            Some(redaction) if cut => run(redaction, Text::cut(&text)),
-            Some(redaction) => run(redaction, Text::from(&*text)),
+            Some(redaction) if cut => run(redaction, RawText::truncated(&text)),
+            Some(redaction) => run(redaction, RawText::from(&*text)),
             None => text,
         }
     }
 
-    /// A body.
-    pub(super) fn body(self, body: Body<'_>, counts: &mut Counts) -> Searched {
+    pub(super) fn redact_body(
+        self,
+        body: RawBody<'_>,
+        counts: &mut RedactionCounts,
+    ) -> RedactedBody {
         match self.redaction {
-            Some(redaction) => redaction.body(body, self.key, counts),
-            None => Searched {
+            Some(redaction) => redaction.redact_body(body, self.key, counts),
+            None => RedactedBody {
                 bytes: body.bytes,
                 decoded: false,
                 truncated: body.truncated,
                 missing: None,
-                partly: false,
+                partial: false,
             },
         }
     }

@@ -1,28 +1,30 @@
-//! Whose data an exchange is.
+//! Determines the user of an exchange.
 
-use crate::config::{UserSource, claim};
+use crate::config::{UserSource, find_claim};
 use crate::headers::Headers;
 use crate::host::Stream;
 
-/// A user's name is never cut: two users whose names begin alike are not one.
+/// Longer ids are ignored, not truncated: two users with a common prefix are not one.
 const MAX_USER_BYTES: usize = 256;
 const ANONYMOUS: &str = "anonymous";
 
-/// The first source that yields a name wins.
-pub(super) fn name(sources: &[UserSource], headers: &Headers, stream: &impl Stream) -> String {
+/// The first source with a valid id wins.
+pub(super) fn identify(sources: &[UserSource], headers: &Headers, stream: &impl Stream) -> String {
     sources
         .iter()
         .find_map(|source| match source {
-            UserSource::Header(name) => sound(headers.get(name)?),
+            UserSource::Header(name) => validate(headers.get(name)?),
             UserSource::JwtClaim(names) => {
-                sound(claim(&stream.attribute(&["metadata"])?, names)?.as_bytes())
+                validate(find_claim(&stream.attribute(&["metadata"])?, names)?.as_bytes())
             }
-            UserSource::PeerCertificate(part) => sound(&stream.attribute(&["connection", part])?),
+            UserSource::PeerCertificate(part) => {
+                validate(&stream.attribute(&["connection", part])?)
+            }
         })
         .unwrap_or_else(|| ANONYMOUS.to_owned())
 }
 
-fn sound(value: &[u8]) -> Option<String> {
+fn validate(value: &[u8]) -> Option<String> {
     let value = std::str::from_utf8(value).ok()?.trim();
     let fits = !value.is_empty() && value.len() <= MAX_USER_BYTES && !value.contains('\0');
     fits.then(|| value.to_owned())

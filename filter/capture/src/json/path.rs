@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_read_step_by_step() {
+    fn parses_each_kind_of_step() {
         for (text, steps) in [
             ("$.a.b-c_1", &["a", "b-c_1"][..]),
             ("$['a b']['c.d']", &["a b", "c.d"]),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_told() {
+    fn rejects_invalid_paths() {
         for (text, error) in [
             ("", PathError::NoRoot),
             ("password", PathError::NoRoot),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_bounded() {
+    fn enforces_path_limits() {
         let long = |bytes: usize| format!("$.{}", "a".repeat(bytes - 2));
         assert!(JsonPath::parse(&long(MAX_PATH_BYTES)).is_ok());
         assert_eq!(

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_cut_into_tokens() {
+    fn splits_document_into_tokens() {
         let (found, end) =
             tokens(b" {\"a\\\"\": [1, -2.5e3, true],\n\"b\": null, \"c\": \"\xff\"} ");
         let shown: Vec<_> = found
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_cut_anywhere_is_read_up_to_the_cut() {
+    fn scans_truncated_document_up_to_cut() {
         let whole = br#"{"a": ["x\u00e9", {"b": false}, 12], "c": {}}"#;
         let (all, _) = tokens(whole);
         for cut in 1..whole.len() {
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn several_documents_may_follow_each_other() {
+    fn scans_consecutive_documents() {
         assert_eq!(tokens(b"\xef\xbb\xbf{}\n[]\n1 \"a\"").0.len(), 6);
         assert_eq!(end(b"{}\n{}"), End::Whole);
         assert_eq!(end(b""), End::Whole);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_by_its_place() {
+    fn reports_offset_of_malformed_json() {
         for (bytes, at) in [
             (&b"hello"[..], 0),
             (b"{a: 1}", 1),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded() {
+    fn enforces_nesting_limit() {
         let deep = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
         assert_eq!(end(&deep(MAX_DEPTH)), End::Whole);
         assert_eq!(end(&deep(MAX_DEPTH + 1)), End::TooDeep(MAX_DEPTH));

@@ -91,7 +91,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn escapes_are_undone() {
+    fn decodes_escapes() {
         for (content, text) in [
             ("plain", "plain"),
             (r"\u0070assword", "password"),

@@ -47,7 +47,7 @@ fn scalar(bytes: &[u8], token: Token) -> Option<Value> {
         Kind::Text => {
             // An escape is at least as long as what it stands for.
             let beginning = content.get(..MAX_VALUE_BYTES * 6).unwrap_or(content);
-            Some(Value::String(crate::text::bounded(
+            Some(Value::String(crate::text::truncate(
                 &unescape(beginning),
                 MAX_VALUE_BYTES,
             )))
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_taken_as_they_are() {
+    fn extracts_scalars() {
         let text = br#"{"model": "gpt\u002d4", "n": 1.5, "on": true, "off": false, "no": null, "o": {"n": 7}}"#;
         let paths = [
             "$.model", "$.n", "$.on", "$.off", "$.no", "$.o", "$.o.n", "$..n", "$.z",
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_scalar_wins() {
+    fn first_scalar_wins() {
         let text = br#"{"a": null, "a": {}, "a": 1, "a": 2}"#;
         assert_eq!(first(text, &["$.a"]), [Some(json!(1))]);
     }
 
     #[test]
-    fn a_value_at_the_cut_is_not_taken() {
+    fn ignores_value_at_cut() {
         let text = br#"{"a": 1, "b": 123, "c": "xyz", "d": true}"#;
         let all = ["$.a", "$.b", "$.c", "$.d"];
         for (cut, expected) in [(17, 1), (18, 2), (28, 2), (29, 3), (39, 3), (40, 4)] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_damage_is_taken() {
+    fn extracts_values_before_malformed_part() {
         assert_eq!(
             first(br#"{"a": 1, oops, "b": 2}"#, &["$.a", "$.b"]),
             [Some(json!(1)), None]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn long_strings_are_cut_at_a_character() {
+    fn truncates_long_strings_at_character() {
         let text = format!(
             r#"{{"a": "{}é!", "b": "{}"}}"#,
             "x".repeat(1023),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_text_are_taken_as_far_as_they_are() {
+    fn replaces_invalid_utf8() {
         assert_eq!(
             first(b"{\"a\": \"x\xffy\"}", &["$.a"]),
             [Some(json!("x\u{fffd}y"))]

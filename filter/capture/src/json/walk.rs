@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_path_finds_its_values() {
+    fn each_path_form_finds_its_values() {
         let text = r#"{"a": {"b": 1, "c": [2, {"b": 3}]}, "b": 4, "\u0062": 5, "a b": [6, [7]]}"#;
         for (path, expected) in [
             ("$.b", &["4", "5"][..]),
@@ -290,14 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_compared_with_their_escapes_undone() {
+    fn compares_keys_without_escapes() {
         let text = r#"{"\u0070assword": 1, "\ud83d\ude00": 2, "pass\u0077": 3}"#;
         assert_eq!(values(text, "$.password"), ["1"]);
         assert_eq!(values(text, "$.😀"), ["2"]);
     }
 
     #[test]
-    fn many_paths_are_followed_at_once() {
+    fn follows_many_paths_at_once() {
         let paths: Vec<String> = (0..64)
             .map(|number| format!("$..a{number}{}", ".*".repeat(15)))
             .collect();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_repeats_does_not_multiply() {
+    fn repeated_steps_do_not_multiply_matches() {
         let depth = 100;
         let text = [r#"{"a":"#.repeat(depth), "1".into(), "}".repeat(depth)].concat();
         let path = format!("${}", "..a".repeat(16));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn each_document_begins_at_the_root() {
+    fn each_document_starts_at_root() {
         assert_eq!(
             values("{\"a\": 1}\n{\"a\": 2}\n[{\"a\": 3}]", "$.a"),
             ["1", "2"]
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_can_be_passed_over() {
+    fn skips_container() {
         let paths = Paths::new(vec!["$.a".parse().unwrap(), "$.b".parse().unwrap()]);
         let text = br#"{"a": [1, {"b": [2]}], "b": 3, "a": {"x"#;
         let mut walk = Walk::new(text, &paths);

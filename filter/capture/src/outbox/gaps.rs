@@ -1,22 +1,22 @@
-//! The account of what was lost and not yet told to the collector.
+//! Losses that were not yet reported to the collector.
 
 use dossier_wire::{Gap, GapReason};
 
-/// One sum for each reason.
+/// One total for each reason.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
-    sums: Vec<Gap>,
+pub(super) struct PendingGaps {
+    totals: Vec<Gap>,
     since: Option<u64>,
 }
 
-impl Gaps {
-    /// Adds a loss that happened now.
-    pub(super) fn lost(
+impl PendingGaps {
+    /// Adds a loss at the current time.
+    pub(super) fn record(
         &mut self,
         reason: GapReason,
         records: u64,
         bytes: u64,
-        now: &super::Now<'_>,
+        now: &crate::now::Now<'_>,
     ) {
         self.since.get_or_insert(now.steady());
         self.merge(Gap {
@@ -28,8 +28,8 @@ impl Gaps {
         });
     }
 
-    /// Takes back what a batch carried that never arrived.
-    pub(super) fn give_back(&mut self, gaps: Vec<Gap>, steady_now: u64) {
+    /// Adds the losses that a rejected batch would have reported.
+    pub(super) fn restore(&mut self, gaps: Vec<Gap>, steady_now: u64) {
         if !gaps.is_empty() {
             self.since.get_or_insert(steady_now);
         }
@@ -38,26 +38,30 @@ impl Gaps {
         }
     }
 
-    /// Hands out everything, to be put into a batch.
+    /// Removes and returns all losses, to be reported in a batch.
     pub(super) fn take(&mut self) -> Vec<Gap> {
         self.since = None;
-        std::mem::take(&mut self.sums)
+        std::mem::take(&mut self.totals)
     }
 
-    /// When the oldest of them began to wait.
+    /// When the oldest loss was added.
     pub(super) const fn since(&self) -> Option<u64> {
         self.since
     }
 
     fn merge(&mut self, gap: Gap) {
-        match self.sums.iter_mut().find(|sum| sum.reason == gap.reason) {
-            Some(sum) => {
-                sum.records = sum.records.saturating_add(gap.records);
-                sum.bytes = sum.bytes.saturating_add(gap.bytes);
-                sum.from = sum.from.min(gap.from);
-                sum.to = sum.to.max(gap.to);
+        match self
+            .totals
+            .iter_mut()
+            .find(|total| total.reason == gap.reason)
+        {
+            Some(total) => {
+                total.records = total.records.saturating_add(gap.records);
+                total.bytes = total.bytes.saturating_add(gap.bytes);
+                total.from = total.from.min(gap.from);
+                total.to = total.to.max(gap.to);
             }
-            None => self.sums.push(gap),
+            None => self.totals.push(gap),
         }
     }
 }

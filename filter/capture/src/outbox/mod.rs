@@ -1,252 +1,164 @@
-//! Batches on their way to one collector: filled, sealed, sent, sent again, within the VM's budget.
+//! Collects records into batches and delivers each exactly once to one collector, within the VM's memory
+//! budget.
 //!
-//! It is a plain state machine: time and answers come in, batches to send go out. It makes no calls
-//! itself, so nothing can call back into it while it works.
+//! It is a state machine: time and responses come in, batches to send go out. It makes no calls itself, so
+//! nothing can call back into it while it works.
 
+mod backoff;
+mod batch;
+mod destination;
 mod gaps;
-mod now;
-mod pause;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use dossier_wire::compression::{BatchCompressor, Compression};
-use dossier_wire::{
-    BATCH_ID_HEADER, BatchLimitExceeded, BodyMissing, CONTENT_TYPE, Encoder, Gap, GapReason, Record,
-};
+use dossier_wire::{BatchLimitExceeded, BodyMissing, Encoder, GapReason};
 use uuid::Uuid;
 
-use crate::budget::Lease;
-use crate::config::{Batch, Collector};
-use crate::host::{Counter, Host, Post};
-use crate::notices::Kind;
-use crate::vm::Shared;
-use gaps::Gaps;
-pub use now::Now;
-use pause::Pause;
+use crate::config::BatchSettings;
+use crate::host::{CollectorResponse, Counter, Host};
+use crate::memory_budget::MemoryReservation;
+use crate::now::Now;
+use crate::shared::SharedState;
+use crate::warnings::WarningKind;
+use backoff::Backoff;
+pub(crate) use batch::PendingRecord;
+use batch::{OpenBatch, PushError, SealedBatch, push_all};
+pub(crate) use destination::Destination;
+use gaps::PendingGaps;
 
-/// Where an outbox sends, and how it packs.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) collector: Collector,
-    /// Value of the `authorization` header.
-    pub(crate) authorization: Option<String>,
-    pub(crate) batch: Batch,
-}
-
-/// A record on its way into a batch.
-#[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    pub(crate) record: Record<'a>,
-    pub(crate) body: Vec<u8>,
-    /// Bytes of the body that would have been kept if there had been room.
-    pub(crate) lost: u64,
-}
-
-/// A batch that will not change any more.
-#[derive(Debug)]
-pub(crate) struct Sealed {
-    id: String,
-    bytes: Box<[u8]>,
-    encoding: Option<&'static str>,
-    records: u64,
-    body_bytes: u64,
-    gaps: Vec<Gap>,
-}
-
-/// What became of a call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// The status; none: no answer came, so the outcome is unknown.
-    pub status: Option<u16>,
-    /// `retry-after` in seconds.
-    pub retry_after: Option<u64>,
-}
-
-/// The batches for one collector.
+/// The batches of one collector.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    shared: Rc<Shared>,
-    target: Rc<Target>,
-    open: Option<Open>,
-    /// Packs the open batch. How, is settled when it is opened.
+    shared: Rc<SharedState>,
+    destination: Rc<Destination>,
+    open: Option<OpenBatch>,
+    /// Compresses the open batch. The compression is chosen when the batch is opened.
     compressor: BatchCompressor,
-    waiting: VecDeque<Rc<Sealed>>,
-    in_flight: Vec<InFlight>,
-    /// Cost of all sealed batches, acknowledged ones excepted.
+    queue: VecDeque<Rc<SealedBatch>>,
+    in_flight: Vec<InFlightCall>,
+    /// Memory of all sealed batches that are not acknowledged.
     sealed_bytes: usize,
-    lease: Lease,
-    gaps: Gaps,
-    pause: Pause,
+    reservation: MemoryReservation,
+    gaps: PendingGaps,
+    backoff: Backoff,
 }
 
 #[derive(Debug)]
-struct Open {
-    encoder: Encoder,
-    since: u64,
-    records: u64,
-    body_bytes: u64,
-    /// Whether its bytes are taken from what the worker may compress.
-    by_allowance: bool,
-}
-
-#[derive(Debug)]
-struct InFlight {
+struct InFlightCall {
     token: u32,
-    sealed: Rc<Sealed>,
-    /// When the answer is not awaited any longer: if the context that made the call was deleted, none
-    /// comes.
+    sealed: Rc<SealedBatch>,
+    /// When to stop waiting for the response: none comes if the context that made the call was deleted.
     until: u64,
 }
 
-/// What a sealed batch costs besides its bytes.
-const SEALED_OVERHEAD: usize = 256;
-/// How long after its timeout a call's answer may still come.
-const SLACK_MICROS: u64 = 5_000_000;
-
-impl Sealed {
-    fn cost(&self) -> usize {
-        self.bytes.len() + SEALED_OVERHEAD
-    }
-}
-
-impl Target {
-    /// The call that delivers a batch.
-    pub(crate) fn post<'a>(&'a self, sealed: &'a Sealed) -> Post<'a> {
-        let collector = &self.collector;
-        let mut headers = vec![
-            (":method", "POST"),
-            (":path", collector.path.as_str()),
-            (":authority", collector.authority.as_str()),
-            ("content-type", CONTENT_TYPE),
-            (BATCH_ID_HEADER, sealed.id.as_str()),
-        ];
-        headers.extend(
-            sealed
-                .encoding
-                .map(|encoding| ("content-encoding", encoding)),
-        );
-        headers.extend(
-            self.authorization
-                .as_deref()
-                .map(|value| ("authorization", value)),
-        );
-        Post {
-            cluster: &collector.cluster,
-            headers,
-            body: &sealed.bytes,
-            timeout: collector.timeout,
-        }
-    }
-
-    /// Whether both name the same collector, so that one outbox serves them.
-    pub(crate) fn same_destination(&self, other: &Self) -> bool {
-        let key = |target: &Self| {
-            let collector = &target.collector;
-            (
-                collector.cluster.clone(),
-                collector.authority.clone(),
-                collector.path.clone(),
-            )
-        };
-        key(self) == key(other)
-    }
-}
+/// How long after its timeout a call may still get a response.
+const RESPONSE_GRACE_MICROS: u64 = 5_000_000;
 
 impl Outbox {
-    pub(crate) fn new(shared: Rc<Shared>, target: Rc<Target>) -> Self {
-        let lease = Lease::new(Rc::clone(&shared.budget));
-        let compressor = BatchCompressor::new(target.batch.compression);
+    pub(crate) fn new(shared: Rc<SharedState>, destination: Rc<Destination>) -> Self {
+        let reservation = MemoryReservation::new(Rc::clone(&shared.budget));
+        let compressor = BatchCompressor::new(destination.batch.compression);
         Self {
             shared,
-            target,
+            destination,
             open: None,
             compressor,
-            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
             in_flight: Vec::new(),
             sealed_bytes: 0,
-            lease,
-            gaps: Gaps::default(),
-            pause: Pause::default(),
+            reservation,
+            gaps: PendingGaps::default(),
+            backoff: Backoff::default(),
         }
     }
 
-    pub(crate) fn target(&self) -> &Rc<Target> {
-        &self.target
+    pub(crate) fn destination(&self) -> &Rc<Destination> {
+        &self.destination
     }
 
-    /// From now on sends like this. A batch keeps its bytes, a corrected token applies to all.
-    pub(crate) fn set_target(&mut self, target: Rc<Target>) {
-        self.target = target;
+    /// Replaces the settings. Sealed batches keep their bytes; a corrected token applies to all.
+    pub(crate) fn set_destination(&mut self, destination: Rc<Destination>) {
+        self.destination = destination;
     }
 
     /// Records that would be lost if the VM ended now.
-    pub(crate) fn records_held(&self) -> u64 {
+    pub(crate) fn unacknowledged_records(&self) -> u64 {
         let sealed = self
-            .waiting
+            .queue
             .iter()
             .chain(self.in_flight.iter().map(|call| &call.sealed));
         let sealed: u64 = sealed.map(|sealed| sealed.records).sum();
         sealed + self.open.as_ref().map_or(0, |open| open.records)
     }
 
-    /// Whether nothing is left to send or to tell.
+    /// Whether there are no batches and no losses to report.
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_none()
-            && self.waiting.is_empty()
+            && self.queue.is_empty()
             && self.in_flight.is_empty()
             && self.gaps.since().is_none()
     }
 
-    /// Takes the records of one exchange, all into the same batch. If there is no room their bodies
-    /// are given up, and if there is still none the records; either is accounted for.
-    pub(crate) fn add(&mut self, host: &impl Host, now: &Now<'_>, entries: &mut [Entry<'_>]) {
-        let max_records = self.target.batch.max_records;
+    /// Adds the records of one exchange to the same batch. If memory is short their bodies are dropped, and
+    /// if that is not enough the records; either is reported as a loss.
+    pub(crate) fn add(
+        &mut self,
+        host: &impl Host,
+        now: &Now<'_>,
+        new_records: &mut [PendingRecord<'_>],
+    ) {
+        let max_records = self.destination.batch.max_records;
         if self
             .open
             .as_ref()
-            .is_some_and(|open| open.encoder.frames() + entries.len() > max_records)
+            .is_some_and(|open| open.encoder.frames() + new_records.len() > max_records)
         {
             self.seal(host, now);
         }
-        let mut fitted = self.push(now, entries);
-        if fitted == Err(NoRoom::Batch) && self.open.is_some() {
+        let mut pushed = self.push(now, new_records);
+        if pushed == Err(PushError::BatchFull) && self.open.is_some() {
             self.seal(host, now);
-            fitted = self.push(now, entries);
+            pushed = self.push(now, new_records);
         }
-        match fitted {
-            Ok(()) => self.account(now, entries),
-            Err(NoRoom::Batch) => self.lose(GapReason::RecordTooLarge, now, entries),
-            Err(NoRoom::Budget) => self.lose(GapReason::BufferFull, now, entries),
+        match pushed {
+            Ok(()) => self.count_captured(now, new_records),
+            Err(PushError::BatchFull) => {
+                self.drop_records(GapReason::RecordTooLarge, now, new_records);
+            }
+            Err(PushError::BudgetExhausted) => {
+                self.drop_records(GapReason::BufferFull, now, new_records);
+            }
         }
-        let Batch {
+        let BatchSettings {
             max_records,
             max_bytes,
             ..
-        } = self.target.batch;
-        if self.open.as_ref().is_some_and(|Open { encoder, .. }| {
+        } = self.destination.batch;
+        if self.open.as_ref().is_some_and(|OpenBatch { encoder, .. }| {
             encoder.frames() >= max_records || encoder.len() >= max_bytes
         }) {
             self.seal(host, now);
         }
     }
 
-    /// Accounts for an exchange that was not kept for want of room.
-    pub(crate) fn lost(&mut self, now: &Now<'_>, records: u64, bytes: u64) {
-        self.count_loss(GapReason::BufferFull, now, records, bytes);
+    /// Reports the loss of an exchange that was not recorded because the buffer was full.
+    pub(crate) fn drop_exchange(&mut self, now: &Now<'_>, records: u64, bytes: u64) {
+        self.record_loss(GapReason::BufferFull, now, records, bytes);
     }
 
-    /// Lets time pass: seals what has waited long enough, gives up calls whose answer will not come.
+    /// Seals the open batch after its delay, and retries calls whose response does not come.
     pub(crate) fn tick(&mut self, host: &impl Host, now: &Now<'_>) {
-        let given_up = self
+        let expired = self
             .in_flight
             .extract_if(.., |call| now.steady() >= call.until);
-        let given_up: Vec<_> = given_up.map(|call| call.sealed).collect();
-        for sealed in given_up {
-            self.retry(host, now, sealed, Answer::default());
+        let expired: Vec<_> = expired.map(|call| call.sealed).collect();
+        for sealed in expired {
+            self.retry(host, now, sealed, CollectorResponse::default());
         }
-        // While batches wait there is no use in sealing another: filled further it compresses better.
-        if !self.waiting.is_empty() || self.pause.allowed(now.steady()) == 0 {
+        // While other batches wait, the open one is not sealed: a fuller batch compresses better.
+        if !self.queue.is_empty() || self.backoff.max_calls(now.steady()) == 0 {
             return;
         }
         let oldest = self
@@ -255,7 +167,7 @@ impl Outbox {
             .map(|open| open.since)
             .into_iter()
             .chain(self.gaps.since());
-        let delay = u64::try_from(self.target.batch.max_delay.as_micros()).unwrap_or(u64::MAX);
+        let delay = u64::try_from(self.destination.batch.max_delay.as_micros()).unwrap_or(u64::MAX);
         if oldest
             .min()
             .is_some_and(|since| now.steady().saturating_sub(since) >= delay)
@@ -265,162 +177,182 @@ impl Outbox {
         }
     }
 
-    /// The next batch to send, if one may be sent now. [`Self::began`] must follow.
-    pub(crate) fn next(&mut self, now: &Now<'_>) -> Option<Rc<Sealed>> {
-        if self.in_flight.len() >= self.pause.allowed(now.steady()) {
+    /// The next batch, if a call may start now. [`Self::record_call`] must follow.
+    pub(crate) fn next_batch(&mut self, now: &Now<'_>) -> Option<Rc<SealedBatch>> {
+        if self.in_flight.len() >= self.backoff.max_calls(now.steady()) {
             return None;
         }
-        self.waiting.pop_front()
+        self.queue.pop_front()
     }
 
-    /// The call for a batch has begun, or could not begin.
-    pub(crate) fn began(
+    /// Records that the call for a batch started, or, without a token, could not be started.
+    pub(crate) fn record_call(
         &mut self,
         host: &impl Host,
         now: &Now<'_>,
-        sealed: Rc<Sealed>,
+        sealed: Rc<SealedBatch>,
         token: Option<u32>,
     ) {
         let Some(token) = token else {
-            let cluster = &self.target.collector.cluster;
+            let cluster = &self.destination.collector.cluster;
             self.shared
-                .notices
-                .warn(Kind::Unreachable, now.steady(), || {
+                .warnings
+                .warn(WarningKind::Unreachable, now.steady(), || {
                     format!(
                         "cannot call the cluster {cluster}: it is unknown or has no healthy host"
                     )
                 });
             self.shared.stats.count(Counter::BatchesRetried, 1);
-            self.pause
-                .failed(now.steady(), |bound| self.shared.below(host, bound));
-            // It goes to the end: a batch that fails for a reason of its own must not block the rest.
-            self.waiting.push_back(sealed);
+            self.backoff
+                .record_failure(now.steady(), |bound| self.shared.random_below(host, bound));
+            // To the end of the queue: a batch that fails for a reason of its own must not block others.
+            self.queue.push_back(sealed);
             return;
         };
-        let timeout = u64::try_from(self.target.collector.timeout.as_micros()).unwrap_or(u64::MAX);
+        let timeout =
+            u64::try_from(self.destination.collector.timeout.as_micros()).unwrap_or(u64::MAX);
         let until = now
             .steady()
             .saturating_add(timeout)
-            .saturating_add(SLACK_MICROS);
-        self.in_flight.push(InFlight {
+            .saturating_add(RESPONSE_GRACE_MICROS);
+        self.in_flight.push(InFlightCall {
             token,
             sealed,
             until,
         });
     }
 
-    /// A call has ended. Answers to calls that were given up are ignored: their batch went back.
-    pub(crate) fn answered(&mut self, host: &impl Host, now: &Now<'_>, token: u32, answer: Answer) {
+    /// Handles the end of a call. Responses to expired calls are ignored: their batch is queued again.
+    pub(crate) fn handle_response(
+        &mut self,
+        host: &impl Host,
+        now: &Now<'_>,
+        token: u32,
+        response: CollectorResponse,
+    ) {
         let Some(index) = self.in_flight.iter().position(|call| call.token == token) else {
             return;
         };
         let sealed = self.in_flight.swap_remove(index).sealed;
-        match answer.status {
+        match response.status {
             Some(200..=299) => {
                 self.shared.stats.count(Counter::BatchesSent, 1);
-                self.pause.succeeded();
+                self.backoff.record_success();
                 self.release(&sealed);
             }
-            Some(status @ (400 | 413 | 415 | 422)) => self.refused(host, now, &sealed, status),
-            _ => self.retry(host, now, sealed, answer),
+            Some(status @ (400 | 413 | 415 | 422)) => self.reject(host, now, &sealed, status),
+            _ => self.retry(host, now, sealed, response),
         }
     }
 
-    /// The batch itself is at fault, so sending it again would not help.
-    fn refused(&mut self, host: &impl Host, now: &Now<'_>, sealed: &Sealed, status: u16) {
+    /// Drops a batch that the collector rejected: sending it again would not help.
+    fn reject(&mut self, host: &impl Host, now: &Now<'_>, sealed: &SealedBatch, status: u16) {
         self.shared.stats.count(Counter::BatchesFailed, 1);
-        self.shared.notices.warn(Kind::BatchRefused, now.steady(), || {
-            let Sealed { id, records, .. } = sealed;
-            format!("the collector refused batch {id} with status {status}: {records} records are lost")
+        self.shared.warnings.warn(WarningKind::BatchRefused, now.steady(), || {
+            let SealedBatch { id, records, .. } = sealed;
+            format!("the collector rejected batch {id} with status {status}: {records} records are lost")
         });
         if sealed.records > 0 {
-            let Sealed {
+            let SealedBatch {
                 records,
                 body_bytes,
                 ..
             } = *sealed;
-            self.count_loss(GapReason::BatchRefused, now, records, body_bytes);
+            self.record_loss(GapReason::BatchRefused, now, records, body_bytes);
         }
-        self.gaps.give_back(sealed.gaps.clone(), now.steady());
-        // A collector that refuses one batch may refuse the next, so do not rush.
-        self.pause
-            .failed(now.steady(), |bound| self.shared.below(host, bound));
+        self.gaps.restore(sealed.gaps.clone(), now.steady());
+        // A collector that rejects one batch may reject the next one too.
+        self.backoff
+            .record_failure(now.steady(), |bound| self.shared.random_below(host, bound));
         self.release(sealed);
     }
 
-    /// The outcome is unknown or the collector cannot take it now: the same bytes go again.
-    fn retry(&mut self, host: &impl Host, now: &Now<'_>, sealed: Rc<Sealed>, answer: Answer) {
+    /// Queues a batch again, with the same bytes: the outcome is unknown or the failure is temporary.
+    fn retry(
+        &mut self,
+        host: &impl Host,
+        now: &Now<'_>,
+        sealed: Rc<SealedBatch>,
+        response: CollectorResponse,
+    ) {
         self.shared.stats.count(Counter::BatchesRetried, 1);
-        let Target { collector, .. } = &*self.target;
-        let kind = match answer.status {
-            None | Some(408 | 429 | 500..) => Kind::Unreachable,
-            Some(_) => Kind::Misconfigured,
+        let Destination { collector, .. } = &*self.destination;
+        let kind = match response.status {
+            None | Some(408 | 429 | 500..) => WarningKind::Unreachable,
+            Some(_) => WarningKind::Misconfigured,
         };
-        self.shared.notices.warn(kind, now.steady(), || match answer.status {
-            None => format!("no answer from the collector at {}", collector.cluster),
+        self.shared.warnings.warn(kind, now.steady(), || match response.status {
+            None => format!("no response from the collector at {}", collector.cluster),
             Some(status @ (401 | 403)) => {
                 format!(
-                    "the collector answers {status}: check collector.token, and the certificate that Envoy shows it"
+                    "the collector responds with {status}: check collector.token and Envoy's client certificate"
                 )
             }
             Some(status @ (408 | 429 | 500..)) => {
-                format!("the collector at {} answers {status}: trying again", collector.cluster)
+                format!("the collector at {} responds with {status}: retrying", collector.cluster)
             }
             Some(status) => format!(
-                "the collector answers {status}: check collector.cluster, .authority and .path ({})",
+                "the collector responds with {status}: check collector.cluster, .authority and .path ({})",
                 collector.path
             ),
         });
-        let below = |bound| self.shared.below(host, bound);
-        match answer {
-            Answer {
+        let below = |bound| self.shared.random_below(host, bound);
+        match response {
+            CollectorResponse {
                 status: Some(429 | 503),
                 retry_after: Some(seconds),
             } => {
-                self.pause.asked_to_wait(now.steady(), seconds, below);
+                self.backoff.honor_retry_after(now.steady(), seconds, below);
             }
-            _ => self.pause.failed(now.steady(), below),
+            _ => self.backoff.record_failure(now.steady(), below),
         }
-        self.waiting.push_back(sealed);
+        self.queue.push_back(sealed);
     }
 
-    /// Adds all entries or none.
-    fn push(&mut self, now: &Now<'_>, entries: &mut [Entry<'_>]) -> Result<(), NoRoom> {
-        let (max_bytes, budget) = (self.target.batch.max_bytes, Rc::clone(&self.shared.budget));
+    /// Adds all records or none.
+    fn push(
+        &mut self,
+        now: &Now<'_>,
+        new_records: &mut [PendingRecord<'_>],
+    ) -> Result<(), PushError> {
+        let (max_bytes, budget) = (
+            self.destination.batch.max_bytes,
+            Rc::clone(&self.shared.budget),
+        );
         let was_open = self.open.is_some();
         let open = self.open_batch(now);
         let (checkpoint, before) = (
             open.encoder.checkpoint(),
             if was_open { open.encoder.len() } else { 0 },
         );
-        let mut fitted = push_all(&mut open.encoder, entries);
+        let mut pushed = push_all(&mut open.encoder, new_records);
         if was_open && open.encoder.len() > max_bytes {
-            fitted = Err(BatchLimitExceeded);
+            pushed = Err(BatchLimitExceeded);
         }
-        let mut grown = open.encoder.len() - before;
-        let has_body = entries.iter().any(|entry| !entry.body.is_empty());
-        if fitted.is_ok() && has_body && !budget.has_room_for_body(grown) {
+        let mut added_bytes = open.encoder.len() - before;
+        let has_body = new_records.iter().any(|pending| !pending.body.is_empty());
+        if pushed.is_ok() && has_body && !budget.fits_body(added_bytes) {
             open.encoder.roll_back(checkpoint);
-            for entry in &mut *entries {
-                entry.lost += entry.body.len() as u64;
-                if !entry.body.is_empty() {
-                    entry.record.body_missing = Some(BodyMissing::Dropped);
+            for pending in &mut *new_records {
+                pending.lost_bytes += pending.body.len() as u64;
+                if !pending.body.is_empty() {
+                    pending.record.body_missing = Some(BodyMissing::Dropped);
                 }
-                entry.body = Vec::new();
+                pending.body = Vec::new();
             }
-            fitted = push_all(&mut open.encoder, entries);
-            grown = open.encoder.len() - before;
+            pushed = push_all(&mut open.encoder, new_records);
+            added_bytes = open.encoder.len() - before;
         }
-        let result = match fitted {
-            Err(BatchLimitExceeded) => Err(NoRoom::Batch),
-            Ok(()) if budget.has_room(grown) => Ok(()),
-            Ok(()) => Err(NoRoom::Budget),
+        let result = match pushed {
+            Err(BatchLimitExceeded) => Err(PushError::BatchFull),
+            Ok(()) if budget.fits_record(added_bytes) => Ok(()),
+            Ok(()) => Err(PushError::BudgetExhausted),
         };
         if result.is_ok() {
-            open.records += entries.len() as u64;
-            open.body_bytes += entries
+            open.records += new_records.len() as u64;
+            open.body_bytes += new_records
                 .iter()
-                .map(|entry| entry.body.len() as u64)
+                .map(|pending| pending.body.len() as u64)
                 .sum::<u64>();
         } else {
             open.encoder.roll_back(checkpoint);
@@ -428,20 +360,20 @@ impl Outbox {
                 self.open = None;
             }
         }
-        self.pack();
-        self.settle();
+        self.compress_open();
+        self.update_reservation();
         result
     }
 
-    /// Packs what the open batch was just given. Bit by bit it holds nobody up; a whole batch would take
+    /// Compresses what was just added. Compressing a whole batch at once would block the worker for
     /// milliseconds.
-    fn pack(&mut self) {
+    fn compress_open(&mut self) {
         if let Some(open) = &mut self.open {
             open.encoder.drain(|bytes| self.compressor.add(bytes));
         }
     }
 
-    fn open_batch(&mut self, now: &Now<'_>) -> &mut Open {
+    fn open_batch(&mut self, now: &Now<'_>) -> &mut OpenBatch {
         let open = match self.open.take() {
             Some(open) => open,
             None => self.begin_batch(now),
@@ -449,63 +381,70 @@ impl Outbox {
         self.open.insert(open)
     }
 
-    /// A batch that is begun now. A busy worker has better to do than to compress all of it, unless batches
-    /// pile up: then room is dearer than time.
-    fn begin_batch(&mut self, now: &Now<'_>) -> Open {
-        let asked = self.target.batch.compression;
-        let by_allowance =
-            asked == Compression::Fast && self.shared.allowance.suffices(now.steady());
-        let compression = if asked != Compression::Fast || by_allowance || self.piles_up() {
-            asked
-        } else {
-            Compression::None
-        };
+    /// Begins a batch. A busy worker compresses only some batches, unless there is a backlog: then memory
+    /// matters more than time.
+    fn begin_batch(&mut self, now: &Now<'_>) -> OpenBatch {
+        let configured = self.destination.batch.compression;
+        let charges_limiter =
+            configured == Compression::Fast && self.shared.compression_limiter.allows(now.steady());
+        let compression =
+            if configured != Compression::Fast || charges_limiter || self.is_backlogged() {
+                configured
+            } else {
+                Compression::None
+            };
         self.compressor.set_compression(compression);
-        Open {
+        OpenBatch {
             encoder: Encoder::new(),
             since: now.steady(),
             records: 0,
             body_bytes: 0,
-            by_allowance,
+            charges_limiter,
         }
     }
 
-    /// Whether another batch, as long as it may get, would bring what waits to more than a quarter of what
-    /// may be held.
-    fn piles_up(&self) -> bool {
-        self.sealed_bytes + self.target.batch.max_bytes > self.shared.budget.limit() / 4
+    /// Whether one more batch of maximum size would fill more than a quarter of the buffer.
+    fn is_backlogged(&self) -> bool {
+        self.sealed_bytes + self.destination.batch.max_bytes > self.shared.budget.limit() / 4
     }
 
-    fn account(&mut self, now: &Now<'_>, entries: &[Entry<'_>]) {
+    fn count_captured(&mut self, now: &Now<'_>, new_records: &[PendingRecord<'_>]) {
         let stats = &self.shared.stats;
-        stats.count(Counter::RecordsCaptured, entries.len() as u64);
-        let truncated = entries
+        stats.count(Counter::RecordsCaptured, new_records.len() as u64);
+        let truncated = new_records
             .iter()
-            .filter(|entry| entry.record.truncated)
+            .filter(|pending| pending.record.truncated)
             .count();
         stats.count(Counter::BodiesTruncated, truncated as u64);
-        let dropped = entries
+        let dropped = new_records
             .iter()
-            .filter(|entry| entry.record.body_missing == Some(BodyMissing::Dropped))
+            .filter(|pending| pending.record.body_missing == Some(BodyMissing::Dropped))
             .count();
         if dropped > 0 {
             stats.count(Counter::BodiesDropped, dropped as u64);
-            let bytes = entries.iter().map(|entry| entry.lost).sum();
-            self.count_loss(GapReason::BodyDropped, now, 0, bytes);
+            let bytes = new_records.iter().map(|pending| pending.lost_bytes).sum();
+            self.record_loss(GapReason::BodyDropped, now, 0, bytes);
         }
     }
 
-    fn lose(&mut self, reason: GapReason, now: &Now<'_>, entries: &[Entry<'_>]) {
-        let bytes = entries
+    fn drop_records(
+        &mut self,
+        reason: GapReason,
+        now: &Now<'_>,
+        new_records: &[PendingRecord<'_>],
+    ) {
+        let bytes = new_records
             .iter()
-            .map(|entry| entry.lost + entry.body.len() as u64)
+            .map(|pending| pending.lost_bytes + pending.body.len() as u64)
             .sum();
-        self.count_loss(reason, now, entries.len() as u64, bytes);
+        self.record_loss(reason, now, new_records.len() as u64, bytes);
     }
 
-    fn count_loss(&mut self, reason: GapReason, now: &Now<'_>, records: u64, bytes: u64) {
-        self.gaps.lost(reason, records, bytes, now);
-        let Shared { stats, notices, .. } = &*self.shared;
+    fn record_loss(&mut self, reason: GapReason, now: &Now<'_>, records: u64, bytes: u64) {
+        self.gaps.record(reason, records, bytes, now);
+        let SharedState {
+            stats, warnings, ..
+        } = &*self.shared;
         match reason {
             GapReason::BufferFull => stats.count(Counter::RecordsDroppedBufferFull, records),
             GapReason::RecordTooLarge => stats.count(Counter::RecordsDroppedTooLarge, records),
@@ -513,87 +452,69 @@ impl Outbox {
             GapReason::BodyDropped => {}
         }
         if matches!(reason, GapReason::BufferFull | GapReason::BodyDropped) {
-            notices.warn(Kind::BufferFull, now.steady(), || {
-                "buffer.max_bytes is used up: bodies or records are lost until the collector \
-                 catches up"
+            warnings.warn(WarningKind::BufferFull, now.steady(), || {
+                "the buffer is full (buffer.max_bytes): bodies or records are dropped until the \
+                 collector catches up"
                     .to_owned()
             });
         }
     }
 
     fn seal(&mut self, host: &impl Host, now: &Now<'_>) {
-        let Some(Open {
+        let Some(OpenBatch {
             mut encoder,
             records,
             body_bytes,
-            by_allowance,
+            charges_limiter,
             ..
         }) = self.open.take()
         else {
             return;
         };
-        let mut told = Vec::new();
+        let mut included = Vec::new();
         for gap in self.gaps.take() {
             if encoder.push_gap(&gap).is_ok() {
-                told.push(gap);
+                included.push(gap);
             } else {
-                self.gaps.give_back(vec![gap], now.steady());
+                self.gaps.restore(vec![gap], now.steady());
             }
         }
         let raw_bytes = encoder.len();
         self.compressor.add(&encoder.finish());
         let bytes = self.compressor.finish().into_boxed_slice();
         let compression = self.compressor.compression();
-        if by_allowance {
-            self.shared.allowance.spend(raw_bytes);
+        if charges_limiter {
+            self.shared.compression_limiter.charge(raw_bytes);
         }
         self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
         self.shared
             .stats
             .count(Counter::BytesSent, bytes.len() as u64);
         let id: Uuid = self.shared.uuid(host, now.wall());
-        let sealed = Sealed {
+        let sealed = SealedBatch {
             id: id.to_string(),
             bytes,
             encoding: compression.content_encoding(),
             records,
             body_bytes,
-            gaps: told,
+            gaps: included,
         };
         self.sealed_bytes += sealed.cost();
-        self.waiting.push_back(Rc::new(sealed));
-        self.settle();
+        self.queue.push_back(Rc::new(sealed));
+        self.update_reservation();
     }
 
-    fn release(&mut self, sealed: &Sealed) {
+    fn release(&mut self, sealed: &SealedBatch) {
         self.sealed_bytes = self.sealed_bytes.saturating_sub(sealed.cost());
-        self.settle();
+        self.update_reservation();
     }
 
-    /// Brings the lease in line with what is held.
-    fn settle(&mut self) {
-        self.lease
-            .set(self.compressor.buffered_bytes() + self.sealed_bytes);
+    /// Sets the reservation to what is used now.
+    fn update_reservation(&mut self) {
+        self.reservation
+            .resize(self.compressor.buffered_bytes() + self.sealed_bytes);
     }
 }
 
-/// Why records cannot be added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NoRoom {
-    /// Not in this batch.
-    Batch,
-    /// Not in memory.
-    Budget,
-}
-
-fn push_all(encoder: &mut Encoder, entries: &[Entry<'_>]) -> Result<(), BatchLimitExceeded> {
-    entries
-        .iter()
-        .try_for_each(|Entry { record, body, .. }| encoder.push_record(record, body))
-}
-
-#[cfg(test)]
-#[cfg(not(target_arch = "wasm32"))]
-mod account;
 #[cfg(test)]
 mod tests;

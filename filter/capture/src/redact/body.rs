@@ -6,19 +6,21 @@ use dossier_content::inflate::{End, Format};
 use dossier_wire::BodyMissing;
 
 use super::coding::Coding;
-use super::edit::Edit;
+use super::counts::RedactionCounts;
+use super::edit::SpanEditor;
 use super::form::Delimiter;
 use super::grpc;
+use super::hash::HashKey;
 use super::media::{Layer, Media};
+use super::rules::{Redaction, UnreadablePolicy};
 use super::search::Search;
-use super::{Counts, HashKey, Redaction, Unreadable};
 
 /// How much longer than its bound replacements may make a body.
 const GROWTH_BYTES: usize = 64 << 10;
 
 /// A body as it was kept.
 #[derive(Debug)]
-pub struct Body<'a> {
+pub struct RawBody<'a> {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// `content-type` as sent.
@@ -28,12 +30,12 @@ pub struct Body<'a> {
     /// The bytes are only the beginning of what was sent.
     pub truncated: bool,
     /// Most bytes that decoding may give.
-    pub most: usize,
+    pub max_bytes: usize,
 }
 
 /// A body that can be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Searched {
+pub struct RedactedBody {
     /// Its bytes, without what was redacted.
     pub bytes: Vec<u8>,
     /// Its content encoding was undone.
@@ -43,20 +45,20 @@ pub struct Searched {
     /// Why there are no bytes.
     pub missing: Option<BodyMissing>,
     /// It was searched, but not all that was sent: what is missing may hold secrets.
-    pub partly: bool,
+    pub partial: bool,
 }
 
 /// A body's bytes without their content encoding, up to a limit; none if it cannot be undone here.
-pub(crate) fn plain<'b>(
+pub(crate) fn decode_body<'b>(
     bytes: &'b [u8],
     content_encoding: Option<&str>,
-    most: usize,
+    max_bytes: usize,
 ) -> Option<Cow<'b, [u8]>> {
     match Layer::of(content_encoding) {
         Layer::None => Some(Cow::Borrowed(bytes)),
         Layer::Opaque => None,
         Layer::Encoded(encoding) => {
-            inflate(encoding, bytes, most).map(|(plain, _)| Cow::Owned(plain))
+            inflate(encoding, bytes, max_bytes).map(|(plain, _)| Cow::Owned(plain))
         }
     }
 }
@@ -71,7 +73,12 @@ fn inflate(format: Format, encoded: &[u8], limit: usize) -> Option<(Vec<u8>, boo
 impl Redaction {
     /// Redacts a body. Without a key, values are replaced by `[REDACTED]` where hashes are wanted.
     #[must_use]
-    pub fn body(&self, body: Body<'_>, key: Option<&HashKey>, counts: &mut Counts) -> Searched {
+    pub fn redact_body(
+        &self,
+        body: RawBody<'_>,
+        key: Option<&HashKey>,
+        counts: &mut RedactionCounts,
+    ) -> RedactedBody {
         let media = Media::of(body.content_type);
         if body.bytes.is_empty() || !self.concerns(&media) {
             return body.unsearched();
@@ -79,7 +86,7 @@ impl Redaction {
         let (plain, decoded) = match Layer::of(body.content_encoding) {
             Layer::None => (None, false),
             Layer::Opaque => return self.unreadable(body),
-            Layer::Encoded(encoding) => match inflate(encoding, &body.bytes, body.most) {
+            Layer::Encoded(encoding) => match inflate(encoding, &body.bytes, body.max_bytes) {
                 Some(plain) => (Some(plain), true),
                 None => return self.unreadable(body),
             },
@@ -88,22 +95,25 @@ impl Redaction {
         if is_opaque(&media, bytes) {
             return self.unreadable(body);
         }
-        let most = body.most.max(body.bytes.len()).saturating_add(GROWTH_BYTES);
+        let most = body
+            .max_bytes
+            .max(body.bytes.len())
+            .saturating_add(GROWTH_BYTES);
         let (bytes, truncated) = match plain {
             Some((bytes, cut)) => (bytes, cut || body.truncated),
             None => (body.bytes, body.truncated),
         };
-        let mut search = Search::new(self, key, counts, Edit::new(&bytes, most));
+        let mut search = Search::new(self, key, counts, SpanEditor::new(&bytes, most));
         search.open_end = truncated;
         search.media(&media);
         let truncated = truncated || search.cut || search.edit.is_full();
         let bytes = search.edit.finish().unwrap_or(bytes);
-        Searched {
+        RedactedBody {
             bytes,
             decoded,
             truncated,
             missing: None,
-            partly: truncated,
+            partial: truncated,
         }
     }
 
@@ -119,15 +129,15 @@ impl Redaction {
         by_name || !self.patterns.is_empty()
     }
 
-    fn unreadable(&self, body: Body<'_>) -> Searched {
+    fn unreadable(&self, body: RawBody<'_>) -> RedactedBody {
         match self.unreadable {
-            Unreadable::Keep => body.unsearched(),
-            Unreadable::DropBody => Searched {
+            UnreadablePolicy::Keep => body.unsearched(),
+            UnreadablePolicy::DropBody => RedactedBody {
                 bytes: Vec::new(),
                 decoded: false,
                 truncated: body.truncated,
                 missing: Some(BodyMissing::Unreadable),
-                partly: false,
+                partial: false,
             },
         }
     }
@@ -164,14 +174,14 @@ fn is_packed(bytes: &[u8]) -> bool {
         .any(|magic| bytes.starts_with(magic))
 }
 
-impl Body<'_> {
-    fn unsearched(self) -> Searched {
-        Searched {
+impl RawBody<'_> {
+    fn unsearched(self) -> RedactedBody {
+        RedactedBody {
             bytes: self.bytes,
             decoded: false,
             truncated: self.truncated,
             missing: None,
-            partly: false,
+            partial: false,
         }
     }
 }

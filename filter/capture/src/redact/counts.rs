@@ -6,16 +6,16 @@ use std::rc::Rc;
 /// The counts of one half of an exchange, by the rules' names: `$.password`, `header:x-api-key`,
 /// `query:token`, `email`; `unreadable` counts events that were replaced as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<Rc<str>, u32>);
+pub struct RedactionCounts(BTreeMap<Rc<str>, u32>);
 
-impl Counts {
+impl RedactionCounts {
     pub(super) fn add(&mut self, rule: &Rc<str>) {
         let count = self.0.entry(Rc::clone(rule)).or_default();
         *count = count.saturating_add(1);
     }
 
     /// Adds another's counts.
-    pub(crate) fn absorb(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (rule, more) in &other.0 {
             let count = self.0.entry(Rc::clone(rule)).or_default();
             *count = count.saturating_add(*more);

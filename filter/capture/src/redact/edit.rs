@@ -5,23 +5,23 @@ use std::ops::Range;
 
 /// The bytes and what was replaced so far.
 #[derive(Debug)]
-pub(super) struct Edit<'b> {
+pub(super) struct SpanEditor<'b> {
     input: &'b [u8],
     output: Vec<u8>,
     /// How much of the input the output stands for.
     done: usize,
-    most: usize,
+    max_bytes: usize,
     full: bool,
 }
 
-impl<'b> Edit<'b> {
+impl<'b> SpanEditor<'b> {
     /// The output will have `most` bytes at most.
-    pub(super) const fn new(input: &'b [u8], most: usize) -> Self {
+    pub(super) const fn new(input: &'b [u8], max_bytes: usize) -> Self {
         Self {
             input,
             output: Vec::new(),
             done: 0,
-            most,
+            max_bytes,
             full: false,
         }
     }
@@ -48,7 +48,7 @@ impl<'b> Edit<'b> {
     pub(super) fn replace(&mut self, range: Range<usize>, with: &[u8]) {
         if self.done == 0 && self.output.is_empty() {
             self.output
-                .reserve(self.most.min(self.input.len() + with.len()));
+                .reserve(self.max_bytes.min(self.input.len() + with.len()));
         }
         self.push(self.slice(self.done..range.start));
         self.push(with);
@@ -65,7 +65,7 @@ impl<'b> Edit<'b> {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let room = self.most.saturating_sub(self.output.len());
+        let room = self.max_bytes.saturating_sub(self.output.len());
         self.full |= bytes.len() > room;
         if !self.full {
             self.output.extend_from_slice(bytes);
@@ -80,18 +80,18 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn only_the_spans_change() {
-        let mut edit = Edit::new(b"one two three", 100);
+    fn changes_only_replaced_spans() {
+        let mut edit = SpanEditor::new(b"one two three", 100);
         edit.replace(4..7, b"2");
         edit.replace(8..8, b"(");
         edit.replace(12..13, b"");
         assert_eq!(edit.finish().unwrap(), b"one 2 (thre");
-        assert_eq!(Edit::new(b"same", 100).finish(), None);
+        assert_eq!(SpanEditor::new(b"same", 100).finish(), None);
     }
 
     #[test]
-    fn the_output_ends_at_its_bound_with_a_whole_replacement() {
-        let mut edit = Edit::new(b"abc", 6);
+    fn output_ends_at_limit_after_whole_replacement() {
+        let mut edit = SpanEditor::new(b"abc", 6);
         edit.replace(0..1, b"long");
         assert!(!edit.is_full());
         edit.replace(1..2, b"long");

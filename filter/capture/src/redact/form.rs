@@ -196,7 +196,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_part_has_the_names_that_its_disposition_gives() {
+    fn reads_names_of_content_disposition() {
         for (headers, expected) in [
             ("\r\nContent-Disposition: form-data; name=\"a\"", &["a"][..]),
             (

@@ -60,7 +60,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn equal_values_have_equal_hashes_under_one_key() {
+    fn equal_values_have_equal_hashes() {
         let key = HashKey::new(b"Jefe and a longer key").unwrap();
         let other = HashKey::new(b"another key of 24 bytes.").unwrap();
         let hash = key.replacement(b"value");
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_hmac_that_others_compute() {
+    fn hash_is_truncated_hmac_sha256() {
         // RFC 4231, test case 6: a key of 131 bytes.
         let key = HashKey::new(&[0xaa; 131]).unwrap();
         let value = b"Test Using Larger Than Block-Size Key - Hash Key First";
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_key_is_refused_and_none_is_shown() {
+    fn rejects_short_key_and_hides_keys() {
         assert_eq!(HashKey::new(&[b'k'; 15]).unwrap_err(), KeyTooShort);
         let key = HashKey::new(&[b'k'; 16]).unwrap();
         assert_eq!(format!("{key:?}"), "HashKey(…)");

@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::coding::{Coding, Readings};
-use super::edit::Edit;
+use super::counts::RedactionCounts;
+use super::edit::SpanEditor;
+use super::hash::HashKey;
 use super::pattern::tail;
-use super::{Counts, HashKey, Redaction, With};
+use super::rules::{Redaction, Replacement};
 
 /// What stands for a value if hashes are wanted and there is no key.
 const WITHOUT_KEY: &str = "[REDACTED]";
@@ -16,8 +18,8 @@ const WITHOUT_KEY: &str = "[REDACTED]";
 pub(super) struct Search<'r, 'b> {
     pub(super) redaction: &'r Redaction,
     key: Option<&'r HashKey>,
-    counts: &'r mut Counts,
-    pub(super) edit: Edit<'b>,
+    counts: &'r mut RedactionCounts,
+    pub(super) edit: SpanEditor<'b>,
     /// The bytes are only the beginning of what was sent.
     pub(super) open_end: bool,
     /// Something was left out without a replacement.
@@ -36,8 +38,8 @@ impl<'r, 'b> Search<'r, 'b> {
     pub(super) const fn new(
         redaction: &'r Redaction,
         key: Option<&'r HashKey>,
-        counts: &'r mut Counts,
-        edit: Edit<'b>,
+        counts: &'r mut RedactionCounts,
+        edit: SpanEditor<'b>,
     ) -> Self {
         Self {
             redaction,
@@ -129,10 +131,10 @@ impl<'r, 'b> Search<'r, 'b> {
     }
 
     fn replacement(&self, value: &[u8]) -> String {
-        match (&self.redaction.with, self.key) {
-            (With::Text(text), _) => text.as_ref().to_owned(),
-            (With::Hash, Some(key)) => key.replacement(value),
-            (With::Hash, None) => WITHOUT_KEY.to_owned(),
+        match (&self.redaction.replacement, self.key) {
+            (Replacement::Text(text), _) => text.as_ref().to_owned(),
+            (Replacement::Hash, Some(key)) => key.replacement(value),
+            (Replacement::Hash, None) => WITHOUT_KEY.to_owned(),
         }
     }
 
@@ -190,14 +192,14 @@ fn join(found: &mut Vec<Found>) {
 
 /// The range grown so that it splits no character, if the text is UTF-8.
 fn whole_characters(text: &[u8], range: Range<usize>) -> Range<usize> {
-    const MOST_CONTINUATIONS: usize = 3;
+    const MAX_CONTINUATION_BYTES: usize = 3;
     let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     let mut start = range.start;
     let mut end = range.end;
-    while inside(start) && start > range.start.saturating_sub(MOST_CONTINUATIONS) {
+    while inside(start) && start > range.start.saturating_sub(MAX_CONTINUATION_BYTES) {
         start -= 1;
     }
-    while inside(end) && end < range.end + MOST_CONTINUATIONS {
+    while inside(end) && end < range.end + MAX_CONTINUATION_BYTES {
         end += 1;
     }
     start..end

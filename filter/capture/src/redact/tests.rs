@@ -43,15 +43,15 @@ fn by_pattern() -> Redaction {
     redaction(&json!({"patterns": EVERYTHING, "with": "X"}))
 }
 
-fn search(redaction: &Redaction, kind: &str, bytes: &[u8], truncated: bool) -> Searched {
-    let body = Body {
+fn search(redaction: &Redaction, kind: &str, bytes: &[u8], truncated: bool) -> RedactedBody {
+    let body = RawBody {
         bytes: bytes.to_vec(),
         content_type: (!kind.is_empty()).then_some(kind),
         content_encoding: None,
         truncated,
-        most: 1 << 16,
+        max_bytes: 1 << 16,
     };
-    redaction.body(body, None, &mut Counts::default())
+    redaction.redact_body(body, None, &mut RedactionCounts::default())
 }
 
 /// What is left of a whole body, which must be read to its end.
@@ -69,7 +69,7 @@ fn cut(redaction: &Redaction, kind: &str, text: &str) -> String {
 }
 
 #[test]
-fn values_at_paths_go_and_all_else_stays() {
+fn replaces_only_values_at_paths() {
     let redaction = by_path(&["$.password", "$..ssn", "$.m[*].c"]);
     for (text, left) in [
         (
@@ -105,7 +105,7 @@ fn values_at_paths_go_and_all_else_stays() {
 }
 
 #[test]
-fn patterns_are_found_behind_escapes_in_keys_and_in_numbers() {
+fn finds_patterns_in_escapes_keys_and_numbers() {
     let redaction = by_pattern();
     for (text, left) in [
         (r#"{"a":"to alice\u0040example.com!"}"#, r#"{"a":"to X!"}"#),
@@ -129,7 +129,7 @@ fn patterns_are_found_behind_escapes_in_keys_and_in_numbers() {
 }
 
 #[test]
-fn a_regular_expression_may_not_split_a_character() {
+fn match_never_splits_a_character() {
     let redaction = redaction(&json!({"patterns": [{"name": "o", "regex": "a."}], "with": "X"}));
     assert_eq!(
         whole(&redaction, "application/json", r#"["aéb"]"#),
@@ -138,7 +138,7 @@ fn a_regular_expression_may_not_split_a_character() {
 }
 
 #[test]
-fn json_that_is_cut_off_shows_no_beginning_of_a_secret() {
+fn truncated_json_shows_no_partial_secret() {
     let paths = by_path(&["$.password", "$.o"]);
     for (text, left) in [
         (r#"{"a":"b","password":"se"#, r#"{"a":"b","password":"X""#),
@@ -164,7 +164,7 @@ fn json_that_is_cut_off_shows_no_beginning_of_a_secret() {
 }
 
 #[test]
-fn behind_damage_or_too_deep_nesting_paths_are_not_trusted() {
+fn removes_rest_after_malformed_or_deep_json() {
     let redaction = by_path(&["$.password"]);
     let searched = search(
         &redaction,
@@ -183,7 +183,7 @@ fn behind_damage_or_too_deep_nesting_paths_are_not_trusted() {
 }
 
 #[test]
-fn a_broken_line_spoils_no_other() {
+fn malformed_line_leaves_other_lines() {
     let redaction = by_path(&["$.password"]);
     let lines = "{\"password\":1}\n{oops \"password\":2}\n\u{1e}{\"password\":3}\n";
     let searched = search(&redaction, "application/x-ndjson", lines.as_bytes(), false);
@@ -195,7 +195,7 @@ fn a_broken_line_spoils_no_other() {
 }
 
 #[test]
-fn events_are_read_line_by_line() {
+fn redacts_events_line_by_line() {
     let both = redaction(&json!({"json": ["$.password"], "patterns": ["email"], "with": "X"}));
     for (text, left) in [
         (
@@ -223,7 +223,7 @@ fn events_are_read_line_by_line() {
 }
 
 #[test]
-fn forms_are_searched_by_name_and_by_pattern() {
+fn redacts_forms_by_name_and_pattern() {
     let redaction =
         redaction(&json!({"query": ["Token", "a b"], "patterns": EVERYTHING, "with": "X"}));
     for (text, left) in [
@@ -237,7 +237,7 @@ fn forms_are_searched_by_name_and_by_pattern() {
     ] {
         let kind = "application/x-www-form-urlencoded";
         assert_eq!(whole(&redaction, kind, text), left);
-        let query = redaction.query(text, None, &mut Counts::default());
+        let query = redaction.redact_query(text, None, &mut RedactionCounts::default());
         assert_eq!(query, left);
     }
     let form = "application/x-www-form-urlencoded";
@@ -246,7 +246,7 @@ fn forms_are_searched_by_name_and_by_pattern() {
 }
 
 #[test]
-fn parts_are_searched_by_name_and_by_pattern() {
+fn redacts_parts_by_name_and_pattern() {
     let keys = json!({"query": ["token"], "json": ["$.p"], "patterns": ["email"], "with": "X"});
     let redaction = redaction(&keys);
     let text = "--B\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nsecret\r\nlines\r\n\
@@ -271,7 +271,7 @@ fn parts_are_searched_by_name_and_by_pattern() {
 }
 
 #[test]
-fn messages_keep_their_lengths() {
+fn grpc_messages_keep_their_lengths() {
     let redaction = by_pattern();
     let message = |flags: u8, text: &str| {
         let mut bytes = vec![flags];
@@ -304,19 +304,24 @@ fn messages_keep_their_lengths() {
     assert_eq!(packed.missing, Some(BodyMissing::Unreadable));
 }
 
-fn encoded(redaction: &Redaction, encoding: &str, bytes: Vec<u8>, most: usize) -> Searched {
-    let body = Body {
+fn encoded(
+    redaction: &Redaction,
+    encoding: &str,
+    bytes: Vec<u8>,
+    max_bytes: usize,
+) -> RedactedBody {
+    let body = RawBody {
         bytes,
         content_type: Some("application/json"),
         content_encoding: Some(encoding),
         truncated: false,
-        most,
+        max_bytes,
     };
-    redaction.body(body, None, &mut Counts::default())
+    redaction.redact_body(body, None, &mut RedactionCounts::default())
 }
 
 #[test]
-fn encoded_bodies_are_decoded_first() {
+fn decodes_bodies_before_redaction() {
     let redaction = by_path(&["$.password"]);
     let text = br#"{"a": 1, "password": "secret"}"#;
     let left = br#"{"a": 1, "password": "X"}"#;
@@ -336,7 +341,7 @@ fn encoded_bodies_are_decoded_first() {
 }
 
 #[test]
-fn what_cannot_be_read_follows_the_configuration() {
+fn unreadable_bodies_follow_configuration() {
     let drop = by_path(&["$.password"]);
     let keep = redaction(&json!({"json": ["$.password"], "unreadable": "keep"}));
     for encoding in ["br", "zstd", "gzip, br", "gzip", "deflate"] {
@@ -363,7 +368,7 @@ fn what_cannot_be_read_follows_the_configuration() {
 }
 
 #[test]
-fn the_output_is_bounded() {
+fn output_stays_within_limit() {
     let redaction = redaction(&json!({"json": ["$[*]"], "with": "x".repeat(64)}));
     let text = format!("[{}1]", "1,".repeat(20_000));
     let searched = search(&redaction, "application/json", text.as_bytes(), false);
@@ -373,17 +378,17 @@ fn the_output_is_bounded() {
 }
 
 #[test]
-fn headers_and_texts_are_redacted() {
+fn redacts_headers_and_paths() {
     let redaction =
         redaction(&json!({"headers": ["X-Api-Key"], "patterns": EVERYTHING, "with": "X"}));
-    let mut counts = Counts::default();
+    let mut counts = RedactionCounts::default();
     let mut header =
-        |name: &str, value: &'static str| redaction.header(name, value, None, &mut counts);
+        |name: &str, value: &'static str| redaction.redact_header(name, value, None, &mut counts);
     assert_eq!(header("x-api-KEY", "anything"), "X");
     assert_eq!(header("authorization", "Bearer t"), "Bearer X");
     assert_eq!(header("cookie", "a=1; m=a%40b.de; b=2"), "a=1; m=X; b=2");
     assert!(matches!(header("accept", "*/*"), Cow::Borrowed("*/*")));
-    let path = redaction.text("/users/a%40b.de/%41", None, &mut counts);
+    let path = redaction.redact_text("/users/a%40b.de/%41", None, &mut counts);
     assert_eq!(path, "/users/X/%41");
     let counts: Vec<_> = counts.iter().collect();
     assert_eq!(
@@ -393,65 +398,65 @@ fn headers_and_texts_are_redacted() {
 }
 
 #[test]
-fn each_rule_counts_its_values() {
+fn counts_replaced_values_by_rule() {
     let redaction = redaction(&json!({
         "json": ["$..p"], "query": ["token"],
         "patterns": ["email", "jwt", {"name": "order", "regex": "ORD-[0-9]+"}],
     }));
     let text = r#"{"p":"a@b.de","q":["a@b.de c@d.ef ORD-1"],"r":{"p":[1]}}"#;
-    let body = Body {
+    let body = RawBody {
         bytes: text.into(),
         content_type: None,
         content_encoding: None,
         truncated: false,
-        most: 1000,
+        max_bytes: 1000,
     };
-    let mut counts = Counts::default();
-    let searched = redaction.body(body, None, &mut counts);
+    let mut counts = RedactionCounts::default();
+    let searched = redaction.redact_body(body, None, &mut counts);
     assert_eq!(
         searched.bytes,
         br#"{"p":"[REDACTED]","q":["[REDACTED] [REDACTED] [REDACTED]"],"r":{"p":"[REDACTED]"}}"#
     );
-    let _ = redaction.query("token=1", None, &mut counts);
+    let _ = redaction.redact_query("token=1", None, &mut counts);
     let all: Vec<_> = counts.iter().collect();
     assert_eq!(
         all,
         [("$..p", 2), ("email", 2), ("order", 1), ("query:token", 1)]
     );
     assert_eq!((counts.total(), counts.is_empty()), (6, false));
-    assert!(Counts::default().is_empty());
+    assert!(RedactionCounts::default().is_empty());
 }
 
 #[test]
-fn equal_values_have_equal_hashes_however_they_are_written() {
+fn hash_ignores_how_value_is_written() {
     let redaction = redaction(&json!({
         "json": ["$.p"], "query": ["t"], "patterns": ["email"], "with": "hash",
     }));
     assert!(redaction.needs_key() && !by_pattern().needs_key());
     let key = HashKey::new(b"a key of sixteen bytes or more").unwrap();
     let hash = key.replacement(b"a@b.de");
-    let counts = &mut Counts::default();
+    let counts = &mut RedactionCounts::default();
     for text in [
         r#"{"p":"a\u0040b.de"}"#,
         r#"{"x":"a@b.de"}"#,
         r#"{"x":"a\u0040b.de"}"#,
     ] {
-        let body = Body {
+        let body = RawBody {
             bytes: text.into(),
             content_type: None,
             content_encoding: None,
             truncated: false,
-            most: 1000,
+            max_bytes: 1000,
         };
-        let searched = redaction.body(body, Some(&key), counts);
+        let searched = redaction.redact_body(body, Some(&key), counts);
         let value: Value = serde_json::from_slice(&searched.bytes).unwrap();
         assert_eq!(
             value.as_object().unwrap().values().next(),
             Some(&json!(hash))
         );
     }
-    let query = redaction.query("t=a%40b.de&u=a%40b.de", Some(&key), counts);
+    let query = redaction.redact_query("t=a%40b.de&u=a%40b.de", Some(&key), counts);
     assert_eq!(query, format!("t={hash}&u={hash}"));
-    let query = redaction.query("t=a%40b.de", None, counts);
+    let query = redaction.redact_query("t=a%40b.de", None, counts);
     assert_eq!(query, "t=[REDACTED]");
 }

@@ -2,7 +2,7 @@
 //! and nothing else may change. Then the same as properties.
 
 use dossier_capture::config::redact::parse;
-use dossier_capture::redact::{Body, Counts, HashKey, Redaction, Searched};
+use dossier_capture::redact::{HashKey, RawBody, RedactedBody, Redaction, RedactionCounts};
 use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const PATTERNED: [(&str, &str); 8] = [
 ];
 /// No so long piece of a planted value may be left of a body that is cut off.
 const PIECE_BYTES: usize = 6;
-const MOST: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// A body, what must be left of it, and what must not.
 #[derive(Debug, Clone, Default)]
@@ -82,16 +82,22 @@ fn redaction() -> Redaction {
     parse(&keys, "redact").unwrap().unwrap()
 }
 
-fn search(redaction: &Redaction, kind: &str, encoding: &str, bytes: &[u8], cut: bool) -> Searched {
+fn search(
+    redaction: &Redaction,
+    kind: &str,
+    encoding: &str,
+    bytes: &[u8],
+    cut: bool,
+) -> RedactedBody {
     let key = HashKey::new(b"a key of sixteen bytes or more").unwrap();
-    let body = Body {
+    let body = RawBody {
         bytes: bytes.to_vec(),
         content_type: Some(kind),
         content_encoding: Some(encoding),
         truncated: cut,
-        most: MOST,
+        max_bytes: MAX_BYTES,
     };
-    redaction.body(body, Some(&key), &mut Counts::default())
+    redaction.redact_body(body, Some(&key), &mut RedactionCounts::default())
 }
 
 /// Every character as `\u0000`, beyond the first plane as a pair.
@@ -283,7 +289,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn no_secret_is_left_and_nothing_else_changes() {
+fn replaces_secrets_and_nothing_else() {
     let redaction = redaction();
     let bodies = [json_bodies(), other_bodies()].concat();
     assert!(bodies.len() >= 200, "{}", bodies.len());
@@ -325,7 +331,7 @@ fn assert_no_piece(body: &Planted, left: &[u8], cut: usize) {
 }
 
 #[test]
-fn no_piece_of_a_secret_is_left_wherever_the_body_is_cut() {
+fn truncated_body_shows_no_partial_secret() {
     let redaction = redaction();
     for body in [json_bodies(), other_bodies()].concat() {
         for cut in 1..body.text.len() {
@@ -346,7 +352,7 @@ fn no_piece_of_a_secret_is_left_wherever_the_body_is_cut() {
 }
 
 #[test]
-fn no_piece_of_a_secret_is_left_wherever_the_encoded_body_is_cut() {
+fn truncated_encoded_body_shows_no_partial_secret() {
     let redaction = redaction();
     for body in json_bodies().into_iter().step_by(7) {
         let encoded = gzip(body.text.as_bytes());
@@ -427,7 +433,7 @@ proptest! {
     }
 
     #[test]
-    fn what_does_not_match_is_the_same(value in any_json(), pretty: bool) {
+    fn without_matches_nothing_changes(value in any_json(), pretty: bool) {
         let text = if pretty { format!("{value:#}") } else { value.to_string() };
         let keys = json!({
             "json": ["$..nowhere", "$['no where']"],
@@ -440,7 +446,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived_within_the_bound(
+    fn arbitrary_bytes_stay_within_limit(
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\":,\\u0@.\n&=%+d1"[..])], 0..400),
         kind in prop::sample::select(vec![
             "application/json", "application/x-ndjson", "text/event-stream", "text/plain", "",
@@ -451,11 +457,11 @@ proptest! {
         cut: bool,
     ) {
         let searched = search(&redaction, kind, encoding, &bytes, cut);
-        prop_assert!(searched.bytes.len() <= MOST.max(bytes.len()) + (64 << 10));
+        prop_assert!(searched.bytes.len() <= MAX_BYTES.max(bytes.len()) + (64 << 10));
         let text = String::from_utf8_lossy(&bytes);
-        let mut counts = Counts::default();
+        let mut counts = RedactionCounts::default();
         let bound = text.len() + (8 << 10);
-        prop_assert!(redaction.query(&*text, None, &mut counts).len() <= bound);
-        prop_assert!(redaction.text(&*text, None, &mut counts).len() <= bound);
+        prop_assert!(redaction.redact_query(&*text, None, &mut counts).len() <= bound);
+        prop_assert!(redaction.redact_text(&*text, None, &mut counts).len() <= bound);
     }
 }

@@ -392,7 +392,7 @@ async fn of_a_route_with_faulty_keys_only_the_bare_facts_are_recorded() {
         .lines()
         .filter(|line| line.contains(" is faulty"))
         .collect();
-    // Each VM tells once, by its thread.
+    // Each VM warns once, by its thread.
     let threads: BTreeSet<_> = warnings
         .iter()
         .map(|line| line.split(['[', ']']).nth(3))
@@ -403,8 +403,8 @@ async fn of_a_route_with_faulty_keys_only_the_bare_facts_are_recorded() {
     );
     assert!(warnings.iter().any(|line| {
         line.contains(
-            "metadata of route \"route of /0\" is faulty, so that only the bare facts of its \
-             exchanges are recorded: metadata.filter_metadata.dossier.ttl_days: expected a whole number of days",
+            "invalid metadata of route \"route of /0\", its exchanges are recorded without query, headers \
+             and bodies: metadata.filter_metadata.dossier.ttl_days: expected a whole number of days",
         )
     }));
     assert!(!log.contains(PLANTED));

@@ -1,4 +1,4 @@
-//! What a route's keys make of an exchange.
+//! Records of exchanges as the capture keys configure them.
 
 use dossier_wire::BodyMissing;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use crate::host::Counter;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// One exchange: the request's headers and body, the response's, and how long it took.
-struct Talk<'a> {
+/// An exchange with the headers and bodies of both halves, and its duration.
+struct TestExchange<'a> {
     head: &'a [(&'a str, &'a str)],
     sent: &'a [u8],
     answer: &'a [(&'a str, &'a str)],
@@ -20,7 +20,7 @@ struct Talk<'a> {
     took: u64,
 }
 
-impl Default for Talk<'_> {
+impl Default for TestExchange<'_> {
     fn default() -> Self {
         Self {
             head: &[JSON],
@@ -32,24 +32,28 @@ impl Default for Talk<'_> {
     }
 }
 
-impl Talk<'_> {
-    fn through(&self, rig: &Rig, attributes: &[(&str, &[u8])]) -> Vec<(Record<'static>, Vec<u8>)> {
-        let host = rig.vm.host();
+impl TestExchange<'_> {
+    fn through(
+        &self,
+        harness: &Harness,
+        attributes: &[(&str, &[u8])],
+    ) -> Vec<(Record<'static>, Vec<u8>)> {
+        let host = harness.vm.host();
         let mut stream = request(self.head);
         for (path, value) in attributes {
             stream.set(path, value);
         }
-        let mut exchange = Exchange::new(Rc::clone(&rig.plugin));
-        exchange.request_head(host, &stream, self.sent.is_empty());
+        let mut exchange = Exchange::new(Rc::clone(&harness.plugin));
+        exchange.on_request_headers(host, &stream, self.sent.is_empty());
         stream.chunk = self.sent.to_vec();
-        exchange.request_chunk(host, &stream, self.sent.len(), true);
+        exchange.on_request_body(host, &stream, self.sent.len(), true);
         host.advance(self.took);
         stream.respond(self.answer);
-        exchange.response_head(host, &stream, self.answered.is_empty());
+        exchange.on_response_headers(host, &stream, self.answered.is_empty());
         stream.chunk = self.answered.to_vec();
-        exchange.response_chunk(host, &stream, self.answered.len(), true);
+        exchange.on_response_body(host, &stream, self.answered.len(), true);
         exchange.finish(host, &stream);
-        recorded(rig)
+        recorded(harness)
     }
 
     fn with(&self, capture: &Value) -> Vec<(Record<'static>, Vec<u8>)> {
@@ -62,7 +66,7 @@ fn metadata(record: &Record<'_>) -> Value {
 }
 
 #[test]
-fn metadata_comes_from_headers_and_bodies_of_both_halves_to_both_halves() {
+fn metadata_of_either_half_reaches_both() {
     let capture = json!({"storage_type": "both", "metadata": {
         "constant": 4,
         "model": {"request_json": "$.model"},
@@ -73,14 +77,14 @@ fn metadata_comes_from_headers_and_bodies_of_both_halves_to_both_halves() {
         "list": {"request_json": "$.list"},
         "nul": {"request_json": "$.nul"},
     }});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[JSON, ("x-tier", "gold")],
         sent: br#"{"list": [1], "model": "gpt-4", "nul": "a\u0000b"}"#,
         answer: &[(":status", "200"), JSON, ("server", "s1")],
         answered: br#"{"usage": {"total": 7}}"#,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    for (record, _) in talk.with(&capture) {
+    for (record, _) in test_exchange.with(&capture) {
         assert_eq!(
             metadata(&record),
             json!({
@@ -91,13 +95,13 @@ fn metadata_comes_from_headers_and_bodies_of_both_halves_to_both_halves() {
 }
 
 #[test]
-fn a_half_that_is_not_recorded_still_gives_metadata() {
+fn unrecorded_half_still_gives_metadata() {
     let capture = json!({"storage_type": "response", "metadata": {"m": {"request_json": "$.m"}}});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         sent: br#"{"m": true}"#,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.with(&capture);
+    let records = test_exchange.with(&capture);
     let [(record, _)] = records.as_slice() else {
         panic!("{} records", records.len());
     };
@@ -108,16 +112,16 @@ fn a_half_that_is_not_recorded_still_gives_metadata() {
 }
 
 #[test]
-fn the_session_is_the_one_that_the_client_names_or_found_by_time() {
+fn client_session_id_replaces_timeout() {
     let capture = json!({
         "storage_type": "both", "session_timeout_minutes": 5, "session": {"request_json": "$.s"},
     });
     let session = |sent: &[u8]| {
-        let talk = Talk {
+        let test_exchange = TestExchange {
             sent,
-            ..Talk::default()
+            ..TestExchange::default()
         };
-        talk.with(&capture).remove(0).0.session
+        test_exchange.with(&capture).remove(0).0.session
     };
     assert!(matches!(session(br#"{"s": "mine"}"#), Some(SessionRule::Id(id)) if id == "mine"));
     assert!(matches!(session(br#"{"s": 7}"#), Some(SessionRule::Id(id)) if id == "7"));
@@ -127,14 +131,14 @@ fn the_session_is_the_one_that_the_client_names_or_found_by_time() {
     ));
 }
 
-/// The group of sessions of an exchange, the same on both halves.
+/// The session group of an exchange, which is the same on both halves.
 fn group(capture: &Value, header: &'static str, sent: &'static [u8]) -> Option<String> {
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[JSON, ("x-tenant", header)],
         sent,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.with(capture);
+    let records = test_exchange.with(capture);
     let groups: Vec<_> = records
         .iter()
         .map(|(it, _)| it.session_group.clone())
@@ -144,7 +148,7 @@ fn group(capture: &Value, header: &'static str, sent: &'static [u8]) -> Option<S
 }
 
 #[test]
-fn sessions_are_divided_by_what_the_configuration_says() {
+fn session_group_depends_on_configured_parts() {
     let capture = |by: Value| {
         json!({
             "storage_type": "both", "session_timeout_minutes": 5, "session": {"by": by},
@@ -176,7 +180,7 @@ fn sessions_are_divided_by_what_the_configuration_says() {
 }
 
 #[test]
-fn a_session_that_is_named_and_an_exchange_without_one_have_no_group() {
+fn only_timeout_sessions_have_a_group() {
     let named = json!({
         "storage_type": "both", "session_timeout_minutes": 5,
         "session": {"header": "x-tenant", "by": ["endpoint"]},
@@ -188,7 +192,7 @@ fn a_session_that_is_named_and_an_exchange_without_one_have_no_group() {
 }
 
 #[test]
-fn a_header_that_is_redacted_divides_no_sessions() {
+fn redacted_header_does_not_divide_sessions() {
     let capture = json!({
         "storage_type": "both", "session_timeout_minutes": 5,
         "session": {"by": [{"header": "x-tenant"}]}, "redact": {"headers": ["x-tenant"]},
@@ -197,9 +201,9 @@ fn a_header_that_is_redacted_divides_no_sessions() {
 }
 
 #[test]
-fn only_headers_that_are_named_are_recorded() {
+fn records_only_configured_headers() {
     let capture = json!({"storage_type": "both", "headers": {"request": ["X-A", "accept"], "response": ["x-b"]}});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[
             ("x-a", "1"),
             ("cookie", "secret"),
@@ -207,9 +211,9 @@ fn only_headers_that_are_named_are_recorded() {
             ("accept", "*/*"),
         ],
         answer: &[(":status", "200"), ("x-a", "no"), ("x-b", "3")],
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.with(&capture);
+    let records = test_exchange.with(&capture);
     let headers = |index: usize| -> Vec<(&str, &str)> {
         let headers = &records[index].0.headers;
         headers.iter().map(|(n, v)| (&**n, &**v)).collect()
@@ -219,25 +223,28 @@ fn only_headers_that_are_named_are_recorded() {
 }
 
 #[test]
-fn how_a_call_ended_is_recorded_also_where_there_are_no_trailers() {
-    let talk = Talk {
+fn records_grpc_status_without_trailers() {
+    let test_exchange = TestExchange {
         answer: &[(":status", "200"), ("grpc-status", "7"), ("x-other", "no")],
         answered: b"",
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let (record, _) = talk.with(&json!({"storage_type": "response"})).remove(0);
+    let (record, _) = test_exchange
+        .with(&json!({"storage_type": "response"}))
+        .remove(0);
     assert_eq!(record.trailers, [("grpc-status".into(), "7".into())]);
 }
 
 #[test]
-fn headers_are_bounded_in_all() {
+fn recorded_headers_stay_within_limit() {
     let long = "v".repeat(5000);
     let head: Vec<_> = (0..10).map(|_| ("x-a", long.as_str())).collect();
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &head,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.with(&json!({"storage_type": "request", "headers": {"request": ["x-a"]}}));
+    let records =
+        test_exchange.with(&json!({"storage_type": "request", "headers": {"request": ["x-a"]}}));
     let headers = &records[0].0.headers;
     assert_eq!(
         headers.len(),
@@ -248,18 +255,18 @@ fn headers_are_bounded_in_all() {
 }
 
 #[test]
-fn a_body_of_another_type_is_not_captured_but_its_size_is_known() {
+fn excluded_body_type_keeps_its_size() {
     let capture = json!({"storage_type": "both", "content_types": ["text/*"]});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         answer: &[
             (":status", "200"),
             ("content-type", "Text/Plain; charset=utf-8"),
         ],
         sent: b"{\"a\": 1}",
         answered: b"words",
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.with(&capture);
+    let records = test_exchange.with(&capture);
     let (request, body) = &records[0];
     assert_eq!(
         (request.body_missing, request.body_size, body.len()),
@@ -270,21 +277,21 @@ fn a_body_of_another_type_is_not_captured_but_its_size_is_known() {
         (records[1].0.body_missing, records[1].1.as_slice()),
         (None, &b"words"[..])
     );
-    let none_kept = talk.with(&json!({"storage_type": "request", "max_body_bytes": 0}));
+    let none_kept = test_exchange.with(&json!({"storage_type": "request", "max_body_bytes": 0}));
     assert_eq!(none_kept[0].0.body_missing, Some(BodyMissing::NotCaptured));
 }
 
 #[test]
-fn conditions_are_decided_at_the_end() {
+fn end_conditions_drop_exchange() {
     let capture =
         json!({"storage_type": "both", "when": {"status": ["5xx"], "min_duration": "5ms"}});
     let kept = |status, took| {
-        let talk = Talk {
+        let test_exchange = TestExchange {
             answer: &[(":status", status)],
             took,
-            ..Talk::default()
+            ..TestExchange::default()
         };
-        talk.with(&capture).len()
+        test_exchange.with(&capture).len()
     };
     assert_eq!(kept("503", 5_000), 2);
     assert_eq!(kept("503", 4_999), 0);
@@ -292,19 +299,19 @@ fn conditions_are_decided_at_the_end() {
 }
 
 #[test]
-fn a_sample_is_taken_by_the_requests_id_and_halves_stay_together() {
+fn sampling_by_request_id_keeps_halves_together() {
     let capture = json!({"storage_type": "both", "sample": 0.3});
     let mut kept = 0;
     for number in 0..200 {
         let id = format!("id-{number}");
-        let talk = Talk {
+        let test_exchange = TestExchange {
             head: &[("x-request-id", &id)],
-            ..Talk::default()
+            ..TestExchange::default()
         };
-        let records = talk.with(&capture).len();
+        let records = test_exchange.with(&capture).len();
         assert!(records == 0 || records == 2);
         assert_eq!(
-            talk.with(&capture).len(),
+            test_exchange.with(&capture).len(),
             records,
             "decided alike each time"
         );
@@ -314,7 +321,7 @@ fn a_sample_is_taken_by_the_requests_id_and_halves_stay_together() {
 }
 
 #[test]
-fn secrets_are_taken_out_of_everything_before_it_is_kept() {
+fn redacts_bodies_headers_query_and_metadata() {
     let capture = json!({
         "storage_type": "both",
         "headers": {"request": ["x-api-key", "x-note"]},
@@ -323,17 +330,17 @@ fn secrets_are_taken_out_of_everything_before_it_is_kept() {
             "json": ["$.password"], "headers": ["x-api-key"], "query": ["q"], "patterns": ["credit_card", "email"],
         },
     });
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[
             JSON,
             ("x-api-key", "hunter2"),
             ("x-note", "mail bob@example.com"),
         ],
         sent: br#"{"password": "hunter2", "card": "4111 1111 1111 1111", "rest": 1}"#,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let rig = with_defaults(&capture);
-    let records = talk.through(&rig, &[]);
+    let harness = with_defaults(&capture);
+    let records = test_exchange.through(&harness, &[]);
     let (request, body) = &records[0];
     let whole = format!("{request:?} {}", String::from_utf8_lossy(body));
     for secret in ["hunter2", "4111", "bob@example.com", "q=1"] {
@@ -366,28 +373,28 @@ fn secrets_are_taken_out_of_everything_before_it_is_kept() {
     );
     assert!(records[1].0.body_xxh3.is_some());
     assert!(records[1].0.redactions.is_empty());
-    rig.tick(0);
-    assert_eq!(rig.vm.host().counted(Counter::ValuesRedacted), 6);
+    harness.tick(0);
+    assert_eq!(harness.vm.host().counted(Counter::ValuesRedacted), 6);
 }
 
 #[test]
-fn what_the_head_held_counts_for_the_answer_if_that_alone_is_recorded() {
-    let records =
-        Talk::default().with(&json!({"storage_type": "response", "redact": {"query": ["q"]}}));
+fn head_redactions_count_for_response_alone() {
+    let records = TestExchange::default()
+        .with(&json!({"storage_type": "response", "redact": {"query": ["q"]}}));
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].0.query.as_deref(), Some("q=[REDACTED]"));
     assert_eq!(records[0].0.redactions.get("query:q"), Some(&1));
 }
 
 #[test]
-fn a_body_that_cannot_be_searched_is_not_kept() {
+fn unsearchable_body_is_dropped() {
     let capture = json!({"storage_type": "request", "redact": {"patterns": ["email"]}});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[JSON, ("content-encoding", "br")],
         sent: b"bob@example.com",
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let (record, body) = talk.with(&capture).remove(0);
+    let (record, body) = test_exchange.with(&capture).remove(0);
     assert_eq!(
         (record.body_missing, body.len(), record.body_size),
         (Some(BodyMissing::Unreadable), 0, 15)
@@ -396,18 +403,18 @@ fn a_body_that_cannot_be_searched_is_not_kept() {
 }
 
 #[test]
-fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
-    let rig = with_defaults(&json!({
+fn invalid_route_metadata_records_minimum() {
+    let harness = with_defaults(&json!({
         "storage_type": "both", "headers": {"request": ["x-a"]}, "session": {"header": "x-a"},
         "metadata": {"a": {"request_header": "x-a"}, "b": 1}, "redact": {"patterns": [{"name": "api", "regex": "api"}]},
     }));
     let faulty = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[JSON, ("x-a", "private")],
         sent: b"{\"a\": \"private\"}",
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let records = talk.through(&rig, &[("xds.route_metadata", &faulty)]);
+    let records = test_exchange.through(&harness, &[("xds.route_metadata", &faulty)]);
     assert_eq!(records.len(), 2);
     for (record, body) in &records {
         assert!(body.is_empty() && record.headers.is_empty() && record.session.is_none());
@@ -421,7 +428,7 @@ fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
             (Some(200), "//[REDACTED]/x/")
         );
     }
-    let lines = rig.vm.host().lines.borrow();
+    let lines = harness.vm.host().lines.borrow();
     assert!(
         lines
             .iter()
@@ -431,8 +438,8 @@ fn a_route_whose_metadata_is_faulty_leaves_only_the_bare_facts() {
 }
 
 #[test]
-fn users_come_from_verified_claims_and_certificates() {
-    let rig = |user: Value| Rig::new(&json!({"user": user}));
+fn user_comes_from_claim_or_certificate() {
+    let harness = |user: Value| Harness::new(&json!({"user": user}));
     let claims = serialised_metadata(
         &json!({"envoy.filters.http.jwt_authn": {"payload": {"sub": "carol"}}}),
     );
@@ -448,13 +455,13 @@ fn users_come_from_verified_claims_and_certificates() {
         ),
         (json!([{"peer_certificate": "subject"}]), "anonymous"),
     ] {
-        let records = Talk::default().through(&rig(user), attributes);
+        let records = TestExchange::default().through(&harness(user), attributes);
         assert_eq!(records[0].0.user_id, named);
     }
 }
 
 #[test]
-fn of_several_encodings_and_types_none_is_believed() {
+fn several_encodings_or_types_are_unreadable() {
     let capture = json!({"storage_type": "request", "redact": {"patterns": ["email"]}});
     let identity = ("content-encoding", "identity");
     let gzip = ("content-encoding", "gzip");
@@ -462,24 +469,24 @@ fn of_several_encodings_and_types_none_is_believed() {
         (&[identity, gzip][..], "identity, gzip"),
         (&[gzip, identity], "gzip, identity"),
     ] {
-        let talk = Talk {
+        let test_exchange = TestExchange {
             head,
             sent: b"bob@example.com",
-            ..Talk::default()
+            ..TestExchange::default()
         };
-        let (record, body) = talk.with(&capture).remove(0);
+        let (record, body) = test_exchange.with(&capture).remove(0);
         assert_eq!(record.content_encoding.as_deref(), Some(value));
         assert_eq!(
             (record.body_missing, body.len()),
             (Some(BodyMissing::Unreadable), 0)
         );
     }
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[("content-type", "text/plain"), JSON],
         sent: b"bob@example.com",
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let (record, body) = talk.with(&capture).remove(0);
+    let (record, body) = test_exchange.with(&capture).remove(0);
     assert_eq!(
         record.content_type.as_deref(),
         Some("text/plain, application/json")
@@ -491,22 +498,22 @@ fn of_several_encodings_and_types_none_is_believed() {
 }
 
 #[test]
-fn a_head_that_is_cut_shows_no_beginning_of_a_secret() {
+fn truncated_head_shows_no_partial_secret() {
     let capture = json!({
         "storage_type": "request", "headers": {"request": ["x-long"]},
         "metadata": {"long": {"request_header": "x-long"}},
         "redact": {"patterns": ["credit_card"]},
     });
-    // The card goes over each of the bounds: 1 KiB, 4 KiB and, in the path and the query, 8 KiB.
+    // The card crosses each limit: 1 KiB, 4 KiB and, in path and query, 8 KiB.
     let card = "4111-1111-1111-1111";
     let value = ["x ".repeat(507), "x ".repeat(1527), String::new()].join(card);
     let long = "x/".repeat(4091);
     let target = format!("/{long}{card}?q={long}{card}");
-    let talk = Talk {
+    let test_exchange = TestExchange {
         head: &[JSON, ("x-long", &value), (":path", &target)],
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let (record, _) = talk.with(&capture).remove(0);
+    let (record, _) = test_exchange.with(&capture).remove(0);
     let shown = serde_json::to_string(&record).unwrap();
     assert!(!shown.contains("4111"), "{shown}");
     let length = |text: Option<&str>| text.unwrap().len();
@@ -516,16 +523,16 @@ fn a_head_that_is_cut_shows_no_beginning_of_a_secret() {
 }
 
 #[test]
-fn a_body_that_was_not_searched_to_its_end_has_no_hash() {
+fn partially_searched_body_has_no_hash() {
     let capture = |most: usize, redact: Value| json!({"storage_type": "request", "max_body_bytes": most, "redact": redact});
-    let talk = Talk {
+    let test_exchange = TestExchange {
         sent: br#"{"user": "bob", "password": "0815"}"#,
-        ..Talk::default()
+        ..TestExchange::default()
     };
-    let hash = |capture: Value| talk.with(&capture).remove(0).0.body_xxh3;
+    let hash = |capture: Value| test_exchange.with(&capture).remove(0).0.body_xxh3;
     let paths = json!({"json": ["$.pin"]});
     assert!(hash(capture(100, paths.clone())).is_some());
     assert!(hash(capture(20, paths)).is_none());
-    // Where nothing is looked for in bodies, there is nothing to guess.
+    // If bodies are not searched, there is nothing to guess.
     assert!(hash(capture(20, json!({"headers": ["x-api-key"]}))).is_some());
 }

@@ -2,22 +2,22 @@
 
 use std::ops::Range;
 
-use super::{before, run};
+use super::bytes::{byte_before, count_leading};
 
-const FEWEST_DIGITS: usize = 13;
-const MOST_DIGITS: usize = 19;
+const MIN_DIGITS: usize = 13;
+const MAX_DIGITS: usize = 19;
 /// Dates and times have groups of two; cards are printed in groups of at least three.
-const SHORTEST_GROUP: usize = 3;
+const MIN_GROUP_DIGITS: usize = 3;
 
 pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let start = at + run(rest, |byte| !byte.is_ascii_digit());
-        let group = run(text.get(start..).unwrap_or_default(), |byte| {
+        let start = at + count_leading(rest, |byte| !byte.is_ascii_digit());
+        let group = count_leading(text.get(start..).unwrap_or_default(), |byte| {
             byte.is_ascii_digit()
         });
         at = start + group;
-        if group >= SHORTEST_GROUP
+        if group >= MIN_GROUP_DIGITS
             && !is_fraction(text, start)
             && let Some(end) = card(text, start)
         {
@@ -29,13 +29,13 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
 
 /// Whether these are the digits behind a decimal point.
 fn is_fraction(text: &[u8], start: usize) -> bool {
-    before(text, start) == Some(b'.')
-        && before(text, start - 1).is_some_and(|byte| byte.is_ascii_digit())
+    byte_before(text, start) == Some(b'.')
+        && byte_before(text, start - 1).is_some_and(|byte| byte.is_ascii_digit())
 }
 
 /// Where the longest card number that begins here ends. It consists of whole groups.
 fn card(text: &[u8], start: usize) -> Option<usize> {
-    let mut digits = [0; MOST_DIGITS];
+    let mut digits = [0; MAX_DIGITS];
     let mut count = 0;
     let mut group = 0;
     let mut at = start;
@@ -50,7 +50,7 @@ fn card(text: &[u8], start: usize) -> Option<usize> {
             count += 1;
             group += 1;
         } else {
-            if group < SHORTEST_GROUP {
+            if group < MIN_GROUP_DIGITS {
                 return end;
             }
             if is_card(digits.get(..count).unwrap_or_default()) {
@@ -70,7 +70,7 @@ fn card(text: &[u8], start: usize) -> Option<usize> {
 /// one time stamp in ten would else be a card.
 fn is_card(digits: &[u8]) -> bool {
     let issued = match digits.first() {
-        Some(2..=6) => digits.len() >= FEWEST_DIGITS,
+        Some(2..=6) => digits.len() >= MIN_DIGITS,
         Some(1) => digits.len() == 15,
         Some(8 | 9) => digits.len() == 16,
         _ => false,
@@ -98,7 +98,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn cards_are_found() {
+    fn finds_cards() {
         for (text, expected) in [
             ("4111111111111111", &["4111111111111111"][..]),
             ("4111 1111 1111 1111", &["4111 1111 1111 1111"]),

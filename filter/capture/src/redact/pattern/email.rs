@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memrchr};
 
-use super::{run, slice};
+use super::bytes::{count_leading, slice};
 
 pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     // A local part does not reach back over an earlier @, so no byte is read twice.
@@ -14,9 +14,9 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         from = at + 1;
         let local = before.iter().rev().take_while(|byte| is_local(**byte));
         let local = slice(text, at - local.count()..at);
-        let marks = run(local, |byte| matches!(byte, b'.' | b'\'' | b'-'));
+        let marks = count_leading(local, |byte| matches!(byte, b'.' | b'\'' | b'-'));
         let behind = text.get(from..).unwrap_or_default();
-        let domain = domain(slice(behind, 0..run(behind, is_domain)));
+        let domain = domain(slice(behind, 0..count_leading(behind, is_domain)));
         if marks < local.len() && domain > 0 {
             found(at - (local.len() - marks)..from + domain);
         }
@@ -60,7 +60,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn addresses_are_found() {
+    fn finds_addresses() {
         for (text, expected) in [
             ("alice@example.com", &["alice@example.com"][..]),
             (

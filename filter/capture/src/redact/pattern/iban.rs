@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::{before, is_alphanumeric, run};
+use super::bytes::{byte_before, count_leading, is_alphanumeric};
 
-const FEWEST_CHARACTERS: usize = 15;
-const MOST_CHARACTERS: usize = 34;
+const MIN_CHARACTERS: usize = 15;
+const MAX_CHARACTERS: usize = 34;
 
 pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let start = at + run(rest, |byte| !byte.is_ascii_alphanumeric());
-        let word = run(text.get(start..).unwrap_or_default(), |byte| {
+        let start = at + count_leading(rest, |byte| !byte.is_ascii_alphanumeric());
+        let word = count_leading(text.get(start..).unwrap_or_default(), |byte| {
             byte.is_ascii_alphanumeric()
         });
         at = start + word;
@@ -23,8 +23,8 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
 }
 
 /// Whether two letters and two digits, not inside a word, stand there.
-pub(super) fn begins(text: &[u8], start: usize) -> bool {
-    head(text, start).is_some() && !is_alphanumeric(before(text, start))
+pub(super) fn starts_iban(text: &[u8], start: usize) -> bool {
+    head(text, start).is_some() && !is_alphanumeric(byte_before(text, start))
 }
 
 fn head(text: &[u8], start: usize) -> Option<&[u8; 4]> {
@@ -47,13 +47,13 @@ fn iban(text: &[u8], start: usize) -> Option<usize> {
     loop {
         let byte = text.get(at).copied();
         if let Some(character) = byte.filter(u8::is_ascii_alphanumeric) {
-            if count == MOST_CHARACTERS {
+            if count == MAX_CHARACTERS {
                 return end;
             }
             account = append(account, character);
             count += 1;
         } else {
-            if count >= FEWEST_CHARACTERS && head.iter().fold(account, |n, c| append(n, *c)) == 1 {
+            if count >= MIN_CHARACTERS && head.iter().fold(account, |n, c| append(n, *c)) == 1 {
                 end = Some(at);
             }
             if !matches!(byte, Some(b' ' | b'-')) || !is_alphanumeric(text.get(at + 1).copied()) {
@@ -78,7 +78,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn accounts_are_found() {
+    fn finds_accounts() {
         for (text, expected) in [
             ("DE89370400440532013000", &["DE89370400440532013000"][..]),
             (

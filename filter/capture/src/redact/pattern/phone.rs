@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2_iter};
 
-use super::{before, is_alphanumeric, run};
+use super::bytes::{byte_before, count_leading, is_alphanumeric};
 
-const FEWEST_DIGITS: usize = 8;
-const MOST_DIGITS: usize = 15;
+const MIN_DIGITS: usize = 8;
+const MAX_DIGITS: usize = 15;
 /// Longest row of marks between two groups, as in `+49 (0) 170`.
-const MOST_MARKS: usize = 2;
+const MAX_SEPARATORS: usize = 2;
 /// How national numbers are written: `0` stands for any digit.
 const BRACKETED: [&[u8]; 4] = [
     b"(000) 000-0000",
@@ -22,7 +22,7 @@ const DASHED: [&[u8]; 2] = [b"000-000-0000", b"000.000.0000"];
 
 pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     for plus in memchr_iter(b'+', text) {
-        if !is_alphanumeric(before(text, plus))
+        if !is_alphanumeric(byte_before(text, plus))
             && let Some(end) = international(text, plus + 1)
         {
             found(plus..end);
@@ -45,19 +45,19 @@ fn international(text: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
     loop {
         let rest = text.get(at..).unwrap_or_default();
-        let group = run(rest, |byte| byte.is_ascii_digit());
+        let group = count_leading(rest, |byte| byte.is_ascii_digit());
         digits += group;
-        if group == 0 || digits > MOST_DIGITS {
+        if group == 0 || digits > MAX_DIGITS {
             digits -= group;
-            return (digits >= FEWEST_DIGITS).then_some(end);
+            return (digits >= MIN_DIGITS).then_some(end);
         }
         end = at + group;
-        let marks = run(rest.get(group..).unwrap_or_default(), is_mark);
-        at = end + marks.min(MOST_MARKS);
+        let marks = count_leading(rest.get(group..).unwrap_or_default(), is_separator);
+        at = end + marks.min(MAX_SEPARATORS);
     }
 }
 
-pub(super) fn is_mark(byte: u8) -> bool {
+pub(super) fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
@@ -70,7 +70,7 @@ fn national(text: &[u8], start: usize, forms: &[&[u8]], found: &mut dyn FnMut(Ra
                 mark => byte == mark,
             };
             number.iter().zip(**form).all(alike)
-                && !is_alphanumeric(before(text, start))
+                && !is_alphanumeric(byte_before(text, start))
                 && !is_alphanumeric(text.get(end).copied())
         })
     };
@@ -86,7 +86,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn numbers_are_found() {
+    fn finds_numbers() {
         for (text, expected) in [
             ("+4917012345678", &["+4917012345678"][..]),
             ("tel:+49 (0) 170 1234-567.", &["+49 (0) 170 1234-567"]),

@@ -3,10 +3,10 @@
 
 use memchr::memmem;
 
-use super::{Pattern, iban, phone, slice, token};
+use super::bytes::{MAX_TAIL_BYTES, slice};
+use super::kinds::Pattern;
+use super::{iban, phone, token};
 
-/// Most bytes that are left out: of an unbroken word, or of what a regular expression may span.
-pub(super) const MAX_TAIL_BYTES: usize = 4096;
 /// Longest written form of a number: 34 characters and the spaces between them, and some more.
 const MAX_NUMBER_BYTES: usize = 80;
 
@@ -21,7 +21,7 @@ pub(in crate::redact) fn tail<'p>(
         .min(digits(text))
         .min(account(text));
     patterns
-        .map(|pattern| length.saturating_sub(pattern.reach().saturating_sub(1)))
+        .map(|pattern| length.saturating_sub(pattern.max_tail_bytes().saturating_sub(1)))
         .fold(start, usize::min)
 }
 
@@ -43,7 +43,7 @@ fn web_token(text: &[u8]) -> usize {
 
 /// Digits in groups: a card or a telephone number.
 fn digits(text: &[u8]) -> usize {
-    let part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'+' || phone::is_mark(**byte);
+    let part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'+' || phone::is_separator(**byte);
     let run = text.iter().rev().take_while(part).count();
     text.len() - run.min(MAX_NUMBER_BYTES)
 }
@@ -54,14 +54,14 @@ fn account(text: &[u8]) -> usize {
     let run = text.iter().rev().take_while(part).count();
     let start = text.len() - run.min(MAX_NUMBER_BYTES);
     (start..text.len())
-        .find(|start| iban::begins(text, *start))
+        .find(|start| iban::starts_iban(text, *start))
         .unwrap_or(text.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::pattern::Own;
+    use crate::redact::pattern::CustomRegex;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_beginning_is_left_out() {
+    fn removes_possible_beginning_of_match() {
         for (text, expected) in [
             ("write to alice@exa", "write to "),
             ("the card 4111 1111 11", "the card"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_left_out_up_to_its_bound_unless_it_is_a_token() {
+    fn removes_word_up_to_limit_except_tokens() {
         let long = "x".repeat(MAX_TAIL_BYTES + 10);
         assert_eq!(kept(&long).len(), 10);
         let token = format!("a eyJ{long}.b{long}");
@@ -98,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn a_regular_expression_with_spaces_counts_with_its_length() {
-        let own = Pattern::own("order", Own::compile("ORD [0-9]{8}").unwrap());
+    fn custom_regex_with_spaces_extends_tail() {
+        let own = Pattern::custom("order", CustomRegex::compile("ORD [0-9]{8}").unwrap());
         let text = b"my order ORD 1234567";
         assert!(tail([&own].into_iter(), text) <= 9);
-        let endless = Pattern::own("key", Own::compile("BEGIN[^-]+-").unwrap());
+        let endless = Pattern::custom("key", CustomRegex::compile("BEGIN[^-]+-").unwrap());
         let text = [&b"x "[..], b"BEGIN one two", &b" three"[..]].concat();
         assert_eq!(tail([&endless].into_iter(), &text), 0);
         let long = b"word ".repeat(MAX_TAIL_BYTES);

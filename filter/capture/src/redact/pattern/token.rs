@@ -5,11 +5,11 @@ use std::ops::Range;
 use memchr::memchr2_iter;
 use memchr::memmem;
 
-use super::{before, is_alphanumeric, run, slice};
+use super::bytes::{byte_before, count_leading, is_alphanumeric, slice};
 
 const BEARER: &[u8] = b"bearer";
 /// In running text, shorter words behind "bearer" are English.
-const SHORTEST_TOKEN: usize = 8;
+const MIN_TOKEN_BYTES: usize = 8;
 /// `{"` in base64: how every JSON web token begins.
 pub(super) const JWT_START: &[u8] = b"eyJ";
 const AWS_KEY_BYTES: usize = 20;
@@ -18,15 +18,17 @@ const AWS_KEY_BYTES: usize = 20;
 pub(super) fn find_bearer(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     for at in memchr2_iter(b'b', b'B', text) {
         let end = at + BEARER.len();
-        if !slice(text, at..end).eq_ignore_ascii_case(BEARER) || is_alphanumeric(before(text, at)) {
+        if !slice(text, at..end).eq_ignore_ascii_case(BEARER)
+            || is_alphanumeric(byte_before(text, at))
+        {
             continue;
         }
         let behind = text.get(end..).unwrap_or_default();
-        let spaces = run(behind, |byte| matches!(byte, b' ' | b'\t'));
-        let token = run(behind.get(spaces..).unwrap_or_default(), is_token);
+        let spaces = count_leading(behind, |byte| matches!(byte, b' ' | b'\t'));
+        let token = count_leading(behind.get(spaces..).unwrap_or_default(), is_token);
         // A header's value is nothing but the word and the token.
         let whole = at == 0 && end + spaces + token == text.len() && token > 0;
-        if spaces > 0 && (whole || token >= SHORTEST_TOKEN) {
+        if spaces > 0 && (whole || token >= MIN_TOKEN_BYTES) {
             found(end + spaces..end + spaces + token);
         }
     }
@@ -46,14 +48,14 @@ pub(super) fn find_jwt(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     while let Some(start) = memmem::find(text.get(from..).unwrap_or_default(), JWT_START) {
         let start = from + start;
         let rest = text.get(start..).unwrap_or_default();
-        let mut end = run(rest, is_base64url);
+        let mut end = count_leading(rest, is_base64url);
         // A token that began inside this part would have the same dots behind it.
         from = start + end;
         let mut dots = 0;
         while rest.get(end) == Some(&b'.') {
             dots += 1;
             end += 1;
-            end += run(rest.get(end..).unwrap_or_default(), is_base64url);
+            end += count_leading(rest.get(end..).unwrap_or_default(), is_base64url);
         }
         if dots >= 2 {
             found(start..start + end);
@@ -71,7 +73,7 @@ pub(super) fn find_aws_key(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
             let upper = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
             if key.len() == AWS_KEY_BYTES
                 && key.iter().all(upper)
-                && !is_alphanumeric(before(text, start))
+                && !is_alphanumeric(byte_before(text, start))
                 && !is_alphanumeric(text.get(end).copied())
             {
                 found(start..end);
@@ -87,7 +89,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn bearer_tokens_are_found_behind_the_word() {
+    fn finds_token_after_bearer() {
         for (text, expected) in [
             ("Bearer x", &["x"][..]),
             ("bEARER  abc.def~+/=", &["abc.def~+/="]),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn web_tokens_are_found() {
+    fn finds_web_tokens() {
         for (text, expected) in [
             (
                 "eyJhbGciOi.eyJzdWIi.c2ln-_x",
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn aws_keys_are_found() {
+    fn finds_aws_keys() {
         for (text, expected) in [
             ("AKIAIOSFODNN7EXAMPLE", &["AKIAIOSFODNN7EXAMPLE"][..]),
             ("key=ASIAIOSFODNN7EXAMPLE;", &["ASIAIOSFODNN7EXAMPLE"]),

@@ -32,7 +32,7 @@ fn assert_json_in_json(value: &Value) {
 }
 
 #[test]
-fn json_inside_json_strings_is_searched_and_stays_json() {
+fn redacts_json_inside_json_strings() {
     let redaction = everything();
     for (text, left) in [
         (
@@ -69,7 +69,7 @@ fn json_inside_json_strings_is_searched_and_stays_json() {
 }
 
 #[test]
-fn percent_signs_are_undone_wherever_they_stand() {
+fn decodes_percent_escapes_everywhere() {
     let redaction = everything();
     for (kind, text, left) in [
         (
@@ -98,16 +98,16 @@ fn percent_signs_are_undone_wherever_they_stand() {
     ] {
         assert_eq!(whole(&redaction, kind, text), left);
     }
-    let path = redaction.text(
+    let path = redaction.redact_text(
         "/a%2540b.de/alice%2540example.com",
         None,
-        &mut Counts::default(),
+        &mut RedactionCounts::default(),
     );
     assert_eq!(path, "/X/X");
 }
 
 #[test]
-fn a_cut_through_layers_of_escapes_leaves_no_beginning() {
+fn cut_in_nested_escapes_shows_nothing() {
     let redaction = everything();
     let secret = r"4111\\u00201111\\u00201111\\u00201111";
     let text = format!(r#"["{{\"card\":\"is {secret}\"}}"]"#);
@@ -125,7 +125,7 @@ fn a_cut_through_layers_of_escapes_leaves_no_beginning() {
 }
 
 #[test]
-fn json_is_found_by_whatever_name_it_comes() {
+fn finds_json_under_any_content_type() {
     let redaction = everything();
     let text = "{\"a\":1,\"pass\\u0077ord\":\"secret\"}";
     let left = "{\"a\":1,\"pass\\u0077ord\":\"X\"}";
@@ -153,7 +153,7 @@ fn json_is_found_by_whatever_name_it_comes() {
 }
 
 #[test]
-fn a_body_with_several_types_cannot_be_read() {
+fn body_with_several_types_is_unreadable() {
     let redaction = everything();
     let part = b"--B\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nsecret\r\n--B--\r\n";
     for kind in [
@@ -173,7 +173,7 @@ fn a_body_with_several_types_cannot_be_read() {
 }
 
 #[test]
-fn quotes_in_a_file_name_hide_no_name() {
+fn quotes_in_filename_hide_no_name() {
     let redaction = everything();
     for name in [
         "filename=\"; name=x\"; name=\"token\"",
@@ -187,7 +187,7 @@ fn quotes_in_a_file_name_hide_no_name() {
 }
 
 #[test]
-fn semicolons_may_part_pairs() {
+fn semicolons_may_separate_pairs() {
     let redaction = everything();
     for (text, left) in [
         ("a=1;token=secret", "a=1;token=X"),
@@ -198,12 +198,15 @@ fn semicolons_may_part_pairs() {
         ("a=b;c", "a=b;c"),
     ] {
         assert_eq!(whole(&redaction, FORM, text), left);
-        assert_eq!(redaction.query(text, None, &mut Counts::default()), left);
+        assert_eq!(
+            redaction.redact_query(text, None, &mut RedactionCounts::default()),
+            left
+        );
     }
 }
 
 #[test]
-fn compressed_bytes_are_not_taken_for_text() {
+fn compressed_bytes_are_not_text() {
     let redaction = everything();
     let text = br#"{"password":"secret"}"#;
     for kind in ["", JSON, "text/plain", "application/octet-stream"] {
@@ -225,7 +228,7 @@ fn compressed_bytes_are_not_taken_for_text() {
 }
 
 #[test]
-fn utf_16_is_seen_by_its_first_character() {
+fn recognizes_utf16_by_first_character() {
     let redaction = everything();
     for bytes in [&b"\0{\0\""[..], b"{\0\"\0", b"\xfe\xff\0{", b"\0[\0{"] {
         for kind in ["", "text/plain", JSON] {
@@ -235,7 +238,7 @@ fn utf_16_is_seen_by_its_first_character() {
 }
 
 #[test]
-fn carriage_returns_end_the_lines_of_events() {
+fn carriage_return_ends_event_line() {
     let redaction = everything();
     let text = "data: {\"password\":1}\r\rdata:{\"password\":2}\r\n\rid: alice@example.com\r";
     let left = "data: {\"password\":\"X\"}\r\rdata:{\"password\":\"X\"}\r\n\rid: X\r";
@@ -243,14 +246,14 @@ fn carriage_returns_end_the_lines_of_events() {
 }
 
 #[test]
-fn a_text_that_is_cut_shows_no_beginning_of_a_secret() {
+fn truncated_text_shows_no_partial_secret() {
     let redaction = redaction(&json!({
         "headers": ["x-api-key"], "query": ["token"], "patterns": EVERYTHING, "with": "X",
     }));
-    let counts = &mut Counts::default();
+    let counts = &mut RedactionCounts::default();
     let mut header = |name, text| {
         redaction
-            .header(name, Text::cut(text), None, counts)
+            .redact_header(name, RawText::truncated(text), None, counts)
             .into_owned()
     };
     assert_eq!(header("x-note", "card 4111 1111 11"), "card");
@@ -261,20 +264,23 @@ fn a_text_that_is_cut_shows_no_beginning_of_a_secret() {
         ("a=1&b=c+4111+1111+%3", "a=1&b=c"),
         ("a=1&token=sec", "a=1&token=X"),
     ] {
-        assert_eq!(redaction.query(Text::cut(text), None, counts), left);
+        assert_eq!(
+            redaction.redact_query(RawText::truncated(text), None, counts),
+            left
+        );
     }
     assert_eq!(
-        redaction.text(Text::cut("/a/b eyJhb"), None, counts),
+        redaction.redact_text(RawText::truncated("/a/b eyJhb"), None, counts),
         "/a/b "
     );
 }
 
 #[test]
-fn what_is_missing_of_a_body_is_told() {
+fn reports_partially_searched_body() {
     let redaction = everything();
-    let partly = |kind, text: &str, cut| search(&redaction, kind, text.as_bytes(), cut).partly;
-    assert!(!partly(JSON, "{\"a\":1}", false) && partly(JSON, "{\"a\":1", true));
-    assert!(partly(JSON, "{\"a\":1, oops", false));
+    let partial = |kind, text: &str, cut| search(&redaction, kind, text.as_bytes(), cut).partial;
+    assert!(!partial(JSON, "{\"a\":1}", false) && partial(JSON, "{\"a\":1", true));
+    assert!(partial(JSON, "{\"a\":1, oops", false));
     let headers = self::redaction(&json!({"headers": ["x"]}));
-    assert!(!search(&headers, JSON, b"{", true).partly);
+    assert!(!search(&headers, JSON, b"{", true).partial);
 }

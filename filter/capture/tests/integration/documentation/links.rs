@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn relative_links_lead_to_files_and_headings() {
+fn relative_links_resolve() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let pages = pages(&root);
     assert!(pages.len() > 30, "{pages:?}");

@@ -9,7 +9,7 @@ mod tables;
 
 use std::collections::BTreeSet;
 
-use dossier_capture::config::{Config, Subject};
+use dossier_capture::config::{Config, RequestView};
 use dossier_capture::headers::Headers;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const CONFIGURATION: &str = include_str!("../../../../../docs/configuration.md")
 const README: &str = include_str!("../../../../../README.md");
 
 #[test]
-fn every_key_is_in_a_table_and_every_table_has_only_keys() {
+fn tables_list_exactly_the_known_keys() {
     let known: BTreeSet<_> = keys::known().into_iter().collect();
     let rows = tables::rows(CONFIGURATION);
     let documented: BTreeSet<_> = rows.iter().map(|row| row.key.clone()).collect();
@@ -37,7 +37,7 @@ fn every_key_is_in_a_table_and_every_table_has_only_keys() {
 }
 
 #[test]
-fn rules_defaults_and_routes_take_the_same_keys() {
+fn rules_defaults_and_routes_share_keys() {
     let under = |root: &str, known: Vec<Key>| -> BTreeSet<String> {
         let texts = known.into_iter().map(|key| key.to_string());
         let inside = texts.filter_map(|key| Some(key.strip_prefix(root)?.to_owned()));
@@ -50,7 +50,7 @@ fn rules_defaults_and_routes_take_the_same_keys() {
 }
 
 #[test]
-fn bounds_are_those_of_the_code() {
+fn documented_limits_equal_code() {
     for row in tables::rows(CONFIGURATION) {
         for bound in &row.bounds {
             for candidates in bound.inside() {
@@ -69,7 +69,7 @@ fn bounds_are_those_of_the_code() {
 }
 
 #[test]
-fn defaults_are_those_of_the_code() {
+fn documented_defaults_equal_code() {
     for row in tables::rows(CONFIGURATION) {
         let Row { key, default, .. } = &row;
         let absent = read(&key.absent());
@@ -97,7 +97,7 @@ fn defaults_are_those_of_the_code() {
 }
 
 #[test]
-fn the_named_patterns_are_those_of_the_code() {
+fn documented_patterns_equal_code() {
     let patterns = Key::parse("defaults.redact.patterns");
     let rows = tables::rows(CONFIGURATION);
     let row = rows.iter().find(|row| row.key == patterns).unwrap();
@@ -109,7 +109,7 @@ fn the_named_patterns_are_those_of_the_code() {
 }
 
 #[test]
-fn examples_are_configurations() {
+fn examples_are_valid_configurations() {
     for (file, text, fewest) in [
         ("configuration.md", CONFIGURATION, 4),
         ("README.md", README, 1),
@@ -160,7 +160,9 @@ fn choices(key: &Key) -> Option<Vec<String>> {
 fn seen(config: &Config) -> String {
     let headers = Headers::default();
     let tell = |problems: &dossier_capture::config::Problems| panic!("{problems}");
-    let plan = config.rules.plan(&Subject::new(&headers, None), None, tell);
+    let plan = config
+        .rules
+        .choose_plan(&RequestView::new(&headers, None), None, tell);
     let Config {
         collector,
         batch,

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::engine::Target;
 
-const MOST: usize = 16 << 10;
+const MAX_BYTES: usize = 16 << 10;
 /// Errors say where and why; they quote nothing.
-const LONGEST_ERROR: usize = 200;
+const MAX_ERROR_BYTES: usize = 200;
 const TOKENS: &[&[u8]] = &[
     b"DOSSIER\x01",
     b"\x01",
@@ -81,7 +81,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn decode(bytes: &[u8]) {
     let batch = match Batch::parse(bytes) {
         Ok(batch) => batch,
-        Err(error) => return assert!(error.to_string().len() <= LONGEST_ERROR),
+        Err(error) => return assert!(error.to_string().len() <= MAX_ERROR_BYTES),
     };
     let frames = batch.frames();
     assert!(frames.len() <= MAX_FRAMES);
@@ -99,7 +99,7 @@ fn decode(bytes: &[u8]) {
                 assert_eq!(body, frame.body);
             }
             Ok(FrameContent::Gap(_)) => assert!(frame.body.is_empty()),
-            Err(error) => assert!(error.to_string().len() <= LONGEST_ERROR),
+            Err(error) => assert!(error.to_string().len() <= MAX_ERROR_BYTES),
         }
     }
 }
@@ -113,12 +113,12 @@ fn batches() {
     };
     target.run(|bytes, _| {
         decode(bytes);
-        match inflate(bytes, MOST) {
+        match inflate(bytes, MAX_BYTES) {
             Ok(plain) => {
-                assert!(plain.len() <= MOST);
+                assert!(plain.len() <= MAX_BYTES);
                 decode(&plain);
             }
-            Err(InflateError::TooLong { limit }) => assert_eq!(limit, MOST),
+            Err(InflateError::TooLong { limit }) => assert_eq!(limit, MAX_BYTES),
             Err(InflateError::Malformed) => {}
         }
         let sent = Compression::Fast.compress(bytes);
@@ -127,9 +127,9 @@ fn batches() {
 }
 
 #[test]
-fn the_seeds_are_batches() {
+fn seeds_are_valid_batches() {
     for seed in seeds() {
-        let plain = inflate(&seed, MOST << 4).unwrap_or(seed);
+        let plain = inflate(&seed, MAX_BYTES << 4).unwrap_or(seed);
         // Batches one behind the other are none.
         if let Ok(batch) = Batch::parse(&plain) {
             assert!(batch.frames().iter().all(|frame| frame.decode().is_ok()));

@@ -2,14 +2,14 @@
 
 use dossier_capture::config::redact::parse;
 use dossier_capture::json::{Paths, Scanner};
-use dossier_capture::redact::{Body, Counts, HashKey, Redaction, Text};
+use dossier_capture::redact::{HashKey, RawBody, RawText, Redaction, RedactionCounts};
 
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::engine::{Random, Target};
 
-const MOST: usize = 4096;
+const MAX_BYTES: usize = 4096;
 /// How much replacements may add.
 const BODY_GROWTH: usize = 64 << 10;
 const TEXT_GROWTH: usize = 8 << 10;
@@ -132,28 +132,28 @@ fn scan(bytes: &[u8]) {
 
 fn redact(bytes: &[u8], redaction: &Redaction, key: Option<&HashKey>, random: &mut Random) {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let mut counts = Counts::default();
+    let mut counts = RedactionCounts::default();
     let bound = text.len() + TEXT_GROWTH;
-    let sent = *random.pick(&[Text::from(&*text), Text::cut(&text)]);
-    assert!(redaction.query(sent, key, &mut counts).len() <= bound);
-    assert!(redaction.header("x", sent, key, &mut counts).len() <= bound);
-    assert!(redaction.text(sent, key, &mut counts).len() <= bound);
+    let sent = *random.pick(&[RawText::from(&*text), RawText::truncated(&text)]);
+    assert!(redaction.redact_query(sent, key, &mut counts).len() <= bound);
+    assert!(redaction.redact_header("x", sent, key, &mut counts).len() <= bound);
+    assert!(redaction.redact_text(sent, key, &mut counts).len() <= bound);
 
     let kind = *random.pick(&KINDS);
     let encoding = *random.pick(&ENCODINGS);
     let truncated = random.below(2) == 0;
-    let body = Body {
+    let body = RawBody {
         bytes: bytes.to_vec(),
         content_type: Some(kind),
         content_encoding: Some(encoding),
         truncated,
-        most: MOST,
+        max_bytes: MAX_BYTES,
     };
-    let searched = redaction.body(body, key, &mut counts);
-    assert!(searched.bytes.len() <= MOST.max(bytes.len()) + BODY_GROWTH);
+    let searched = redaction.redact_body(body, key, &mut counts);
+    assert!(searched.bytes.len() <= MAX_BYTES.max(bytes.len()) + BODY_GROWTH);
     assert!(searched.truncated || !truncated);
     // Each find takes a byte at least, and each text is gone through once.
-    let gone_through = MOST.max(bytes.len()) + 3 * text.len();
+    let gone_through = MAX_BYTES.max(bytes.len()) + 3 * text.len();
     assert!(counts.total() <= gone_through as u64);
 
     let valid = |bytes: &[u8]| serde_json::from_slice::<&RawValue>(bytes).is_ok();

@@ -1,17 +1,17 @@
 //! Configurations, as JSON and as a serialised `Struct`, for the checker; those that pass, for the
 //! rules that come of them.
 
-use dossier_capture::config::{Config, Problems, Subject, check_route_keys};
+use dossier_capture::config::{Config, Problems, RequestView, check_route_keys};
 use dossier_capture::headers::Headers;
 use serde_json::{Value, json};
 
-use super::engine::{LONGEST_INPUT, Target};
+use super::engine::{MAX_INPUT_BYTES, Target};
 use super::messages::serialised_struct;
 
 /// How long a plan shows itself with nothing of a configuration in it.
-pub(crate) const LARGEST_PLAN: usize = 64 << 10;
+pub(crate) const MAX_PLAN_BYTES: usize = 64 << 10;
 /// A key of a few letters may be answered with all keys that are known.
-const MOST_WORDS: usize = 128;
+const MAX_REPORT_FACTOR: usize = 128;
 const TOKENS: &[&[u8]] = &[
     b"{",
     b"}",
@@ -81,7 +81,10 @@ pub(crate) fn check(problems: &Problems, length: usize) {
     assert!(!problems.is_empty());
     assert!(problems.lines().count() <= length + 16);
     let bytes: usize = problems.lines().map(str::len).sum();
-    assert!(bytes <= 4096 + MOST_WORDS * length, "{bytes} of {length}");
+    assert!(
+        bytes <= 4096 + MAX_REPORT_FACTOR * length,
+        "{bytes} of {length}"
+    );
 }
 
 fn whole() -> Value {
@@ -160,10 +163,10 @@ fn configuration() {
         match Config::parse(bytes) {
             Ok(config) => {
                 for headers in &requests {
-                    let subject = Subject::new(headers, Some(b"ai-chat"));
-                    let plan = config.rules.plan(&subject, None, |_| ());
+                    let request = RequestView::new(headers, Some(b"ai-chat"));
+                    let plan = config.rules.choose_plan(&request, None, |_| ());
                     let size = format!("{plan:?}").len();
-                    assert!(size <= LARGEST_PLAN + 8 * LONGEST_INPUT, "{size}");
+                    assert!(size <= MAX_PLAN_BYTES + 8 * MAX_INPUT_BYTES, "{size}");
                 }
             }
             Err(problems) => check(&problems, bytes.len()),
@@ -178,7 +181,7 @@ fn configuration() {
 }
 
 #[test]
-fn the_seeds_pass() {
+fn seeds_are_valid_configurations() {
     for seed in seeds() {
         if let Err(problems) = Config::parse(&seed) {
             panic!("{problems}");

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
 /// Longest input, in bytes.
-pub(crate) const LONGEST_INPUT: usize = 64 << 10;
+pub(crate) const MAX_INPUT_BYTES: usize = 64 << 10;
 /// No input takes nearly as long, unless it never ends.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
-const MOST_MUTATIONS: usize = 10;
+const MAX_ATTEMPT: Duration = Duration::from_secs(5);
+const MAX_MUTATIONS: usize = 10;
 const SECONDS: u64 = 2;
 const SEED: u64 = 1;
 
@@ -142,9 +142,9 @@ impl Target {
 
     fn input(&self, random: &mut Random) -> Vec<u8> {
         let mut bytes = random.pick(&self.seeds).clone();
-        for _ in 0..random.below(MOST_MUTATIONS) {
+        for _ in 0..random.below(MAX_MUTATIONS) {
             self.mutate(&mut bytes, random);
-            bytes.truncate(LONGEST_INPUT);
+            bytes.truncate(MAX_INPUT_BYTES);
         }
         bytes
     }
@@ -171,7 +171,7 @@ impl Target {
                 // Long inputs come from here; not all of them are.
                 let times = 1 + (random.below(1 << 14) >> random.below(14));
                 let piece = &bytes[place.clone()];
-                let times = times.min(LONGEST_INPUT / piece.len().max(1));
+                let times = times.min(MAX_INPUT_BYTES / piece.len().max(1));
                 let piece = piece.repeat(times);
                 bytes.splice(place.start..place.start, piece);
             }
@@ -228,11 +228,11 @@ fn write_length(bytes: &mut Vec<u8>, random: &mut Random) {
 fn watch(name: &str, seed: u64, progress: &Progress, ended: &Receiver<()>) {
     while ended.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
         let since = *progress.since.lock().unwrap();
-        if since.is_some_and(|since| since.elapsed() > LONGEST_ATTEMPT) {
+        if since.is_some_and(|since| since.elapsed() > MAX_ATTEMPT) {
             let iteration = progress.iteration.load(Ordering::Relaxed);
             let left = keep(name, seed, iteration, &progress.input.lock().unwrap());
             say(&format!(
-                "{name}: seed {seed}, iteration {iteration} takes longer than {LONGEST_ATTEMPT:?}; the input is in {}",
+                "{name}: seed {seed}, iteration {iteration} takes longer than {MAX_ATTEMPT:?}; the input is in {}",
                 left.display()
             ));
             process::exit(101);
@@ -256,7 +256,7 @@ fn keep(name: &str, seed: u64, iteration: u64, input: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn a_seed_and_an_iteration_give_the_same_input() {
+fn inputs_are_reproducible() {
     let target = Target {
         name: "engine",
         seeds: vec![b"some seed".to_vec(), b"another".to_vec()],
@@ -265,10 +265,10 @@ fn a_seed_and_an_iteration_give_the_same_input() {
     let input = |seed, iteration| target.input(&mut Random::new(seed, iteration));
     let inputs: Vec<_> = (0..1000).map(|iteration| input(7, iteration)).collect();
     for (iteration, bytes) in (0..).zip(&inputs) {
-        assert!(bytes.len() <= LONGEST_INPUT);
+        assert!(bytes.len() <= MAX_INPUT_BYTES);
         assert_eq!(*bytes, input(7, iteration));
     }
-    assert!(inputs.iter().any(|bytes| bytes.len() > LONGEST_INPUT / 2));
+    assert!(inputs.iter().any(|bytes| bytes.len() > MAX_INPUT_BYTES / 2));
     let same = (0..1000).filter(|iteration| input(8, *iteration) == inputs[0]);
     assert!(same.count() < 100);
 }

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use dossier_capture::config::{Config, Subject};
+use dossier_capture::config::{Config, RequestView};
 use serde_json::{Value, json};
 
-use super::configuration::{LARGEST_PLAN, check, request};
-use super::engine::{LONGEST_INPUT, Target};
+use super::configuration::{MAX_PLAN_BYTES, check, request};
+use super::engine::{MAX_INPUT_BYTES, Target};
 use super::messages::serialised_metadata;
 
 const TOKENS: &[&[u8]] = &[
@@ -86,13 +86,13 @@ fn route_metadata() {
     target.run(|bytes, _| {
         let told = Cell::new(0);
         for headers in [&users, &other, &users] {
-            let subject = Subject::new(headers, None);
-            let plan = config.rules.plan(&subject, Some(bytes), |problems| {
+            let request = RequestView::new(headers, None);
+            let plan = config.rules.choose_plan(&request, Some(bytes), |problems| {
                 told.set(told.get() + 1);
                 check(problems, bytes.len());
             });
             let size = format!("{plan:?}").len();
-            assert!(size <= LARGEST_PLAN + 8 * LONGEST_INPUT, "{size}");
+            assert!(size <= MAX_PLAN_BYTES + 8 * MAX_INPUT_BYTES, "{size}");
         }
         // Faults are told once for each metadata, not for each request.
         assert!(told.get() <= 1);
@@ -100,14 +100,16 @@ fn route_metadata() {
 }
 
 #[test]
-fn the_seeds_are_understood() {
+fn seeds_are_valid_except_nested_one() {
     let config = json!({"collector": {"cluster": "c"}, "hash_key": "0123456789abcdef"});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     let headers = request("/users/7");
-    let subject = Subject::new(&headers, None);
+    let request = RequestView::new(&headers, None);
     let mut faulty = 0;
     for seed in seeds() {
-        let _ = config.rules.plan(&subject, Some(&seed), |_| faulty += 1);
+        let _ = config
+            .rules
+            .choose_plan(&request, Some(&seed), |_| faulty += 1);
     }
     // Only the one that is nested.
     assert_eq!(faulty, 1);

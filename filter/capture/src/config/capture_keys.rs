@@ -1,68 +1,60 @@
-//! The `capture` keys: as they are written, and merged key by key.
+//! The keys of `capture`: read, merged over those of rules and defaults, compiled into a plan.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::StorageCompression;
 use dossier_wire::record::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::media::{self, MediaRange};
-use super::names;
-use super::plan::{Halves, Plan, Storage};
-use super::reader::{Node, Object, whole_number};
+use super::end_conditions::EndConditions;
+use super::header_names;
+use super::media_range::{self, MediaRange};
+use super::metadata::{self, MetadataValue};
+use super::per_half::PerHalf;
+use super::plan::{CapturePlan, StorageType};
+use super::reader::{ConfigNode, ObjectReader};
 use super::redact::RedactKeys;
 use super::session::SessionKeys;
-use super::source::{Extraction, ValueSource};
-use super::when::When;
-use crate::sample::Sample;
+use super::source::Extraction;
+use crate::sampling::SampleRate;
 
-/// The keys as one place wrote them; what is absent is left to the next place.
+/// The keys of one place in the configuration. Absent keys are inherited.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Keys {
-    storage: Option<Storage>,
+pub(crate) struct CaptureKeys {
+    storage: Option<StorageType>,
     ttl_days: Option<NonZeroU32>,
     body_ttl_days: Option<NonZeroU32>,
     session_timeout_minutes: Option<NonZeroU32>,
     session: SessionKeys,
     compress: Option<StorageCompression>,
-    metadata: BTreeMap<String, Metadata>,
-    headers: Halves<Option<Vec<String>>>,
+    metadata: BTreeMap<String, MetadataValue>,
+    headers: PerHalf<Option<Vec<String>>>,
     content_types: Option<Vec<MediaRange>>,
     max_body_bytes: Option<usize>,
     endpoint: Option<String>,
-    sample: Option<Sample>,
-    when: Option<When>,
+    sample: Option<SampleRate>,
+    when: Option<EndConditions>,
     redact: RedactKeys,
-}
-
-/// A value of the metadata.
-#[derive(Debug, Clone, PartialEq)]
-enum Metadata {
-    Constant(Value),
-    From(ValueSource),
 }
 
 const MAX_BODY_BYTES: usize = 1 << 20;
 const DEFAULT_BODY_BYTES: usize = 64 << 10;
 const MAX_ENDPOINT_BYTES: usize = 1024;
-const MAX_METADATA_KEYS: usize = 32;
-pub(super) const MAX_METADATA_KEY_BYTES: usize = 64;
-const MAX_METADATA_VALUE_BYTES: usize = 1024;
 const MAX_HEADERS: usize = 64;
 
-impl Keys {
-    pub(super) fn read(node: &Node<'_>) -> Self {
-        let Some(object) = node.object("capture keys") else {
+impl CaptureKeys {
+    pub(super) fn read(node: &ConfigNode<'_>) -> Self {
+        let Some(object) = node.as_object("capture keys") else {
             return Self::default();
         };
         let keys = Self {
             storage: object.get("storage_type").and_then(|node| {
-                node.choice(&[
-                    ("request", Storage::Request),
-                    ("response", Storage::Response),
-                    ("both", Storage::Both),
-                    ("none", Storage::None),
+                node.as_choice(&[
+                    ("request", StorageType::Request),
+                    ("response", StorageType::Response),
+                    ("both", StorageType::Both),
+                    ("none", StorageType::None),
                 ])
             }),
             session_timeout_minutes: object
@@ -78,11 +70,11 @@ impl Keys {
             endpoint: object.get("endpoint").and_then(|node| {
                 let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_ENDPOINT_BYTES;
                 let expectation = "a text that begins with a slash, of at most 1024 bytes";
-                node.text(expectation, fits).map(str::to_owned)
+                node.as_text(expectation, fits).map(str::to_owned)
             }),
             metadata: object
                 .get("metadata")
-                .map(|node| metadata(&node))
+                .map(|node| metadata::read(&node))
                 .unwrap_or_default(),
             headers: object
                 .get("headers")
@@ -90,26 +82,27 @@ impl Keys {
                 .unwrap_or_default(),
             content_types: object
                 .get("content_types")
-                .and_then(|node| media::ranges(&node)),
+                .and_then(|node| media_range::read_ranges(&node)),
             max_body_bytes: object
                 .get("max_body_bytes")
-                .and_then(|node| node.size(0..=MAX_BODY_BYTES)),
+                .and_then(|node| node.as_size(0..=MAX_BODY_BYTES)),
             sample: object
                 .get("sample")
-                .and_then(|node| node.share().map(Sample::of)),
-            when: object.get("when").and_then(|node| When::read(&node)),
+                .and_then(|node| node.as_ratio().map(SampleRate::new)),
+            when: object
+                .get("when")
+                .and_then(|node| EndConditions::read(&node)),
             redact: object
                 .get("redact")
                 .map(|node| RedactKeys::read(&node))
                 .unwrap_or_default(),
         };
-        object.refuse_unknown();
+        object.reject_unknown();
         keys
     }
 
-    /// These keys, and the base's where these say nothing. Metadata is merged name by name, what is
-    /// redacted list by list.
-    pub(super) fn over(&self, base: &Self) -> Self {
+    /// Adds the inherited keys of `base`. Metadata is merged by name, redaction by list.
+    pub(super) fn merged_over(&self, base: &Self) -> Self {
         let mut metadata = base.metadata.clone();
         metadata.extend(self.metadata.clone());
         let either =
@@ -121,10 +114,10 @@ impl Keys {
             session_timeout_minutes: self
                 .session_timeout_minutes
                 .or(base.session_timeout_minutes),
-            session: self.session.over(&base.session),
+            session: self.session.merged_over(&base.session),
             compress: self.compress.or(base.compress),
             metadata,
-            headers: Halves {
+            headers: PerHalf {
                 request: either(|keys| &keys.headers.request),
                 response: either(|keys| &keys.headers.response),
             },
@@ -136,26 +129,25 @@ impl Keys {
             endpoint: self.endpoint.clone().or_else(|| base.endpoint.clone()),
             sample: self.sample.or(base.sample),
             when: self.when.clone().or_else(|| base.when.clone()),
-            redact: self.redact.over(&base.redact),
+            redact: self.redact.merged_over(&base.redact),
         }
     }
 
-    /// What these keys amount to. `template` is what the exchange is filed under unless they name
-    /// an endpoint.
-    pub(super) fn plan(&self, template: Option<&str>) -> Plan {
+    /// `template` is the default of the endpoint.
+    pub(super) fn compile_plan(&self, template: Option<&str>) -> CapturePlan {
         let metadata = self.metadata.iter();
         let taken = metadata.clone().filter_map(|(name, value)| match value {
-            Metadata::From(source) => Some((name, source)),
-            Metadata::Constant(_) => None,
+            MetadataValue::From(source) => Some((name, source)),
+            MetadataValue::Constant(_) => None,
         });
         let constants = metadata.filter_map(|(name, value)| match value {
-            Metadata::Constant(value) => Some((name.clone(), value.clone())),
-            Metadata::From(_) => None,
+            MetadataValue::Constant(value) => Some((name.clone(), value.clone())),
+            MetadataValue::From(_) => None,
         });
-        Plan {
+        CapturePlan {
             storage: self.storage.unwrap_or_default(),
             ttl_days: self.ttl_days,
-            // A route's own keys may shorten the life of what a rule gave its bodies.
+            // A route's own keys may set a shorter TTL than that of the rule's bodies.
             body_ttl_days: self
                 .body_ttl_days
                 .filter(|body| self.ttl_days.is_none_or(|all| *body < all)),
@@ -165,7 +157,7 @@ impl Keys {
             compress: self.compress.unwrap_or_default(),
             metadata: constants.collect(),
             extracted: Extraction::of(taken, self.session.source.as_ref()),
-            headers: Halves {
+            headers: PerHalf {
                 request: self.headers.request.clone().unwrap_or_default(),
                 response: self.headers.response.clone().unwrap_or_default(),
             },
@@ -175,18 +167,18 @@ impl Keys {
             sample: self.sample.unwrap_or_default(),
             when: self.when.clone().unwrap_or_default(),
             redaction: self.redact.compile(),
-            bare: false,
+            minimal: false,
         }
     }
 
-    /// Tells what contradicts itself only once keys of several places have come together.
-    pub(super) fn check(&self, node: &Node<'_>, has_hash_key: bool) {
+    /// Reports contradictions, also those that only merging creates.
+    pub(super) fn check(&self, node: &ConfigNode<'_>, has_hash_key: bool) {
         let body_outlives = match (self.body_ttl_days, self.ttl_days) {
             (Some(body), Some(entry)) => body > entry,
             _ => false,
         };
         if body_outlives {
-            node.fault(
+            node.report_at(
                 "body_ttl_days",
                 "expected at most ttl_days: a body cannot outlive its entry",
             );
@@ -197,7 +189,7 @@ impl Keys {
                 .is_some_and(|redaction| redaction.needs_key())
         };
         if !has_hash_key && hashes() {
-            node.fault(
+            node.report_at(
                 "redact.with",
                 "hash needs the key hash_key of the plugin's configuration",
             );
@@ -205,94 +197,40 @@ impl Keys {
     }
 }
 
-fn days(object: &Object<'_>, key: &'static str) -> Option<NonZeroU32> {
+fn days(object: &ObjectReader<'_>, key: &'static str) -> Option<NonZeroU32> {
     positive(&object.get(key)?, MAX_TTL_DAYS.into(), " of days")
 }
 
-fn positive(node: &Node<'_>, most: u64, what: &str) -> Option<NonZeroU32> {
-    let number = node.whole(1..=most, what)?;
+fn positive(node: &ConfigNode<'_>, max: u64, what: &str) -> Option<NonZeroU32> {
+    let number = node.as_integer(1..=max, what)?;
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }
 
-fn compress(node: &Node<'_>) -> Option<StorageCompression> {
+fn compress(node: &ConfigNode<'_>) -> Option<StorageCompression> {
     match node.value {
         Value::Bool(true) => Some(StorageCompression::Always),
         Value::Bool(false) => Some(StorageCompression::Never),
         Value::String(text) if text == "auto" => Some(StorageCompression::Auto),
         _ => {
-            node.expected("true, false or \"auto\"");
+            node.report_expected("true, false or \"auto\"");
             None
         }
     }
 }
 
-fn headers(node: &Node<'_>) -> Halves<Option<Vec<String>>> {
-    let Some(object) = node.object("request and response") else {
-        return Halves::default();
+fn headers(node: &ConfigNode<'_>) -> PerHalf<Option<Vec<String>>> {
+    let Some(object) = node.as_object("request and response") else {
+        return PerHalf::default();
     };
     let list = |key| {
         object
             .get(key)
-            .and_then(|node| names::headers(&node, MAX_HEADERS))
+            .and_then(|node| header_names::read_list(&node, MAX_HEADERS))
     };
-    let halves = Halves {
+    let halves = PerHalf {
         request: list("request"),
         response: list("response"),
     };
-    object.refuse_unknown();
+    object.reject_unknown();
     halves
-}
-
-fn metadata(node: &Node<'_>) -> BTreeMap<String, Metadata> {
-    let Value::Object(map) = node.value else {
-        node.expected("an object of names and values");
-        return BTreeMap::new();
-    };
-    if map.len() > MAX_METADATA_KEYS {
-        node.expected(format_args!(
-            "at most {MAX_METADATA_KEYS} names, and there are {}",
-            map.len()
-        ));
-    }
-    let mut read = BTreeMap::new();
-    for (name, value) in map {
-        let path = super::reader::Path::Key(&node.path, name);
-        let entry = Node {
-            value,
-            path,
-            problems: node.problems,
-        };
-        if name.is_empty() || name.len() > MAX_METADATA_KEY_BYTES {
-            entry.problems.add(
-                &path,
-                format_args!("expected a name of 1 to {MAX_METADATA_KEY_BYTES} bytes"),
-            );
-        } else if let Some(value) = metadata_value(&entry) {
-            read.insert(name.clone(), value);
-        }
-    }
-    read
-}
-
-fn metadata_value(node: &Node<'_>) -> Option<Metadata> {
-    match node.value {
-        Value::Bool(_) => Some(Metadata::Constant(node.value.clone())),
-        // Whole numbers are stored alike, whether the configuration said 4 or Envoy made it 4.0.
-        Value::Number(number) => {
-            let whole = whole_number(node.value).map(Number::from);
-            let number = whole.unwrap_or_else(|| number.clone());
-            Some(Metadata::Constant(Value::Number(number)))
-        }
-        Value::String(text) if text.len() <= MAX_METADATA_VALUE_BYTES => {
-            Some(Metadata::Constant(node.value.clone()))
-        }
-        Value::Object(_) => ValueSource::read(node).map(Metadata::From),
-        _ => {
-            node.expected(format_args!(
-                "a constant (a text of at most {MAX_METADATA_VALUE_BYTES} bytes, a number, true or \
-                 false), or where to take it from, such as {{request_json: $.model}}"
-            ));
-            None
-        }
-    }
 }

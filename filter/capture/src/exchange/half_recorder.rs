@@ -1,4 +1,4 @@
-//! What was seen of one half of an exchange.
+//! Records one half of an exchange.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -7,36 +7,36 @@ use dossier_wire::{BodyMissing, Half};
 
 use serde_json::{Map, Value};
 
-use super::body::Body;
-use super::head::Head;
+use super::body_recorder::BodyRecorder;
+use super::extract;
 use super::redactor::Redactor;
-use super::values;
-use crate::budget::Budget;
-use crate::config::Plan;
+use super::request_head::RequestHead;
+use crate::config::CapturePlan;
 use crate::headers::Headers;
 use crate::host::{Host, Stream};
-use crate::outbox::Now;
-use crate::redact::{self, Counts};
+use crate::memory_budget::MemoryBudget;
+use crate::now::Now;
+use crate::redact::{self, RedactionCounts};
 use crate::text;
 
-/// One half as far as it has come.
-pub(super) struct Side {
+/// The state of a half during the exchange.
+pub(super) struct HalfRecorder {
     pub(super) began_at: Option<u64>,
     pub(super) latest_at: Option<u64>,
     pub(super) ended: bool,
-    /// By `content-length`.
+    /// According to `content-length`.
     length: Option<u64>,
-    pub(super) body: Body,
+    pub(super) body: BodyRecorder,
     pub(super) content_type: Option<String>,
     pub(super) content_encoding: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) trailers: Vec<(String, String)>,
-    pub(super) redactions: Counts,
+    pub(super) redactions: RedactionCounts,
 }
 
-/// One half at its end.
+/// The result of a [`HalfRecorder`].
 #[derive(Debug)]
-pub(super) struct FinishedSide {
+pub(super) struct FinishedHalf {
     pub(super) half: Half,
     pub(super) first_byte_at: u64,
     pub(super) ended_at: u64,
@@ -45,50 +45,49 @@ pub(super) struct FinishedSide {
     pub(super) hash: Option<String>,
     pub(super) truncated: bool,
     pub(super) missing: Option<BodyMissing>,
-    /// Bytes that would have been kept but for the budget.
-    pub(super) lost: u64,
+    /// Bytes that were dropped because the budget was exhausted.
+    pub(super) lost_bytes: u64,
     pub(super) decoded: bool,
     pub(super) content_type: Option<String>,
     pub(super) content_encoding: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) trailers: Vec<(String, String)>,
-    pub(super) redactions: Counts,
+    pub(super) redactions: RedactionCounts,
 }
 
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
-/// Longest value of a recorded header.
+/// Longer values of recorded headers are truncated.
 const MAX_VALUE_BYTES: usize = 4 << 10;
-/// Most bytes of the recorded headers of one half, and of its trailers.
+/// Limits the recorded headers of one half, and its trailers.
 const MAX_HEADER_BYTES: usize = 16 << 10;
-/// How a gRPC call ended stands here and nowhere else.
+/// The only place where the status of a gRPC call is found.
 const GRPC_STATUS: &str = "grpc-status";
 
-impl Side {
+impl HalfRecorder {
     pub(super) fn new() -> Self {
         Self {
             began_at: None,
             latest_at: None,
             ended: false,
             length: None,
-            body: Body::counted(),
+            body: BodyRecorder::new(),
             content_type: None,
             content_encoding: None,
             headers: Vec::new(),
             trailers: Vec::new(),
-            redactions: Counts::default(),
+            redactions: RedactionCounts::default(),
         }
     }
 
-    /// Something of this half was seen.
-    pub(super) fn saw(&mut self, now: u64, ended: bool) {
+    /// Records that a part of this half was seen.
+    pub(super) fn mark_seen(&mut self, now: u64, ended: bool) {
         self.began_at.get_or_insert(now);
         self.latest_at = Some(now);
         self.ended |= ended;
     }
 
-    /// The headers have arrived.
-    pub(super) fn head(&mut self, headers: &Headers) {
-        // Whoever reads the body may go by any of several values.
+    pub(super) fn read_headers(&mut self, headers: &Headers) {
+        // The reader of the body may use any of several values, so all are kept.
         let header = |name: &str| {
             let mut values = headers.all(name);
             let first = values.next()?;
@@ -97,7 +96,7 @@ impl Side {
                 [] => Cow::Borrowed(first),
                 rest => Cow::Owned([&[first], rest].concat().join(&b", "[..])),
             };
-            Some(text::bounded(&joined, MAX_CONTENT_TYPE_BYTES))
+            Some(text::truncate(&joined, MAX_CONTENT_TYPE_BYTES))
         };
         let length = headers.get("content-length").map(std::str::from_utf8);
         self.length = length.and_then(|digits| digits.ok()?.parse().ok());
@@ -105,68 +104,67 @@ impl Side {
         self.content_encoding = header("content-encoding");
     }
 
-    /// Keeps the headers that the plan names, and takes metadata from them.
-    pub(super) fn take_head(
+    /// Records the headers that the plan lists, and extracts metadata from them.
+    pub(super) fn capture_headers(
         &mut self,
         half: Half,
-        plan: &Plan,
+        plan: &CapturePlan,
         headers: &Headers,
         redactor: Redactor<'_>,
-        head: &mut Head,
+        head: &mut RequestHead,
     ) {
         let counts = &mut self.redactions;
-        if plan.storage.has(half) {
-            self.headers = pick(headers, plan.headers.of(half), counts, redactor);
+        if plan.storage.includes(half) {
+            self.headers = select_headers(headers, plan.headers.get(half), counts, redactor);
         }
-        values::from_headers(
-            plan.extracted.of(half),
+        extract::add_header_values(
+            plan.extracted.get(half),
             headers,
             (redactor, counts),
             &mut head.metadata,
         );
     }
 
-    /// Keeps the trailers that the plan names, and how a gRPC call ended.
-    pub(super) fn keep_trailers(
+    /// Records the trailers that the plan lists, and the status of a gRPC call.
+    pub(super) fn capture_trailers(
         &mut self,
         trailers: &Headers,
         names: &[String],
         redactor: Redactor<'_>,
     ) {
-        self.trailers = pick(trailers, names, &mut self.redactions, redactor);
+        self.trailers = select_headers(trailers, names, &mut self.redactions, redactor);
         let is_named = names.iter().any(|name| name == GRPC_STATUS);
         if let Some(status) = trailers.get(GRPC_STATUS).filter(|_| !is_named) {
-            let status = text::bounded(status, MAX_CONTENT_TYPE_BYTES);
+            let status = text::truncate(status, MAX_CONTENT_TYPE_BYTES);
             self.trailers.push((GRPC_STATUS.to_owned(), status));
         }
     }
 
-    /// Keeps the body from now on, if it is of a type that the plan wants.
-    pub(super) fn read_body(&mut self, half: Half, plan: &Plan, budget: &Rc<Budget>) {
+    /// Starts capturing the body if the plan includes its type.
+    pub(super) fn start_body(&mut self, half: Half, plan: &CapturePlan, budget: &Rc<MemoryBudget>) {
         if plan.reads_body(half, self.content_type.as_deref()) {
-            self.body.read(plan.max_body_bytes, budget);
+            self.body.start_capture(plan.max_body_bytes, budget);
         }
     }
 
-    /// A chunk of the body has arrived.
-    pub(super) fn chunk(&mut self, stream: &impl Stream, half: Half, size: usize) {
-        self.body.chunk(stream, half, size);
+    pub(super) fn add_chunk(&mut self, stream: &impl Stream, half: Half, size: usize) {
+        self.body.add_chunk(stream, half, size);
     }
 
-    /// Notes when a chunk was seen. That of an empty one that ends a body which was whole before is
-    /// known: it comes at once behind the last byte.
-    pub(super) fn passed(&mut self, host: &impl Host, size: usize, ended: bool) {
+    /// Records when a chunk was seen. An empty chunk that ends a complete body needs no clock: it comes
+    /// immediately after the last byte.
+    pub(super) fn mark_chunk_seen(&mut self, host: &impl Host, size: usize, ended: bool) {
         let was_whole = size == 0 && self.length == Some(self.body.size());
         match self.latest_at.filter(|_| was_whole) {
             Some(_) => self.ended |= ended,
-            None => self.saw(host.wall_clock(), ended),
+            None => self.mark_seen(host.wall_clock(), ended),
         }
     }
 
-    /// The half is over. Now stands in for moments that were not seen.
-    pub(super) fn finish(self, half: Half, now: &Now<'_>) -> FinishedSide {
+    /// Uses the current time where no moment was recorded.
+    pub(super) fn finish(self, half: Half, now: &Now<'_>) -> FinishedHalf {
         let body = self.body.finish();
-        FinishedSide {
+        FinishedHalf {
             half,
             first_byte_at: self.began_at.unwrap_or_else(|| now.wall()),
             ended_at: self.latest_at.unwrap_or_else(|| now.wall()),
@@ -175,7 +173,7 @@ impl Side {
             hash: body.hash,
             truncated: body.truncated,
             missing: body.missing,
-            lost: body.lost,
+            lost_bytes: body.lost_bytes,
             decoded: false,
             content_type: self.content_type,
             content_encoding: self.content_encoding,
@@ -186,10 +184,10 @@ impl Side {
     }
 }
 
-impl FinishedSide {
-    /// Takes out of the body what must not be kept. It counts only if the half is recorded: else the
-    /// body is only looked at for metadata.
-    pub(super) fn redact(&mut self, redactor: Redactor<'_>, plan: &Plan) {
+impl FinishedHalf {
+    /// Redacts the body. Redactions count only if the half is recorded: otherwise the body only serves
+    /// metadata.
+    pub(super) fn redact(&mut self, redactor: Redactor<'_>, plan: &CapturePlan) {
         if self.kept.is_empty() {
             return;
         }
@@ -198,51 +196,55 @@ impl FinishedSide {
             self.content_type.as_deref(),
             self.content_encoding.as_deref(),
         );
-        let body = redact::Body {
+        let body = redact::RawBody {
             bytes,
             content_type,
             content_encoding,
             truncated: self.truncated,
-            most: plan.max_body_bytes,
+            max_bytes: plan.max_body_bytes,
         };
-        let mut counts = Counts::default();
-        let searched = redactor.body(body, &mut counts);
+        let mut counts = RedactionCounts::default();
+        let searched = redactor.redact_body(body, &mut counts);
         self.kept = searched.bytes;
         self.decoded = searched.decoded;
         self.truncated = searched.truncated;
         self.missing = self.missing.or(searched.missing);
-        // The hash of a body that holds a short secret would tell the secret to who tries them all.
-        if !counts.is_empty() || self.missing.is_some() || searched.partly {
+        // The hash of a body with a short secret would let the secret be guessed.
+        if !counts.is_empty() || self.missing.is_some() || searched.partial {
             self.hash = None;
         }
-        if plan.storage.has(self.half) {
-            self.redactions.absorb(&counts);
+        if plan.storage.includes(self.half) {
+            self.redactions.merge(&counts);
         }
     }
 }
 
-impl FinishedSide {
-    /// Takes metadata out of the body, and returns the session that it names.
-    pub(super) fn extract(&self, plan: &Plan, metadata: &mut Map<String, Value>) -> Option<String> {
-        let extraction = plan.extracted.of(self.half);
+impl FinishedHalf {
+    /// Extracts metadata from the body and returns the session id in it.
+    pub(super) fn extract(
+        &self,
+        plan: &CapturePlan,
+        metadata: &mut Map<String, Value>,
+    ) -> Option<String> {
+        let extraction = plan.extracted.get(self.half);
         if !extraction.needs_body() || self.kept.is_empty() {
             return None;
         }
         let encoding = self.content_encoding.as_deref().filter(|_| !self.decoded);
-        let body = redact::plain(&self.kept, encoding, plan.max_body_bytes)?;
-        values::from_body(extraction, &body, metadata)
+        let body = redact::decode_body(&self.kept, encoding, plan.max_body_bytes)?;
+        extract::add_body_values(extraction, &body, metadata)
     }
 
-    /// Counts as its own what was redacted in the other half, which is not recorded.
-    pub(super) fn head_redactions_of(&mut self, other: &Self) {
-        self.redactions.absorb(&other.redactions);
+    /// Adds the redactions of the other half, which is not recorded.
+    pub(super) fn add_redactions_of(&mut self, other: &Self) {
+        self.redactions.merge(&other.redactions);
     }
 }
 
-fn pick(
+fn select_headers(
     headers: &Headers,
     names: &[String],
-    counts: &mut Counts,
+    counts: &mut RedactionCounts,
     redactor: Redactor<'_>,
 ) -> Vec<(String, String)> {
     if names.is_empty() {
@@ -253,7 +255,7 @@ fn pick(
         .iter()
         .filter_map(|(name, value)| Some((names.iter().find(|it| it.as_bytes() == name)?, value)))
         .map(|(name, value)| {
-            let value = redactor.header(name, (value, MAX_VALUE_BYTES), counts);
+            let value = redactor.redact_header(name, (value, MAX_VALUE_BYTES), counts);
             (name.clone(), value)
         })
         .take_while(|(name, value)| {

@@ -1,15 +1,15 @@
-//! Which content types a body must have to be kept: `application/json`, `text/*`, `*/*`.
+//! The key `content_types`: ranges such as `application/json`, `text/*`, `*/*`.
 
 use dossier_content::media_type::MediaType;
 
-use super::reader::Node;
+use super::reader::ConfigNode;
 
-/// A media type, or all of a kind.
+/// A media type, possibly with wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MediaRange {
-    /// None: any.
+    /// None matches any.
     kind: Option<String>,
-    /// None: any.
+    /// None matches any.
     subtype: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl MediaRange {
         })
     }
 
-    /// Whether a `content-type` falls into the range. Parameters do not count.
+    /// Parameters of the content type are ignored.
     pub(crate) fn contains(&self, content_type: Option<&str>) -> bool {
         let (kind, subtype) = MediaType::parse(content_type).parts().unwrap_or_default();
         let fits = |wanted: &Option<String>, given: &str| {
@@ -44,12 +44,13 @@ impl MediaRange {
     }
 }
 
-/// Reads `content_types`.
-pub(super) fn ranges(node: &Node<'_>) -> Option<Vec<MediaRange>> {
-    node.each(MAX_RANGES, "content types", |node| {
+pub(super) fn read_ranges(node: &ConfigNode<'_>) -> Option<Vec<MediaRange>> {
+    node.read_each(MAX_RANGES, "content types", |node| {
         let range = node.value.as_str().and_then(MediaRange::parse);
         if range.is_none() {
-            node.expected("a content type such as \"application/json\", \"text/*\" or \"*/*\"");
+            node.report_expected(
+                "a content type such as \"application/json\", \"text/*\" or \"*/*\"",
+            );
         }
         range
     })
@@ -62,7 +63,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn ranges_hold_types_whatever_their_case_and_parameters() {
+    fn matching_ignores_case_and_parameters() {
         let json = MediaRange::parse("application/JSON").unwrap();
         assert!(json.contains(Some("Application/json; charset=utf-8")));
         assert!(!json.contains(Some("application/jsonl")));
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn rejects_invalid_range() {
         for wrong in ["", "json", "*/json", "text/", "/plain", "a/b; c=d"] {
             assert_eq!(MediaRange::parse(wrong), None, "{wrong}");
         }

@@ -1,39 +1,39 @@
-//! A request's headers, asked for one by one until all of them are needed: of an exchange that is not
-//! recorded the rules want few or none.
+//! A request's headers, fetched one by one until all are needed: the rules need few or none for an
+//! exchange that is not recorded.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use dossier_wire::Half;
 
-use crate::headers::{Headers, Lookup};
+use crate::headers::{HeaderLookup, Headers};
 use crate::host::Stream;
 
-/// The headers of the request of a stream whose callback runs.
-pub(super) struct Asked<'s, S> {
+/// Valid only during the callback of its stream.
+pub(super) struct LazyHeaders<'s, S> {
     stream: &'s S,
     whole: OnceCell<Option<Headers>>,
     none: Headers,
 }
 
-impl<'s, S: Stream> Asked<'s, S> {
-    /// Nothing is asked yet.
-    pub(super) const fn of(stream: &'s S) -> Self {
+impl<'s, S: Stream> LazyHeaders<'s, S> {
+    /// Fetches nothing yet.
+    pub(super) const fn new(stream: &'s S) -> Self {
         Self {
             stream,
             whole: OnceCell::new(),
-            none: Headers::none(),
+            none: Headers::empty(),
         }
     }
 
-    /// All headers; none if the proxy has none to give.
+    /// All headers; none if the proxy has none.
     pub(super) fn get(&self) -> Option<&Headers> {
         let ask = || self.stream.headers(Half::Request);
         self.whole.get_or_init(ask).as_ref()
     }
 }
 
-impl<S: Stream> Lookup for Asked<'_, S> {
+impl<S: Stream> HeaderLookup for LazyHeaders<'_, S> {
     fn first(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match self.whole.get() {
             Some(headers) => headers.as_ref()?.first(name),
@@ -41,7 +41,7 @@ impl<S: Stream> Lookup for Asked<'_, S> {
         }
     }
 
-    fn whole(&self) -> &Headers {
+    fn headers(&self) -> &Headers {
         self.get().unwrap_or(&self.none)
     }
 }

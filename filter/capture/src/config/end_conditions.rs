@@ -1,57 +1,57 @@
-//! Conditions that are known only when an exchange is over: `status` and `min_duration`.
+//! The key `when`: conditions that are decided at the end of an exchange.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::reader::{Node, whole_number};
+use super::reader::{ConfigNode, to_integer};
 
-/// What an exchange must have been like to be kept. Empty: anything.
+/// Without conditions, every exchange matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct When {
-    /// One of these; none: any status, and also no answer at all.
+pub(crate) struct EndConditions {
+    /// Without ranges, any status matches, and also no response at all.
     status: Option<Vec<RangeInclusive<u16>>>,
     min_duration: Option<Duration>,
 }
 
 const MAX_RANGES: usize = 16;
 const STATUSES: RangeInclusive<u16> = 100..=599;
-const LONGEST: Duration = Duration::from_hours(1);
+const MAX_MIN_DURATION: Duration = Duration::from_hours(1);
 
-impl When {
-    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
-        let object = node.object("status and min_duration")?;
+impl EndConditions {
+    pub(super) fn read(node: &ConfigNode<'_>) -> Option<Self> {
+        let object = node.as_object("status and min_duration")?;
         let status = object.get("status").map(|node| statuses(&node));
         let min_duration = object
             .get("min_duration")
-            .map(|node| node.duration(Duration::from_millis(1)..=LONGEST));
-        object.refuse_unknown();
+            .map(|node| node.as_duration(Duration::from_millis(1)..=MAX_MIN_DURATION));
+        object.reject_unknown();
         Some(Self {
             status: status.map(Option::unwrap_or_default),
             min_duration: min_duration.flatten(),
         })
     }
 
-    /// Whether the exchange's duration matters.
-    pub(crate) const fn is_timed(&self) -> bool {
+    /// Whether [`Self::matches`] needs the duration.
+    pub(crate) const fn needs_duration(&self) -> bool {
         self.min_duration.is_some()
     }
 
-    /// Whether an exchange that ended like this is kept. How long it took is asked only if it matters.
-    pub(crate) fn keeps(&self, status: Option<u16>, took: impl FnOnce() -> Duration) -> bool {
+    /// The duration is computed only if it matters.
+    pub(crate) fn matches(&self, status: Option<u16>, duration: impl FnOnce() -> Duration) -> bool {
         let status_fits = self.status.as_ref().is_none_or(|ranges| {
             status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status)))
         });
-        status_fits && self.min_duration.is_none_or(|least| took() >= least)
+        status_fits && self.min_duration.is_none_or(|min| duration() >= min)
     }
 }
 
-fn statuses(node: &Node<'_>) -> Option<Vec<RangeInclusive<u16>>> {
-    node.each(MAX_RANGES, "statuses", |node| {
+fn statuses(node: &ConfigNode<'_>) -> Option<Vec<RangeInclusive<u16>>> {
+    node.read_each(MAX_RANGES, "statuses", |node| {
         let range = range(node.value);
         if range.is_none() {
-            node.expected("a status such as 404, or a range such as \"400-599\" or \"5xx\"");
+            node.report_expected("a status such as 404, or a range such as \"400-599\" or \"5xx\"");
         }
         range
     })
@@ -60,7 +60,7 @@ fn statuses(node: &Node<'_>) -> Option<Vec<RangeInclusive<u16>>> {
 fn range(value: &Value) -> Option<RangeInclusive<u16>> {
     let status = |text: &str| text.trim().parse().ok().filter(|it| STATUSES.contains(it));
     let Value::String(text) = value else {
-        let status = u16::try_from(whole_number(value)?).ok()?;
+        let status = u16::try_from(to_integer(value)?).ok()?;
         return STATUSES.contains(&status).then_some(status..=status);
     };
     if let Some(class) = text.strip_suffix("xx") {
@@ -80,7 +80,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn statuses_are_numbers_ranges_or_classes() {
+    fn status_is_number_range_or_class() {
         assert_eq!(range(&json!(404)), Some(404..=404));
         assert_eq!(range(&json!(404.0)), Some(404..=404));
         assert_eq!(range(&json!("404")), Some(404..=404));
@@ -100,16 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_must_hold() {
+    fn matches_when_all_conditions_hold() {
         let slow = Duration::from_millis(500);
-        let when = When {
+        let when = EndConditions {
             status: Some(vec![400..=499, 503..=503]),
             min_duration: Some(slow),
         };
-        assert!(when.keeps(Some(404), || slow) && when.keeps(Some(503), || slow));
-        assert!(!when.keeps(Some(500), || slow));
-        assert!(!when.keeps(None, || slow));
-        assert!(!when.keeps(Some(404), || slow / 2));
-        assert!(When::default().keeps(None, || Duration::ZERO));
+        assert!(when.matches(Some(404), || slow) && when.matches(Some(503), || slow));
+        assert!(!when.matches(Some(500), || slow));
+        assert!(!when.matches(None, || slow));
+        assert!(!when.matches(Some(404), || slow / 2));
+        assert!(EndConditions::default().matches(None, || Duration::ZERO));
     }
 }

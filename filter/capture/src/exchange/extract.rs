@@ -1,36 +1,36 @@
-//! Metadata and the name of the session, taken from the traffic. Bodies are read after redaction, so
-//! that nothing comes back by this way that was taken out.
+//! Extracts metadata and session ids from the traffic. Bodies are read after redaction, so that no
+//! redacted value gets into the metadata.
 
 use serde_json::{Map, Value};
 
 use super::redactor::Redactor;
-use crate::config::{Extraction, SessionSource, Target};
+use crate::config::{Extraction, ExtractionTarget, SessionSource};
 use crate::headers::Headers;
-use crate::redact::Counts;
+use crate::redact::RedactionCounts;
 use crate::text;
 
-/// Longest text of a value.
+/// Longer strings are truncated.
 const MAX_VALUE_BYTES: usize = 1024;
-/// A session's name is never cut: two sessions whose names begin alike are not one.
+/// Longer ids are ignored, not truncated: two sessions with a common prefix are not one.
 const MAX_SESSION_BYTES: usize = 256;
 
-/// Adds the metadata that a half's headers give.
-pub(super) fn from_headers(
+/// Adds metadata from a half's headers.
+pub(super) fn add_header_values(
     extraction: &Extraction,
     headers: &Headers,
-    (redactor, counts): (Redactor<'_>, &mut Counts),
+    (redactor, counts): (Redactor<'_>, &mut RedactionCounts),
     metadata: &mut Map<String, Value>,
 ) {
     for (name, header) in &extraction.headers {
         if let Some(value) = headers.get(header) {
-            let value = redactor.header(header, (value, MAX_VALUE_BYTES), counts);
-            metadata.insert(name.clone(), storable(Value::String(value)));
+            let value = redactor.redact_header(header, (value, MAX_VALUE_BYTES), counts);
+            metadata.insert(name.clone(), replace_nul(Value::String(value)));
         }
     }
 }
 
-/// Adds the metadata that a half's body gives, and returns the session that it names.
-pub(super) fn from_body(
+/// Adds metadata from a half's body and returns the session id in it.
+pub(super) fn add_body_values(
     extraction: &Extraction,
     body: &[u8],
     metadata: &mut Map<String, Value>,
@@ -41,54 +41,54 @@ pub(super) fn from_body(
         .iter()
         .zip(extraction.paths.first_values(body))
     {
-        match (target, value.map(storable)) {
-            (Target::Metadata(name), Some(value)) => {
+        match (target, value.map(replace_nul)) {
+            (ExtractionTarget::Metadata(name), Some(value)) => {
                 metadata.insert(name.clone(), value);
             }
-            (Target::Session, Some(value)) => session = session_name(value),
+            (ExtractionTarget::Session, Some(value)) => session = session_from_value(value),
             (_, None) => {}
         }
     }
     session
 }
 
-/// The session that the request's head names.
-pub(super) fn session(source: &SessionSource, headers: &Headers) -> Option<String> {
+/// Finds the session id in the request's headers.
+pub(super) fn find_session(source: &SessionSource, headers: &Headers) -> Option<String> {
     let bytes = match source {
         SessionSource::Header(name) => headers.get(name)?.to_vec(),
-        SessionSource::Cookie(name) => cookie(headers, name)?.to_vec(),
+        SessionSource::Cookie(name) => find_cookie(headers, name)?.to_vec(),
         SessionSource::Query(name) => {
             let target = headers.get(":path").unwrap_or_default();
-            parameter(text::split_query(target).1?, name)?
+            find_query_parameter(text::split_query(target).1?, name)?
         }
         SessionSource::RequestJson(_) => return None,
     };
-    sound_session(std::str::from_utf8(&bytes).ok()?)
+    validate_session(std::str::from_utf8(&bytes).ok()?)
 }
 
-fn session_name(value: Value) -> Option<String> {
+fn session_from_value(value: Value) -> Option<String> {
     match value {
-        Value::String(text) => sound_session(&text),
+        Value::String(text) => validate_session(&text),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
-fn sound_session(text: &str) -> Option<String> {
+fn validate_session(text: &str) -> Option<String> {
     let text = text.trim();
     let sound = (1..=MAX_SESSION_BYTES).contains(&text.len()) && !text.contains(char::is_control);
     sound.then(|| text.to_owned())
 }
 
-/// Takes out what a database cannot store.
-fn storable(value: Value) -> Value {
+/// The database cannot store NUL.
+fn replace_nul(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
         other => other,
     }
 }
 
-fn cookie<'h>(headers: &'h Headers, name: &str) -> Option<&'h [u8]> {
+fn find_cookie<'h>(headers: &'h Headers, name: &str) -> Option<&'h [u8]> {
     headers
         .all("cookie")
         .flat_map(|value| value.split(|byte| *byte == b';'))
@@ -98,10 +98,10 @@ fn cookie<'h>(headers: &'h Headers, name: &str) -> Option<&'h [u8]> {
         })
 }
 
-fn parameter(query: &[u8], name: &str) -> Option<Vec<u8>> {
+fn find_query_parameter(query: &[u8], name: &str) -> Option<Vec<u8>> {
     query.split(|byte| *byte == b'&').find_map(|pair| {
         let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(text::percent_decoded(value))
+        Some(text::decode_query_value(value))
     })
 }
 
@@ -113,13 +113,13 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_session_is_named_by_a_header_a_cookie_or_the_query() {
+    fn finds_session_in_header_cookie_or_query() {
         let map = headers(&[
             (":path", "/a?xsid=1&sid=s%2Fquery+1&sid=second"),
             ("x-session", " from-header "),
             ("cookie", "a=1; xsid=2; sid=from-cookie"),
         ]);
-        let named = |source: SessionSource| session(&source, &map);
+        let named = |source: SessionSource| find_session(&source, &map);
         let sid = || "sid".to_owned();
         assert_eq!(
             named(SessionSource::Header("x-session".into())).as_deref(),
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_too_long_or_unsound_names_no_session() {
-        assert_eq!(sound_session(&"s".repeat(256)).unwrap().len(), 256);
+    fn rejects_overlong_or_invalid_session_id() {
+        assert_eq!(validate_session(&"s".repeat(256)).unwrap().len(), 256);
         for wrong in ["", "  ", "a\u{0}b", "a\nb", &"s".repeat(257)] {
-            assert_eq!(sound_session(wrong), None);
+            assert_eq!(validate_session(wrong), None);
         }
     }
 }

@@ -15,7 +15,7 @@ use regex_syntax::ast::{self, Ast, Flag};
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Class, ErrorKind, Hir, HirKind};
 
-use super::tail::MAX_TAIL_BYTES;
+use super::bytes::MAX_TAIL_BYTES;
 
 /// Longest regular expression, in bytes.
 pub(crate) const MAX_REGEX_BYTES: usize = 512;
@@ -25,21 +25,21 @@ const MAX_PROGRAM_BYTES: usize = 256 << 10;
 const MAX_NESTING: u32 = 32;
 /// How often each byte of a text may be read, on average. Most expressions read a match twice and all
 /// else once; one like `a(.*b)?` reads on to the end of the text behind each match.
-const MOST_READS: usize = 32;
+const MAX_READS_PER_BYTE: usize = 32;
 /// A cache that was cleared so often must be worth it: this many bytes read for each of its states.
-const CLEARED_AT_LEAST: usize = 3;
-const READS_PER_STATE: usize = 10;
+const MIN_CACHE_CLEARS: usize = 3;
+const MIN_BYTES_PER_STATE: usize = 10;
 
 /// A compiled regular expression. Two are equal when they are written alike.
 #[derive(Clone)]
-pub(crate) struct Own(Rc<Compiled>);
+pub(crate) struct CustomRegex(Rc<CompiledRegex>);
 
-struct Compiled {
+struct CompiledRegex {
     text: Box<str>,
     regex: Regex,
     cache: RefCell<Cache>,
-    /// How far a match that is not yet whole may reach back, beyond the last word.
-    reach: usize,
+    /// How far a match that a cut interrupts may reach back, beyond the last word.
+    max_tail_bytes: usize,
 }
 
 /// Why a text is not a regular expression that can be used. Each says what is expected.
@@ -66,15 +66,15 @@ pub enum RegexError {
 
 /// How many bytes may still be read.
 #[derive(Debug)]
-struct Work {
-    left: usize,
+struct WorkLimit {
+    remaining_reads: usize,
 }
 
 /// A search would take more work than the text is worth.
 #[derive(Debug, PartialEq, Eq)]
-struct Overspent;
+struct WorkLimitExceeded;
 
-impl Own {
+impl CustomRegex {
     /// Compiles a regular expression.
     pub(crate) fn compile(text: &str) -> Result<Self, RegexError> {
         if text.len() > MAX_REGEX_BYTES {
@@ -85,65 +85,71 @@ impl Own {
         if properties.minimum_len().is_none_or(|length| length == 0) {
             return Err(RegexError::Empty);
         }
-        let reach = match properties.maximum_len() {
+        let max_tail_bytes = match properties.maximum_len() {
             Some(longest) => longest.min(MAX_TAIL_BYTES),
             None if spans_space(&parsed) => MAX_TAIL_BYTES,
             None => 0,
         };
         let regex = build(text).ok_or(RegexError::TooLarge)?;
-        Ok(Self(Rc::new(Compiled {
+        Ok(Self(Rc::new(CompiledRegex {
             text: text.into(),
             cache: RefCell::new(regex.create_cache()),
             regex,
-            reach,
+            max_tail_bytes,
         })))
     }
 
     /// How many bytes at the end of a text that is cut off may belong to a match whose rest is
     /// missing. The last word may in any case, and is not counted.
-    pub(super) fn reach(&self) -> usize {
-        self.0.reach
+    pub(super) fn max_tail_bytes(&self) -> usize {
+        self.0.max_tail_bytes
     }
 
-    /// Tells where the expression matches. Where finding out would take too long, all that is left
+    /// Tells where the expression matches. Where finding out would take too long, the rest
     /// of the text counts as a match: it could not be searched.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-        self.0.find(text, &mut Work::on(text), found);
+        self.0.find(text, &mut WorkLimit::for_text(text), found);
     }
 }
 
-impl fmt::Debug for Own {
+impl fmt::Debug for CustomRegex {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Own").field(&self.0.text).finish()
+        formatter
+            .debug_tuple("CustomRegex")
+            .field(&self.0.text)
+            .finish()
     }
 }
 
-impl PartialEq for Own {
+impl PartialEq for CustomRegex {
     fn eq(&self, other: &Self) -> bool {
         self.0.text == other.0.text
     }
 }
 
-impl Work {
-    const fn on(text: &[u8]) -> Self {
+impl WorkLimit {
+    const fn for_text(text: &[u8]) -> Self {
         Self {
-            left: text.len().saturating_add(1).saturating_mul(MOST_READS),
+            remaining_reads: text
+                .len()
+                .saturating_add(1)
+                .saturating_mul(MAX_READS_PER_BYTE),
         }
     }
 
-    const fn read(&mut self) -> Result<(), Overspent> {
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
+    const fn count_read(&mut self) -> Result<(), WorkLimitExceeded> {
+        match self.remaining_reads.checked_sub(1) {
+            Some(remaining_reads) => {
+                self.remaining_reads = remaining_reads;
                 Ok(())
             }
-            None => Err(Overspent),
+            None => Err(WorkLimitExceeded),
         }
     }
 }
 
-impl Compiled {
-    fn find(&self, text: &[u8], work: &mut Work, found: &mut dyn FnMut(Range<usize>)) {
+impl CompiledRegex {
+    fn find(&self, text: &[u8], work: &mut WorkLimit, found: &mut dyn FnMut(Range<usize>)) {
         let mut cache = self.cache.borrow_mut();
         let mut at = 0;
         loop {
@@ -153,7 +159,7 @@ impl Compiled {
                     found(range);
                 }
                 Ok(None) => return,
-                Err(Overspent) => {
+                Err(WorkLimitExceeded) => {
                     // The next text is not to blame.
                     self.regex.reset_cache(&mut cache);
                     return found(at..text.len());
@@ -168,8 +174,8 @@ impl Compiled {
         text: &[u8],
         at: usize,
         cache: &mut Cache,
-        work: &mut Work,
-    ) -> Result<Option<Range<usize>>, Overspent> {
+        work: &mut WorkLimit,
+    ) -> Result<Option<Range<usize>>, WorkLimitExceeded> {
         let (forward, reverse) = cache.as_parts_mut();
         let Some(end) = end_of_match(self.regex.forward(), forward, text, at, work)? else {
             return Ok(None);
@@ -186,18 +192,20 @@ fn end_of_match(
     cache: &mut dfa::Cache,
     text: &[u8],
     at: usize,
-    work: &mut Work,
-) -> Result<Option<usize>, Overspent> {
+    work: &mut WorkLimit,
+) -> Result<Option<usize>, WorkLimitExceeded> {
     let input = Input::new(text).range(at..);
     let mut state = dfa
         .start_state_forward(cache, &input)
-        .map_err(|_| Overspent)?;
+        .map_err(|_| WorkLimitExceeded)?;
     cache.search_start(at);
     let mut end = None;
     for (index, byte) in text.iter().enumerate().skip(at) {
-        work.read()?;
+        work.count_read()?;
         cache.search_update(index);
-        state = dfa.next_state(cache, state, *byte).map_err(|_| Overspent)?;
+        state = dfa
+            .next_state(cache, state, *byte)
+            .map_err(|_| WorkLimitExceeded)?;
         // A match is told one byte late.
         if state.is_match() {
             end = Some(index);
@@ -207,7 +215,9 @@ fn end_of_match(
         }
     }
     cache.search_finish(text.len());
-    state = dfa.next_eoi_state(cache, state).map_err(|_| Overspent)?;
+    state = dfa
+        .next_eoi_state(cache, state)
+        .map_err(|_| WorkLimitExceeded)?;
     Ok(if state.is_match() {
         Some(text.len())
     } else {
@@ -221,14 +231,14 @@ fn start_of_match(
     cache: &mut dfa::Cache,
     text: &[u8],
     range: Range<usize>,
-    work: &mut Work,
-) -> Result<usize, Overspent> {
+    work: &mut WorkLimit,
+) -> Result<usize, WorkLimitExceeded> {
     let input = Input::new(text)
         .range(range.clone())
         .anchored(Anchored::Yes);
     let mut state = dfa
         .start_state_reverse(cache, &input)
-        .map_err(|_| Overspent)?;
+        .map_err(|_| WorkLimitExceeded)?;
     // A search backwards counts its progress backwards too.
     cache.search_start(range.end);
     let mut start = range.end;
@@ -237,9 +247,11 @@ fn start_of_match(
         let Some(byte) = text.get(index) else {
             break;
         };
-        work.read()?;
+        work.count_read()?;
         cache.search_update(index);
-        state = dfa.next_state(cache, state, *byte).map_err(|_| Overspent)?;
+        state = dfa
+            .next_state(cache, state, *byte)
+            .map_err(|_| WorkLimitExceeded)?;
         if state.is_match() {
             start = index + 1;
         } else if state.is_dead() {
@@ -253,7 +265,7 @@ fn start_of_match(
         Some(before) => dfa.next_state(cache, state, *before),
         None => dfa.next_eoi_state(cache, state),
     }
-    .map_err(|_| Overspent)?;
+    .map_err(|_| WorkLimitExceeded)?;
     Ok(if state.is_match() { first } else { start })
 }
 
@@ -262,8 +274,8 @@ fn build(text: &str) -> Option<Regex> {
     let cache = dfa::Config::new()
         .cache_capacity(MAX_PROGRAM_BYTES)
         .skip_cache_capacity_check(true)
-        .minimum_cache_clear_count(Some(CLEARED_AT_LEAST))
-        .minimum_bytes_per_state(Some(READS_PER_STATE));
+        .minimum_cache_clear_count(Some(MIN_CACHE_CLEARS))
+        .minimum_bytes_per_state(Some(MIN_BYTES_PER_STATE));
     let program = thompson::Config::new()
         .utf8(false)
         .nfa_size_limit(Some(MAX_PROGRAM_BYTES));
@@ -354,21 +366,21 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn matches_are_found() {
-        let own = Own::compile(r"ORD-\d{8}\b").unwrap();
+    fn finds_matches() {
+        let own = CustomRegex::compile(r"ORD-\d{8}\b").unwrap();
         let mut found = Vec::new();
         own.find(b"ORD-12345678, ORD-123456789 ORD-00000000", &mut |range| {
             found.push(range);
         });
         assert_eq!(found, [0..12, 28..40]);
-        assert_eq!(own.reach(), 12);
-        assert_eq!(own, Own::compile(r"ORD-\d{8}\b").unwrap());
-        assert_ne!(own, Own::compile("ORD").unwrap());
+        assert_eq!(own.max_tail_bytes(), 12);
+        assert_eq!(own, CustomRegex::compile(r"ORD-\d{8}\b").unwrap());
+        assert_ne!(own, CustomRegex::compile("ORD").unwrap());
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused() {
-        let error = |text: &str| Own::compile(text).unwrap_err();
+    fn rejects_unusable_expressions() {
+        let error = |text: &str| CustomRegex::compile(text).unwrap_err();
         assert_eq!(error("(a"), RegexError::Syntax("unclosed group".into()));
         for text in [r"\p{Greek}", "é[ü]", r"(?u)\w", r"a(?iu:\d)"] {
             assert!(
@@ -383,26 +395,29 @@ mod tests {
     }
 
     #[test]
-    fn text_and_program_are_bounded() {
-        assert!(Own::compile(&"a".repeat(MAX_REGEX_BYTES)).is_ok());
+    fn enforces_limits_of_text_and_program() {
+        assert!(CustomRegex::compile(&"a".repeat(MAX_REGEX_BYTES)).is_ok());
         let long = "a".repeat(MAX_REGEX_BYTES + 1);
-        assert_eq!(Own::compile(&long), Err(RegexError::TooLong));
+        assert_eq!(CustomRegex::compile(&long), Err(RegexError::TooLong));
         assert_eq!(
-            Own::compile("(a{100}){100}{100}"),
+            CustomRegex::compile("(a{100}){100}{100}"),
             Err(RegexError::TooLarge)
         );
         let nested = ["(".repeat(40), "a".into(), ")".repeat(40)].concat();
-        assert!(matches!(Own::compile(&nested), Err(RegexError::Syntax(_))));
+        assert!(matches!(
+            CustomRegex::compile(&nested),
+            Err(RegexError::Syntax(_))
+        ));
     }
 
-    fn ranges(own: &Own, text: &[u8]) -> Vec<Range<usize>> {
+    fn ranges(own: &CustomRegex, text: &[u8]) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         own.find(text, &mut |range| found.push(range));
         found
     }
 
     #[test]
-    fn matches_are_those_of_the_library() {
+    fn matches_equal_those_of_regex_crate() {
         for regex in [
             "a|ab|abc",
             "(?:abc|ab|a)c?",
@@ -414,7 +429,7 @@ mod tests {
             "(?i)A[^b]{1,3}",
             r"(?s-u)..",
         ] {
-            let own = Own::compile(regex).unwrap();
+            let own = CustomRegex::compile(regex).unwrap();
             let theirs = regex::bytes::RegexBuilder::new(regex)
                 .unicode(false)
                 .build()
@@ -433,41 +448,43 @@ mod tests {
     }
 
     #[test]
-    fn work_is_linear_whatever_the_expression() {
+    fn work_is_linear_for_any_expression() {
         for regex in ["a(?:.*b)?", "aa*b|a", "a(?:a*?b)?", "[^c]*?a(?:[^c]*b)?"] {
-            let own = Own::compile(regex).unwrap();
-            let mut free = Work { left: usize::MAX };
+            let own = CustomRegex::compile(regex).unwrap();
+            let mut free = WorkLimit {
+                remaining_reads: usize::MAX,
+            };
             let text = vec![b'a'; 4000];
             own.0.find(&text, &mut free, &mut |_| ());
-            let reads = usize::MAX - free.left;
+            let reads = usize::MAX - free.remaining_reads;
             assert!(reads > 4000 * 1000, "{regex} is harmless: {reads}");
 
             for length in [1000, 10_000, 100_000] {
                 let text = vec![b'a'; length];
-                let mut work = Work::on(&text);
-                let all = work.left;
+                let mut work = WorkLimit::for_text(&text);
+                let all = work.remaining_reads;
                 let mut end = 0;
                 own.0.find(&text, &mut work, &mut |range| {
                     assert_eq!(range.start, end, "{regex}");
                     end = range.end;
                 });
-                assert!(all <= MOST_READS * (length + 1));
-                assert_eq!((work.left, end), (0, length), "{regex} {length}");
+                assert!(all <= MAX_READS_PER_BYTE * (length + 1));
+                assert_eq!((work.remaining_reads, end), (0, length), "{regex} {length}");
             }
         }
         // What is usual is far from the bound.
-        let own = Own::compile("ORD-[0-9]+").unwrap();
+        let own = CustomRegex::compile("ORD-[0-9]+").unwrap();
         let text = b"ORD-1 and ORD-23456789, ".repeat(1000);
-        let mut work = Work::on(&text);
-        let all = work.left;
+        let mut work = WorkLimit::for_text(&text);
+        let all = work.remaining_reads;
         own.0.find(&text, &mut work, &mut |_| ());
-        assert!(all - work.left < 3 * text.len());
+        assert!(all - work.remaining_reads < 3 * text.len());
     }
 
     #[test]
-    fn an_expression_with_ever_new_states_is_given_up() {
+    fn gives_up_on_expression_without_cache_hits() {
         // For each byte another set of places: nothing that was worked out is of use again.
-        let own = Own::compile("[ab]*a[ab]{400}c").unwrap();
+        let own = CustomRegex::compile("[ab]*a[ab]{400}c").unwrap();
         let mut seed = 1_u32;
         let text: Vec<u8> = std::iter::repeat_with(|| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -475,18 +492,22 @@ mod tests {
         })
         .take(64 << 10)
         .collect();
-        let mut work = Work::on(&text);
-        let all = work.left;
+        let mut work = WorkLimit::for_text(&text);
+        let all = work.remaining_reads;
         let mut found = Vec::new();
         own.0.find(&text, &mut work, &mut |range| found.push(range));
         assert_eq!(found.first(), Some(&(0..text.len())));
-        assert!(all - work.left < text.len() / 4, "{}", all - work.left);
+        assert!(
+            all - work.remaining_reads < text.len() / 4,
+            "{}",
+            all - work.remaining_reads
+        );
         assert!(ranges(&own, &text[..1000]).is_empty());
     }
 
     #[test]
-    fn a_match_may_reach_back_over_spaces_only_if_it_can_hold_them() {
-        for (regex, reach) in [
+    fn only_matches_with_spaces_extend_tail() {
+        for (regex, max_tail_bytes) in [
             ("sk-[a-z]+", 0),
             ("sk: [a-z]+", MAX_TAIL_BYTES),
             ("BEGIN[^-]*END", MAX_TAIL_BYTES),
@@ -495,7 +516,11 @@ mod tests {
             ("ab{2,9}", 10),
             ("x{5000}", MAX_TAIL_BYTES),
         ] {
-            assert_eq!(Own::compile(regex).unwrap().reach(), reach, "{regex}");
+            assert_eq!(
+                CustomRegex::compile(regex).unwrap().max_tail_bytes(),
+                max_tail_bytes,
+                "{regex}"
+            );
         }
     }
 }

@@ -1,75 +1,81 @@
-//! Whatever a collector and a network do, every record and every byte of a body either arrives
-//! exactly once or is told as lost, and the budget holds at every moment.
+//! Whatever collector and network do, every record and every byte of a body arrives exactly once or is
+//! reported as lost, and the budget holds at every moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dossier_wire::compression::inflate;
-use dossier_wire::{Compression, FrameContent, Half};
+use dossier_wire::{Compression, FrameContent, Half, Record};
 use proptest::prelude::*;
 
-use super::*;
+use crate::config::{BatchSettings, CollectorSettings};
+use crate::outbox::*;
 use crate::testing::FakeHost;
 
 const SECOND: u64 = 1_000_000;
-const STORED: Answer = Answer {
+const STORED: CollectorResponse = CollectorResponse {
     status: Some(200),
     retry_after: None,
 };
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// An exchange with bodies of these sizes.
+    /// Add an exchange with bodies of these sizes.
     Add(Vec<usize>),
-    /// An exchange for whose head there was no room.
+    /// Drop an exchange with a body of this size.
     Lost(u64),
     Wait(u64),
-    /// The newest call but so many ends like this; if it fails, the batch may be stored even so.
-    Answer {
+    /// End a call, counted from the newest; if it fails, the batch may be stored nevertheless.
+    CollectorResponse {
         call: usize,
         stored: bool,
-        answer: Answer,
+        answer: CollectorResponse,
     },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let status = |status: u16| Answer {
+    let status = |status: u16| CollectorResponse {
         status: Some(status),
         retry_after: None,
     };
     let failure = prop::sample::select(vec![400, 413, 415, 422, 401, 404, 500, 503]);
     let answer = prop_oneof![
         3 => Just(STORED),
-        1 => Just(Answer::default()),
+        1 => Just(CollectorResponse::default()),
         1 => failure.prop_map(status),
-        1 => (0..400_u64).prop_map(|wait| Answer { status: Some(429), retry_after: Some(wait) }),
+        1 => (0..400_u64).prop_map(|wait| CollectorResponse { status: Some(429), retry_after: Some(wait) }),
     ];
     prop_oneof![
         6 => prop::collection::vec(0..6_000_usize, 1..=2).prop_map(Step::Add),
         1 => (0..5_000_u64).prop_map(Step::Lost),
         3 => (0..3 * SECOND).prop_map(Step::Wait),
         3 => (0..4_usize, any::<bool>(), answer)
-            .prop_map(|(call, stored, answer)| Step::Answer { call, stored, answer }),
+            .prop_map(|(call, stored, answer)| Step::CollectorResponse { call, stored, answer }),
     ]
 }
 
-/// The collector stores a batch once and acknowledges it from then on. What it refused once it
-/// refuses always: its judgement depends on the bytes alone.
+/// A collector that stores a batch once and acknowledges it from then on. A rejected batch is rejected
+/// again: that depends on its bytes alone.
 #[derive(Debug, Default)]
-struct Ledger(BTreeMap<String, (Box<[u8]>, Answer)>);
+struct Ledger(BTreeMap<String, (Box<[u8]>, CollectorResponse)>);
 
 impl Ledger {
-    /// What the producer hears.
-    fn answer(&mut self, sealed: &Sealed, stored: bool, answer: Answer) -> Answer {
-        let judgement = match answer.status {
+    /// The response that the producer gets.
+    fn answer(
+        &mut self,
+        sealed: &SealedBatch,
+        stored: bool,
+        answer: CollectorResponse,
+    ) -> CollectorResponse {
+        let verdict = match answer.status {
             Some(200 | 400 | 413 | 415 | 422) => Some(answer),
             None | Some(500..) if stored => Some(STORED),
             _ => None,
         };
-        let Some(judgement) = judgement else {
+        let Some(verdict) = verdict else {
             return answer;
         };
-        let first = || (sealed.bytes.clone(), judgement);
+        let first = || (sealed.bytes.clone(), verdict);
         let (bytes, first) = self.0.entry(sealed.id.clone()).or_insert_with(first);
         assert_eq!(*bytes, sealed.bytes, "the bytes of a batch never change");
         if matches!(answer.status, None | Some(500..)) {
@@ -79,24 +85,24 @@ impl Ledger {
         }
     }
 
-    fn has(&self, sealed: &Sealed) -> bool {
+    fn has(&self, sealed: &SealedBatch) -> bool {
         self.0
             .get(&sealed.id)
             .is_some_and(|(_, first)| *first == STORED)
     }
 }
 
-/// An outbox whose calls are kept.
-struct Bench {
+/// An outbox whose calls are remembered.
+struct OutboxHarness {
     host: FakeHost,
-    shared: Rc<Shared>,
+    shared: Rc<SharedState>,
     outbox: Outbox,
-    calls: Vec<Rc<Sealed>>,
+    calls: Vec<Rc<SealedBatch>>,
 }
 
-impl Bench {
+impl OutboxHarness {
     fn new(budget: usize, max_records: usize, compression: Compression) -> Self {
-        let collector = Collector {
+        let collector = CollectorSettings {
             cluster: "collector".into(),
             authority: "dossier".into(),
             path: "/".into(),
@@ -104,19 +110,19 @@ impl Bench {
             timeout: Duration::from_secs(5),
         };
         let max_delay = Duration::from_secs(1);
-        let batch = Batch {
+        let batch = BatchSettings {
             max_records,
             max_bytes: 16 << 10,
             max_delay,
             compression,
         };
-        let target = Rc::new(Target {
+        let destination = Rc::new(Destination {
             collector,
             authorization: None,
             batch,
         });
-        let shared = Rc::new(Shared::new(budget));
-        let outbox = Outbox::new(Rc::clone(&shared), target);
+        let shared = Rc::new(SharedState::new(budget));
+        let outbox = Outbox::new(Rc::clone(&shared), destination);
         Self {
             host: FakeHost::new(),
             shared,
@@ -136,21 +142,22 @@ impl Bench {
         self.host.advance(micros);
         let now = Now::of(&self.host);
         self.outbox.tick(&self.host, &now);
-        while let Some(sealed) = self.outbox.next(&now) {
+        while let Some(sealed) = self.outbox.next_batch(&now) {
             let token = u32::try_from(self.calls.len()).unwrap();
             self.calls.push(Rc::clone(&sealed));
-            self.outbox.began(&self.host, &now, sealed, Some(token));
+            self.outbox
+                .record_call(&self.host, &now, sealed, Some(token));
         }
     }
 
-    fn answer(&mut self, call: usize, answer: Answer) {
+    fn answer(&mut self, call: usize, answer: CollectorResponse) {
         let token = u32::try_from(call).unwrap();
         self.outbox
-            .answered(&self.host, &Now::of(&self.host), token, answer);
+            .handle_response(&self.host, &Now::of(&self.host), token, answer);
     }
 }
 
-fn entry(half: Half, size: usize) -> Entry<'static> {
+fn entry(half: Half, size: usize) -> PendingRecord<'static> {
     let record = Record {
         status: Some(200),
         body_size: size as u64,
@@ -158,20 +165,20 @@ fn entry(half: Half, size: usize) -> Entry<'static> {
     };
     // Bytes that compress badly, so that the sealed batches fill the budget too.
     let body = (0..size).map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes()[0]);
-    Entry {
+    PendingRecord {
         record,
         body: body.collect(),
-        lost: 0,
+        lost_bytes: 0,
     }
 }
 
-/// Records and bytes in a batch, those it tells as lost included.
-fn told(sealed: &Sealed) -> (u64, u64) {
+/// Records and body bytes of a batch, including those it reports as lost.
+fn count(sealed: &SealedBatch) -> (u64, u64) {
     let raw = match sealed.encoding {
         Some(_) => inflate(&sealed.bytes, 1 << 25).unwrap(),
         None => sealed.bytes.to_vec(),
     };
-    let mut told = (0, 0);
+    let mut total = (0, 0);
     for frame in dossier_wire::Batch::parse(&raw).unwrap().frames() {
         match frame.decode().unwrap() {
             FrameContent::Record(record, body) => {
@@ -179,27 +186,27 @@ fn told(sealed: &Sealed) -> (u64, u64) {
                     record.body_missing.is_some(),
                     body.len() as u64 != record.body_size
                 );
-                told = (told.0 + 1, told.1 + body.len() as u64);
+                total = (total.0 + 1, total.1 + body.len() as u64);
             }
-            FrameContent::Gap(gap) => told = (told.0 + gap.records, told.1 + gap.bytes),
+            FrameContent::Gap(gap) => total = (total.0 + gap.records, total.1 + gap.bytes),
         }
     }
-    told
+    total
 }
 
 proptest! {
     #[test]
-    fn nothing_is_lost_silently_and_nothing_arrives_twice(
+    fn everything_arrives_once_or_is_reported(
         budget in 8_000..80_000_usize,
         max_records in 2..12_usize,
         compression in prop::sample::select(vec![Compression::None, Compression::Fast]),
         busy in any::<bool>(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        let mut bench = Bench::new(budget, max_records, compression);
+        let mut harness = OutboxHarness::new(budget, max_records, compression);
         if busy {
-            // Some seconds' worth: the first batches are not compressed, later ones are.
-            bench.shared.allowance.spend(40 << 20);
+            // The first batches are not compressed, later ones are.
+            harness.shared.compression_limiter.charge(40 << 20);
         }
         let (mut ledger, mut answered) = (Ledger::default(), BTreeSet::new());
         let (mut records, mut bytes) = (0, 0);
@@ -208,45 +215,45 @@ proptest! {
                 Step::Add(bodies) => {
                     records += bodies.len() as u64;
                     bytes += bodies.iter().sum::<usize>() as u64;
-                    bench.add(&bodies);
+                    harness.add(&bodies);
                 }
-                Step::Lost(lost) => {
+                Step::Lost(lost_bytes) => {
                     records += 1;
-                    bytes += lost;
-                    bench.outbox.lost(&Now::of(&bench.host), 1, lost);
+                    bytes += lost_bytes;
+                    harness.outbox.drop_exchange(&Now::of(&harness.host), 1, lost_bytes);
                 }
-                Step::Wait(micros) => bench.wait(micros),
-                // A call that was given up may be answered later still, but no call twice.
-                Step::Answer { call, stored, answer } => {
-                    if let Some(call) = bench.calls.len().checked_sub(1 + call)
+                Step::Wait(micros) => harness.wait(micros),
+                // Expired calls may still get a response, but no call gets two.
+                Step::CollectorResponse { call, stored, answer } => {
+                    if let Some(call) = harness.calls.len().checked_sub(1 + call)
                         && answered.insert(call)
                     {
-                        let answer = ledger.answer(&bench.calls[call], stored, answer);
-                        bench.answer(call, answer);
+                        let answer = ledger.answer(&harness.calls[call], stored, answer);
+                        harness.answer(call, answer);
                     }
                 }
             }
-            prop_assert!(bench.shared.budget.held() <= budget);
-            prop_assert!(bench.outbox.in_flight.len() <= 2);
+            prop_assert!(harness.shared.budget.used() <= budget);
+            prop_assert!(harness.outbox.in_flight.len() <= 2);
         }
-        // The collector comes back for good.
+        // The collector recovers for good.
         for _ in 0..1_000 {
-            bench.wait(20 * SECOND);
-            let under_way: Vec<_> = bench.outbox.in_flight.iter().map(|call| call.token).collect();
-            for call in under_way {
+            harness.wait(20 * SECOND);
+            let in_flight: Vec<_> = harness.outbox.in_flight.iter().map(|call| call.token).collect();
+            for call in in_flight {
                 let call = usize::try_from(call).unwrap();
-                let answer = ledger.answer(&bench.calls[call], true, STORED);
-                bench.answer(call, answer);
+                let answer = ledger.answer(&harness.calls[call], true, STORED);
+                harness.answer(call, answer);
             }
-            if bench.outbox.is_idle() {
+            if harness.outbox.is_idle() {
                 break;
             }
         }
-        prop_assert!(bench.outbox.is_idle());
-        prop_assert_eq!(bench.shared.budget.held(), 0);
-        let stored = bench.calls.iter().filter(|sealed| ledger.has(sealed));
+        prop_assert!(harness.outbox.is_idle());
+        prop_assert_eq!(harness.shared.budget.used(), 0);
+        let stored = harness.calls.iter().filter(|sealed| ledger.has(sealed));
         let distinct: BTreeMap<_, _> = stored.map(|sealed| (&sealed.id, sealed)).collect();
-        let sums = distinct.values().map(|sealed| told(sealed)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let sums = distinct.values().map(|sealed| count(sealed)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         prop_assert_eq!(sums, (records, bytes));
     }
 }

@@ -1,0 +1,108 @@
+//! Redacts single texts: queries, header values and paths.
+
+use std::borrow::Cow;
+
+use super::coding::Coding;
+use super::counts::RedactionCounts;
+use super::edit::SpanEditor;
+use super::hash::HashKey;
+use super::rules::Redaction;
+use super::search::Search;
+
+/// How much longer replacements may make a header, a path or a query.
+const GROWTH_BYTES: usize = 8 << 10;
+
+/// A text that is to be redacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawText<'t> {
+    text: &'t str,
+    truncated: bool,
+}
+
+impl<'t> RawText<'t> {
+    /// The beginning of a longer text. What may be the beginning of a secret at its end is left out.
+    #[must_use]
+    pub const fn truncated(text: &'t str) -> Self {
+        Self {
+            text,
+            truncated: true,
+        }
+    }
+}
+
+impl<'t> From<&'t str> for RawText<'t> {
+    fn from(text: &'t str) -> Self {
+        Self {
+            text,
+            truncated: false,
+        }
+    }
+}
+
+impl Redaction {
+    /// Redacts a query, without its question mark: the values of configured names, and patterns.
+    #[must_use]
+    pub fn redact_query<'t>(
+        &self,
+        query: impl Into<RawText<'t>>,
+        key: Option<&HashKey>,
+        counts: &mut RedactionCounts,
+    ) -> Cow<'t, str> {
+        self.apply(query.into(), key, counts, |search| {
+            search.pairs();
+        })
+    }
+
+    /// Redacts a header's value: the whole of it if the header is configured, else patterns.
+    #[must_use]
+    pub fn redact_header<'t>(
+        &self,
+        name: &str,
+        value: impl Into<RawText<'t>>,
+        key: Option<&HashKey>,
+        counts: &mut RedactionCounts,
+    ) -> Cow<'t, str> {
+        let value = value.into();
+        let Some(rule) = self.headers.rule(name.as_bytes()) else {
+            return self.redact_text(value, key, counts);
+        };
+        self.apply(value, key, counts, |search| {
+            search.value(0..value.text.len(), value.text.as_bytes(), rule);
+        })
+    }
+
+    /// Redacts a text by patterns, also if it is percent-encoded as paths are.
+    #[must_use]
+    pub fn redact_text<'t>(
+        &self,
+        text: impl Into<RawText<'t>>,
+        key: Option<&HashKey>,
+        counts: &mut RedactionCounts,
+    ) -> Cow<'t, str> {
+        let text = text.into();
+        self.apply(text, key, counts, |search| {
+            search.text(0..text.text.len(), Coding::Percent);
+        })
+    }
+
+    fn apply<'t>(
+        &self,
+        RawText { text, truncated }: RawText<'t>,
+        key: Option<&HashKey>,
+        counts: &mut RedactionCounts,
+        run: impl FnOnce(&mut Search<'_, 't>),
+    ) -> Cow<'t, str> {
+        let most = text.len().saturating_add(GROWTH_BYTES);
+        let mut search = Search::new(self, key, counts, SpanEditor::new(text.as_bytes(), most));
+        search.open_end = truncated;
+        run(&mut search);
+        match search.edit.finish() {
+            None => Cow::Borrowed(text),
+            // Spans end at characters, so nothing is lost.
+            Some(bytes) => Cow::Owned(
+                String::from_utf8(bytes)
+                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            ),
+        }
+    }
+}
