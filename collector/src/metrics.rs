@@ -72,7 +72,7 @@ pub struct Metrics {
     gap_bytes: Family<ReasonLabel, Counter>,
     /// Records stored.
     pub records: Counter,
-    /// Records put aside because they were malformed.
+    /// Records rejected because they were malformed.
     pub rejected_records: Counter,
     /// Bytes of batches as they were sent.
     pub received_bytes: Counter,
@@ -80,10 +80,10 @@ pub struct Metrics {
     pub inflated_bytes: Counter,
     /// Batches written to the spool.
     pub spool_written: Counter,
-    /// Batches of the spool that Postgres has got.
+    /// Batches of the spool that were stored in Postgres.
     pub spool_replayed: Counter,
-    /// Damaged batches of the spool.
-    pub spool_set_aside: Counter,
+    /// Damaged files of the spool.
+    pub spool_damaged: Counter,
     spool_batches: Gauge,
     spool_bytes: Gauge,
     spool_oldest: Gauge<f64, AtomicU64>,
@@ -133,7 +133,7 @@ impl Metrics {
             reload: ReloadMetrics::default(),
             spool_written: Counter::default(),
             spool_replayed: Counter::default(),
-            spool_set_aside: Counter::default(),
+            spool_damaged: Counter::default(),
             spool_batches: Gauge::default(),
             spool_bytes: Gauge::default(),
             spool_oldest: Gauge::default(),
@@ -147,7 +147,7 @@ impl Metrics {
         registry.register("ingest_records", "Records stored", metrics.records.clone());
         registry.register(
             "ingest_rejected_records",
-            "Malformed records put aside",
+            "Malformed records rejected",
             metrics.rejected_records.clone(),
         );
         registry.register_with_unit(
@@ -224,18 +224,18 @@ impl Metrics {
         );
         registry.register(
             "spool_written_batches",
-            "Batches put on disk because Postgres did not take them",
+            "Batches written to the spool because Postgres was unavailable",
             self.spool_written.clone(),
         );
         registry.register(
             "spool_replayed_batches",
-            "Batches of the spool that Postgres has got",
+            "Batches of the spool that were stored in Postgres",
             self.spool_replayed.clone(),
         );
         registry.register(
             "spool_damaged_batches",
-            "Batches of the spool that were damaged and set aside",
-            self.spool_set_aside.clone(),
+            "Damaged spool files, moved to the folder damaged",
+            self.spool_damaged.clone(),
         );
     }
 

@@ -31,7 +31,7 @@ struct SpoolReadiness {
     bytes: u64,
     /// Most bytes that it may hold.
     max_bytes: u64,
-    /// Damaged files that were set aside.
+    /// Damaged files, moved to the folder `damaged`.
     damaged: u64,
 }
 
@@ -51,7 +51,7 @@ pub async fn ready(State(app): State<App>) -> Result<Success<Readiness>, ApiErro
         let known = app.door.knows_producers(app.clock.now());
         let spool = app.spool.as_ref().filter(|_| known);
         let spool = spool.ok_or_else(|| ApiError::unavailable(error))?;
-        let checked = spool.check().await;
+        let checked = spool.check_writable().await;
         checked.map_err(|error| ApiError::unavailable(&error))?;
     }
     let state = app.spool.as_ref().map(Spool::state);

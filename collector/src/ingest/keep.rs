@@ -71,7 +71,7 @@ pub(super) async fn keep(app: &App, sent: &Sent, way: Way<impl Storing>) -> Resu
         },
     };
     spool
-        .keep(sent.batch.clone())
+        .append(sent.batch.clone())
         .await
         .map_err(|error| ApiError::unavailable(&error))?;
     app.metrics.spool_written.inc();

@@ -10,7 +10,7 @@ use super::read::Sent;
 use super::tally::Tally;
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::spool::{Found, Number, Spool, SpoolError, SpooledBatch};
+use crate::spool::{SequenceNumber, Spool, SpoolError, SpoolRead, SpooledBatch};
 use crate::store::{Features, StoreError, Stored};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -101,16 +101,16 @@ async fn store_waiting(app: &App, spool: &Spool, ledger: time::Duration) -> u64 
 async fn store_one(
     app: &App,
     spool: &Spool,
-    number: Number,
+    number: SequenceNumber,
     ledger: time::Duration,
 ) -> Result<Left, Delay> {
     let batch = match spool.read(number).await? {
-        Found::Whole(batch) => batch,
-        Found::Damaged => {
-            app.metrics.spool_set_aside.inc();
+        SpoolRead::Batch(batch) => batch,
+        SpoolRead::Damaged => {
+            app.metrics.spool_damaged.inc();
             return Ok(Left::Lost);
         }
-        Found::Gone => return Ok(Left::Lost),
+        SpoolRead::Missing => return Ok(Left::Lost),
     };
     let preparing = {
         let app = app.clone();

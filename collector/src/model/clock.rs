@@ -37,3 +37,9 @@ impl Clock {
 pub fn from_micros(micros: u64) -> Option<OffsetDateTime> {
     OffsetDateTime::from(UNIX_EPOCH).checked_add(Duration::from_micros(micros).try_into().ok()?)
 }
+
+/// Microseconds since the Unix epoch; zero for anything before it.
+#[must_use]
+pub fn to_micros(at: OffsetDateTime) -> u64 {
+    u64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(0)
+}

@@ -1,30 +1,44 @@
-//! Which batches the spool holds, in the order they came, and how much room they take.
+//! The in-memory index of the spool: its batches in order of receipt, and the bytes they take on disk.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use time::OffsetDateTime;
 
-use super::file::micros;
-use super::{SpoolError, SpoolState};
-use crate::model::clock::from_micros;
+use super::error::SpoolError;
+use crate::model::clock::{from_micros, to_micros};
 use crate::model::ids::BatchId;
 
-/// Where a batch stands in the order: the microsecond it came, or the next that is free.
+/// Position of a batch in the order of receipt: its microsecond of receipt, or the next one that is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Number(pub(super) u64);
+pub struct SequenceNumber(pub(super) u64);
 
-/// A batch that waits.
+/// A batch that is to be stored in Postgres.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
-    pub(super) batch: BatchId,
+pub(super) struct PendingBatch {
+    pub(super) id: BatchId,
     pub(super) bytes: u64,
 }
 
-/// All of them. Files count whole blocks, so that the bound on bytes bounds this, too.
+/// What a spool holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolState {
+    /// Batches that are to be stored in Postgres.
+    pub batches: u64,
+    /// Bytes on disk, damaged files included.
+    pub bytes: u64,
+    /// Limit of `bytes`.
+    pub max_bytes: u64,
+    /// Damaged files in quarantine.
+    pub damaged: u64,
+    /// When the oldest batch was received.
+    pub oldest: Option<OffsetDateTime>,
+}
+
+/// Files are counted in whole blocks, so the limit on bytes bounds the index too.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    waiting: BTreeMap<Number, Waiting>,
+    pending: BTreeMap<SequenceNumber, PendingBatch>,
     ids: HashSet<BatchId>,
     bytes: u64,
     damaged: u64,
@@ -32,77 +46,77 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes room for a batch that is about to be written.
+    /// Reserves space for a batch that is about to be written.
     pub(super) fn reserve(
         &mut self,
         bytes: u64,
         received_at: OffsetDateTime,
         max_bytes: u64,
-    ) -> Result<Number, SpoolError> {
+    ) -> Result<SequenceNumber, SpoolError> {
         if self.bytes + bytes > max_bytes {
             return Err(SpoolError::Full { max_bytes });
         }
         self.bytes += bytes;
-        self.last = micros(received_at).max(self.last + 1);
-        Ok(Number(self.last))
+        self.last = to_micros(received_at).max(self.last + 1);
+        Ok(SequenceNumber(self.last))
     }
 
-    /// Gives the room of a batch back that could not be written.
-    pub(super) fn give_back(&mut self, bytes: u64) {
+    /// Releases the space of a batch that could not be written.
+    pub(super) fn release(&mut self, bytes: u64) {
         self.bytes -= bytes;
     }
 
-    /// Enters a batch whose room is taken.
-    pub(super) fn insert(&mut self, number: Number, waiting: Waiting) {
-        self.ids.insert(waiting.batch);
-        self.waiting.insert(number, waiting);
+    /// Adds a batch whose space is reserved.
+    pub(super) fn insert(&mut self, number: SequenceNumber, batch: PendingBatch) {
+        self.ids.insert(batch.id);
+        self.pending.insert(number, batch);
     }
 
-    /// Enters a batch that was found on disk.
-    pub(super) fn found(&mut self, number: Number, waiting: Waiting) {
-        self.bytes += waiting.bytes;
+    /// Adds a batch that was found on disk.
+    pub(super) fn add_existing(&mut self, number: SequenceNumber, batch: PendingBatch) {
+        self.bytes += batch.bytes;
         self.last = self.last.max(number.0);
-        self.insert(number, waiting);
+        self.insert(number, batch);
     }
 
-    /// Enters a damaged file that was found on disk.
-    pub(super) fn found_damaged(&mut self, bytes: u64) {
+    /// Counts a damaged file that was found on disk.
+    pub(super) fn add_damaged(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.damaged += 1;
     }
 
-    pub(super) fn holds(&self, batch: BatchId) -> bool {
+    pub(super) fn contains(&self, batch: BatchId) -> bool {
         self.ids.contains(&batch)
     }
 
-    pub(super) fn get(&self, number: Number) -> Option<Waiting> {
-        self.waiting.get(&number).copied()
+    pub(super) fn get(&self, number: SequenceNumber) -> Option<PendingBatch> {
+        self.pending.get(&number).copied()
     }
 
-    pub(super) fn oldest_after(&self, number: Option<Number>) -> Option<Number> {
+    pub(super) fn oldest_after(&self, number: Option<SequenceNumber>) -> Option<SequenceNumber> {
         let from = number.map_or(Bound::Unbounded, Bound::Excluded);
-        let (number, _) = self.waiting.range((from, Bound::Unbounded)).next()?;
+        let (number, _) = self.pending.range((from, Bound::Unbounded)).next()?;
         Some(*number)
     }
 
-    /// Strikes a batch out whose file is gone.
-    pub(super) fn remove(&mut self, number: Number) {
-        if let Some(waiting) = self.waiting.remove(&number) {
-            self.ids.remove(&waiting.batch);
-            self.bytes -= waiting.bytes;
+    /// Removes a batch whose file was deleted.
+    pub(super) fn remove(&mut self, number: SequenceNumber) {
+        if let Some(batch) = self.pending.remove(&number) {
+            self.ids.remove(&batch.id);
+            self.bytes -= batch.bytes;
         }
     }
 
-    /// Strikes a batch out whose file stays on disk, aside.
-    pub(super) fn set_aside(&mut self, number: Number) {
-        if let Some(waiting) = self.waiting.remove(&number) {
-            self.ids.remove(&waiting.batch);
+    /// Removes a batch whose file was moved to quarantine, where it still takes space.
+    pub(super) fn mark_damaged(&mut self, number: SequenceNumber) {
+        if let Some(batch) = self.pending.remove(&number) {
+            self.ids.remove(&batch.id);
             self.damaged += 1;
         }
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.waiting.len()
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
     }
 
     pub(super) const fn bytes(&self) -> u64 {
@@ -110,9 +124,9 @@ impl Index {
     }
 
     pub(super) fn state(&self, max_bytes: u64) -> SpoolState {
-        let oldest = self.waiting.first_key_value();
+        let oldest = self.pending.first_key_value();
         SpoolState {
-            batches: self.waiting.len() as u64,
+            batches: self.pending.len() as u64,
             bytes: self.bytes,
             max_bytes,
             damaged: self.damaged,

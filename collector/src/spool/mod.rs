@@ -1,13 +1,15 @@
-//! The spool: batches that Postgres cannot take now, on disk until it can.
+//! The spool: batches on disk while Postgres is unavailable.
 //!
-//! It lies between `ingest` and `store` and knows neither. A batch is one file, written apart, synced,
-//! renamed and its folder synced: what [`Spool::keep`] has returned from survives a crash, and half a
-//! file never has the name of a whole one. Which batches there are is known in memory; their bytes are
-//! read one at a time.
+//! It lies between `ingest` and `store` and knows neither. A batch is one file, written under a temporary
+//! name, synced and renamed, and its folder synced: what [`Spool::append`] has accepted survives a crash, and
+//! an incomplete file never has the name of a batch. The index is in memory; the bytes of batches are read
+//! one at a time.
 //!
-//! - [`file`]: what a file holds, and how it tells that it is damaged.
-//! - [`index`]: which files there are and how much they take.
+//! - [`file`]: the file format, and how damage is detected.
+//! - [`folder`]: the lock, file names and durable writes.
+//! - [`index`]: which batches there are, and their size.
 
+mod error;
 mod file;
 mod folder;
 mod index;
@@ -16,76 +18,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use time::OffsetDateTime;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
+pub use self::error::SpoolError;
+use self::error::io_error;
 pub use self::file::{Encoding, SpooledBatch};
 use self::folder::Folder;
-pub use self::index::Number;
-use self::index::{Index, Waiting};
+use self::index::{Index, PendingBatch};
+pub use self::index::{SequenceNumber, SpoolState};
 
-/// Where a spool is and how much it may hold.
+/// Location and limit of a spool.
 #[derive(Debug, Clone)]
 pub struct SpoolSettings {
-    /// Its folder. It belongs to one process at a time.
+    /// Its folder, for one process at a time.
     pub folder: PathBuf,
-    /// Most bytes on disk, damaged files included.
+    /// Limit of bytes on disk, damaged files included.
     pub max_bytes: u64,
 }
 
-/// Why the spool could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// Another process has it.
-    #[error(
-        "the spool {0} is in use by another dossier: stop that one, or choose another --spool-dir"
-    )]
-    InUse(PathBuf),
-    /// It holds as much as it may.
-    #[error("the spool is full: it may hold {max_bytes} bytes")]
-    Full {
-        /// Its bound.
-        max_bytes: u64,
-    },
-    /// The disk would not.
-    #[error(
-        "the spool's {path}: {source}: see that the disk has room and that this user may write there, choose another --spool-dir, or do without by --spool-max-bytes 0"
-    )]
-    Io {
-        /// Which file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// What reading a batch of the spool gives.
+/// The result of reading a batch from the spool.
 #[derive(Debug)]
-pub enum Found {
+pub enum SpoolRead {
     /// The batch, as it was sent.
-    Whole(SpooledBatch),
-    /// It was damaged, and has been set aside.
+    Batch(SpooledBatch),
+    /// The file was damaged, and was moved to quarantine.
     Damaged,
-    /// Somebody has removed it.
-    Gone,
+    /// The file was removed by someone else.
+    Missing,
 }
 
-/// How a spool stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpoolState {
-    /// Batches that wait.
-    pub batches: u64,
-    /// Bytes on disk, damaged files included.
-    pub bytes: u64,
-    /// Most bytes it may hold.
-    pub max_bytes: u64,
-    /// Damaged files that were set aside.
-    pub damaged: u64,
-    /// When the batch that waits longest was received.
-    pub oldest: Option<OffsetDateTime>,
-}
-
-/// A spool that this process owns. Cloning it clones a handle.
+/// A spool that this process has locked. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Spool {
     inner: Arc<Inner>,
@@ -99,15 +61,15 @@ struct Inner {
 }
 
 impl Spool {
-    /// Takes possession of a spool's folder, making it if there is none, and looks what is in it.
+    /// Creates the folder if it does not exist, locks it and indexes its batches.
     ///
     /// # Errors
-    /// [`SpoolError::InUse`] if another process has it; [`SpoolError::Io`].
+    /// [`SpoolError::InUse`] if another process has locked it; [`SpoolError::Io`].
     pub fn open(settings: &SpoolSettings) -> Result<Self, SpoolError> {
-        let folder = Folder::own(&settings.folder)?;
-        let index = folder.look()?;
-        if index.count() > 0 {
-            info!(batches = index.count(), bytes = index.bytes(), folder = %settings.folder.display(), "the spool holds batches that Postgres has not got");
+        let folder = Folder::lock(&settings.folder)?;
+        let index = folder.recover()?;
+        if index.len() > 0 {
+            info!(batches = index.len(), bytes = index.bytes(), folder = %settings.folder.display(), "the spool holds batches to be stored in Postgres");
         }
         Ok(Self {
             inner: Arc::new(Inner {
@@ -124,59 +86,59 @@ impl Spool {
         self.inner.folder.path()
     }
 
-    /// How the spool in this folder stands, without owning it.
+    /// The state of a spool, without locking it.
     ///
     /// # Errors
-    /// [`SpoolError::Io`], for example if there is none.
-    pub fn look(settings: &SpoolSettings) -> Result<SpoolState, SpoolError> {
-        let index = folder::look(&settings.folder)?;
+    /// [`SpoolError::Io`], for example if the folder does not exist.
+    pub fn inspect(settings: &SpoolSettings) -> Result<SpoolState, SpoolError> {
+        let index = folder::scan(&settings.folder)?;
         Ok(index.state(settings.max_bytes))
     }
 
-    /// Keeps a batch. When this returns, it is safe on disk. A batch that is here already is not kept
-    /// twice.
+    /// Writes a batch, which is durable when this returns. A batch that the spool holds already is not
+    /// written again.
     ///
     /// # Errors
-    /// [`SpoolError::Full`] or [`SpoolError::Io`]: the batch is not kept.
-    pub async fn keep(&self, batch: SpooledBatch) -> Result<(), SpoolError> {
+    /// [`SpoolError::Full`] or [`SpoolError::Io`]: the batch was not written.
+    pub async fn append(&self, batch: SpooledBatch) -> Result<(), SpoolError> {
         let id = batch.id;
-        if self.index().holds(id) {
+        if self.index().contains(id) {
             return Ok(());
         }
-        let bytes = file::size(&batch);
+        let bytes = file::disk_bytes(&batch);
         let number = self
             .index()
             .reserve(bytes, batch.received_at, self.inner.max_bytes)?;
-        let path = self.inner.folder.of_batch(number, id);
+        let path = self.inner.folder.batch_path(number, id);
         let written = self.blocking(move |inner| {
             inner
                 .folder
-                .write(&path, &[&file::head(&batch), &batch.bytes])
+                .write(&path, &[&file::encode_header(&batch), &batch.bytes])
         });
         let written = written.await;
         let mut index = self.index();
         match &written {
-            Ok(()) => index.insert(number, Waiting { batch: id, bytes }),
-            Err(_) => index.give_back(bytes),
+            Ok(()) => index.insert(number, PendingBatch { id, bytes }),
+            Err(_) => index.release(bytes),
         }
         written
     }
 
-    /// The batch that waits longest, of those after this one.
+    /// The oldest batch, or the oldest of those after `number`.
     #[must_use]
-    pub fn oldest_after(&self, number: Option<Number>) -> Option<Number> {
+    pub fn oldest_after(&self, number: Option<SequenceNumber>) -> Option<SequenceNumber> {
         self.index().oldest_after(number)
     }
 
-    /// Reads a batch. One that is damaged is set aside, with a line in the log.
+    /// Reads a batch. A damaged one is moved to quarantine, and the log says so.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] if it cannot be read now.
-    pub async fn read(&self, number: Number) -> Result<Found, SpoolError> {
-        let Some(waiting) = self.index().get(number) else {
-            return Ok(Found::Gone);
+    /// [`SpoolError::Io`] if the file cannot be read.
+    pub async fn read(&self, number: SequenceNumber) -> Result<SpoolRead, SpoolError> {
+        let Some(pending) = self.index().get(number) else {
+            return Ok(SpoolRead::Missing);
         };
-        let path = self.inner.folder.of_batch(number, waiting.batch);
+        let path = self.inner.folder.batch_path(number, pending.id);
         let name = path.clone();
         let bytes = self.blocking(move |_| match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -184,27 +146,30 @@ impl Spool {
             Err(source) => Err(io_error(&path, source)),
         });
         let Some(bytes) = bytes.await? else {
-            warn!(file = %name.display(), "a batch is gone from the spool: somebody has removed it");
+            warn!(file = %name.display(), "a spool file was removed by another process; its batch is lost");
             self.index().remove(number);
-            return Ok(Found::Gone);
+            return Ok(SpoolRead::Missing);
         };
-        match file::read(bytes.into()) {
-            Ok(batch) if batch.id == waiting.batch => Ok(Found::Whole(batch)),
-            Ok(_) => self.set_aside(number, name, "it is another batch").await,
-            Err(damage) => self.set_aside(number, name, damage).await,
+        match file::decode(bytes.into()) {
+            Ok(batch) if batch.id == pending.id => Ok(SpoolRead::Batch(batch)),
+            Ok(_) => {
+                let damage = "batch id differs from the file name";
+                self.quarantine(number, name, damage).await
+            }
+            Err(damage) => self.quarantine(number, name, damage).await,
         }
     }
 
-    /// Forgets a batch that is stored.
+    /// Removes a batch that is stored in Postgres.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] if the file stays: it will be read again.
-    pub async fn remove(&self, number: Number) -> Result<(), SpoolError> {
-        let Some(waiting) = self.index().get(number) else {
+    /// [`SpoolError::Io`] if the file cannot be removed: it will be read again.
+    pub async fn remove(&self, number: SequenceNumber) -> Result<(), SpoolError> {
+        let Some(pending) = self.index().get(number) else {
             return Ok(());
         };
-        let path = self.inner.folder.of_batch(number, waiting.batch);
-        // Should it come back after a crash, Postgres knows the batch and stores nothing.
+        let path = self.inner.folder.batch_path(number, pending.id);
+        // If it reappears after a crash, Postgres recognises the batch as a duplicate.
         self.blocking(move |_| match std::fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error(&path, source)),
             _ => Ok(()),
@@ -214,38 +179,38 @@ impl Spool {
         Ok(())
     }
 
-    /// How it stands.
+    /// Its current state.
     #[must_use]
     pub fn state(&self) -> SpoolState {
         self.index().state(self.inner.max_bytes)
     }
 
-    /// Whether it could keep a batch now: it has room, and so has the disk.
+    /// Checks that it could accept a batch now: it is not full, and its disk is writable.
     ///
     /// # Errors
-    /// [`SpoolError::Full`] or [`SpoolError::Io`] if it could not.
-    pub async fn check(&self) -> Result<(), SpoolError> {
+    /// [`SpoolError::Full`] or [`SpoolError::Io`].
+    pub async fn check_writable(&self) -> Result<(), SpoolError> {
         let state = self.state();
         if state.bytes >= state.max_bytes {
             return Err(SpoolError::Full {
                 max_bytes: state.max_bytes,
             });
         }
-        self.blocking(|inner| inner.folder.try_out()).await
+        self.blocking(|inner| inner.folder.probe_write()).await
     }
 
-    async fn set_aside(
+    async fn quarantine(
         &self,
-        number: Number,
+        number: SequenceNumber,
         path: PathBuf,
         damage: &'static str,
-    ) -> Result<Found, SpoolError> {
-        let aside = self
-            .blocking(move |inner| inner.folder.set_aside(&path))
+    ) -> Result<SpoolRead, SpoolError> {
+        let file = self
+            .blocking(move |inner| inner.folder.quarantine(&path))
             .await?;
-        self.index().set_aside(number);
-        warn!(file = %aside.display(), damage, "a damaged batch of the spool was set aside");
-        Ok(Found::Damaged)
+        self.index().mark_damaged(number);
+        warn!(file = %file.display(), damage, "a spool file is damaged; it was moved to the folder damaged");
+        Ok(SpoolRead::Damaged)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -253,7 +218,9 @@ impl Spool {
         work: impl FnOnce(&Inner) -> Result<T, SpoolError> + Send + 'static,
     ) -> Result<T, SpoolError> {
         let inner = Arc::clone(&self.inner);
-        match tokio::task::spawn_blocking(move || work(&inner)).await {
+        let span = Span::current();
+        let working = tokio::task::spawn_blocking(move || span.in_scope(|| work(&inner)));
+        match working.await {
             Ok(done) => done,
             Err(error) => Err(io_error(self.inner.folder.path(), io::Error::other(error))),
         }
@@ -264,13 +231,6 @@ impl Spool {
             .index
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn io_error(path: &Path, source: io::Error) -> SpoolError {
-    SpoolError::Io {
-        path: path.to_owned(),
-        source,
     }
 }
 

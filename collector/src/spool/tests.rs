@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
+use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ async fn drain(spool: &Spool) -> Vec<u128> {
     let mut last = None;
     while let Some(number) = spool.oldest_after(last) {
         last = Some(number);
-        if let Found::Whole(batch) = spool.read(number).await.unwrap() {
+        if let SpoolRead::Batch(batch) = spool.read(number).await.unwrap() {
             found.push(batch.id.0.as_u128());
             spool.remove(number).await.unwrap();
         }
@@ -41,66 +42,69 @@ async fn drain(spool: &Spool) -> Vec<u128> {
 }
 
 #[tokio::test]
-async fn batches_come_back_in_order_and_after_a_restart_too() {
+async fn batches_keep_their_order_across_restart() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     // In the same microsecond, and with ids that sort otherwise.
     for number in [3, 1, 2] {
-        spool.keep(batch(number)).await.unwrap();
+        spool.append(batch(number)).await.unwrap();
     }
-    spool.keep(batch(3)).await.unwrap();
-    assert_eq!(spool.state().batches, 3, "none is kept twice");
+    spool.append(batch(3)).await.unwrap();
+    assert_eq!(spool.state().batches, 3, "no batch is written twice");
     assert_eq!(spool.state().oldest, Some(NOW));
     drop(spool);
     let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
-    spool.keep(batch(0)).await.unwrap();
+    spool.append(batch(0)).await.unwrap();
     assert_eq!(drain(&spool).await, [3, 1, 2, 0]);
     assert_eq!((spool.state().batches, spool.state().bytes), (0, 0));
 }
 
 #[tokio::test]
-async fn it_takes_no_more_than_its_bound_and_gives_room_back() {
+async fn rejects_batch_over_limit_until_space_is_freed() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(&settings(folder.path(), 2 * folder::BLOCK_BYTES)).unwrap();
-    spool.keep(batch(1)).await.unwrap();
-    spool.check().await.unwrap();
-    spool.keep(batch(2)).await.unwrap();
+    let spool = Spool::open(&settings(folder.path(), 2 * file::BLOCK_BYTES)).unwrap();
+    spool.append(batch(1)).await.unwrap();
+    spool.check_writable().await.unwrap();
+    spool.append(batch(2)).await.unwrap();
     assert!(matches!(
-        spool.keep(batch(3)).await,
+        spool.append(batch(3)).await,
         Err(SpoolError::Full { .. })
     ));
-    assert!(matches!(spool.check().await, Err(SpoolError::Full { .. })));
+    assert!(matches!(
+        spool.check_writable().await,
+        Err(SpoolError::Full { .. })
+    ));
     assert_eq!(drain(&spool).await, [1, 2]);
-    spool.keep(batch(3)).await.unwrap();
+    spool.append(batch(3)).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_damaged_is_set_aside_and_the_rest_is_read() {
+async fn quarantines_damaged_file_and_reads_others() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     for number in 1..=3 {
-        spool.keep(batch(number)).await.unwrap();
+        spool.append(batch(number)).await.unwrap();
     }
     let second = spool.oldest_after(spool.oldest_after(None)).unwrap();
     let id = BatchId(Uuid::from_u128(2));
-    let path = spool.inner.folder.of_batch(second, id);
+    let path = spool.inner.folder.batch_path(second, id);
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert_eq!(drain(&spool).await, [1, 3]);
     assert_eq!((spool.state().batches, spool.state().damaged), (0, 1));
-    let aside = folder.path().join("spool/damaged");
-    assert!(aside.join(path.file_name().unwrap()).is_file());
+    let quarantine = folder.path().join("spool/damaged");
+    assert!(quarantine.join(path.file_name().unwrap()).is_file());
     assert_eq!(
-        Spool::look(&settings(folder.path(), 1 << 20)).unwrap(),
+        Spool::inspect(&settings(folder.path(), 1 << 20)).unwrap(),
         spool.state()
     );
 }
 
 #[tokio::test]
-async fn one_process_owns_it_and_others_do_not_see_in() {
+async fn folder_is_locked_and_private() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
-    spool.keep(batch(1)).await.unwrap();
+    spool.append(batch(1)).await.unwrap();
     assert!(matches!(
         Spool::open(&settings(folder.path(), 1 << 20)),
         Err(SpoolError::InUse(_))
@@ -114,7 +118,7 @@ async fn one_process_owns_it_and_others_do_not_see_in() {
 }
 
 #[tokio::test]
-async fn what_was_not_finished_goes_and_what_is_not_ours_stays() {
+async fn open_removes_unfinished_and_keeps_foreign_files() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("spool");
     fs::create_dir(&inner).unwrap();
@@ -132,18 +136,21 @@ async fn what_was_not_finished_goes_and_what_is_not_ours_stays() {
 }
 
 #[tokio::test]
-async fn a_disk_that_refuses_costs_no_room() {
+async fn failed_write_reserves_no_space() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(&settings(folder.path(), 1 << 20)).unwrap();
     let (here, away) = (folder.path().join("spool"), folder.path().join("away"));
     fs::rename(&here, &away).unwrap();
     assert!(matches!(
-        spool.keep(batch(1)).await,
+        spool.append(batch(1)).await,
         Err(SpoolError::Io { .. })
     ));
-    assert!(matches!(spool.check().await, Err(SpoolError::Io { .. })));
+    assert!(matches!(
+        spool.check_writable().await,
+        Err(SpoolError::Io { .. })
+    ));
     assert_eq!(spool.state().bytes, 0);
     fs::rename(&away, &here).unwrap();
-    spool.keep(batch(1)).await.unwrap();
+    spool.append(batch(1)).await.unwrap();
     assert_eq!(drain(&spool).await, [1]);
 }

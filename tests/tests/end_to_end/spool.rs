@@ -238,7 +238,7 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
     let counted = metric(&scene.backend, "dossier_spool_damaged_batches_total").await;
     assert_eq!(counted.unwrap(), 1);
     let process = scene.backend.collector.process().unwrap();
-    assert!(process.log().text().contains("set aside"));
+    assert!(process.log().text().contains("a spool file is damaged"));
     let output = scene.backend.collector.run(&["doctor"]).await.unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.contains("warn  spool"), "{}", output.stdout);

@@ -27,7 +27,7 @@ pub(super) fn examine(settings: Option<&SpoolSettings>) -> Verdict {
             &format!("run chmod 700 {name}"),
         );
     }
-    let state = match Spool::look(settings) {
+    let state = match Spool::inspect(settings) {
         Ok(state) => state,
         Err(error) => {
             return Verdict::fail(
