@@ -1,11 +1,15 @@
-//! What every request handler shares.
+//! The parts of a running collector, which its handlers and jobs share.
 
 use std::sync::Arc;
 
-use crate::auth::Door;
+use axum::extract::FromRef;
+
+use crate::auth::Authenticator;
+use crate::http::middleware::RequestLayer;
 use crate::limits::admission::Admission;
-use crate::limits::decoding::Decoding;
-use crate::limits::turns::Turns;
+use crate::limits::blocking_pool::BlockingPool;
+use crate::limits::decode_pool::DecodePool;
+use crate::limits::rate_limit::RateLimiter;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::outage::Outage;
@@ -15,30 +19,32 @@ use crate::spool::Spool;
 use crate::store::Store;
 use dossier_body::pace::Pace;
 
-/// The parts of a running collector. Cloning it clones handles, not parts.
+/// The parts of a running collector. Clones share them.
 #[derive(Debug, Clone)]
 pub struct App {
     /// The database.
     pub store: Store,
-    /// Where batches wait while the database takes none, if such a place is wanted.
+    /// Where batches wait while the database is unavailable, if a spool is configured.
     pub spool: Option<Spool>,
-    /// Whether the database takes batches.
+    /// Whether the database accepts batches.
     pub outage: Outage,
     /// The time.
     pub clock: Clock,
     /// Counts of everything.
     pub metrics: Arc<Metrics>,
-    /// How much time there is to pack bodies.
-    pub pace: Pace,
-    /// Lets batches in as long as there is room.
+    /// How much time there is to compress bodies.
+    pub load_meter: Pace,
+    /// Bounds the memory of batches in flight.
     pub admission: Admission,
-    /// Turns at making batches ready.
-    pub preparing: Turns,
-    /// Turns at decoding bodies.
-    pub decoding: Decoding,
-    /// Lets callers in whom it knows.
-    pub door: Door,
-    /// How long clients, and their requests, may take.
+    /// The threads that prepare batches.
+    pub ingest_pool: BlockingPool,
+    /// The threads that decode bodies.
+    pub decode_pool: DecodePool,
+    /// Who sends a request.
+    pub authenticator: Authenticator,
+    /// How often a caller may ask.
+    pub rate_limiter: RateLimiter,
+    /// How long clients and their requests may take.
     pub clients: ClientSettings,
 }
 
@@ -52,18 +58,53 @@ impl App {
         access: AccessSettings,
         clients: ClientSettings,
     ) -> Self {
+        let outage = Outage::default();
+        let mut authenticator =
+            Authenticator::new(store.clone(), clock, outage.clone(), access.jwt)
+                .with_certificate_for_batches(access.certificate_for_batches);
+        if let Some(spool) = &spool {
+            authenticator = authenticator.with_key_cache_in(spool.folder());
+        }
         Self {
-            door: Door::new(access, &store, spool.as_ref().map(Spool::folder)),
             store,
             spool,
-            outage: Outage::default(),
+            outage,
             clock,
             metrics: Arc::new(Metrics::new()),
-            pace: Pace::default(),
+            load_meter: Pace::default(),
             admission: Admission::default(),
+            ingest_pool: BlockingPool::one_less_than_cores(),
+            decode_pool: DecodePool::default(),
+            authenticator,
+            rate_limiter: RateLimiter::new(access.rate),
             clients,
-            preparing: Turns::of_cores_but_one(),
-            decoding: Decoding::default(),
         }
+    }
+
+    /// The parts that the middleware around every request needs.
+    #[must_use]
+    pub fn request_layer(&self) -> RequestLayer {
+        RequestLayer {
+            metrics: Arc::clone(&self.metrics),
+            clients: self.clients,
+        }
+    }
+}
+
+impl FromRef<App> for Authenticator {
+    fn from_ref(app: &App) -> Self {
+        app.authenticator.clone()
+    }
+}
+
+impl FromRef<App> for RateLimiter {
+    fn from_ref(app: &App) -> Self {
+        app.rate_limiter.clone()
+    }
+}
+
+impl FromRef<App> for Clock {
+    fn from_ref(app: &App) -> Self {
+        app.clock
     }
 }

@@ -30,3 +30,4 @@ pub mod server;
 pub mod settings;
 pub mod spool;
 pub mod store;
+pub mod telemetry;

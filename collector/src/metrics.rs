@@ -240,7 +240,7 @@ impl Metrics {
     }
 
     /// Notes how the spool stands.
-    pub fn spool(&self, state: &SpoolState, now: OffsetDateTime) {
+    pub fn set_spool(&self, state: &SpoolState, now: OffsetDateTime) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.spool_batches.set(gauge(state.batches));
         self.spool_bytes.set(gauge(state.bytes));
@@ -249,12 +249,12 @@ impl Metrics {
     }
 
     /// Counts a batch.
-    pub fn batch(&self, outcome: BatchOutcome) {
+    pub fn count_batch(&self, outcome: BatchOutcome) {
         self.batches.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts what a producer says it lost.
-    pub fn gap(&self, gap: &Gap) {
+    pub fn count_gap(&self, gap: &Gap) {
         let label = ReasonLabel {
             reason: gap.reason.as_str(),
         };
@@ -263,7 +263,7 @@ impl Metrics {
     }
 
     /// Counts an answered request. `route` is the route's pattern, never the path as sent.
-    pub fn request(&self, route: &str, status: u16, seconds: f64) {
+    pub fn observe_request(&self, route: &str, status: u16, seconds: f64) {
         self.requests
             .get_or_create(&RequestLabel {
                 route: route.to_owned(),
@@ -296,16 +296,16 @@ mod tests {
     #[test]
     fn what_is_counted_is_shown() {
         let metrics = Metrics::new();
-        metrics.batch(BatchOutcome::stored);
+        metrics.count_batch(BatchOutcome::stored);
         metrics.records.inc_by(3);
-        metrics.gap(&Gap {
+        metrics.count_gap(&Gap {
             reason: GapReason::BufferFull,
             records: 5,
             bytes: 7,
             from: 1,
             to: 2,
         });
-        metrics.request("/storage/query", 200, 0.002);
+        metrics.observe_request("/storage/query", 200, 0.002);
         let text = metrics.render();
         for line in [
             "dossier_ingest_batches_total{outcome=\"stored\"} 1",

@@ -61,7 +61,7 @@ pub async fn serve(
         reload.database(access, app.store.clone());
     }
     if let Some(keys) = jwt_keys {
-        reload.jwt(keys, app.door.clone(), app.clock);
+        reload.jwt(keys, app.authenticator.clone());
     }
     let reloading = tokio::spawn(reload.run(interval, hang_up));
     let jobs = tokio::spawn(jobs::run(app.clone(), retention));
@@ -96,8 +96,8 @@ pub fn router(app: App) -> Router {
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(middleware::from_fn_with_state(
-            app.clone(),
-            http::envelope::wrap,
+            app.request_layer(),
+            http::middleware::handle_request,
         ))
         .with_state(app)
 }

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use super::fields::Fields;
 use super::whole;
 use crate::app::App;
-use crate::auth::Admin;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
+use crate::http::extract::Admin;
 use crate::model::ids::EntryId;
 use crate::store::{Deletion, Kept, Outcome};
 

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::query::answer::Item;
 use crate::app::App;
-use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
+use crate::http::extract::Reader;
 use crate::model::entry::{BodyState, Entry, StoredBody};
 use crate::model::ids::EntryId;
 use dossier_body::{Allowance, unpack};
@@ -32,10 +32,10 @@ pub async fn entry(
     reader: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let place = app.decoding.place().await?;
+    let permit = app.decode_pool.acquire().await?;
     let entry = find(&app, &reader, id).await?;
     let shown = move || Item::whole(entry, &mut Allowance::default());
-    let entry = place.answer(shown).await?;
+    let entry = permit.run_to_json(shown).await?;
     Ok(Success::new("Entry retrieved", entry))
 }
 
@@ -49,10 +49,10 @@ pub async fn body(
     reader: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let place = app.decoding.place().await?;
+    let permit = app.decode_pool.acquire().await?;
     let mut entry = find(&app, &reader, id).await?;
     let (state, body) = (entry.body_state, entry.body.take());
-    let bytes = place.run(move || bytes(state, body)).await?;
+    let bytes = permit.run(move || bytes(state, body)).await?;
     let name = format!("entry-{}-{}", entry.id.0, entry.half.as_str());
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
         .map_err(|error| ApiError::internal("body", error))?;
@@ -93,8 +93,8 @@ async fn find(
 fn bytes(state: BodyState, body: Option<StoredBody>) -> Result<Vec<u8>, ApiError> {
     match (state, body) {
         (BodyState::Empty, _) => Ok(Vec::new()),
-        (BodyState::Missing(reason), _) => Err(ApiError::NoBody(reason.as_str())),
-        (BodyState::Stored, None) => Err(ApiError::NoBody("expired")),
+        (BodyState::Missing(reason), _) => Err(ApiError::BodyNotStored(reason.as_str())),
+        (BodyState::Stored, None) => Err(ApiError::BodyNotStored("expired")),
         (BodyState::Stored, Some(body)) => {
             unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))
         }

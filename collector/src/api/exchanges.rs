@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::query::answer::Item;
 use crate::app::App;
-use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
+use crate::http::extract::Reader;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
 use dossier_body::Allowance;
@@ -42,13 +42,13 @@ pub async fn exchange(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
     let id = read_id(id)?;
-    let place = app.decoding.place().await?;
+    let permit = app.decode_pool.acquire().await?;
     let entries = app
         .store
         .exchange(&reader.scope(None)?, id, app.clock.now())
         .await?;
     let shown = move || Exchange::of(id, entries);
-    let exchange = place.answer(shown).await?;
+    let exchange = permit.run_to_json(shown).await?;
     Ok(Success::new("Exchange retrieved", exchange))
 }
 

@@ -35,10 +35,10 @@ impl Fields {
     /// Reads a body. Fields that are not in `known` are errors, told by [`Fields::finish`].
     ///
     /// # Errors
-    /// [`ApiError::NotJson`]
+    /// [`ApiError::NotJsonObject`]
     pub fn parse(body: &[u8], known: &[&str]) -> Result<Self, ApiError> {
         let Ok(Value::Object(mut given)) = serde_json::from_slice(body) else {
-            return Err(ApiError::NotJson);
+            return Err(ApiError::NotJsonObject);
         };
         given.retain(|_, value| !value.is_null());
         Ok(Self::of(given, known))
@@ -418,7 +418,10 @@ mod tests {
     fn only_an_object_is_a_request() {
         for body in ["", "[]", "7", "{", "null"] {
             assert!(
-                matches!(Fields::parse(body.as_bytes(), &[]), Err(ApiError::NotJson)),
+                matches!(
+                    Fields::parse(body.as_bytes(), &[]),
+                    Err(ApiError::NotJsonObject)
+                ),
                 "{body}"
             );
         }

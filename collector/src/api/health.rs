@@ -48,7 +48,7 @@ pub async fn ready(State(app): State<App>) -> Result<Success<Readiness>, ApiErro
     let postgres = app.store.ping().await;
     if let Err(error) = &postgres {
         // Nobody could put anything into the spool whom only Postgres knows.
-        let known = app.door.knows_producers(app.clock.now());
+        let known = app.authenticator.can_authenticate_producers();
         let spool = app.spool.as_ref().filter(|_| known);
         let spool = spool.ok_or_else(|| ApiError::unavailable(error))?;
         let checked = spool.check_writable().await;
@@ -79,10 +79,10 @@ impl SpoolReadiness {
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     if let Some(spool) = &app.spool {
-        app.metrics.spool(&spool.state(), app.clock.now());
+        app.metrics.set_spool(&spool.state(), app.clock.now());
     }
     app.metrics
         .in_flight_bytes
-        .set(i64::try_from(app.admission.taken_bytes()).unwrap_or(i64::MAX));
+        .set(i64::try_from(app.admission.reserved_bytes()).unwrap_or(i64::MAX));
     ([(CONTENT_TYPE, OPEN_METRICS)], app.metrics.render())
 }

@@ -47,10 +47,10 @@ pub fn routes() -> Router<App> {
 /// The body of a request, if all of it came.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::BodyBrokeOff`]
+/// [`ApiError::TooLarge`], [`ApiError::IncompleteBody`]
 fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_REQUEST_BYTES),
-        _ => ApiError::BodyBrokeOff,
+        _ => ApiError::IncompleteBody,
     })
 }

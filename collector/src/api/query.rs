@@ -20,10 +20,10 @@ use self::precedence::Precedence;
 use super::fields::Fields;
 use super::whole;
 use crate::app::App;
-use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
-use crate::limits::decoding::Place;
+use crate::http::extract::Reader;
+use crate::limits::decode_pool::DecodePermit;
 use crate::model::ids::UserId;
 use crate::store::{Among, Order, PageRequest, Parts, Start, Store, Total};
 
@@ -71,7 +71,7 @@ pub async fn query(
     let body = whole(body)?;
     let mut query = Query::read(&app.store, &body, &reader).await?;
     let now = app.clock.now();
-    let place = place(&app, query.wanted.parts).await?;
+    let permit = decode_permit(&app, query.wanted.parts).await?;
     let mut page = app.store.find_entries(&query.wanted, now).await?;
     let mut nearest = None;
     if page.total == Total::Exact(0) {
@@ -95,16 +95,16 @@ pub async fn query(
         &query.wanted.filter,
     ));
     let shown = move || Page::of(page, &query);
-    let data = place.answer(shown).await?;
+    let data = permit.run_to_json(shown).await?;
     Ok(Success::new("Storage entries retrieved", data).with_warnings(warnings))
 }
 
-/// Leave to read these parts of entries.
-pub(super) async fn place(app: &App, parts: Parts) -> Result<Place, ApiError> {
+/// A permit to read these parts of entries.
+pub(super) async fn decode_permit(app: &App, parts: Parts) -> Result<DecodePermit, ApiError> {
     if parts.bodies {
-        app.decoding.place().await
+        Ok(app.decode_pool.acquire().await?)
     } else {
-        Ok(app.decoding.without_bodies())
+        Ok(app.decode_pool.permit_without_bodies())
     }
 }
 

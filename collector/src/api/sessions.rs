@@ -17,9 +17,9 @@ use super::query::precedence::Precedence;
 use super::query::{self, endpoint, filter};
 use super::whole;
 use crate::app::App;
-use crate::auth::Reader;
 use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
+use crate::http::extract::Reader;
 use crate::model::ids::UserId;
 use crate::store::{Among, SessionEntries, SessionPageRequest, Start, Store, Total};
 
@@ -103,9 +103,9 @@ pub async fn query(
 
 async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
-    let place = match asked.wanted.entries {
-        Some(entries) => query::place(app, entries.parts).await?,
-        None => app.decoding.without_bodies(),
+    let permit = match asked.wanted.entries {
+        Some(entries) => query::decode_permit(app, entries.parts).await?,
+        None => app.decode_pool.permit_without_bodies(),
     };
     let mut found = app.store.find_sessions(&asked.wanted, now).await?;
     let mut nearest = None;
@@ -125,7 +125,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, A
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
     warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    let data = place.answer(move || Page::of(found, &asked)).await?;
+    let data = permit.run_to_json(move || Page::of(found, &asked)).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 

@@ -1,37 +1,36 @@
-//! What a request shows at the door. Its form alone; whether it is any good is seen later.
+//! The key or token that a request's headers carry. Only its format is checked here.
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
 
-use super::fault::TokenFault;
-use crate::http::error::ApiError;
+use super::error::{AuthError, TokenError};
 use crate::model::key::ApiKey;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longest token, in bytes. Those of identity providers have one or two thousand.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// A key, or what may be a token.
-pub(super) enum Credentials {
-    /// Has the form of a key.
+/// The credentials of a request, as sent.
+pub enum Credentials {
+    /// In the format of a key.
     Key(ApiKey),
-    /// Has three parts, as a signed token has.
+    /// In three parts, as a signed token.
     Token(String),
 }
 
 impl Credentials {
-    /// What the headers show; `Authorization` goes before `X-API-Key`.
+    /// Reads the headers; `Authorization` goes before `X-API-Key`.
     ///
     /// # Errors
-    /// [`ApiError::MissingToken`] if they show nothing; [`ApiError::InvalidToken`] if it is sent twice
-    /// or has no known form.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+    /// [`AuthError::MissingCredentials`] if both are missing; [`AuthError::InvalidToken`] if one is sent
+    /// twice or is in no known format.
+    pub fn read(headers: &HeaderMap) -> Result<Self, AuthError> {
         if let Some(value) = single(headers, AUTHORIZATION)? {
-            let (scheme, token) = value.split_once(' ').ok_or_else(no_key)?;
+            let (scheme, token) = value.split_once(' ').ok_or_else(unknown_format)?;
             let token = token.trim();
             return if !scheme.eq_ignore_ascii_case("bearer") {
-                Err(no_key())
-            } else if looks_like_a_token(token) {
+                Err(unknown_format())
+            } else if is_token_format(token) {
                 Ok(Self::Token(token.to_owned()))
             } else {
                 key(token)
@@ -39,31 +38,33 @@ impl Credentials {
         }
         match single(headers, API_KEY)? {
             Some(value) => key(value),
-            None => Err(ApiError::MissingToken),
+            None => Err(AuthError::MissingCredentials),
         }
     }
 }
 
-fn key(text: &str) -> Result<Credentials, ApiError> {
-    ApiKey::parse(text).map(Credentials::Key).ok_or_else(no_key)
+fn key(text: &str) -> Result<Credentials, AuthError> {
+    ApiKey::parse(text)
+        .map(Credentials::Key)
+        .ok_or_else(unknown_format)
 }
 
-fn looks_like_a_token(text: &str) -> bool {
+fn is_token_format(text: &str) -> bool {
     text.len() <= MAX_TOKEN_BYTES && text.split('.').count() == 3
 }
 
-/// The one value of a header. Of two, another program on the way may have read the other one.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, ApiError> {
+/// The only value of a header. If there are two, a proxy before the collector may have read the other one.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, AuthError> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| no_key()),
-        (Some(_), Some(_)) => Err(ApiError::InvalidToken(TokenFault::Ambiguous)),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| unknown_format()),
+        (Some(_), Some(_)) => Err(TokenError::Ambiguous.into()),
     }
 }
 
-fn no_key() -> ApiError {
-    ApiError::InvalidToken(TokenFault::NoKey)
+fn unknown_format() -> AuthError {
+    TokenError::UnknownFormat.into()
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    fn read(headers: &[(HeaderName, &str)]) -> Result<Credentials, ApiError> {
+    fn read(headers: &[(HeaderName, &str)]) -> Result<Credentials, AuthError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
@@ -84,15 +85,15 @@ mod tests {
         Credentials::read(&map)
     }
 
-    fn fault(headers: &[(HeaderName, &str)]) -> Option<TokenFault> {
+    fn error_of(headers: &[(HeaderName, &str)]) -> Option<TokenError> {
         match read(headers) {
-            Err(ApiError::InvalidToken(fault)) => Some(fault),
+            Err(AuthError::InvalidToken(error)) => Some(error),
             _ => None,
         }
     }
 
     #[test]
-    fn a_key_goes_in_either_header_and_a_token_in_one() {
+    fn reads_key_from_both_headers_token_from_one() {
         let secret = ApiKey::generate().unwrap();
         let key = secret.reveal();
         for headers in [
@@ -107,29 +108,36 @@ mod tests {
         }
         let token = read(&[(AUTHORIZATION, "Bearer a.b.c")]);
         assert!(matches!(token, Ok(Credentials::Token(token)) if token == "a.b.c"));
-        assert_eq!(fault(&[(API_KEY, "a.b.c")]), Some(TokenFault::NoKey));
+        assert_eq!(
+            error_of(&[(API_KEY, "a.b.c")]),
+            Some(TokenError::UnknownFormat)
+        );
     }
 
     #[test]
-    fn what_is_no_credential_is_refused_and_none_is_missing() {
-        assert!(matches!(read(&[]), Err(ApiError::MissingToken)));
+    fn reports_missing_credentials() {
+        assert!(matches!(read(&[]), Err(AuthError::MissingCredentials)));
+    }
+
+    #[test]
+    fn rejects_unknown_formats() {
         for value in ["", "Bearer", "Bearer ", "Basic YTpi", "dsk_x", "Bearer a.b"] {
-            let fault = fault(&[(AUTHORIZATION, value)]);
-            assert_eq!(fault, Some(TokenFault::NoKey), "{value}");
+            let error = error_of(&[(AUTHORIZATION, value)]);
+            assert_eq!(error, Some(TokenError::UnknownFormat), "{value}");
         }
     }
 
     #[test]
-    fn of_two_credentials_none_is_chosen() {
+    fn rejects_header_sent_twice() {
         let twice = [
             (AUTHORIZATION, "Bearer a.b.c"),
             (AUTHORIZATION, "Bearer a.b.d"),
         ];
-        assert_eq!(fault(&twice), Some(TokenFault::Ambiguous));
+        assert_eq!(error_of(&twice), Some(TokenError::Ambiguous));
     }
 
     #[test]
-    fn the_longest_token_passes_and_a_longer_one_does_not() {
+    fn rejects_token_over_max_length() {
         let token = |bytes: usize| format!("Bearer {}.b.c", "a".repeat(bytes - 4));
         let longest = token(MAX_TOKEN_BYTES);
         assert!(matches!(
@@ -137,6 +145,9 @@ mod tests {
             Ok(Credentials::Token(_))
         ));
         let longer = token(MAX_TOKEN_BYTES + 1);
-        assert_eq!(fault(&[(AUTHORIZATION, &longer)]), Some(TokenFault::NoKey));
+        assert_eq!(
+            error_of(&[(AUTHORIZATION, &longer)]),
+            Some(TokenError::UnknownFormat)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The public keys of those who sign tokens: read from a file or a URL, kept for a while, read again
-//! when a token names a key that is not among them.
+//! The public keys of token signers: read from a file or a URL, cached, and read again when a token names
+//! a key that is not among them.
 
 mod set;
 mod source;
@@ -12,126 +12,130 @@ use tokio::sync::{Mutex, MutexGuard};
 use tracing::{info, warn};
 
 use self::set::KeySet;
+pub use self::source::JwksError;
 pub(super) use self::source::Source;
-pub use self::source::SourceFault;
-use super::fault::TokenFault;
-use crate::http::error::ApiError;
+use super::error::{AuthError, TokenError};
 
-/// A key that is withdrawn is trusted for so long at most, as long as the source answers.
-const FRESH_FOR: Duration = Duration::minutes(5);
-/// While the source does not answer, the last keys hold for so long.
-const KEPT_FOR: Duration = Duration::hours(1);
-/// The source is asked no more often, whatever tokens name.
-const ASKED_AT_MOST_EVERY: Duration = Duration::seconds(30);
+/// While the source answers, a withdrawn key is trusted no longer than this.
+const REFRESH_AFTER: Duration = Duration::minutes(5);
+/// While the source does not answer, the last keys are trusted this long.
+const MAX_AGE: Duration = Duration::hours(1);
+/// The source is read no more often, whatever keys tokens name.
+const MIN_READ_INTERVAL: Duration = Duration::seconds(30);
 
-/// Keys that are kept up to date.
+/// A key set that is kept up to date with its source.
 #[derive(Debug)]
 pub(super) struct Jwks {
     source: Source,
-    known: RwLock<Known>,
-    /// When the source was last asked. Whoever holds it asks.
-    asking: Mutex<Option<OffsetDateTime>>,
+    cached: RwLock<CachedKeySet>,
+    /// When the source was last read. Held while reading it.
+    last_read: Mutex<Option<OffsetDateTime>>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Known {
+struct CachedKeySet {
     keys: Arc<KeySet>,
-    since: Option<OffsetDateTime>,
+    read_at: Option<OffsetDateTime>,
 }
 
 impl Jwks {
-    /// None yet; they are read when the first token comes.
+    /// Without keys yet; they are read for the first token.
     pub(super) fn new(source: Source) -> Self {
         Self {
             source,
-            known: RwLock::default(),
-            asking: Mutex::default(),
+            cached: RwLock::default(),
+            last_read: Mutex::default(),
         }
     }
 
     /// The key that a token says it is signed with, for this algorithm.
     ///
     /// # Errors
-    /// [`TokenFault::Signature`] if there is none; [`ApiError::KeysUnavailable`] if the source has not
-    /// answered for too long to know.
+    /// [`TokenError::Signature`] if there is none; [`AuthError::JwksUnavailable`] if the source has not
+    /// answered for too long.
     pub(super) async fn key(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
         now: OffsetDateTime,
-    ) -> Result<Arc<DecodingKey>, ApiError> {
-        let known = self.known();
-        let found = known.keys.find(id, algorithm);
+    ) -> Result<Arc<DecodingKey>, AuthError> {
+        let cached = self.cached();
+        let found = cached.keys.find(id, algorithm);
         if let Some(key) = &found
-            && known.is_within(FRESH_FOR, now)
+            && cached.is_within(REFRESH_AFTER, now)
         {
             return Ok(Arc::clone(key));
         }
         if found.is_none() {
-            self.ask(self.asking.lock().await, now).await;
-        } else if let Ok(asking) = self.asking.try_lock() {
-            self.ask(asking, now).await;
+            self.refresh(self.last_read.lock().await, now).await;
+        } else if let Ok(last_read) = self.last_read.try_lock() {
+            self.refresh(last_read, now).await;
         }
-        // If somebody else is asking, what is known will do meanwhile.
-        let known = self.known();
-        if !known.is_within(KEPT_FOR, now) {
-            return Err(ApiError::KeysUnavailable);
+        // If another request is reading the source, the cached keys serve meanwhile.
+        let cached = self.cached();
+        if !cached.is_within(MAX_AGE, now) {
+            return Err(AuthError::JwksUnavailable);
         }
-        let found = known.keys.find(id, algorithm);
-        found.ok_or(ApiError::InvalidToken(TokenFault::Signature))
+        let found = cached.keys.find(id, algorithm);
+        found.ok_or(TokenError::Signature.into())
     }
 
-    /// Reads the keys now if they are in a file, because it has changed.
+    /// Reads the keys again if they are in a file.
     ///
     /// # Errors
-    /// [`SourceFault`]; nothing changes then.
-    pub(super) fn renew(&self, now: OffsetDateTime) -> Result<(), SourceFault> {
+    /// [`JwksError`]; the keys read before stay in force then.
+    pub(super) fn reload_file(&self, now: OffsetDateTime) -> Result<(), JwksError> {
         if let Some(keys) = self.source.read_file()? {
-            self.know(keys, now);
+            self.replace(keys, now);
         }
         Ok(())
     }
 
-    /// Asks the source, unless that was done a moment ago, perhaps while this one waited.
-    async fn ask(&self, mut asked: MutexGuard<'_, Option<OffsetDateTime>>, now: OffsetDateTime) {
-        if asked.is_some_and(|at| is_within(at, ASKED_AT_MOST_EVERY, now)) {
+    /// Reads the source, unless that was done within [`MIN_READ_INTERVAL`], perhaps while this one waited
+    /// for the lock.
+    async fn refresh(
+        &self,
+        mut last_read: MutexGuard<'_, Option<OffsetDateTime>>,
+        now: OffsetDateTime,
+    ) {
+        if last_read.is_some_and(|at| is_within(at, MIN_READ_INTERVAL, now)) {
             return;
         }
-        *asked = Some(now);
+        *last_read = Some(now);
         match self.source.read().await {
             Ok(keys) => {
                 info!(source = %self.source, keys = keys.len(), "the keys of token signers were read");
-                self.know(keys, now);
+                self.replace(keys, now);
             }
-            Err(fault) => {
-                warn!(source = %self.source, %fault, "the keys of token signers were not read");
+            Err(error) => {
+                warn!(source = %self.source, %error, "the keys of token signers could not be read");
             }
         }
     }
 
-    fn know(&self, keys: KeySet, now: OffsetDateTime) {
-        let known = Known {
+    fn replace(&self, keys: KeySet, now: OffsetDateTime) {
+        let cached = CachedKeySet {
             keys: Arc::new(keys),
-            since: Some(now),
+            read_at: Some(now),
         };
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        *self.cached.write().unwrap_or_else(PoisonError::into_inner) = cached;
     }
 
-    fn known(&self) -> Known {
-        self.known
+    fn cached(&self) -> CachedKeySet {
+        self.cached
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 }
 
-impl Known {
+impl CachedKeySet {
     fn is_within(&self, time: Duration, now: OffsetDateTime) -> bool {
-        self.since.is_some_and(|since| is_within(since, time, now))
+        self.read_at.is_some_and(|at| is_within(at, time, now))
     }
 }
 
-/// False too if the clock was set back: nobody knows how much time has passed then.
+/// False also if the clock was set back: it is unknown how much time has passed then.
 fn is_within(since: OffsetDateTime, time: Duration, now: OffsetDateTime) -> bool {
     (Duration::ZERO..time).contains(&(now - since))
 }

@@ -1,5 +1,5 @@
-//! Tokens that an identity provider signs. How a token may be signed is settled by the keys that are
-//! configured, never by the token: its header only says which of them to look at.
+//! Tokens that an identity provider signs. The configured keys decide how a token may be signed, never the
+//! token: its header only says which key to look up.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,19 +9,18 @@ use serde_json::{Map, Value};
 
 use time::{Duration, OffsetDateTime};
 
-use super::fault::TokenFault;
-use super::jwks::{Jwks, Source, SourceFault};
-use crate::http::error::ApiError;
+use super::error::{AuthError, TokenError};
+use super::jwks::{Jwks, JwksError, Source};
 use crate::model::ids::UserId;
 use crate::model::key::{Caller, Credential, Role};
 use crate::settings::access::{JwtKeys, JwtSecret, JwtSettings};
 
-/// How far the clocks of those who sign may be off.
+/// How far the signer's clock may be off.
 const LEEWAY: Duration = Duration::seconds(30);
 
-/// Knows callers by their tokens.
+/// Verifies tokens with the configured keys.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct TokenVerifier {
     keys: Keys,
     role_claim: String,
     validation: Validation,
@@ -29,7 +28,7 @@ pub(super) struct Tokens {
 
 #[derive(Debug)]
 enum Keys {
-    /// Shared with the signer: HS256. Another takes its place when the file that holds it changes.
+    /// Shared with the signer: HS256. Replaced when the file that holds it changes.
     Secret(RwLock<Arc<DecodingKey>>),
     /// Public: RS256 and ES256.
     Public(Jwks),
@@ -37,13 +36,12 @@ enum Keys {
 
 type Claims = Map<String, Value>;
 
-impl Tokens {
-    /// With these settings.
+impl TokenVerifier {
     pub(super) fn new(settings: JwtSettings) -> Self {
         let validation = validation(&settings);
         Self {
             keys: match settings.keys {
-                JwtKeys::Secret(secret, _) => Keys::Secret(RwLock::new(decoding(&secret))),
+                JwtKeys::Secret(secret, _) => Keys::Secret(RwLock::new(decoding_key(&secret))),
                 JwtKeys::File(path) => Keys::Public(Jwks::new(Source::File(path))),
                 JwtKeys::Url(url) => Keys::Public(Jwks::new(Source::Url(url))),
             },
@@ -52,45 +50,42 @@ impl Tokens {
         }
     }
 
-    /// From now on tokens are verified by this secret, if they are verified by a secret at all.
-    pub(super) fn renew(&self, secret: &JwtSecret) {
-        if let Keys::Secret(known) = &self.keys {
-            *known.write().unwrap_or_else(PoisonError::into_inner) = decoding(secret);
+    /// Verifies tokens with this secret from now on, if they are verified with a secret at all.
+    pub(super) fn replace_secret(&self, secret: &JwtSecret) {
+        if let Keys::Secret(current) = &self.keys {
+            *current.write().unwrap_or_else(PoisonError::into_inner) = decoding_key(secret);
         }
     }
 
-    /// Reads public keys now if they are in a file, because it has changed.
+    /// Reads the public keys again if they are in a file.
     ///
     /// # Errors
-    /// [`SourceFault`]; nothing changes then.
-    pub(super) fn renew_public(&self, now: OffsetDateTime) -> Result<(), SourceFault> {
+    /// [`JwksError`]; the keys read before stay in force then.
+    pub(super) fn reload_jwks_file(&self, now: OffsetDateTime) -> Result<(), JwksError> {
         match &self.keys {
-            Keys::Public(keys) => keys.renew(now),
+            Keys::Public(keys) => keys.reload_file(now),
             Keys::Secret(_) => Ok(()),
         }
     }
 
-    /// Whom the token is for, if it is good at `now`.
+    /// The caller that the token names, if it is valid at `now`.
     ///
     /// # Errors
-    /// [`ApiError::InvalidToken`], or [`ApiError::KeysUnavailable`] if that cannot be told now.
-    pub(super) async fn caller(
+    /// [`AuthError::InvalidToken`], or [`AuthError::JwksUnavailable`] if it cannot be verified now.
+    pub(super) async fn verify(
         &self,
         token: &str,
         now: OffsetDateTime,
-    ) -> Result<Caller, ApiError> {
-        let claims = self.signed_claims(token, now).await?;
-        self.read(&claims, now).map_err(ApiError::InvalidToken)
+    ) -> Result<Caller, AuthError> {
+        let claims = self.verified_claims(token, now).await?;
+        Ok(self.caller(&claims, now)?)
     }
 
-    async fn signed_claims(&self, token: &str, now: OffsetDateTime) -> Result<Claims, ApiError> {
-        let malformed = ApiError::InvalidToken(TokenFault::Malformed);
-        let Ok(header) = decode_header(token) else {
-            return Err(malformed);
-        };
-        // An extension that must be understood is not.
+    async fn verified_claims(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AuthError> {
+        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        // It names extensions that must be understood; none are supported.
         if header.crit.is_some() {
-            return Err(malformed);
+            return Err(TokenError::Malformed.into());
         }
         let key = match (&self.keys, header.alg) {
             (Keys::Secret(key), Algorithm::HS256) => {
@@ -99,7 +94,7 @@ impl Tokens {
             (Keys::Public(keys), Algorithm::RS256 | Algorithm::ES256) => {
                 keys.key(header.kid.as_deref(), header.alg, now).await?
             }
-            _ => return Err(malformed),
+            _ => return Err(TokenError::Malformed.into()),
         };
         let validation = Validation {
             algorithms: vec![header.alg],
@@ -107,16 +102,16 @@ impl Tokens {
         };
         decode(token, &key, &validation)
             .map(|data| data.claims)
-            .map_err(|error| ApiError::InvalidToken(fault(error.kind())))
+            .map_err(|error| token_error(error.kind()).into())
     }
 
-    fn read(&self, claims: &Claims, now: OffsetDateTime) -> Result<Caller, TokenFault> {
+    fn caller(&self, claims: &Claims, now: OffsetDateTime) -> Result<Caller, TokenError> {
         check_times(claims, now)?;
         let user = claims
             .get("sub")
             .and_then(Value::as_str)
             .and_then(|text| UserId::new(text).ok())
-            .ok_or(TokenFault::Subject)?;
+            .ok_or(TokenError::Subject)?;
         Ok(Caller {
             credential: Credential::Token(user.clone()),
             user,
@@ -125,11 +120,11 @@ impl Tokens {
     }
 }
 
-fn decoding(secret: &JwtSecret) -> Arc<DecodingKey> {
+fn decoding_key(secret: &JwtSecret) -> Arc<DecodingKey> {
     Arc::new(DecodingKey::from_secret(secret.as_bytes()))
 }
 
-/// The library reads the system's clock; times are checked here instead.
+/// Without checks of times, for which the library reads the system's clock; see [`check_times`].
 fn validation(settings: &JwtSettings) -> Validation {
     let mut validation = Validation {
         validate_exp: false,
@@ -150,55 +145,55 @@ fn validation(settings: &JwtSettings) -> Validation {
     validation
 }
 
-fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), TokenFault> {
+fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), TokenError> {
     let instant = |name| match claims.get(name) {
         None => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or(TokenFault::Malformed),
+        Some(value) => value.as_f64().map(Some).ok_or(TokenError::Malformed),
     };
     let now = now - OffsetDateTime::UNIX_EPOCH;
-    let expires = instant("exp")?.ok_or(TokenFault::Malformed)?;
+    let expires = instant("exp")?.ok_or(TokenError::Malformed)?;
     if expires <= (now - LEEWAY).as_seconds_f64() {
-        return Err(TokenFault::Expired);
+        return Err(TokenError::Expired);
     }
     if instant("nbf")?.is_some_and(|begins| begins > (now + LEEWAY).as_seconds_f64()) {
-        return Err(TokenFault::TooEarly);
+        return Err(TokenError::NotYetValid);
     }
     Ok(())
 }
 
-/// A name, or a list in which at most one name is of a role of ours: providers list a user's roles in
-/// all programs. Who has none is a user; who claims one that is none gets nothing.
-fn role(claim: Option<&Value>) -> Result<Role, TokenFault> {
+/// The claim is a name, or a list in which at most one name is a role of Dossier's: providers list a
+/// user's roles in all programs. Without a role the caller is a user; an unknown role is an error.
+fn role(claim: Option<&Value>) -> Result<Role, TokenError> {
     match claim {
         None | Some(Value::Null) => Ok(Role::User),
-        Some(Value::String(name)) => Role::from_name(name).ok_or(TokenFault::Role),
+        Some(Value::String(name)) => Role::from_name(name).ok_or(TokenError::Role),
         Some(Value::Array(names)) => {
-            let mut ours = names
+            let mut known = names
                 .iter()
                 .filter_map(Value::as_str)
                 .filter_map(Role::from_name);
-            match (ours.next(), ours.next()) {
+            match (known.next(), known.next()) {
                 (None, _) => Ok(Role::User),
                 (Some(role), None) => Ok(role),
-                (Some(_), Some(_)) => Err(TokenFault::Role),
+                (Some(_), Some(_)) => Err(TokenError::Role),
             }
         }
-        Some(_) => Err(TokenFault::Role),
+        Some(_) => Err(TokenError::Role),
     }
 }
 
-fn fault(kind: &ErrorKind) -> TokenFault {
+fn token_error(kind: &ErrorKind) -> TokenError {
     match kind {
-        ErrorKind::InvalidSignature => TokenFault::Signature,
-        ErrorKind::InvalidAudience => TokenFault::Audience,
-        ErrorKind::InvalidIssuer => TokenFault::Issuer,
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
         ErrorKind::MissingRequiredClaim(name) => match name.as_str() {
-            "aud" => TokenFault::Audience,
-            "iss" => TokenFault::Issuer,
-            "sub" => TokenFault::Subject,
-            _ => TokenFault::Malformed,
+            "aud" => TokenError::Audience,
+            "iss" => TokenError::Issuer,
+            "sub" => TokenError::Subject,
+            _ => TokenError::Malformed,
         },
-        _ => TokenFault::Malformed,
+        _ => TokenError::Malformed,
     }
 }
 

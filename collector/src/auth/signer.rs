@@ -1,4 +1,4 @@
-//! An identity provider's keys, for tests: made afresh, so that none is written down.
+//! An identity provider's keys for tests, generated each time, so that none is in the source.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -69,7 +69,7 @@ impl Signer {
     }
 }
 
-/// The set that they publish.
+/// The key set of these signers.
 pub(super) fn published(signers: &[&Signer]) -> String {
     let keys: Vec<_> = signers.iter().map(|signer| signer.public()).collect();
     json!({"keys": keys}).to_string()

@@ -1,4 +1,5 @@
-//! What can go wrong with a request, and how it is told. Internals are logged, never shown.
+//! What can go wrong with a request, and how the response says so. Internal causes are logged, never
+//! shown.
 
 use std::error::Error;
 use std::fmt;
@@ -10,113 +11,117 @@ use serde_json::{Value, json};
 use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
-use crate::auth::TokenFault;
+use crate::auth::{AuthError, TokenError};
+use crate::limits::admission::InFlightLimitExceeded;
+use crate::limits::blocking_pool::PoolError;
+use crate::limits::rate_limit::RateLimitExceeded;
 use crate::model::key::Role;
 use crate::store::StoreError;
 
-/// Seconds after which it makes sense to ask again.
+/// Seconds after which a request may be sent again.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Which.
+    /// The field's name.
     pub field: String,
     /// What is wrong and what was expected.
     pub message: String,
-    /// Stable name of the kind of fault.
+    /// Stable name of the kind of error.
     #[serde(rename = "type")]
     pub kind: &'static str,
 }
 
-/// An internal fault: told to the log, hidden from the caller.
+/// The cause of an internal error: written to the log, hidden from the caller.
 #[derive(Debug, Default)]
-pub struct Hidden(String);
+pub struct InternalCause(String);
 
-/// Why a request was not answered as asked.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum ApiError {
     /// Fields are invalid: all of them.
     Invalid(Vec<FieldError>),
-    /// The body is no JSON object.
-    NotJson,
-    /// No key was sent.
-    MissingToken,
-    /// The key or token is not good.
-    InvalidToken(TokenFault),
-    /// The connection came without a certificate.
+    /// The body is not a JSON object.
+    NotJsonObject,
+    /// No key or token was sent.
+    MissingCredentials,
+    /// The key or token is not valid.
+    InvalidToken(TokenError),
+    /// The client presented no certificate.
     MissingCertificate,
-    /// The caller's role does not allow this.
+    /// The caller has none of these roles.
     Forbidden(&'static [Role]),
-    /// There is no such thing, for this caller.
+    /// Nothing is there that this caller may see.
     NotFound,
-    /// The entry is there, but its body is not, for this reason.
-    NoBody(&'static str),
+    /// The entry exists, but its body is not stored, for this reason.
+    BodyNotStored(&'static str),
     /// Bodies cannot be searched here.
     SearchNotEnabled,
-    /// There is, but not with this method.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// The body is longer than so many bytes.
+    /// The body is longer than this number of bytes.
     TooLarge(usize),
-    /// The URL is longer than so many bytes.
+    /// The URL is longer than this number of bytes.
     UrlTooLong(usize),
     /// A header of a batch is missing or wrong.
-    BatchHeader(&'static str),
+    InvalidHeader(&'static str),
     /// The body is not a batch.
-    Batch(BatchError),
-    /// The body is no batch of lines.
-    Lines(&'static str),
+    InvalidBatch(BatchError),
+    /// The body is not a batch in NDJSON.
+    InvalidNdjson(&'static str),
     /// The body cannot be inflated.
-    Inflate,
+    InvalidCompression,
     /// `content-type` or `content-encoding` is not one of these.
     UnsupportedMedia(&'static str),
-    /// Too much is in flight.
-    Busy,
+    /// All memory for batches in flight is reserved.
+    TooManyInFlight,
     /// This caller asks too often.
     RateLimited,
-    /// The keys that tokens are verified by are not to be had.
-    KeysUnavailable,
-    /// Postgres is away, and the spool takes nothing either.
-    Unavailable(Hidden),
-    /// The answer took too long.
+    /// The keys that verify tokens cannot be read.
+    JwksUnavailable,
+    /// Postgres is unavailable, and the spool takes nothing either.
+    Unavailable(InternalCause),
+    /// The request took too long.
     TimedOut,
-    /// The body did not come in time, or broke off.
-    BodyBrokeOff,
-    /// A fault of ours.
-    Internal(Hidden),
+    /// The body was not received in time, or the client disconnected.
+    IncompleteBody,
+    /// An error of the collector itself.
+    Internal(InternalCause),
 }
 
 impl ApiError {
-    /// A fault of ours; `context` and `cause` go to the log.
+    /// An error of the collector itself; `context` and `cause` go to the log.
     pub fn internal(context: &str, cause: impl Error) -> Self {
-        Self::Internal(Hidden(format!("{context}: {cause}")))
+        Self::Internal(InternalCause(format!("{context}: {cause}")))
     }
 
-    /// The storage is away, and so is what stands in for it; `cause` goes to the log.
+    /// Neither Postgres nor the spool is available; `cause` goes to the log.
     pub fn unavailable(cause: &impl Error) -> Self {
-        Self::Unavailable(Hidden(cause.to_string()))
+        Self::Unavailable(InternalCause(cause.to_string()))
     }
 
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Batch(_) | Self::Lines(_) | Self::Inflate => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            Self::NotJson | Self::BatchHeader(_) => StatusCode::BAD_REQUEST,
-            Self::MissingToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::Invalid(_)
+            | Self::InvalidBatch(_)
+            | Self::InvalidNdjson(_)
+            | Self::InvalidCompression => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotJsonObject | Self::InvalidHeader(_) => StatusCode::BAD_REQUEST,
+            Self::MissingCredentials | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::MissingCertificate => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoBody(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::BodyNotStored(_) => StatusCode::NOT_FOUND,
             Self::SearchNotEnabled => StatusCode::NOT_IMPLEMENTED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Busy | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInFlight | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) | Self::JwksUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Self::BodyBrokeOff => StatusCode::REQUEST_TIMEOUT,
+            Self::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -126,23 +131,25 @@ impl ApiError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "VAL_CONSTRAINT_VIOLATION",
-            Self::NotJson => "VAL_INVALID_JSON",
-            Self::BatchHeader(_) => "VAL_INVALID_HEADER",
+            Self::NotJsonObject => "VAL_INVALID_JSON",
+            Self::InvalidHeader(_) => "VAL_INVALID_HEADER",
             Self::UrlTooLong(_) => "VAL_URL_TOO_LONG",
-            Self::Batch(_) | Self::Lines(_) | Self::Inflate => "VAL_MALFORMED_BATCH",
+            Self::InvalidBatch(_) | Self::InvalidNdjson(_) | Self::InvalidCompression => {
+                "VAL_MALFORMED_BATCH"
+            }
             Self::UnsupportedMedia(_) => "VAL_UNSUPPORTED_MEDIA_TYPE",
-            Self::MissingToken => "AUTH_MISSING_TOKEN",
+            Self::MissingCredentials => "AUTH_MISSING_TOKEN",
             Self::InvalidToken(_) => "AUTH_INVALID_TOKEN",
             Self::Forbidden(_) => "AUTH_INSUFFICIENT_PERMISSIONS",
             Self::MissingCertificate => "AUTH_MISSING_CERTIFICATE",
-            Self::NotFound | Self::NoBody(_) => "NOT_FOUND",
+            Self::NotFound | Self::BodyNotStored(_) => "NOT_FOUND",
             Self::SearchNotEnabled => "SEARCH_NOT_ENABLED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::TooLarge(_) => "PAYLOAD_TOO_LARGE",
-            Self::Busy | Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyInFlight | Self::RateLimited => "RATE_LIMITED",
             Self::Unavailable(_) => "STORAGE_UNAVAILABLE",
-            Self::KeysUnavailable => "AUTH_KEYS_UNAVAILABLE",
-            Self::TimedOut | Self::BodyBrokeOff => "TIMEOUT",
+            Self::JwksUnavailable => "AUTH_KEYS_UNAVAILABLE",
+            Self::TimedOut | Self::IncompleteBody => "TIMEOUT",
             Self::Internal(_) => "INTERNAL_ERROR",
         }
     }
@@ -154,28 +161,31 @@ impl ApiError {
             Self::Invalid(errors) => json!({"errors": errors}),
             Self::Forbidden(roles) => json!({"required_roles": roles}),
             Self::TooLarge(limit) | Self::UrlTooLong(limit) => json!({"limit_bytes": limit}),
-            Self::NoBody(reason) => json!({"reason": reason}),
+            Self::BodyNotStored(reason) => json!({"reason": reason}),
             _ => json!({}),
         }
     }
 
-    /// When to ask again, if that makes sense.
+    /// When to send the request again, if that can succeed.
     #[must_use]
     pub const fn retry_after_seconds(&self) -> Option<u16> {
         match self {
-            Self::Busy | Self::RateLimited | Self::Unavailable(_) | Self::KeysUnavailable => {
-                Some(RETRY_AFTER_SECONDS)
-            }
+            Self::TooManyInFlight
+            | Self::RateLimited
+            | Self::Unavailable(_)
+            | Self::JwksUnavailable => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
     }
 
-    /// Tells the log what the caller is not told.
+    /// Logs the cause that the response does not show.
     pub fn log(&self, request_id: &str) {
         match self {
-            Self::Internal(Hidden(cause)) => error!(request_id, cause, "internal error"),
-            Self::Unavailable(Hidden(cause)) => warn!(request_id, cause, "storage is unavailable"),
-            Self::InvalidToken(fault) => info!(request_id, %fault, "a key or token was refused"),
+            Self::Internal(InternalCause(cause)) => error!(request_id, cause, "internal error"),
+            Self::Unavailable(InternalCause(cause)) => {
+                warn!(request_id, cause, "storage is unavailable");
+            }
+            Self::InvalidToken(error) => info!(request_id, %error, "key or token rejected"),
             _ => {}
         }
     }
@@ -184,56 +194,61 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(errors) if errors.len() == 1 => {
-                f.write_str("1 field is invalid: see error.details.errors")
+            Self::Invalid(errors) => match errors.len() {
+                1 => f.write_str("1 field is invalid; see error.details.errors"),
+                count => write!(f, "{count} fields are invalid; see error.details.errors"),
+            },
+            Self::NotJsonObject => f.write_str("The request body must be a JSON object"),
+            Self::MissingCredentials => f.write_str(
+                "Authentication required: send Authorization: Bearer dsk_… or X-API-Key: dsk_…",
+            ),
+            Self::InvalidToken(error) => write!(f, "Invalid key or token: {error}"),
+            Self::Forbidden(_) => {
+                f.write_str("The role of this key or token does not allow this operation")
             }
-            Self::Invalid(errors) => write!(
-                f,
-                "{} fields are invalid: see error.details.errors",
-                errors.len()
-            ),
-            Self::NotJson => f.write_str("The body must be one JSON object"),
-            Self::MissingToken => f.write_str(
-                "A key or token is needed: send Authorization: Bearer dsk_… or X-API-Key: dsk_…",
-            ),
-            Self::InvalidToken(fault) => write!(f, "The key or token is not valid: {fault}"),
-            Self::Forbidden(_) => f.write_str("The role of this key or token does not allow this"),
             Self::MissingCertificate => f.write_str(
-                "A client certificate is needed here: show one when the TLS connection is made",
+                "Client certificate required: present one when the TLS connection is made",
             ),
-            Self::NotFound => f.write_str("There is no such thing here"),
-            Self::NoBody(reason) => write!(f, "The entry's body is not here: {reason}"),
+            Self::NotFound => f.write_str("Not found"),
+            Self::BodyNotStored(reason) => write!(f, "The entry's body is not stored: {reason}"),
             Self::SearchNotEnabled => {
-                f.write_str("Bodies cannot be searched here: ask without the field search")
+                f.write_str("Body search is not enabled; remove the field search")
             }
-            Self::MethodNotAllowed => f.write_str("This path does not take this method"),
-            Self::TooLarge(limit) => write!(
-                f,
-                "The body is longer than {limit} bytes: send less at a time"
-            ),
-            Self::UrlTooLong(limit) => write!(
-                f,
-                "The URL is longer than {limit} bytes: ask with a shorter one, or by POST"
-            ),
-            Self::BatchHeader(what) => f.write_str(what),
-            Self::Lines(what) => write!(f, "The body is not a batch of lines of JSON: {what}"),
-            Self::Batch(error) => write!(f, "The body is not a batch: {error}"),
-            Self::Inflate => f.write_str(
-                "The body is not the zlib stream that content-encoding: deflate promises",
-            ),
-            Self::UnsupportedMedia(expected) => f.write_str(expected),
-            Self::RateLimited => {
-                f.write_str("This key or token is used too often: send this again later")
+            Self::MethodNotAllowed => f.write_str("Method not allowed for this path"),
+            Self::TooLarge(limit) => write!(f, "The request body exceeds {limit} bytes"),
+            Self::UrlTooLong(limit) => {
+                write!(f, "The URL exceeds {limit} bytes; shorten it or use POST")
             }
-            Self::KeysUnavailable => f.write_str(
-                "The keys that tokens are verified by are not to be had for now: try again later",
+            Self::InvalidHeader(expected) | Self::UnsupportedMedia(expected) => {
+                f.write_str(expected)
+            }
+            Self::InvalidNdjson(problem) => write!(f, "Invalid NDJSON batch: {problem}"),
+            Self::InvalidBatch(error) => write!(f, "Invalid batch: {error}"),
+            Self::InvalidCompression => f.write_str(
+                "The request body is not a complete zlib stream, as content-encoding: deflate requires",
             ),
-            Self::Busy => f.write_str("The collector has its hands full: send this again later"),
-            Self::Unavailable(_) => f.write_str("The storage is away for now: try again later"),
-            Self::TimedOut => f.write_str("The answer took too long: ask for less"),
-            Self::BodyBrokeOff => f.write_str("The body did not come whole and in time"),
+            Self::RateLimited => write!(
+                f,
+                "Rate limit exceeded for this key or token; retry after {RETRY_AFTER_SECONDS} s"
+            ),
+            Self::JwksUnavailable => write!(
+                f,
+                "Token verification keys are temporarily unavailable; retry after {RETRY_AFTER_SECONDS} s"
+            ),
+            Self::TooManyInFlight => write!(
+                f,
+                "Too many batches in flight; retry after {RETRY_AFTER_SECONDS} s"
+            ),
+            Self::Unavailable(_) => write!(
+                f,
+                "Storage is temporarily unavailable; retry after {RETRY_AFTER_SECONDS} s"
+            ),
+            Self::TimedOut => f.write_str("The request timed out; request less"),
+            Self::IncompleteBody => {
+                f.write_str("The request body was incomplete or not received in time")
+            }
             Self::Internal(_) => {
-                f.write_str("Something went wrong here; the log knows more under this request id")
+                f.write_str("Internal error. See the collector's log for this request id")
             }
         }
     }
@@ -250,15 +265,51 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::MissingCredentials => Self::MissingCredentials,
+            AuthError::InvalidToken(error) => Self::InvalidToken(error),
+            AuthError::Forbidden(roles) => Self::Forbidden(roles),
+            AuthError::JwksUnavailable => Self::JwksUnavailable,
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InFlightLimitExceeded> for ApiError {
+    fn from(_: InFlightLimitExceeded) -> Self {
+        Self::TooManyInFlight
+    }
+}
+
+impl From<RateLimitExceeded> for ApiError {
+    fn from(_: RateLimitExceeded) -> Self {
+        Self::RateLimited
+    }
+}
+
+impl From<PoolError> for ApiError {
+    fn from(error: PoolError) -> Self {
+        Self::internal("run on another thread", error)
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal("write JSON", error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_read_that_takes_too_long_is_told_to_ask_for_less() {
+    fn slow_read_maps_to_timeout_without_retry() {
         let error = ApiError::from(StoreError::TooSlow);
         assert_eq!((error.status().as_u16(), error.code()), (504, "TIMEOUT"));
         assert_eq!(error.retry_after_seconds(), None);
-        assert!(error.to_string().contains("ask for less"));
+        assert!(error.to_string().contains("request less"));
     }
 }

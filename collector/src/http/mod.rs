@@ -1,18 +1,22 @@
-//! What all endpoints share: who asks, how answers and errors are told, how much is let in.
+//! What all endpoints share: extractors of callers, the envelope of responses and errors, and the
+//! middleware around every request.
 
+pub mod client_certificate;
+mod deadline;
 pub mod envelope;
 pub mod error;
-pub mod shapes;
-mod timely;
+pub mod extract;
+pub mod middleware;
+pub mod wire_schemas;
 
 use self::error::ApiError;
 
-/// For paths that are none.
+/// The response to a path without a route.
 pub async fn not_found() -> ApiError {
     ApiError::NotFound
 }
 
-/// For paths that are, but not with this method.
+/// The response to a method that a route does not have.
 pub async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
 }

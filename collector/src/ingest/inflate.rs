@@ -3,7 +3,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::http::error::ApiError;
-use crate::limits::admission::Room;
+use crate::limits::admission::MemoryReservation;
 use crate::spool::Encoding;
 
 /// The first step in which the result grows; the later ones are half of what there is.
@@ -37,8 +37,12 @@ impl Inflater {
     /// Takes what comes next. What comes behind the end of the stream does not matter.
     ///
     /// # Errors
-    /// [`ApiError::TooLarge`], [`ApiError::Inflate`], or [`ApiError::Busy`] if there is no room.
-    pub(super) fn push(&mut self, mut sent: &[u8], room: &mut Room) -> Result<(), ApiError> {
+    /// [`ApiError::TooLarge`], [`ApiError::InvalidCompression`], or [`ApiError::TooManyInFlight`] if there is no room.
+    pub(super) fn push(
+        &mut self,
+        mut sent: &[u8],
+        room: &mut MemoryReservation,
+    ) -> Result<(), ApiError> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
@@ -47,7 +51,7 @@ impl Inflater {
             let before = stream.total_in();
             let status = stream
                 .decompress_vec(sent, &mut self.bytes, FlushDecompress::None)
-                .map_err(|_| ApiError::Inflate)?;
+                .map_err(|_| ApiError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
             if self.bytes.len() > self.most {
                 return Err(ApiError::TooLarge(self.most));
@@ -62,7 +66,10 @@ impl Inflater {
     ///
     /// # Errors
     /// [`ApiError`] if the stream has not ended.
-    pub(super) fn finish(mut self, room: &mut Room) -> Result<Option<Vec<u8>>, ApiError> {
+    pub(super) fn finish(
+        mut self,
+        room: &mut MemoryReservation,
+    ) -> Result<Option<Vec<u8>>, ApiError> {
         let Some(stream) = &mut self.stream else {
             return Ok(None);
         };
@@ -72,13 +79,13 @@ impl Inflater {
             make_room(&mut self.bytes, self.most, room)?;
             let status = stream
                 .decompress_vec(&[], &mut self.bytes, FlushDecompress::Finish)
-                .map_err(|_| ApiError::Inflate)?;
+                .map_err(|_| ApiError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
             if self.bytes.len() > self.most {
                 return Err(ApiError::TooLarge(self.most));
             }
             if !self.ended && self.bytes.len() == before {
-                return Err(ApiError::Inflate);
+                return Err(ApiError::InvalidCompression);
             }
         }
         Ok(Some(self.bytes))
@@ -86,7 +93,11 @@ impl Inflater {
 }
 
 /// Makes sure that a byte can be written. One more than may come out tells that too much would.
-fn make_room(bytes: &mut Vec<u8>, most: usize, room: &mut Room) -> Result<(), ApiError> {
+fn make_room(
+    bytes: &mut Vec<u8>,
+    most: usize,
+    room: &mut MemoryReservation,
+) -> Result<(), ApiError> {
     if bytes.len() < bytes.capacity() {
         return Ok(());
     }
@@ -106,7 +117,7 @@ mod tests {
     use crate::limits::admission::Admission;
 
     fn inflate(sent: &[u8], piece: usize) -> Result<Option<Vec<u8>>, ApiError> {
-        let mut room = Admission::default().room();
+        let mut room = Admission::default().reserve();
         let mut inflater = Inflater::new(Encoding::Deflate, MAX_BATCH_BYTES);
         for piece in sent.chunks(piece) {
             inflater.push(piece, &mut room)?;
@@ -128,7 +139,10 @@ mod tests {
             }
             for left in [0, 1, sent.len() / 2, sent.len() - 1] {
                 let cut = inflate(&sent[..left], 1000);
-                assert!(matches!(cut, Err(ApiError::Inflate)), "{left} of {length}");
+                assert!(
+                    matches!(cut, Err(ApiError::InvalidCompression)),
+                    "{left} of {length}"
+                );
             }
         }
     }

@@ -24,9 +24,9 @@ pub use self::read::MAX_SENT_BYTES;
 pub use self::replay::replay;
 use self::tally::Tally;
 use crate::app::App;
-use crate::auth::Producer;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
+use crate::http::extract::Producer;
 use crate::metrics::BatchOutcome;
 use crate::model::ids::BatchId;
 use crate::store::Stored;
@@ -60,12 +60,12 @@ async fn take_batch(
         Ok(Producer) => store_batch(&app, request).await,
         Err(error) => Err(error),
     };
-    app.metrics.batch(match &taken {
+    app.metrics.count_batch(match &taken {
         Ok(receipt) if receipt.duplicate => BatchOutcome::duplicate,
         Ok(receipt) if receipt.spooled => BatchOutcome::spooled,
         Ok(_) => BatchOutcome::stored,
-        Err(ApiError::Busy) => BatchOutcome::deferred,
-        Err(ApiError::Unavailable(_) | ApiError::KeysUnavailable | ApiError::Internal(_)) => {
+        Err(ApiError::TooManyInFlight) => BatchOutcome::deferred,
+        Err(ApiError::Unavailable(_) | ApiError::JwksUnavailable | ApiError::Internal(_)) => {
             BatchOutcome::failed
         }
         Err(_) => BatchOutcome::refused,
@@ -93,10 +93,10 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
             })?;
             // What waits for Postgres need not be here inflated too.
             sent.let_go();
-            Ok((sent, tally, way))
+            Ok::<_, ApiError>((sent, tally, way))
         }
     };
-    let (sent, tally, way) = app.preparing.run(preparing).await?;
+    let (sent, tally, way) = app.ingest_pool.run(preparing).await?;
     let kept = keep::keep(app, &sent, way).await?;
     // What is spooled is counted when it is stored.
     if matches!(kept, Kept::Stored(Stored::Now)) {

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::records::Candidate;
 use crate::http::error::ApiError;
-use crate::limits::admission::Room;
+use crate::limits::admission::MemoryReservation;
 
 /// `content-type` of such a batch.
 pub const CONTENT_TYPE: &str = "application/x-ndjson";
@@ -30,7 +30,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug)]
 pub struct Lines<'a> {
     lines: Vec<Line<'a>>,
-    _room: Room,
+    _room: MemoryReservation,
 }
 
 /// A line, and what it says of its body.
@@ -79,10 +79,10 @@ impl<'a> Lines<'a> {
     /// Finds the lines, and the bodies in them. Empty lines are none.
     ///
     /// # Errors
-    /// [`ApiError::Lines`], [`ApiError::Batch`] if there are too many, or [`ApiError::Busy`] if there is no room for the bodies.
-    pub fn parse(bytes: &'a [u8], mut room: Room) -> Result<Self, ApiError> {
+    /// [`ApiError::InvalidNdjson`], [`ApiError::InvalidBatch`] if there are too many, or [`ApiError::TooManyInFlight`] if there is no room for the bodies.
+    pub fn parse(bytes: &'a [u8], mut room: MemoryReservation) -> Result<Self, ApiError> {
         if bytes.starts_with(&MAGIC) {
-            return Err(ApiError::Lines(
+            return Err(ApiError::InvalidNdjson(
                 "it is a batch of the content type application/vnd.dossier.batch",
             ));
         }
@@ -93,7 +93,7 @@ impl<'a> Lines<'a> {
                 continue;
             }
             if lines.len() == MAX_FRAMES {
-                return Err(ApiError::Batch(BatchError::TooManyFrames));
+                return Err(ApiError::InvalidBatch(BatchError::TooManyFrames));
             }
             let body = body(text);
             if let Ok(Cow::Owned(body)) = &body {
@@ -102,7 +102,7 @@ impl<'a> Lines<'a> {
             lines.push(Line { number, text, body });
         }
         if lines.is_empty() {
-            return Err(ApiError::Lines("it holds no line"));
+            return Err(ApiError::InvalidNdjson("it holds no line"));
         }
         Ok(Self { lines, _room: room })
     }

@@ -17,10 +17,10 @@ pub(super) fn prepare<T>(
     sent: &Sent,
     hand_on: impl FnOnce(&NewBatch<'_>) -> T,
 ) -> Result<T, ApiError> {
-    let records = Records::find(sent.form, sent.bytes(), app.admission.room())?;
+    let records = Records::find(sent.form, sent.bytes(), app.admission.reserve())?;
     let dictionaries = app.store.dictionaries();
     // By the time of packing: its turn may have come long after the batch.
-    let effort = app.pace.effort(sent.bytes().len(), app.clock.now());
+    let effort = app.load_meter.effort(sent.bytes().len(), app.clock.now());
     let packer = Packer::with(&dictionaries, effort);
     let received_at = sent.batch.received_at;
     let batch = validate::batch(sent.batch.id, records.each(), packer, received_at);

@@ -17,7 +17,7 @@ use super::inflate::Inflater;
 use super::records::Form;
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::limits::admission::{Admission, Room};
+use crate::limits::admission::{Admission, MemoryReservation};
 use crate::model::ids::BatchId;
 use crate::spool::{Encoding, SpooledBatch};
 
@@ -35,16 +35,16 @@ pub(super) struct Sent {
     pub(super) batch: SpooledBatch,
     pub(super) form: Form,
     inflated: Option<Vec<u8>>,
-    _room: Room,
+    _room: MemoryReservation,
 }
 
 impl Sent {
     /// Inflates a batch that comes from the spool.
     ///
     /// # Errors
-    /// [`ApiError::Busy`] if there is no room now; others if it is no batch.
+    /// [`ApiError::TooManyInFlight`] if there is no room now; others if it is no batch.
     pub(super) fn again(batch: SpooledBatch, admission: &Admission) -> Result<Self, ApiError> {
-        let mut room = admission.room();
+        let mut room = admission.reserve();
         room.grow(batch.bytes.len())?;
         let mut inflater = Inflater::new(batch.encoding, Form::MOST_BYTES);
         inflater.push(&batch.bytes, &mut room)?;
@@ -105,9 +105,9 @@ async fn take(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<Sent, A
     if announced.is_some_and(|length| length > MAX_SENT_BYTES) {
         return Err(ApiError::TooLarge(MAX_SENT_BYTES));
     }
-    let mut room = app.admission.room();
+    let mut room = app.admission.reserve();
     let received = timeout(BODY_LIMIT, receive(body, (encoding, form), &mut room)).await;
-    let (bytes, inflated) = received.map_err(|_| ApiError::BodyBrokeOff)??;
+    let (bytes, inflated) = received.map_err(|_| ApiError::IncompleteBody)??;
     let sent = Sent {
         batch: SpooledBatch {
             id,
@@ -129,12 +129,12 @@ async fn take(app: &App, headers: &HeaderMap, body: &mut Body) -> Result<Sent, A
 async fn receive(
     body: &mut Body,
     (encoding, form): (Encoding, Form),
-    room: &mut Room,
+    room: &mut MemoryReservation,
 ) -> Result<(Bytes, Option<Vec<u8>>), ApiError> {
     let mut sent = Vec::new();
     let mut inflater = Inflater::new(encoding, form.most_bytes());
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::BodyBrokeOff)?;
+        let frame = frame.map_err(|_| ApiError::IncompleteBody)?;
         // Trailers are no part of the batch.
         let Ok(piece) = frame.into_data() else {
             continue;
@@ -159,7 +159,7 @@ fn batch_id(headers: &HeaderMap) -> Result<BatchId, ApiError> {
         .get(BATCH_ID_HEADER)
         .and_then(|value| Uuid::try_parse_ascii(value.as_bytes()).ok())
         .map(BatchId)
-        .ok_or(ApiError::BatchHeader(
+        .ok_or(ApiError::InvalidHeader(
             "x-dossier-batch: expected the batch's UUID",
         ))
 }

@@ -6,7 +6,7 @@ use dossier_wire::{Batch, FrameContent};
 
 use super::ndjson::{self, Lines};
 use crate::http::error::ApiError;
-use crate::limits::admission::Room;
+use crate::limits::admission::MemoryReservation;
 
 /// In which form a batch is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +78,16 @@ impl<'a> Records<'a> {
     /// Finds the records. The room is for what must be held beside the bytes.
     ///
     /// # Errors
-    /// [`ApiError::Batch`], [`ApiError::Lines`] or [`ApiError::Busy`].
-    pub(super) fn find(form: Form, bytes: &'a [u8], room: Room) -> Result<Self, ApiError> {
+    /// [`ApiError::InvalidBatch`], [`ApiError::InvalidNdjson`] or [`ApiError::TooManyInFlight`].
+    pub(super) fn find(
+        form: Form,
+        bytes: &'a [u8],
+        room: MemoryReservation,
+    ) -> Result<Self, ApiError> {
         match form {
-            Form::Wire => Batch::parse(bytes).map(Self::Wire).map_err(ApiError::Batch),
+            Form::Wire => Batch::parse(bytes)
+                .map(Self::Wire)
+                .map_err(ApiError::InvalidBatch),
             Form::Lines => Lines::parse(bytes, room).map(Self::Lines),
         }
     }

@@ -116,7 +116,7 @@ async fn store_one(
         let app = app.clone();
         move || ready(&app, batch, ledger)
     };
-    let ready = app.preparing.run(preparing).await.map_err(Delay::Read)?;
+    let ready = app.ingest_pool.run(preparing).await.map_err(Delay::Read)?;
     let is_stored = match &ready.doubt {
         Some(features) => app.store.recalls(features).await?,
         None => false,

@@ -35,7 +35,7 @@ impl Tally {
         app.metrics.records.inc_by(self.records as u64);
         app.metrics.rejected_records.inc_by(self.rejected as u64);
         for gap in &self.gaps {
-            app.metrics.gap(gap);
+            app.metrics.count_gap(gap);
         }
         if let Some((position, reason)) = &self.first {
             let (batch, rejected) = (self.batch, self.rejected);

@@ -23,7 +23,7 @@ pub(super) async fn run(app: &App, settings: RetentionSettings) {
                 RunOutcome::failed
             }
         };
-        metrics.run(outcome, app.clock.now());
+        metrics.record_run(outcome, app.clock.now());
         tokio::time::sleep(settings.interval).await;
     }
 }
@@ -100,7 +100,7 @@ async fn prune(
 }
 
 fn tell_pruned(metrics: &RetentionMetrics, table: &'static str, rows: u64) {
-    metrics.pruned(table, rows);
+    metrics.count_pruned(table, rows);
     if rows > 0 {
         info!(table, rows, "old rows are gone");
     }

@@ -1,52 +1,55 @@
-//! Lets batches in as long as there is room for their bytes, so that a flood cannot fill the memory.
+//! Admits batches while there is memory for their bytes, so that a flood cannot exhaust it.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::error::ApiError;
-
-/// Bytes of batches that may be worked on at once, sent and inflated together. One batch of the
-/// largest size always fits; what is made of it, packed bodies above all, may take as much again.
-const ROOM_BYTES: usize = 40 * 1024 * 1024;
+/// Bytes of batches that may be in flight at once, sent and inflated together. One batch of the largest
+/// size always fits; what is derived from it, packed bodies above all, may take as much again.
+const MAX_IN_FLIGHT_BYTES: usize = 40 * 1024 * 1024;
 /// Permits are counted in blocks, since a semaphore counts at most `u32::MAX` at once.
 const BLOCK_BYTES: usize = 1024;
 
-/// The room that is left.
+/// The memory for batches in flight. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    room: Arc<Semaphore>,
+    free_blocks: Arc<Semaphore>,
 }
 
-/// Room that is taken until this is dropped. It grows as bytes come, so that whoever announces much and
-/// sends little takes little.
+/// Memory that is reserved until this is dropped. It grows as bytes arrive, so that a producer that
+/// announces much and sends little reserves little.
 #[derive(Debug)]
-pub struct Room {
+pub struct MemoryReservation {
     admission: Admission,
     permit: Option<OwnedSemaphorePermit>,
     bytes: usize,
 }
 
+/// All memory for batches in flight is reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many batches in flight")]
+pub struct InFlightLimitExceeded;
+
 impl Default for Admission {
     fn default() -> Self {
         Self {
-            room: Arc::new(Semaphore::new(ROOM_BYTES / BLOCK_BYTES)),
+            free_blocks: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES / BLOCK_BYTES)),
         }
     }
 }
 
-impl Room {
-    /// Takes room for so many bytes more.
+impl MemoryReservation {
+    /// Reserves `bytes` more.
     ///
     /// # Errors
-    /// [`ApiError::Busy`] if there is not enough: the producer keeps the batch and sends it later.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+    /// [`InFlightLimitExceeded`]; the producer keeps the batch and sends it again later.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), InFlightLimitExceeded> {
         let held = self.bytes.div_ceil(BLOCK_BYTES);
         let wanted = (self.bytes + bytes).div_ceil(BLOCK_BYTES);
-        let more = u32::try_from(wanted - held).map_err(|_| ApiError::Busy)?;
-        let permit = Arc::clone(&self.admission.room)
+        let more = u32::try_from(wanted - held).map_err(|_| InFlightLimitExceeded)?;
+        let permit = Arc::clone(&self.admission.free_blocks)
             .try_acquire_many_owned(more)
-            .map_err(|_| ApiError::Busy)?;
+            .map_err(|_| InFlightLimitExceeded)?;
         match &mut self.permit {
             Some(held) => held.merge(permit),
             None => self.permit = Some(permit),
@@ -57,20 +60,20 @@ impl Room {
 }
 
 impl Admission {
-    /// Room for nothing yet.
+    /// An empty reservation.
     #[must_use]
-    pub fn room(&self) -> Room {
-        Room {
+    pub fn reserve(&self) -> MemoryReservation {
+        MemoryReservation {
             admission: self.clone(),
             permit: None,
             bytes: 0,
         }
     }
 
-    /// Bytes in work.
+    /// Bytes that are reserved now, in whole blocks.
     #[must_use]
-    pub fn taken_bytes(&self) -> usize {
-        (ROOM_BYTES / BLOCK_BYTES - self.room.available_permits()) * BLOCK_BYTES
+    pub fn reserved_bytes(&self) -> usize {
+        (MAX_IN_FLIGHT_BYTES / BLOCK_BYTES - self.free_blocks.available_permits()) * BLOCK_BYTES
     }
 }
 
@@ -79,26 +82,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_given_up_to_the_bound_and_given_back() {
+    fn reserves_up_to_limit_and_frees_on_drop() {
         let admission = Admission::default();
-        let mut half = admission.room();
+        let mut half = admission.reserve();
         half.grow(1).unwrap();
-        half.grow(ROOM_BYTES / 2 - 1).unwrap();
-        let mut other_half = admission.room();
-        other_half.grow(ROOM_BYTES / 2).unwrap();
-        assert!(matches!(admission.room().grow(1), Err(ApiError::Busy)));
-        assert!(matches!(half.grow(1), Err(ApiError::Busy)));
-        assert_eq!(admission.taken_bytes(), ROOM_BYTES);
+        half.grow(MAX_IN_FLIGHT_BYTES / 2 - 1).unwrap();
+        let mut other_half = admission.reserve();
+        other_half.grow(MAX_IN_FLIGHT_BYTES / 2).unwrap();
+        assert_eq!(admission.reserve().grow(1), Err(InFlightLimitExceeded));
+        assert_eq!(half.grow(1), Err(InFlightLimitExceeded));
+        assert_eq!(admission.reserved_bytes(), MAX_IN_FLIGHT_BYTES);
         drop(half);
-        assert!(admission.room().grow(ROOM_BYTES / 2).is_ok());
+        assert!(admission.reserve().grow(MAX_IN_FLIGHT_BYTES / 2).is_ok());
         drop(other_half);
-        assert_eq!(admission.taken_bytes(), 0);
+        assert_eq!(admission.reserved_bytes(), 0);
     }
 
     #[test]
-    fn the_largest_batch_fits() {
-        let mut room = Admission::default().room();
-        room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
-        room.grow(dossier_wire::frame::MAX_BATCH_BYTES).unwrap();
+    fn largest_batch_fits() {
+        let mut reservation = Admission::default().reserve();
+        reservation.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
+        reservation
+            .grow(dossier_wire::frame::MAX_BATCH_BYTES)
+            .unwrap();
     }
 }

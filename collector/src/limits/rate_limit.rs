@@ -1,33 +1,37 @@
-//! How often one caller may ask: a token bucket for each, in memory, and no more than so many buckets.
+//! How often a caller may ask: a token bucket for each, in memory, and a bounded number of buckets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::http::error::ApiError;
 use crate::model::key::Credential;
 use crate::settings::access::Rate;
 
-/// Callers that are told apart at a time. A bucket takes some hundred bytes.
-const MOST_BUCKETS: usize = 10_000;
+/// Callers that are counted at a time. A bucket takes some hundred bytes.
+const MAX_BUCKETS: usize = 10_000;
 
-/// Counts the requests of each caller.
+/// Counts the requests of each caller. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct RateLimiter {
     rate: Option<Rate>,
     buckets: Arc<Mutex<HashMap<Credential, Bucket>>>,
 }
 
-/// What a caller has left. A full bucket is the same as none.
+/// The requests that a caller has left. A full bucket is the same as none.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     requests: f64,
     at: OffsetDateTime,
 }
 
+/// A caller has asked more often than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("rate limit exceeded")]
+pub struct RateLimitExceeded;
+
 impl RateLimiter {
-    /// With this rate; without one, nobody is limited.
+    /// Without a rate, no caller is limited.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
         Self {
@@ -39,19 +43,19 @@ impl RateLimiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`ApiError::RateLimited`] if the caller has none left. At least one comes each second.
-    pub fn take(&self, caller: &Credential, now: OffsetDateTime) -> Result<(), ApiError> {
+    /// [`RateLimitExceeded`] if the caller has none left. Each second refills at least one.
+    pub fn take(&self, caller: &Credential, now: OffsetDateTime) -> Result<(), RateLimitExceeded> {
         let Some(rate) = self.rate else { return Ok(()) };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = if let Some(bucket) = buckets.get(caller) {
             bucket.refilled(rate, now)
         } else {
-            make_room(&mut buckets, rate, now);
+            evict(&mut buckets, rate, now);
             Bucket::full(rate, now)
         };
         let taken = bucket.take();
         buckets.insert(caller.clone(), taken.unwrap_or(bucket));
-        taken.map(|_| ()).ok_or(ApiError::RateLimited)
+        taken.map(|_| ()).ok_or(RateLimitExceeded)
     }
 }
 
@@ -64,7 +68,7 @@ impl Bucket {
     }
 
     fn refilled(self, rate: Rate, now: OffsetDateTime) -> Self {
-        // A clock that is set back gives nothing, and takes nothing.
+        // A clock that is set back neither adds nor removes requests.
         let seconds = (now - self.at).as_seconds_f64().max(0.0);
         let requests = self.requests + seconds * f64::from(rate.per_second.get());
         Self {
@@ -79,14 +83,14 @@ impl Bucket {
     }
 }
 
-/// Forgets buckets that are full again; if all are in use, the fullest, whose caller gains least.
-fn make_room(buckets: &mut HashMap<Credential, Bucket>, rate: Rate, now: OffsetDateTime) {
-    if buckets.len() < MOST_BUCKETS {
+/// Removes buckets that are full again; if all are in use, the fullest, whose caller gains least.
+fn evict(buckets: &mut HashMap<Credential, Bucket>, rate: Rate, now: OffsetDateTime) {
+    if buckets.len() < MAX_BUCKETS {
         return;
     }
     let left = |bucket: &Bucket| bucket.refilled(rate, now).requests;
     buckets.retain(|_, bucket| left(bucket) < rate.burst.get().into());
-    if buckets.len() < MOST_BUCKETS {
+    if buckets.len() < MAX_BUCKETS {
         return;
     }
     let fullest = buckets
@@ -121,53 +125,53 @@ mod tests {
         Credential::Key(KeyId(Uuid::from_u128(number as u128)))
     }
 
-    /// How many requests pass at an instant.
-    fn passing(limiter: &RateLimiter, caller: &Credential, now: OffsetDateTime) -> usize {
+    /// How many requests are allowed at an instant.
+    fn allowed(limiter: &RateLimiter, caller: &Credential, now: OffsetDateTime) -> usize {
         (0..1000)
             .take_while(|_| limiter.take(caller, now).is_ok())
             .count()
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn allows_burst_then_steady_rate() {
         let limiter = limiter(10, 25);
-        assert_eq!(passing(&limiter, &caller(1), NOW), 25);
+        assert_eq!(allowed(&limiter, &caller(1), NOW), 25);
         let refused = limiter.take(&caller(1), NOW);
-        assert!(matches!(refused, Err(ApiError::RateLimited)));
+        assert!(refused == Err(RateLimitExceeded));
         assert_eq!(
-            passing(&limiter, &caller(1), NOW + Duration::milliseconds(500)),
+            allowed(&limiter, &caller(1), NOW + Duration::milliseconds(500)),
             5
         );
-        assert_eq!(passing(&limiter, &caller(1), NOW + Duration::hours(1)), 25);
+        assert_eq!(allowed(&limiter, &caller(1), NOW + Duration::hours(1)), 25);
     }
 
     #[test]
-    fn callers_do_not_share_a_bucket_and_a_clock_set_back_gives_nothing() {
+    fn separates_callers_and_ignores_clock_set_back() {
         let limiter = limiter(10, 3);
-        assert_eq!(passing(&limiter, &caller(1), NOW), 3);
-        assert_eq!(passing(&limiter, &caller(2), NOW), 3);
-        assert_eq!(passing(&limiter, &caller(1), NOW - Duration::hours(1)), 0);
+        assert_eq!(allowed(&limiter, &caller(1), NOW), 3);
+        assert_eq!(allowed(&limiter, &caller(2), NOW), 3);
+        assert_eq!(allowed(&limiter, &caller(1), NOW - Duration::hours(1)), 0);
     }
 
     #[test]
-    fn without_a_rate_all_pass_and_nothing_is_kept() {
+    fn without_rate_allows_all_and_stores_nothing() {
         let limiter = RateLimiter::new(None);
-        assert_eq!(passing(&limiter, &caller(1), NOW), 1000);
+        assert_eq!(allowed(&limiter, &caller(1), NOW), 1000);
         assert_eq!(limiter.buckets.lock().unwrap().len(), 0);
     }
 
     #[test]
-    fn buckets_have_a_bound_and_the_emptiest_are_kept() {
+    fn at_bucket_limit_evicts_fullest() {
         let limiter = limiter(1, 2);
-        assert_eq!(passing(&limiter, &caller(0), NOW), 2);
-        for number in 1..MOST_BUCKETS + 5 {
+        assert_eq!(allowed(&limiter, &caller(0), NOW), 2);
+        for number in 1..MAX_BUCKETS + 5 {
             limiter.take(&caller(number), NOW).unwrap();
         }
-        assert_eq!(limiter.buckets.lock().unwrap().len(), MOST_BUCKETS);
-        assert_eq!(passing(&limiter, &caller(0), NOW), 0);
-        // Two seconds later all are full, and all but the newcomer are forgotten.
+        assert_eq!(limiter.buckets.lock().unwrap().len(), MAX_BUCKETS);
+        assert_eq!(allowed(&limiter, &caller(0), NOW), 0);
+        // Two seconds later all are full, and all but the newest are removed.
         limiter
-            .take(&caller(MOST_BUCKETS * 2), NOW + Duration::seconds(2))
+            .take(&caller(MAX_BUCKETS * 2), NOW + Duration::seconds(2))
             .unwrap();
         assert_eq!(limiter.buckets.lock().unwrap().len(), 1);
     }

@@ -84,7 +84,7 @@ impl RetentionMetrics {
     }
 
     /// Counts a run.
-    pub fn run(&self, outcome: RunOutcome, now: OffsetDateTime) {
+    pub fn record_run(&self, outcome: RunOutcome, now: OffsetDateTime) {
         self.runs.get_or_create(&OutcomeLabel { outcome }).inc();
         if matches!(outcome, RunOutcome::done | RunOutcome::elsewhere) {
             let since_1970 = now - OffsetDateTime::UNIX_EPOCH;
@@ -93,7 +93,7 @@ impl RetentionMetrics {
     }
 
     /// Counts rows that went.
-    pub fn pruned(&self, table: &'static str, rows: u64) {
+    pub fn count_pruned(&self, table: &'static str, rows: u64) {
         self.pruned_rows
             .get_or_create(&TableLabel { table })
             .inc_by(rows);

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::handshakes::{Handshakes, Socket};
 use super::tls::Tls;
-use crate::auth::ClientCertificate;
+use crate::http::client_certificate::ClientCertificate;
 use crate::metrics::Metrics;
 use crate::settings::clients::ClientSettings;
 

@@ -16,9 +16,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::tls::{Tls, TlsError};
-use crate::auth::{Door, SourceFault};
+use crate::auth::{Authenticator, JwksError};
 use crate::metrics::{Metrics, Reloaded};
-use crate::model::clock::Clock;
 use crate::model::sha256::sha256;
 use crate::settings::access::{JwtKeys, JwtSecret};
 use crate::settings::secret::read_bounded;
@@ -32,8 +31,8 @@ enum ReloadError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("jwt_jwks_file: {path}: {fault}")]
-    Keys { path: PathBuf, fault: SourceFault },
+    #[error("jwt_jwks_file: {path}: {error}")]
+    Keys { path: PathBuf, error: JwksError },
 }
 
 type Fingerprint = [u8; 32];
@@ -75,7 +74,7 @@ impl Reload {
     }
 
     /// What tokens are verified by.
-    pub(super) fn jwt(&mut self, keys: JwtKeys, door: Door, clock: Clock) {
+    pub(super) fn jwt(&mut self, keys: JwtKeys, authenticator: Authenticator) {
         match keys {
             JwtKeys::Secret(_, secret) => {
                 let files = secret.file().map(|file| file.path.clone());
@@ -83,16 +82,16 @@ impl Reload {
                     Reloaded::jwt_secret,
                     files.into_iter().collect(),
                     move || {
-                        door.renew_secret(&JwtSecret::read(&secret)?);
+                        authenticator.replace_jwt_secret(&JwtSecret::read(&secret)?);
                         Ok(())
                     },
                 );
             }
             JwtKeys::File(path) => self.watch(Reloaded::jwks, vec![path.clone()], move || {
-                let renewed = door.renew_public_keys(clock.now());
-                renewed.map_err(|fault| ReloadError::Keys {
+                let reloaded = authenticator.reload_jwks_file();
+                reloaded.map_err(|error| ReloadError::Keys {
                     path: path.clone(),
-                    fault,
+                    error,
                 })
             }),
             // It is asked again from time to time, and when a token names a key that is not known.

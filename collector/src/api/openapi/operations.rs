@@ -7,9 +7,9 @@ use super::answers::{self, Good};
 use super::schemas::{put, reference};
 use super::{examples, requests};
 use crate::api::MAX_REQUEST_BYTES;
-use crate::auth::{ADMINS, READERS, TokenFault, WRITERS};
-use crate::http::envelope::MAX_URL_BYTES;
-use crate::http::error::{ApiError, FieldError, Hidden};
+use crate::auth::{ADMINS, READERS, TokenError, WRITERS};
+use crate::http::error::{ApiError, FieldError, InternalCause};
+use crate::http::middleware::MAX_URL_BYTES;
 use crate::ingest::{MAX_SENT_BYTES, ndjson};
 use crate::model::key::Role;
 
@@ -183,7 +183,7 @@ fn entry() -> Operation {
 
 fn body() -> Operation {
     let mut errors = one_errors("id", "expected the number of an entry");
-    errors.push(ApiError::NoBody("expired"));
+    errors.push(ApiError::BodyNotStored("expired"));
     Operation {
         method: "get",
         path: "/storage/entries/{id}/body",
@@ -262,16 +262,16 @@ fn ingest() -> Operation {
     let mut errors = caller_errors(WRITERS);
     errors.extend([
         ApiError::MissingCertificate,
-        ApiError::BatchHeader("x-dossier-batch: expected the batch's UUID"),
+        ApiError::InvalidHeader("x-dossier-batch: expected the batch's UUID"),
         ApiError::UnsupportedMedia(
             "content-type: expected application/vnd.dossier.batch or application/x-ndjson",
         ),
         ApiError::TooLarge(MAX_SENT_BYTES),
-        ApiError::Batch(BatchError::NotABatch),
-        ApiError::Lines("it holds no line"),
-        ApiError::Inflate,
-        ApiError::Busy,
-        ApiError::BodyBrokeOff,
+        ApiError::InvalidBatch(BatchError::NotABatch),
+        ApiError::InvalidNdjson("it holds no line"),
+        ApiError::InvalidCompression,
+        ApiError::TooManyInFlight,
+        ApiError::IncompleteBody,
     ]);
     let parameters = vec![
         json!({
@@ -354,7 +354,7 @@ fn ready() -> Operation {
             data: reference("Readiness"),
             example: examples::readiness(),
         },
-        vec![ApiError::Unavailable(Hidden::default())],
+        vec![ApiError::Unavailable(InternalCause::default())],
     )
 }
 
@@ -449,18 +449,18 @@ fn any_errors() -> [ApiError; 3] {
     [
         ApiError::UrlTooLong(MAX_URL_BYTES),
         ApiError::TimedOut,
-        ApiError::Internal(Hidden::default()),
+        ApiError::Internal(InternalCause::default()),
     ]
 }
 
 /// What any caller with a key or token may be answered.
 fn caller_errors(roles: &'static [Role]) -> Vec<ApiError> {
     let mut errors = vec![
-        ApiError::MissingToken,
-        ApiError::InvalidToken(TokenFault::UnknownKey),
+        ApiError::MissingCredentials,
+        ApiError::InvalidToken(TokenError::UnknownKey),
         ApiError::Forbidden(roles),
-        ApiError::Unavailable(Hidden::default()),
-        ApiError::KeysUnavailable,
+        ApiError::Unavailable(InternalCause::default()),
+        ApiError::JwksUnavailable,
     ];
     errors.extend(any_errors());
     errors
@@ -481,9 +481,9 @@ fn one_errors(field: &str, expected: &str) -> Vec<ApiError> {
 fn post_errors(roles: &'static [Role], field: &str, expected: &str) -> Vec<ApiError> {
     let mut errors = reader_errors(roles);
     errors.extend([
-        ApiError::NotJson,
+        ApiError::NotJsonObject,
         ApiError::TooLarge(MAX_REQUEST_BYTES),
-        ApiError::BodyBrokeOff,
+        ApiError::IncompleteBody,
         invalid(field, expected),
     ]);
     errors

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::Query;
 use super::cursor::Token;
 use crate::http::error::ApiError;
-use crate::http::shapes::{half, pairs};
+use crate::http::wire_schemas::{half, pairs};
 use crate::model::entry::{BodyState, Entry, Expiry, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{Cursor, EntryPage, Parts, Total};

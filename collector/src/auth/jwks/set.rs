@@ -1,5 +1,5 @@
-//! A set of public keys, as RFC 7517 writes them down. Only keys that can verify what is taken here
-//! are kept: a symmetric key in a public place would be anybody's.
+//! A JSON Web Key Set (RFC 7517). Only keys for the accepted algorithms are kept: a symmetric key in a
+//! public place would be known to everyone.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Keys that are kept of a set. Providers publish a handful.
-const MOST_KEYS: usize = 100;
+/// Providers publish a handful.
+const MAX_KEYS: usize = 100;
 
 /// Public keys by their ids.
 #[derive(Debug, Clone, Default)]
@@ -22,49 +22,49 @@ struct PublicKey {
     key: Arc<DecodingKey>,
 }
 
-/// Why a document is no set of keys.
+/// Why a document is not a usable key set.
 #[derive(Debug, thiserror::Error)]
-pub enum KeySetFault {
-    /// It is something else.
+pub enum KeySetError {
+    /// It is not a JSON Web Key Set.
     #[error("expected a JSON Web Key Set, {{\"keys\": […]}}, got something else")]
-    NoSet,
-    /// It has none that is of use.
+    NotKeySet,
+    /// None of its keys, of this number, is usable.
     #[error(
         "expected keys for signatures, RSA for RS256 or P-256 for ES256, got none among {0} keys"
     )]
-    NoKey(usize),
+    NoUsableKey(usize),
 }
 
 impl KeySet {
-    /// Reads a set. Keys of other kinds are passed over, as the RFC asks.
-    pub(super) fn parse(document: &[u8]) -> Result<Self, KeySetFault> {
+    /// Parses a set. Keys of other kinds are ignored, as the RFC requires.
+    pub(super) fn parse(document: &[u8]) -> Result<Self, KeySetError> {
         #[derive(Deserialize)]
         struct Document {
             keys: Vec<Value>,
         }
         let document: Document =
-            serde_json::from_slice(document).map_err(|_| KeySetFault::NoSet)?;
+            serde_json::from_slice(document).map_err(|_| KeySetError::NotKeySet)?;
         let count = document.keys.len();
         let keys: Vec<_> = document
             .keys
             .into_iter()
             .filter_map(public_key)
-            .take(MOST_KEYS)
+            .take(MAX_KEYS)
             .collect();
         if keys.is_empty() {
-            return Err(KeySetFault::NoKey(count));
+            return Err(KeySetError::NoUsableKey(count));
         }
         Ok(Self(keys))
     }
 
     /// The key of this id. Without an id, the only key for the algorithm.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
-        let mut fitting = self
+        let mut matching = self
             .0
             .iter()
             .filter(|key| key.algorithm == algorithm)
             .filter(|key| id.is_none() || key.id.as_deref() == id);
-        match (fitting.next(), fitting.next()) {
+        match (matching.next(), matching.next()) {
             (Some(key), None) => Some(Arc::clone(&key.key)),
             _ => None,
         }
@@ -85,12 +85,12 @@ fn public_key(value: Value) -> Option<PublicKey> {
         _ => return None,
     };
     let common = &key.common;
-    let for_signatures = common
+    let is_for_signatures = common
         .public_key_use
         .as_ref()
         .is_none_or(|use_| *use_ == PublicKeyUse::Signature);
-    let for_this = common.key_algorithm.is_none_or(|given| given == name);
-    (for_signatures && for_this).then_some(())?;
+    let is_for_algorithm = common.key_algorithm.is_none_or(|given| given == name);
+    (is_for_signatures && is_for_algorithm).then_some(())?;
     Some(PublicKey {
         key: Arc::new(DecodingKey::from_jwk(&key).ok()?),
         id: key.common.key_id,
@@ -116,12 +116,12 @@ mod tests {
         key
     }
 
-    fn parse(keys: &[Value]) -> Result<KeySet, KeySetFault> {
+    fn parse(keys: &[Value]) -> Result<KeySet, KeySetError> {
         KeySet::parse(&serde_json::to_vec(&json!({"keys": keys})).unwrap())
     }
 
     #[test]
-    fn only_keys_for_what_is_taken_here_are_kept() {
+    fn keeps_only_keys_for_accepted_algorithms() {
         let rsa = json!({"kty": "RSA", "kid": "r", "n": "AQAB", "e": "AQAB"});
         let set = parse(&[
             rsa,
@@ -140,36 +140,36 @@ mod tests {
             json!("key"),
         ] {
             let set = parse(std::slice::from_ref(&other));
-            assert!(matches!(set, Err(KeySetFault::NoKey(1))), "{other}");
+            assert!(matches!(set, Err(KeySetError::NoUsableKey(1))), "{other}");
         }
     }
 
     #[test]
-    fn a_key_is_found_by_its_id_and_its_algorithm() {
+    fn finds_key_by_id_and_algorithm() {
         let set = parse(&[curve(&json!({"kid": "a"})), curve(&json!({"kid": "b"}))]).unwrap();
         assert!(set.find(Some("a"), Algorithm::ES256).is_some());
         assert!(set.find(Some("a"), Algorithm::RS256).is_none());
         assert!(set.find(Some("c"), Algorithm::ES256).is_none());
-        assert!(set.find(None, Algorithm::ES256).is_none(), "which of two?");
+        assert!(set.find(None, Algorithm::ES256).is_none(), "two keys match");
         let one = parse(&[curve(&json!({}))]).unwrap();
         assert!(one.find(None, Algorithm::ES256).is_some());
         assert!(one.find(Some("a"), Algorithm::ES256).is_none());
     }
 
     #[test]
-    fn what_is_no_set_is_said_to_be_none() {
+    fn rejects_documents_without_key_set() {
         for document in ["", "[]", "{}", "{\"keys\": {}}", "<html>"] {
             let set = KeySet::parse(document.as_bytes());
-            assert!(matches!(set, Err(KeySetFault::NoSet)), "{document}");
+            assert!(matches!(set, Err(KeySetError::NotKeySet)), "{document}");
         }
-        assert!(matches!(parse(&[]), Err(KeySetFault::NoKey(0))));
+        assert!(matches!(parse(&[]), Err(KeySetError::NoUsableKey(0))));
     }
 
     #[test]
-    fn a_set_has_a_bound() {
-        let keys: Vec<_> = (0..=MOST_KEYS)
+    fn keeps_at_most_max_keys() {
+        let keys: Vec<_> = (0..=MAX_KEYS)
             .map(|number| curve(&json!({"kid": number.to_string()})))
             .collect();
-        assert_eq!(parse(&keys).unwrap().len(), MOST_KEYS);
+        assert_eq!(parse(&keys).unwrap().len(), MAX_KEYS);
     }
 }

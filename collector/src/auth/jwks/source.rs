@@ -1,4 +1,4 @@
-//! Where sets of keys come from. Each is read whole, within a bound of bytes and of time.
+//! Reads a key set from its source, a file or a URL, within limits of size and time.
 
 use std::fmt;
 use std::io;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::set::{KeySet, KeySetFault};
+use super::set::{KeySet, KeySetError};
 use crate::settings::secret::{MAX_FILE_BYTES, read_bounded};
 
 /// Largest set. Those of large providers have a few KiB.
 const MAX_BYTES: usize = MAX_FILE_BYTES;
-const TIME_LIMIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a set of keys is.
+/// Where a key set is published.
 #[derive(Debug)]
 pub(in crate::auth) enum Source {
     /// In a file.
@@ -24,45 +24,45 @@ pub(in crate::auth) enum Source {
     Url(Url),
 }
 
-/// Why it could not be read.
+/// Why a key set could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceFault {
+pub enum JwksError {
     /// The file cannot be read.
     #[error("{0}")]
     File(#[from] io::Error),
     /// The URL cannot be fetched.
     #[error("{}", without_url(.0))]
     Http(#[from] reqwest::Error),
-    /// Redirections count, too: they are not followed.
+    /// The URL responded with a status other than success; redirects are not followed.
     #[error("it answered {0}")]
     Status(reqwest::StatusCode),
-    /// Too long.
-    #[error("it has more than {MAX_BYTES} bytes")]
+    /// It is too long.
+    #[error("it exceeds {MAX_BYTES} bytes")]
     TooLong,
-    /// Too slow.
-    #[error("it was not there whole after {TIME_LIMIT:?}")]
+    /// It took too long.
+    #[error("it was not read completely within {TIMEOUT:?}")]
     TooSlow,
-    /// It is no set of keys.
+    /// It is not a usable key set.
     #[error(transparent)]
-    KeySet(#[from] KeySetFault),
+    KeySet(#[from] KeySetError),
 }
 
 impl Source {
-    pub(super) async fn read(&self) -> Result<KeySet, SourceFault> {
+    pub(super) async fn read(&self) -> Result<KeySet, JwksError> {
         let reading = async {
             match self {
                 Self::File(path) => read_file(path.clone()).await,
                 Self::Url(url) => fetch(url.clone()).await,
             }
         };
-        let document = tokio::time::timeout(TIME_LIMIT, reading)
+        let document = tokio::time::timeout(TIMEOUT, reading)
             .await
-            .map_err(|_| SourceFault::TooSlow)??;
+            .map_err(|_| JwksError::TooSlow)??;
         Ok(KeySet::parse(&document)?)
     }
 
-    /// The same at once, and only from a file; none from elsewhere.
-    pub(super) fn read_file(&self) -> Result<Option<KeySet>, SourceFault> {
+    /// Reads a file at once; none if the source is a URL.
+    pub(super) fn read_file(&self) -> Result<Option<KeySet>, JwksError> {
         match self {
             Self::File(path) => Ok(Some(KeySet::parse(&read_bounded(path)?)?)),
             Self::Url(_) => Ok(None),
@@ -70,29 +70,29 @@ impl Source {
     }
 }
 
-async fn read_file(path: PathBuf) -> Result<Vec<u8>, SourceFault> {
+async fn read_file(path: PathBuf) -> Result<Vec<u8>, JwksError> {
     let reading = tokio::task::spawn_blocking(move || read_bounded(&path));
     Ok(reading.await.map_err(io::Error::other)??)
 }
 
-/// With a client of its own: a fetch is rare, and a connection need not wait for the next.
-async fn fetch(url: Url) -> Result<Vec<u8>, SourceFault> {
+/// Uses a client of its own: fetches are rare, so that no connection has to stay open.
+async fn fetch(url: Url) -> Result<Vec<u8>, JwksError> {
     let client = Client::builder().redirect(Policy::none()).build()?;
     let mut response = client.get(url).send().await?;
     if !response.status().is_success() {
-        return Err(SourceFault::Status(response.status()));
+        return Err(JwksError::Status(response.status()));
     }
     let mut document = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if document.len() + chunk.len() > MAX_BYTES {
-            return Err(SourceFault::TooLong);
+            return Err(JwksError::TooLong);
         }
         document.extend_from_slice(&chunk);
     }
     Ok(document)
 }
 
-/// What failed, down to the cause, which is where the reason is. The log names the URL already.
+/// The chain of causes, without the URL, which the log names already.
 fn without_url(error: &reqwest::Error) -> String {
     let mut text = "it cannot be fetched".to_owned();
     let mut cause = std::error::Error::source(error);
@@ -104,7 +104,7 @@ fn without_url(error: &reqwest::Error) -> String {
     text
 }
 
-/// Without a query, in which some put secrets.
+/// Without the query, which may hold secrets.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,17 +137,17 @@ mod tests {
         format!("http://{address}")
     }
 
-    async fn read(url: &str) -> Result<KeySet, SourceFault> {
+    async fn read(url: &str) -> Result<KeySet, JwksError> {
         Source::Url(url.parse().unwrap()).read().await
     }
 
-    /// A set of exactly so many bytes.
+    /// A set of exactly this many bytes.
     fn padded(bytes: usize) -> String {
         format!("{SET}{}", " ".repeat(bytes - SET.len()))
     }
 
     #[tokio::test]
-    async fn a_set_is_read_from_a_url_within_bounds() {
+    async fn reads_url_within_limits() {
         let router = Router::new()
             .route("/keys", get(|| async { padded(MAX_BYTES) }))
             .route("/long", get(|| async { padded(MAX_BYTES + 1) }))
@@ -155,44 +155,44 @@ mod tests {
         let url = serve(router).await;
         assert_eq!(read(&format!("{url}/keys")).await.unwrap().len(), 1);
         let long = read(&format!("{url}/long")).await;
-        assert!(matches!(long, Err(SourceFault::TooLong)));
+        assert!(matches!(long, Err(JwksError::TooLong)));
         let moved = read(&format!("{url}/moved")).await;
-        assert!(matches!(moved, Err(SourceFault::Status(status)) if status == 307));
+        assert!(matches!(moved, Err(JwksError::Status(status)) if status == 307));
         let missing = read(&format!("{url}/missing?secret=1")).await;
-        assert!(matches!(missing, Err(SourceFault::Status(status)) if status == 404));
+        assert!(matches!(missing, Err(JwksError::Status(status)) if status == 404));
     }
 
     #[tokio::test]
-    async fn a_set_is_read_from_a_file_within_bounds() {
+    async fn reads_file_within_limits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         let source = Source::File(path.clone());
-        assert!(matches!(source.read().await, Err(SourceFault::File(_))));
+        assert!(matches!(source.read().await, Err(JwksError::File(_))));
         std::fs::write(&path, padded(MAX_BYTES)).unwrap();
         assert_eq!(source.read().await.unwrap().len(), 1);
         std::fs::write(&path, padded(MAX_BYTES + 1)).unwrap();
-        assert!(matches!(source.read().await, Err(SourceFault::File(_))));
+        assert!(matches!(source.read().await, Err(JwksError::File(_))));
     }
 
     #[tokio::test]
-    async fn nobody_there_is_told_with_the_reason_and_without_secrets() {
+    async fn connection_error_shows_cause_without_query() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!(
             "http://{}/keys?secret=hunter2",
             listener.local_addr().unwrap()
         );
         drop(listener);
-        let fault = read(&url).await.unwrap_err().to_string();
+        let error = read(&url).await.unwrap_err().to_string();
         assert!(
-            fault.contains("refused") && !fault.contains("hunter2"),
-            "{fault}"
+            error.contains("refused") && !error.contains("hunter2"),
+            "{error}"
         );
         let shown = Source::Url(url.parse().unwrap()).to_string();
         assert!(shown.ends_with("/keys"), "{shown}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_does_not_come_to_an_end_is_left() {
+    async fn gives_up_on_unfinished_response() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -203,6 +203,6 @@ mod tests {
             stream.write_all(head).await.unwrap();
             std::future::pending::<()>().await;
         });
-        assert!(matches!(read(&url).await, Err(SourceFault::TooSlow)));
+        assert!(matches!(read(&url).await, Err(JwksError::TooSlow)));
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that come, go, and cannot be had for a while.
+//! Keys that are added, withdrawn, and temporarily unavailable.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,13 +29,13 @@ fn publish(folder: &Path, signers: &[&Signer]) {
 async fn has(jwks: &Jwks, signer: &Signer, now: OffsetDateTime) -> bool {
     match jwks.key(Some(signer.id), Algorithm::ES256, now).await {
         Ok(_) => true,
-        Err(ApiError::InvalidToken(TokenFault::Signature)) => false,
+        Err(AuthError::InvalidToken(TokenError::Signature)) => false,
         Err(error) => panic!("{error}"),
     }
 }
 
 #[tokio::test]
-async fn a_new_key_is_found_soon_and_the_source_is_not_asked_more_often() {
+async fn finds_new_key_after_min_read_interval() {
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let (jwks, folder) = in_file(&[&old]);
     assert!(has(&jwks, &old, NOW).await);
@@ -46,46 +46,46 @@ async fn a_new_key_is_found_soon_and_the_source_is_not_asked_more_often() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_not_trusted_for_long() {
+async fn rejects_withdrawn_key_after_refresh() {
     let (withdrawn, other) = (Signer::ec("withdrawn"), Signer::ec("other"));
     let (jwks, folder) = in_file(&[&withdrawn, &other]);
     assert!(has(&jwks, &withdrawn, NOW).await);
     publish(folder.path(), &[&other]);
-    let stale = NOW + FRESH_FOR;
+    let stale = NOW + REFRESH_AFTER;
     assert!(has(&jwks, &withdrawn, stale - Duration::seconds(1)).await);
     assert!(!has(&jwks, &withdrawn, stale).await);
     assert!(has(&jwks, &other, stale).await);
 }
 
 #[tokio::test]
-async fn keys_hold_for_a_while_when_the_source_is_away_and_then_nobody_can_tell() {
+async fn trusts_keys_for_max_age_without_source() {
     let signer = Signer::ec("a");
     let (jwks, folder) = in_file(&[&signer]);
     assert!(has(&jwks, &signer, NOW).await);
     std::fs::remove_file(folder.path().join("keys.json")).unwrap();
-    let end = NOW + KEPT_FOR;
+    let end = NOW + MAX_AGE;
     assert!(has(&jwks, &signer, end - Duration::seconds(60)).await);
     let late = jwks.key(Some("a"), Algorithm::ES256, end).await;
-    assert!(matches!(late, Err(ApiError::KeysUnavailable)));
+    assert!(matches!(late, Err(AuthError::JwksUnavailable)));
     publish(folder.path(), &[&signer]);
-    assert!(has(&jwks, &signer, end + ASKED_AT_MOST_EVERY).await);
+    assert!(has(&jwks, &signer, end + MIN_READ_INTERVAL).await);
 }
 
 #[tokio::test]
-async fn without_any_keys_nobody_can_tell() {
+async fn without_keys_reports_unavailable() {
     let folder = tempfile::tempdir().unwrap();
     let jwks = Jwks::new(Source::File(folder.path().join("none")));
     let key = jwks.key(Some("a"), Algorithm::ES256, NOW).await;
-    assert!(matches!(key, Err(ApiError::KeysUnavailable)));
+    assert!(matches!(key, Err(AuthError::JwksUnavailable)));
 }
 
 #[tokio::test]
-async fn many_tokens_at_once_ask_the_source_once() {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+async fn concurrent_tokens_read_source_once() {
+    static READS: AtomicUsize = AtomicUsize::new(0);
     let signer = Signer::ec("a");
     let document = published(&[&signer]);
     let answer = move || async move {
-        ASKED.fetch_add(1, Ordering::Relaxed);
+        READS.fetch_add(1, Ordering::Relaxed);
         document
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -95,14 +95,14 @@ async fn many_tokens_at_once_ask_the_source_once() {
     let jwks = Jwks::new(Source::Url(url.parse().unwrap()));
     let found = join_all((0..50).map(|_| has(&jwks, &signer, NOW))).await;
     assert_eq!(found, [true; 50]);
-    let stranger = Signer::ec("stranger");
-    let found = join_all((0..50).map(|_| has(&jwks, &stranger, NOW))).await;
+    let unknown = Signer::ec("unknown");
+    let found = join_all((0..50).map(|_| has(&jwks, &unknown, NOW))).await;
     assert_eq!(found, [false; 50]);
-    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    assert_eq!(READS.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_makes_nothing_fresh() {
+async fn refreshes_keys_after_clock_set_back() {
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let (jwks, folder) = in_file(&[&old]);
     assert!(has(&jwks, &old, NOW).await);
@@ -111,15 +111,15 @@ async fn a_clock_that_was_set_back_makes_nothing_fresh() {
 }
 
 #[tokio::test]
-async fn a_file_that_has_changed_counts_at_once_if_it_is_one_of_keys() {
+async fn reload_replaces_keys_only_if_file_valid() {
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let (jwks, folder) = in_file(&[&old]);
     assert!(has(&jwks, &old, NOW).await);
     std::fs::write(folder.path().join("keys.json"), "{}").unwrap();
-    jwks.renew(NOW).unwrap_err();
+    jwks.reload_file(NOW).unwrap_err();
     assert!(has(&jwks, &old, NOW).await);
     publish(folder.path(), &[&new]);
-    jwks.renew(NOW).unwrap();
+    jwks.reload_file(NOW).unwrap();
     assert!(has(&jwks, &new, NOW).await);
     assert!(!has(&jwks, &old, NOW).await);
 }

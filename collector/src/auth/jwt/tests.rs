@@ -12,19 +12,19 @@ use crate::settings::access::{AccessArgs, AccessSettings};
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const SECRET: &str = "a secret that only these tests know of";
 
-/// Settings as they come from the command line.
-fn tokens(change: impl FnOnce(&mut AccessArgs)) -> Tokens {
+/// Settings as resolved from the command line.
+fn tokens(change: impl FnOnce(&mut AccessArgs)) -> TokenVerifier {
     let mut args = AccessArgs::default();
     change(&mut args);
     let settings = AccessSettings::resolve(args, AccessArgs::default()).unwrap();
-    Tokens::new(settings.jwt.unwrap())
+    TokenVerifier::new(settings.jwt.unwrap())
 }
 
-fn by_secret() -> Tokens {
+fn by_secret() -> TokenVerifier {
     tokens(|args| args.jwt_secret = Some(SECRET.to_owned()))
 }
 
-fn by_public_keys(signers: &[&Signer]) -> (Tokens, TempDir) {
+fn by_public_keys(signers: &[&Signer]) -> (TokenVerifier, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     std::fs::write(&path, published(signers)).unwrap();
@@ -43,25 +43,25 @@ fn claims(extra: &Value) -> Value {
     claims
 }
 
-async fn verdict(tokens: &Tokens, token: &str) -> Result<Caller, TokenFault> {
-    match tokens.caller(token, NOW).await {
+async fn verdict(tokens: &TokenVerifier, token: &str) -> Result<Caller, TokenError> {
+    match tokens.verify(token, NOW).await {
         Ok(caller) => Ok(caller),
-        Err(ApiError::InvalidToken(fault)) => Err(fault),
+        Err(AuthError::InvalidToken(error)) => Err(error),
         Err(error) => panic!("{error}"),
     }
 }
 
-async fn fault(tokens: &Tokens, token: &str) -> Option<TokenFault> {
+async fn error_of(tokens: &TokenVerifier, token: &str) -> Option<TokenError> {
     verdict(tokens, token).await.err()
 }
 
-/// What becomes of a well signed token with these claims.
-async fn verdict_on(tokens: &Tokens, extra: &Value) -> Result<Caller, TokenFault> {
+/// The result for a correctly signed token with these claims.
+async fn verdict_on(tokens: &TokenVerifier, extra: &Value) -> Result<Caller, TokenError> {
     verdict(tokens, &Signer::secret(SECRET).token(&claims(extra))).await
 }
 
 #[tokio::test]
-async fn a_token_of_each_kind_of_key_is_taken() {
+async fn accepts_token_signed_by_each_key_kind() {
     let (ec, rsa) = (Signer::ec("e"), Signer::rsa("r"));
     let (public, _folder) = by_public_keys(&[&ec, &rsa]);
     let plain = claims(&json!({}));
@@ -78,24 +78,24 @@ async fn a_token_of_each_kind_of_key_is_taken() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_signed_is_refused() {
+async fn rejects_token_of_unknown_signer() {
     let stranger = Signer::secret("another secret, of somebody unknown");
     let token = stranger.token(&claims(&json!({})));
     assert_eq!(
-        fault(&by_secret(), &token).await,
-        Some(TokenFault::Signature)
+        error_of(&by_secret(), &token).await,
+        Some(TokenError::Signature)
     );
 
     let known = Signer::ec("a");
     let (public, _folder) = by_public_keys(&[&known]);
     for stranger in [Signer::ec("a"), Signer::ec("b"), Signer::rsa("a")] {
         let token = stranger.token(&claims(&json!({})));
-        assert_eq!(fault(&public, &token).await, Some(TokenFault::Signature));
+        assert_eq!(error_of(&public, &token).await, Some(TokenError::Signature));
     }
 }
 
 #[tokio::test]
-async fn a_token_does_not_choose_how_it_is_verified() {
+async fn rejects_algorithm_or_key_chosen_by_token() {
     let (ec, rsa) = (Signer::ec("e"), Signer::rsa("r"));
     let (public, _folder) = by_public_keys(&[&ec, &rsa]);
     let plain = claims(&json!({}));
@@ -107,19 +107,19 @@ async fn a_token_does_not_choose_how_it_is_verified() {
             ..Header::new(Algorithm::HS256)
         };
         let token = Signer::secret(&secret).token_with(&header, &plain);
-        assert_eq!(fault(&public, &token).await, Some(TokenFault::Malformed));
+        assert_eq!(error_of(&public, &token).await, Some(TokenError::Malformed));
     }
     // Another strength of the same secret, and a public key where a secret is expected.
     let header = Header::new(Algorithm::HS512);
     let token = Signer::secret(SECRET).token_with(&header, &plain);
     assert_eq!(
-        fault(&by_secret(), &token).await,
-        Some(TokenFault::Malformed)
+        error_of(&by_secret(), &token).await,
+        Some(TokenError::Malformed)
     );
     let token = ec.token(&plain);
     assert_eq!(
-        fault(&by_secret(), &token).await,
-        Some(TokenFault::Malformed)
+        error_of(&by_secret(), &token).await,
+        Some(TokenError::Malformed)
     );
     // No signature at all; and a key that the token brings along.
     for header in [
@@ -130,13 +130,13 @@ async fn a_token_does_not_choose_how_it_is_verified() {
     ] {
         let token = format!("{}.{}.", base64(header), base64(&plain.to_string()));
         assert_eq!(
-            fault(&public, &token).await,
-            Some(TokenFault::Malformed),
+            error_of(&public, &token).await,
+            Some(TokenError::Malformed),
             "{header}"
         );
         assert_eq!(
-            fault(&by_secret(), &token).await,
-            Some(TokenFault::Malformed),
+            error_of(&by_secret(), &token).await,
+            Some(TokenError::Malformed),
             "{header}"
         );
     }
@@ -147,58 +147,61 @@ async fn a_token_does_not_choose_how_it_is_verified() {
         ..own.header()
     };
     let token = own.token_with(&header, &plain);
-    assert_eq!(fault(&public, &token).await, Some(TokenFault::Signature));
+    assert_eq!(error_of(&public, &token).await, Some(TokenError::Signature));
     let header = Header {
         crit: Some(vec!["exp".to_owned()]),
         ..ec.header()
     };
     let token = ec.token_with(&header, &plain);
-    assert_eq!(fault(&public, &token).await, Some(TokenFault::Malformed));
+    assert_eq!(error_of(&public, &token).await, Some(TokenError::Malformed));
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_is_refused() {
+async fn rejects_tampered_token() {
     let tokens = by_secret();
     let token = Signer::secret(SECRET).token(&claims(&json!({})));
     let parts: Vec<&str> = token.split('.').collect();
     let admin = base64(&claims(&json!({"role": "admin"})).to_string());
     let changed = format!("{}.{admin}.{}", parts[0], parts[2]);
-    assert_eq!(fault(&tokens, &changed).await, Some(TokenFault::Signature));
+    assert_eq!(
+        error_of(&tokens, &changed).await,
+        Some(TokenError::Signature)
+    );
     let cut = format!("{}.{}.", parts[0], parts[1]);
-    assert_eq!(fault(&tokens, &cut).await, Some(TokenFault::Signature));
+    assert_eq!(error_of(&tokens, &cut).await, Some(TokenError::Signature));
     for noise in ["..", "a.b.c", "🦀.🦀.🦀"] {
         assert_eq!(
-            fault(&tokens, noise).await,
-            Some(TokenFault::Malformed),
+            error_of(&tokens, noise).await,
+            Some(TokenError::Malformed),
             "{noise}"
         );
     }
 }
 
 #[tokio::test]
-async fn times_are_kept_with_a_little_leeway() {
+async fn checks_exp_and_nbf_with_leeway() {
     let tokens = by_secret();
     for (times, expected) in [
         (json!({"exp": at(1)}), None),
         (json!({"exp": at(-29)}), None),
-        (json!({"exp": at(-30)}), Some(TokenFault::Expired)),
-        (json!({"exp": 0}), Some(TokenFault::Expired)),
-        (json!({"exp": -1.5}), Some(TokenFault::Malformed)),
-        (json!({"exp": 1e300}), Some(TokenFault::Malformed)),
-        (json!({"exp": "tomorrow"}), Some(TokenFault::Malformed)),
-        (json!({"exp": null}), Some(TokenFault::Malformed)),
+        (json!({"exp": at(-30)}), Some(TokenError::Expired)),
+        (json!({"exp": 0}), Some(TokenError::Expired)),
+        (json!({"exp": -1.5}), Some(TokenError::Malformed)),
+        (json!({"exp": 1e300}), Some(TokenError::Malformed)),
+        (json!({"exp": "tomorrow"}), Some(TokenError::Malformed)),
+        (json!({"exp": null}), Some(TokenError::Malformed)),
         (json!({"nbf": at(30)}), None),
-        (json!({"nbf": at(31)}), Some(TokenFault::TooEarly)),
-        (json!({"nbf": "now"}), Some(TokenFault::Malformed)),
+        (json!({"nbf": at(31)}), Some(TokenError::NotYetValid)),
+        (json!({"nbf": "now"}), Some(TokenError::Malformed)),
     ] {
         assert_eq!(verdict_on(&tokens, &times).await.err(), expected, "{times}");
     }
     let token = Signer::secret(SECRET).token(&json!({"sub": "alice"}));
-    assert_eq!(fault(&tokens, &token).await, Some(TokenFault::Malformed));
+    assert_eq!(error_of(&tokens, &token).await, Some(TokenError::Malformed));
 }
 
 #[tokio::test]
-async fn audience_and_issuer_are_checked_if_they_are_configured() {
+async fn checks_audience_and_issuer_if_configured() {
     let strict = tokens(|args| {
         args.jwt_secret = Some(SECRET.to_owned());
         args.jwt_audience = vec!["dossier".to_owned(), "audit".to_owned()];
@@ -210,18 +213,18 @@ async fn audience_and_issuer_are_checked_if_they_are_configured() {
         (json!({"aud": ["x", "audit"], "iss": iss}), None),
         (
             json!({"aud": "other", "iss": iss}),
-            Some(TokenFault::Audience),
+            Some(TokenError::Audience),
         ),
-        (json!({"aud": [], "iss": iss}), Some(TokenFault::Audience)),
-        (json!({"iss": iss}), Some(TokenFault::Audience)),
-        (json!({"aud": "dossier"}), Some(TokenFault::Issuer)),
+        (json!({"aud": [], "iss": iss}), Some(TokenError::Audience)),
+        (json!({"iss": iss}), Some(TokenError::Audience)),
+        (json!({"aud": "dossier"}), Some(TokenError::Issuer)),
         (
             json!({"aud": "dossier", "iss": format!("{iss}/")}),
-            Some(TokenFault::Issuer),
+            Some(TokenError::Issuer),
         ),
         (
             json!({"aud": "dossier", "iss": 1}),
-            Some(TokenFault::Issuer),
+            Some(TokenError::Issuer),
         ),
     ] {
         assert_eq!(verdict_on(&strict, &names).await.err(), expected, "{names}");
@@ -233,7 +236,7 @@ async fn audience_and_issuer_are_checked_if_they_are_configured() {
 }
 
 #[tokio::test]
-async fn the_subject_is_the_user() {
+async fn subject_becomes_user() {
     let tokens = by_secret();
     for subject in [
         json!(null),
@@ -242,8 +245,8 @@ async fn the_subject_is_the_user() {
         json!("a\0b"),
         json!("x".repeat(257)),
     ] {
-        let fault = verdict_on(&tokens, &json!({"sub": subject})).await.err();
-        assert_eq!(fault, Some(TokenFault::Subject), "{subject}");
+        let error = verdict_on(&tokens, &json!({"sub": subject})).await.err();
+        assert_eq!(error, Some(TokenError::Subject), "{subject}");
     }
     let caller = verdict_on(&tokens, &json!({"sub": "auth0|42"}))
         .await
@@ -252,7 +255,7 @@ async fn the_subject_is_the_user() {
 }
 
 #[tokio::test]
-async fn a_claim_names_the_role_and_without_it_the_caller_is_a_user() {
+async fn reads_role_claim_or_defaults_to_user() {
     let tokens = tokens(|args| {
         args.jwt_secret = Some(SECRET.to_owned());
         args.jwt_role_claim = Some("https://example.com/role".to_owned());
@@ -266,12 +269,12 @@ async fn a_claim_names_the_role_and_without_it_the_caller_is_a_user() {
         (json!([]), Ok(Role::User)),
         (json!(["editor", "billing"]), Ok(Role::User)),
         (json!(["editor", "readonly"]), Ok(Role::Readonly)),
-        (json!(["admin", "readonly"]), Err(TokenFault::Role)),
-        (json!("Admin"), Err(TokenFault::Role)),
-        (json!("editor"), Err(TokenFault::Role)),
-        (json!(""), Err(TokenFault::Role)),
-        (json!(true), Err(TokenFault::Role)),
-        (json!({"admin": true}), Err(TokenFault::Role)),
+        (json!(["admin", "readonly"]), Err(TokenError::Role)),
+        (json!("Admin"), Err(TokenError::Role)),
+        (json!("editor"), Err(TokenError::Role)),
+        (json!(""), Err(TokenError::Role)),
+        (json!(true), Err(TokenError::Role)),
+        (json!({"admin": true}), Err(TokenError::Role)),
     ] {
         let verdict = verdict_on(&tokens, &json!({"https://example.com/role": claim})).await;
         assert_eq!(verdict.map(|caller| caller.role), expected, "{claim}");

@@ -24,7 +24,7 @@ fn with_body(key: &str, body: &str) -> String {
 }
 
 fn parse(bytes: &[u8]) -> Result<Lines<'_>, ApiError> {
-    Lines::parse(bytes, Admission::default().room())
+    Lines::parse(bytes, Admission::default().reserve())
 }
 
 /// What the only line says: the body, or what is wrong.
@@ -121,10 +121,13 @@ fn lines_are_numbered_as_they_stand() {
 #[test]
 fn what_is_no_batch_of_lines_is_refused() {
     for nothing in ["", "\n", " \r\n\t"] {
-        assert!(matches!(parse(nothing.as_bytes()), Err(ApiError::Lines(_))));
+        assert!(matches!(
+            parse(nothing.as_bytes()),
+            Err(ApiError::InvalidNdjson(_))
+        ));
     }
     let other = dossier_wire::Encoder::new().finish();
-    assert!(matches!(parse(&other), Err(ApiError::Lines(_))));
+    assert!(matches!(parse(&other), Err(ApiError::InvalidNdjson(_))));
     let most = "{}\n".repeat(MAX_FRAMES);
     assert_eq!(
         parse(most.as_bytes()).unwrap().candidates().count(),
@@ -133,7 +136,7 @@ fn what_is_no_batch_of_lines_is_refused() {
     let more = "{}\n".repeat(MAX_FRAMES + 1);
     assert!(matches!(
         parse(more.as_bytes()),
-        Err(ApiError::Batch(BatchError::TooManyFrames))
+        Err(ApiError::InvalidBatch(BatchError::TooManyFrames))
     ));
 }
 
@@ -142,19 +145,26 @@ fn decoded_bodies_take_room_and_the_largest_batch_has_it() {
     let admission = Admission::default();
     let escaped = with_body("body_text", "\"\\n\\n\\n\\n\"");
     let text = format!("{escaped}\n{}", with_body("body_json", "[1, 2]"));
-    let lines = Lines::parse(text.as_bytes(), admission.room()).unwrap();
-    assert_eq!(admission.taken_bytes(), 1024, "the escaped one, in blocks");
+    let lines = Lines::parse(text.as_bytes(), admission.reserve()).unwrap();
+    assert_eq!(
+        admission.reserved_bytes(),
+        1024,
+        "the escaped one, in blocks"
+    );
     drop(lines);
-    assert_eq!(admission.taken_bytes(), 0);
+    assert_eq!(admission.reserved_bytes(), 0);
     // As sent, inflated, and all of it base64.
-    let mut room = admission.room();
+    let mut room = admission.reserve();
     room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
     room.grow(Form::Lines.most_bytes()).unwrap();
     let body = "A".repeat(Form::Lines.most_bytes() - 1024);
     let largest = with_body("body_base64", &format!("\"{body}\""));
-    assert!(Lines::parse(largest.as_bytes(), admission.room()).is_ok());
+    assert!(Lines::parse(largest.as_bytes(), admission.reserve()).is_ok());
     assert!(matches!(
-        Lines::parse(format!("{largest}\n{largest}").as_bytes(), admission.room()),
-        Err(ApiError::Busy)
+        Lines::parse(
+            format!("{largest}\n{largest}").as_bytes(),
+            admission.reserve()
+        ),
+        Err(ApiError::TooManyInFlight)
     ));
 }

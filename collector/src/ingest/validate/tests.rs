@@ -200,7 +200,7 @@ fn bad_records_do_not_keep_good_ones_out() {
             .unwrap();
     }
     let bytes = encoder.finish();
-    let room = Admission::default().room();
+    let room = Admission::default().reserve();
     let records = Records::find(Form::Wire, &bytes, room).unwrap();
     let new = batch(
         BatchId(uuid::Uuid::nil()),

@@ -56,11 +56,11 @@ fn seeds() -> Vec<Vec<u8>> {
 /// What comes out of lines lies in them, in order, and takes no more room than they do.
 fn read(bytes: &[u8], _random: &mut Random) {
     let admission = Admission::default();
-    let lines = match Lines::parse(bytes, admission.room()) {
+    let lines = match Lines::parse(bytes, admission.reserve()) {
         Ok(lines) => lines,
         Err(error) => return assert!(error.to_string().len() <= LONGEST_ERROR),
     };
-    assert!(admission.taken_bytes() <= bytes.len().next_multiple_of(BLOCK_BYTES));
+    assert!(admission.reserved_bytes() <= bytes.len().next_multiple_of(BLOCK_BYTES));
     let (mut read, mut header_bytes, mut last) = (0, 0, None);
     for candidate in lines.candidates() {
         read += 1;
@@ -91,7 +91,7 @@ fn lines() {
 #[test]
 fn the_seeds_are_lines_of_records() {
     for seed in seeds() {
-        let lines = Lines::parse(&seed, Admission::default().room()).unwrap();
+        let lines = Lines::parse(&seed, Admission::default().reserve()).unwrap();
         assert!(lines.candidates().all(|candidate| candidate.item.is_ok()));
     }
 }

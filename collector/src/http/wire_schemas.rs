@@ -1,8 +1,8 @@
-//! Shapes, in the description of the API, of what other crates define.
+//! `OpenAPI` schemas of types that other crates define.
 
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 
-/// Which half of an exchange.
+/// The half of an exchange: `request` or `response`.
 #[must_use]
 pub fn half() -> Schema {
     let halves = ["request", "response"];
@@ -10,7 +10,7 @@ pub fn half() -> Schema {
     half.enum_values(Some(halves)).into()
 }
 
-/// Names and values in order, duplicates kept.
+/// Names and values, in order, with duplicates.
 #[must_use]
 pub fn pairs() -> Schema {
     let text = ObjectBuilder::new().schema_type(Type::String);

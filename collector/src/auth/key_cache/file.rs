@@ -1,5 +1,5 @@
-//! Remembered keys on disk, beside the spool, so that a collector which is started while Postgres is away
-//! knows its producers. Of a key only the hash is there, as in Postgres.
+//! The cache of producers' keys on disk, beside the spool, so that a collector which is started while
+//! Postgres is unavailable can authenticate its producers. Only hashes of keys are stored, as in Postgres.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,21 +13,21 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{Key, Keys};
+use super::{CachedKey, Keys};
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKeyHash, Caller, Credential, Role};
 
-/// Remembered keys are few, and of bounded length.
+/// Cached keys are few, and of bounded length.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Where keys are written to, beside the requests that use them. Cloning it clones a handle.
+/// Writes the cache in a task of its own, so that requests do not wait for it. Clones share the task.
 #[derive(Debug, Clone)]
-pub(super) struct Shelf(watch::Sender<Vec<Kept>>);
+pub(super) struct KeyCacheFile(watch::Sender<Vec<FileEntry>>);
 
-/// A key as it is on disk.
+/// A key in the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct FileEntry {
     sha256: String,
     key_id: KeyId,
     user: String,
@@ -38,63 +38,68 @@ struct Kept {
     expires_at: Option<OffsetDateTime>,
 }
 
-impl Shelf {
-    /// Writes what is [put](Self::put) there into this file, until the last clone of this is dropped.
-    pub(super) fn new(file: PathBuf) -> Self {
+impl KeyCacheFile {
+    /// Spawns the task, which ends when the last clone of this is dropped.
+    pub(super) fn spawn(file: PathBuf) -> Self {
         let (sender, mut waiting) = watch::channel(Vec::new());
         tokio::spawn(async move {
             while waiting.changed().await.is_ok() {
-                let (kept, to) = (waiting.borrow_and_update().clone(), file.clone());
-                // It does not panic; if it did, the keys would be known in memory alone.
-                let _ = tokio::task::spawn_blocking(move || put(&to, &kept)).await;
+                let (entries, file) = (waiting.borrow_and_update().clone(), file.clone());
+                // It does not panic; if it did, the keys would be cached in memory alone.
+                let _ = tokio::task::spawn_blocking(move || save(&file, &entries)).await;
             }
         });
         Self(sender)
     }
 
-    /// Has these written in place of those that were.
-    pub(super) fn put(&self, keys: &Keys) {
-        let kept = keys.iter().filter_map(|(hash, key)| Kept::of(hash, key));
-        self.0.send_replace(kept.collect());
+    /// Replaces the file's content, soon.
+    pub(super) fn save(&self, keys: &Keys) {
+        let entries = keys
+            .iter()
+            .filter_map(|(hash, key)| FileEntry::new(hash, key));
+        self.0.send_replace(entries.collect());
     }
 }
 
-/// The keys in a file; none if there is no such file, or it cannot be understood.
-pub(super) fn read(file: &Path) -> Keys {
-    let text = match bounded(file) {
+/// The keys in a file; none if it does not exist or is malformed.
+pub(super) fn load(file: &Path) -> Keys {
+    let text = match read_bounded(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Keys::new(),
         Err(error) => {
-            warn!(file = %file.display(), %error, "the keys of producers that were known before cannot be read");
+            warn!(file = %file.display(), %error, "the cached keys of producers cannot be read");
             return Keys::new();
         }
     };
-    match serde_json::from_str::<Vec<Kept>>(&text) {
-        Ok(kept) => kept.into_iter().filter_map(Kept::key).collect(),
+    match serde_json::from_str::<Vec<FileEntry>>(&text) {
+        Ok(entries) => entries
+            .into_iter()
+            .filter_map(FileEntry::into_key)
+            .collect(),
         Err(error) => {
-            // Its place alone: the file holds hashes of keys.
+            // Not the error's text, which may quote the file: it holds hashes of keys.
             let (line, column) = (error.line(), error.column());
-            warn!(file = %file.display(), line, column, "the keys of producers that were known before cannot be understood");
+            warn!(file = %file.display(), line, column, "the cached keys of producers are malformed");
             Keys::new()
         }
     }
 }
 
-fn bounded(file: &Path) -> io::Result<String> {
+fn read_bounded(file: &Path) -> io::Result<String> {
     if fs::metadata(file)?.len() > MAX_FILE_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     fs::read_to_string(file)
 }
 
-fn put(file: &Path, kept: &[Kept]) {
-    if let Err(error) = write(file, kept) {
-        warn!(file = %file.display(), %error, "the keys of producers are not kept for a start without Postgres");
+fn save(file: &Path, entries: &[FileEntry]) {
+    if let Err(error) = write(file, entries) {
+        warn!(file = %file.display(), %error, "the keys of producers could not be saved for a start without Postgres");
     }
 }
 
-/// Whoever reads it sees the old or the new, never a part.
-fn write(file: &Path, kept: &[Kept]) -> io::Result<()> {
+/// Replaces the file atomically: a reader sees the old or the new content.
+fn write(file: &Path, entries: &[FileEntry]) -> io::Result<()> {
     let next = file.with_extension("unfinished");
     let mut writing = File::options()
         .write(true)
@@ -102,13 +107,13 @@ fn write(file: &Path, kept: &[Kept]) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&next)?;
-    writing.write_all(&serde_json::to_vec(kept)?)?;
+    writing.write_all(&serde_json::to_vec(entries)?)?;
     writing.sync_all()?;
     fs::rename(&next, file)
 }
 
-impl Kept {
-    fn of(hash: &ApiKeyHash, key: &Key) -> Option<Self> {
+impl FileEntry {
+    fn new(hash: &ApiKeyHash, key: &CachedKey) -> Option<Self> {
         let Credential::Key(key_id) = key.caller.credential else {
             return None;
         };
@@ -122,18 +127,18 @@ impl Kept {
         })
     }
 
-    fn key(self) -> Option<(ApiKeyHash, Key)> {
+    fn into_key(self) -> Option<(ApiKeyHash, CachedKey)> {
         let hash = URL_SAFE_NO_PAD.decode(self.sha256).ok()?;
         let caller = Caller {
             credential: Credential::Key(self.key_id),
             user: UserId::new(self.user).ok()?,
             role: Role::from_name(&self.role)?,
         };
-        let key = Key {
+        let key = CachedKey {
             caller,
             checked_at: self.checked_at,
             expires_at: self.expires_at,
-            kept_at: Some(self.checked_at),
+            saved_at: Some(self.checked_at),
         };
         Some((ApiKeyHash::from_bytes(hash.try_into().ok()?), key))
     }
