@@ -1,4 +1,4 @@
-//! A proxy made of memory, for tests.
+//! A proxy and a collector in memory, for tests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::host::CollectorResponse;
 use crate::host::{CollectorRequest, Counter, Dispatch, Host, Level, Stream};
 use crate::vm::{Plugin, Vm};
 
-/// A host whose clocks stand still until they are moved.
+/// A host whose clocks only move with [`Self::advance`].
 #[derive(Debug)]
 pub(crate) struct FakeHost {
     pub(crate) wall: Cell<u64>,
@@ -65,7 +65,7 @@ impl Host for FakeHost {
         self.random_calls.set(self.random_calls.get() + 1);
         if self.has_random.get() {
             for byte in buffer {
-                // splitmix64: well spread and repeatable.
+                // SplitMix64: well distributed and reproducible.
                 let mut next = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
                 self.seed.set(next);
                 next = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -89,7 +89,7 @@ impl Host for FakeHost {
     }
 }
 
-/// One stream's callbacks' surroundings.
+/// The data that a stream's callbacks can read.
 #[derive(Debug, Default)]
 pub(crate) struct FakeStream {
     pub(crate) request: Option<Headers>,
@@ -97,7 +97,7 @@ pub(crate) struct FakeStream {
     pub(crate) trailers: Option<Headers>,
     pub(crate) chunk: Vec<u8>,
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
-    /// How often all headers of the request were asked for.
+    /// How often all headers of the request were fetched.
     pub(crate) heads: Cell<u32>,
 }
 
@@ -150,7 +150,7 @@ impl Stream for FakeStream {
     }
 }
 
-/// Calls that were begun, the newest last.
+/// The calls that were started, in order.
 #[derive(Debug, Default)]
 pub(crate) struct FakeDispatch {
     pub(crate) calls: RefCell<Vec<Call>>,
@@ -185,18 +185,18 @@ impl Dispatch for FakeDispatch {
     }
 }
 
-/// A configured VM with a collector made of memory.
+/// A configured VM with a collector in memory.
 pub(crate) struct Harness {
     pub(crate) vm: Vm<FakeHost>,
     pub(crate) plugin: Rc<Plugin>,
     pub(crate) dispatch: FakeDispatch,
 }
 
-/// The root context that a [`Harness`] is configured with.
+/// The root context that a [`Harness`] configures.
 pub(crate) const ROOT: u32 = 1;
 
 impl Harness {
-    /// Records everything under `/`; `extra` adds to the configuration or overrides it.
+    /// Records everything; `extra` extends or overrides the configuration.
     pub(crate) fn new(extra: &Value) -> Self {
         let vm = Vm::new(FakeHost::new());
         let plugin = vm
@@ -209,7 +209,7 @@ impl Harness {
         }
     }
 
-    /// One whole exchange whose halves carry the same body.
+    /// One whole exchange with the same body in both halves.
     pub(crate) fn exchange(&self, body: &[u8]) {
         let host = self.vm.host();
         let mut stream = FakeStream::request(&[
@@ -232,13 +232,13 @@ impl Harness {
         exchange.finish(host, &stream);
     }
 
-    /// Lets so much time pass, and wakes the root context.
+    /// Advances the clocks and wakes the root context.
     pub(crate) fn tick(&self, micros: u64) {
         self.vm.host().advance(micros);
         self.vm.tick(ROOT, &self.dispatch);
     }
 
-    /// The collector answers a call.
+    /// Lets the collector respond to a call.
     pub(crate) fn answer(&self, call: &Call, status: Option<u16>, retry_after: Option<u64>) {
         let answer = CollectorResponse {
             status,
@@ -248,7 +248,7 @@ impl Harness {
             .handle_response(ROOT, call.token, answer, &self.dispatch);
     }
 
-    /// The calls begun since the last time.
+    /// The calls since the last time.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.dispatch.calls.borrow_mut().drain(..).collect()
     }
@@ -259,7 +259,7 @@ impl Harness {
     }
 }
 
-/// A configuration that records everything, with changes.
+/// A configuration that records everything, extended or overridden by `extra`.
 pub(crate) fn configuration(extra: &Value) -> Vec<u8> {
     let mut whole = json!({
         "collector": {"cluster": "collector"},
@@ -278,13 +278,13 @@ impl Call {
         self.headers[BATCH_ID_HEADER].clone()
     }
 
-    /// What the batch holds: records with their bodies, and accounts of losses.
+    /// The batch's records with their bodies, and its gaps.
     pub(crate) fn content(&self) -> (Vec<(Record<'static>, Vec<u8>)>, Vec<Gap>) {
         let raw = match self.headers.get("content-encoding") {
             Some(_) => inflate(&self.body, 1 << 26).unwrap(),
             None => self.body.clone(),
         };
-        // Tests end soon, and with them what they leak.
+        // Leaked so that records can borrow from it; tests end soon.
         let raw: &'static [u8] = raw.leak();
         let (mut records, mut gaps) = (Vec::new(), Vec::new());
         for frame in Batch::parse(raw).unwrap().frames() {

@@ -252,7 +252,7 @@ mod tests {
         keys
     }
 
-    fn fault(value: &Value) -> String {
+    fn problem(value: &Value) -> String {
         parse(value, "redact").unwrap_err().to_string()
     }
 
@@ -358,7 +358,7 @@ mod tests {
                 "redact: expected an object with json, headers, query, patterns, with and unreadable, got a list of 1",
             ),
         ] {
-            assert_eq!(fault(&value), expected);
+            assert_eq!(problem(&value), expected);
         }
     }
 

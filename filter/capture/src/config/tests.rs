@@ -14,7 +14,7 @@ fn parse(value: &Value) -> Result<Config, Problems> {
     Config::parse(value.to_string().as_bytes())
 }
 
-fn faults(value: &Value) -> Vec<String> {
+fn problems(value: &Value) -> Vec<String> {
     parse(value)
         .unwrap_err()
         .lines()
@@ -298,9 +298,9 @@ fn problems_name_path_expectation_and_value() {
             "routes[0].capture.storage_typ: unknown key, did you mean storage_type?",
         ),
     ] {
-        let found = faults(&config);
+        let found = problems(&config);
         assert!(
-            found.iter().any(|fault| fault == expected),
+            found.iter().any(|problem| problem == expected),
             "{expected}\nis not in {found:#?}"
         );
     }
@@ -308,7 +308,7 @@ fn problems_name_path_expectation_and_value() {
 
 #[test]
 fn reports_all_problems_at_once() {
-    let found = faults(&json!({
+    let found = problems(&json!({
         "collector": {"cluster": "", "timeout": "1h"},
         "routes": [{"match": {}, "capture": {"ttl_days": 0, "compress": 1}}, 7],
         "redact": {},
@@ -335,7 +335,7 @@ fn problems_never_show_the_token() {
         json!("${9s3cret}"),
     ] {
         let config = json!({"collector": {"cluster": "c", "token": token}});
-        let found = faults(&config).join("\n");
+        let found = problems(&config).join("\n");
         assert!(found.starts_with("collector.token: expected"), "{found}");
         assert!(!found.contains("s3cret"), "{found}");
     }
@@ -472,15 +472,15 @@ fn endpoint_defaults_to_path_template() {
 fn invalid_route_metadata_gives_minimal_plan() {
     let config = parse(&with("defaults", json!({"storage_type": "request"}))).unwrap();
     let bytes = serialised_metadata(&json!({"dossier": {"storage_type": "both", "ttl_days": 0}}));
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..3 {
         let headers = headers(&[(":path", "/")]);
         let request = RequestView::new(&headers, None);
         let plan = config
             .rules
-            .choose_plan(&request, Some(&bytes), |_| told += 1);
+            .choose_plan(&request, Some(&bytes), |_| reported += 1);
         assert_eq!(plan.storage, StorageType::Request);
         assert!(plan.minimal);
     }
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
 }

@@ -22,7 +22,7 @@ enum Mode {
 }
 
 struct CapturedBody {
-    kept: Vec<u8>,
+    bytes: Vec<u8>,
     reservation: MemoryReservation,
     max_bytes: usize,
     /// Created only when not all bytes are stored: hashing the stored bytes at once is much faster.
@@ -34,7 +34,7 @@ struct CapturedBody {
 /// The result of a [`BodyRecorder`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FinishedBody {
-    pub(super) kept: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) size: u64,
     /// None without a body, and if a part of it was not seen.
     pub(super) hash: Option<String>,
@@ -63,7 +63,7 @@ impl BodyRecorder {
         if self.size == 0 {
             let reservation = MemoryReservation::new(Rc::clone(budget));
             let captured = CapturedBody {
-                kept: Vec::new(),
+                bytes: Vec::new(),
                 reservation,
                 max_bytes,
                 hasher: None,
@@ -114,7 +114,7 @@ impl BodyRecorder {
             };
         };
         let CapturedBody {
-            kept,
+            bytes,
             reservation,
             max_bytes,
             hasher,
@@ -123,10 +123,10 @@ impl BodyRecorder {
         drop(reservation);
         let hash = match hasher {
             Some(hasher) => Some(hasher.digest128()),
-            None if kept.is_empty() => None,
-            None => Some(xxh3_128(&kept)),
+            None if bytes.is_empty() => None,
+            None => Some(xxh3_128(&bytes)),
         };
-        let missing = match (dropped, kept.is_empty() && size > 0) {
+        let missing = match (dropped, bytes.is_empty() && size > 0) {
             (true, _) => Some(BodyMissing::Dropped),
             // With `max_bytes` of 0.
             (false, true) => Some(BodyMissing::NotCaptured),
@@ -142,7 +142,7 @@ impl BodyRecorder {
             } else {
                 0
             },
-            kept,
+            bytes,
         }
     }
 }
@@ -156,54 +156,54 @@ fn hex(hash: u128) -> String {
 
 impl CapturedBody {
     fn append(&mut self, piece: Vec<u8>) {
-        let room = if self.dropped {
+        let free = if self.dropped {
             0
         } else {
-            self.max_bytes.saturating_sub(self.kept.len())
+            self.max_bytes.saturating_sub(self.bytes.len())
         };
-        let mut keep = room.min(piece.len());
-        if keep > 0 && !self.reserve(keep) {
+        let mut stored = free.min(piece.len());
+        if stored > 0 && !self.reserve(stored) {
             self.dropped = true;
-            keep = 0;
+            stored = 0;
         }
-        if keep < piece.len() || self.hasher.is_some() {
+        if stored < piece.len() || self.hasher.is_some() {
             let hasher = self.hasher.get_or_insert_with(|| {
                 let mut hasher = Box::new(Xxh3::new());
-                hasher.update(&self.kept);
+                hasher.update(&self.bytes);
                 hasher
             });
             hasher.update(&piece);
         }
         if self.dropped {
-            self.kept = Vec::new();
-        } else if self.kept.is_empty() && keep == piece.len() {
-            self.kept = piece;
+            self.bytes = Vec::new();
+        } else if self.bytes.is_empty() && stored == piece.len() {
+            self.bytes = piece;
         } else {
-            self.kept
-                .extend_from_slice(piece.get(..keep).unwrap_or_default());
+            self.bytes
+                .extend_from_slice(piece.get(..stored).unwrap_or_default());
         }
         let hasher = self.hasher.as_ref().map_or(0, |_| size_of::<Xxh3>());
-        self.reservation.resize(self.kept.capacity() + hasher);
+        self.reservation.resize(self.bytes.capacity() + hasher);
     }
 
     /// Makes room for more bytes; false if the budget does not allow it.
     fn reserve(&mut self, more: usize) -> bool {
-        let needed = self.kept.len() + more;
-        if self.kept.is_empty() {
+        let needed = self.bytes.len() + more;
+        if self.bytes.is_empty() {
             return self.reservation.budget().fits_body(needed);
         }
-        if needed <= self.kept.capacity() {
+        if needed <= self.bytes.capacity() {
             return true;
         }
         let capacity = needed
-            .max(self.kept.capacity().saturating_mul(2))
+            .max(self.bytes.capacity().saturating_mul(2))
             .min(self.max_bytes);
         let fits = self
             .reservation
             .budget()
-            .fits_body(capacity - self.kept.capacity());
+            .fits_body(capacity - self.bytes.capacity());
         if fits {
-            self.kept.reserve_exact(capacity - self.kept.len());
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         fits
     }

@@ -40,7 +40,7 @@ pub(super) struct FinishedHalf {
     pub(super) half: Half,
     pub(super) first_byte_at: u64,
     pub(super) ended_at: u64,
-    pub(super) kept: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) size: u64,
     pub(super) hash: Option<String>,
     pub(super) truncated: bool,
@@ -87,7 +87,7 @@ impl HalfRecorder {
     }
 
     pub(super) fn read_headers(&mut self, headers: &Headers) {
-        // The reader of the body may use any of several values, so all are kept.
+        // The reader of the body may use any of several values, so all are bytes.
         let header = |name: &str| {
             let mut values = headers.all(name);
             let first = values.next()?;
@@ -168,7 +168,7 @@ impl HalfRecorder {
             half,
             first_byte_at: self.began_at.unwrap_or_else(|| now.wall()),
             ended_at: self.latest_at.unwrap_or_else(|| now.wall()),
-            kept: body.kept,
+            bytes: body.bytes,
             size: body.size,
             hash: body.hash,
             truncated: body.truncated,
@@ -188,10 +188,10 @@ impl FinishedHalf {
     /// Redacts the body. Redactions count only if the half is recorded: otherwise the body only serves
     /// metadata.
     pub(super) fn redact(&mut self, redactor: Redactor<'_>, plan: &CapturePlan) {
-        if self.kept.is_empty() {
+        if self.bytes.is_empty() {
             return;
         }
-        let bytes = std::mem::take(&mut self.kept);
+        let bytes = std::mem::take(&mut self.bytes);
         let (content_type, content_encoding) = (
             self.content_type.as_deref(),
             self.content_encoding.as_deref(),
@@ -204,22 +204,20 @@ impl FinishedHalf {
             max_bytes: plan.max_body_bytes,
         };
         let mut counts = RedactionCounts::default();
-        let searched = redactor.redact_body(body, &mut counts);
-        self.kept = searched.bytes;
-        self.decoded = searched.decoded;
-        self.truncated = searched.truncated;
-        self.missing = self.missing.or(searched.missing);
+        let redacted = redactor.redact_body(body, &mut counts);
+        self.bytes = redacted.bytes;
+        self.decoded = redacted.decoded;
+        self.truncated = redacted.truncated;
+        self.missing = self.missing.or(redacted.missing);
         // The hash of a body with a short secret would let the secret be guessed.
-        if !counts.is_empty() || self.missing.is_some() || searched.partial {
+        if !counts.is_empty() || self.missing.is_some() || redacted.partial {
             self.hash = None;
         }
         if plan.storage.includes(self.half) {
             self.redactions.merge(&counts);
         }
     }
-}
 
-impl FinishedHalf {
     /// Extracts metadata from the body and returns the session id in it.
     pub(super) fn extract(
         &self,
@@ -227,11 +225,11 @@ impl FinishedHalf {
         metadata: &mut Map<String, Value>,
     ) -> Option<String> {
         let extraction = plan.extracted.get(self.half);
-        if !extraction.needs_body() || self.kept.is_empty() {
+        if !extraction.needs_body() || self.bytes.is_empty() {
             return None;
         }
         let encoding = self.content_encoding.as_deref().filter(|_| !self.decoded);
-        let body = redact::decode_body(&self.kept, encoding, plan.max_body_bytes)?;
+        let body = redact::decode_body(&self.bytes, encoding, plan.max_body_bytes)?;
         extract::add_body_values(extraction, &body, metadata)
     }
 

@@ -12,8 +12,8 @@ use crate::host::Stream;
 /// Valid only during the callback of its stream.
 pub(super) struct LazyHeaders<'s, S> {
     stream: &'s S,
-    whole: OnceCell<Option<Headers>>,
-    none: Headers,
+    loaded: OnceCell<Option<Headers>>,
+    empty: Headers,
 }
 
 impl<'s, S: Stream> LazyHeaders<'s, S> {
@@ -21,27 +21,27 @@ impl<'s, S: Stream> LazyHeaders<'s, S> {
     pub(super) const fn new(stream: &'s S) -> Self {
         Self {
             stream,
-            whole: OnceCell::new(),
-            none: Headers::empty(),
+            loaded: OnceCell::new(),
+            empty: Headers::empty(),
         }
     }
 
     /// All headers; none if the proxy has none.
-    pub(super) fn get(&self) -> Option<&Headers> {
+    pub(super) fn load(&self) -> Option<&Headers> {
         let ask = || self.stream.headers(Half::Request);
-        self.whole.get_or_init(ask).as_ref()
+        self.loaded.get_or_init(ask).as_ref()
     }
 }
 
 impl<S: Stream> HeaderLookup for LazyHeaders<'_, S> {
     fn first(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        match self.whole.get() {
+        match self.loaded.get() {
             Some(headers) => headers.as_ref()?.first(name),
             None => self.stream.header(Half::Request, name).map(Cow::Owned),
         }
     }
 
     fn headers(&self) -> &Headers {
-        self.get().unwrap_or(&self.none)
+        self.load().unwrap_or(&self.empty)
     }
 }

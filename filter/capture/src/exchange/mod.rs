@@ -30,7 +30,7 @@ use crate::vm::Plugin;
 use crate::warnings::WarningKind;
 use half_recorder::{FinishedHalf, HalfRecorder};
 use lazy_headers::LazyHeaders;
-use records::{ExchangeContext, ProxyInfo};
+use records::{ExchangeContext, ProxyInfo, SWITCHING_PROTOCOLS};
 use redactor::Redactor;
 use request_head::{HeadContext, RequestHead};
 
@@ -61,8 +61,6 @@ struct Recording {
     /// None if the buffer was full: then only the loss is reported.
     head: Option<RequestHead>,
 }
-
-const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl Exchange {
     /// Before the first callback.
@@ -137,17 +135,17 @@ impl Exchange {
         if self.is_ignored() {
             return;
         }
-        let side = match half {
+        let recorder = match half {
             Half::Request => &mut self.request,
             Half::Response => &mut self.response,
         };
-        side.mark_seen(host.wall_clock(), true);
+        recorder.mark_seen(host.wall_clock(), true);
         if let State::Recording(recording) = &self.state
             && recording.plan.storage.includes(half)
             && let Some(trailers) = stream.trailers(half)
         {
             let redactor = redactor(&self.plugin, &recording.plan);
-            side.capture_trailers(&trailers, recording.plan.headers.get(half), redactor);
+            recorder.capture_trailers(&trailers, recording.plan.headers.get(half), redactor);
         }
     }
 
@@ -199,7 +197,7 @@ impl Exchange {
         let likely = shared.recorded_last.replace(false);
         if likely || rules.records_everything() {
             // Fetching all headers at once costs less than some of them one by one and then all.
-            request.get();
+            request.load();
         }
         let asked = rules.needs_route_name();
         let route = asked.then(|| route_name(stream)).flatten();
@@ -207,7 +205,7 @@ impl Exchange {
         if plan.storage == StorageType::None || !is_sampled(&plan, host, &request) {
             return;
         }
-        let Some(headers) = request.get() else {
+        let Some(headers) = request.load() else {
             return;
         };
         let route = if asked { route } else { route_name(stream) };
@@ -334,13 +332,13 @@ fn record_exchange(
         return;
     };
     let redactor = redactor(plugin, &plan);
-    for side in &mut halves {
-        side.redact(redactor, &plan);
-        let session = side.extract(&plan, &mut head.metadata);
+    for half in &mut halves {
+        half.redact(redactor, &plan);
+        let session = half.extract(&plan, &mut head.metadata);
         head.session = session.or(head.session);
     }
     let mut halves = records::select_recorded(halves, &plan);
-    let redacted = halves.iter().map(|side| side.redactions.total()).sum();
+    let redacted = halves.iter().map(|half| half.redactions.total()).sum();
     plugin.shared.stats.count(Counter::ValuesRedacted, redacted);
     let context = ExchangeContext {
         exchange_id: plugin.shared.uuid(host, started_at),
@@ -350,20 +348,20 @@ fn record_exchange(
         workload: plugin.workload.as_ref(),
         started_at,
     };
-    let mut entries: Vec<_> = halves
+    let mut records: Vec<_> = halves
         .iter_mut()
-        .map(|side| context.pending_record(side))
+        .map(|half| context.pending_record(half))
         .collect();
-    plugin.outbox.borrow_mut().add(host, now, &mut entries);
+    plugin.outbox.borrow_mut().add(host, now, &mut records);
 }
 
 /// Reports an exchange for which the buffer was full when it began.
 fn record_loss(plugin: &Plugin, plan: &CapturePlan, now: &Now<'_>, halves: &[FinishedHalf]) {
-    let kept = |side: &FinishedHalf| side.size.min(plan.max_body_bytes as u64);
+    let captured_bytes = |half: &FinishedHalf| half.size.min(plan.max_body_bytes as u64);
     let recorded = halves
         .iter()
-        .filter(|side| plan.storage.includes(side.half));
-    let bytes = recorded.map(kept).sum();
+        .filter(|half| plan.storage.includes(half.half));
+    let bytes = recorded.map(captured_bytes).sum();
     let records = plan.storage.record_count();
     plugin
         .outbox

@@ -5,16 +5,17 @@ use std::borrow::Cow;
 use dossier_wire::{Completion, Half, HeaderField, Record, SessionRule};
 use uuid::Uuid;
 
-use super::SWITCHING_PROTOCOLS;
 use super::completion::{self, EndState};
 use super::half_recorder::{FinishedHalf, HalfRecorder};
 use super::request_head::RequestHead;
-use super::session_group;
+use super::session_group::{self, GroupValues};
 use crate::config::CapturePlan;
 use crate::host::Stream;
 use crate::outbox::PendingRecord;
 use crate::text;
 
+/// The status of an upgrade.
+pub(super) const SWITCHING_PROTOCOLS: u16 = 101;
 const MAX_DETAILS_BYTES: usize = 256;
 const MAX_ADDRESS_BYTES: usize = 256;
 /// Envoy's details of a regular response from the upstream.
@@ -68,16 +69,16 @@ impl ProxyInfo {
 
 impl ExchangeContext<'_> {
     /// Moves the body out of the half.
-    pub(super) fn pending_record<'a>(&'a self, side: &'a mut FinishedHalf) -> PendingRecord<'a> {
-        let body = std::mem::take(&mut side.kept);
+    pub(super) fn pending_record<'a>(&'a self, half: &'a mut FinishedHalf) -> PendingRecord<'a> {
+        let body = std::mem::take(&mut half.bytes);
         PendingRecord {
             body,
-            lost_bytes: side.lost_bytes,
-            record: self.record(side),
+            lost_bytes: half.lost_bytes,
+            record: self.record(half),
         }
     }
 
-    fn record<'a>(&'a self, side: &'a FinishedHalf) -> Record<'a> {
+    fn record<'a>(&'a self, half: &'a FinishedHalf) -> Record<'a> {
         let Self {
             plan,
             head,
@@ -86,7 +87,7 @@ impl ExchangeContext<'_> {
         } = self;
         Record {
             exchange_id: self.exchange_id,
-            half: side.half,
+            half: half.half,
             user_id: Cow::Borrowed(&head.user_id),
             endpoint: Cow::Borrowed(&head.endpoint),
             method: Cow::Borrowed(&head.method),
@@ -102,22 +103,22 @@ impl ExchangeContext<'_> {
             body_ttl_days: plan.body_ttl_days,
             compress: plan.compress,
             started_at: self.started_at,
-            first_byte_at: side.first_byte_at,
-            ended_at: side.ended_at,
-            body_size: side.size,
-            body_xxh3: borrowed(side.hash.as_ref()),
-            content_type: borrowed(side.content_type.as_ref()),
-            content_encoding: borrowed(side.content_encoding.as_ref()),
-            body_decoded: side.decoded,
-            truncated: side.truncated,
-            body_missing: side.missing,
-            redactions: side
+            first_byte_at: half.first_byte_at,
+            ended_at: half.ended_at,
+            body_size: half.size,
+            body_xxh3: borrowed(half.hash.as_ref()),
+            content_type: borrowed(half.content_type.as_ref()),
+            content_encoding: borrowed(half.content_encoding.as_ref()),
+            body_decoded: half.decoded,
+            truncated: half.truncated,
+            body_missing: half.missing,
+            redactions: half
                 .redactions
                 .iter()
                 .map(|(rule, count)| (Cow::Borrowed(rule), count))
                 .collect(),
-            headers: pairs(&side.headers),
-            trailers: pairs(&side.trailers),
+            headers: pairs(&half.headers),
+            trailers: pairs(&half.trailers),
             completion: proxy_info.completion,
             response_flags: proxy_info.flags,
             response_details: borrowed(proxy_info.details.as_ref()),
@@ -137,10 +138,16 @@ impl ExchangeContext<'_> {
 
     /// Only sessions found by time have a group.
     fn session_group(&self) -> Option<Cow<'_, str>> {
-        matches!(self.session(), Some(SessionRule::TimeoutMinutes(_)))
-            .then(|| session_group::name_group(&self.plan.session_by, self.head))
-            .flatten()
-            .map(Cow::Owned)
+        if !matches!(self.session(), Some(SessionRule::TimeoutMinutes(_))) {
+            return None;
+        }
+        let values = GroupValues {
+            endpoint: &self.head.endpoint,
+            route: self.head.route.as_deref(),
+            header_digests: &self.head.group_headers,
+            metadata: &self.head.metadata,
+        };
+        session_group::name_group(&self.plan.session_by, &values).map(Cow::Owned)
     }
 }
 
@@ -164,7 +171,7 @@ pub(super) fn select_recorded(halves: [FinishedHalf; 2], plan: &CapturePlan) -> 
     }
     [request, response]
         .into_iter()
-        .filter(|side| plan.storage.includes(side.half))
+        .filter(|half| plan.storage.includes(half.half))
         .collect()
 }
 

@@ -2,10 +2,10 @@
 //!
 //! The name is a digest: its length is fixed, and it reveals no header or value.
 
+use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::redactor::Redactor;
-use super::request_head::RequestHead;
 use crate::config::SessionGroupPart;
 use crate::headers::Headers;
 use crate::redact::RedactionCounts;
@@ -33,21 +33,30 @@ pub(super) fn digest_headers(
         .collect()
 }
 
+/// What the parts of a group are computed from.
+pub(super) struct GroupValues<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) route: Option<&'a str>,
+    /// In the order of the header parts, as [`digest_headers`] returns them.
+    pub(super) header_digests: &'a [Option<u128>],
+    pub(super) metadata: &'a Map<String, Value>,
+}
+
 /// None without parts. Exchanges share a group if they agree in every part.
-pub(super) fn name_group(parts: &[SessionGroupPart], head: &RequestHead) -> Option<String> {
+pub(super) fn name_group(parts: &[SessionGroupPart], values: &GroupValues<'_>) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
     let digest = |text: &str| Some(xxh3_128(text.as_bytes()));
-    let mut headers = head.group_headers.iter();
+    let mut headers = values.header_digests.iter();
     let mut all = Vec::new();
     for part in parts {
         let digest = match part {
-            SessionGroupPart::Endpoint => digest(&head.endpoint),
-            SessionGroupPart::Route => head.route.as_deref().and_then(digest),
+            SessionGroupPart::Endpoint => digest(values.endpoint),
+            SessionGroupPart::Route => values.route.and_then(digest),
             SessionGroupPart::Header(_) => headers.next().copied().flatten(),
             SessionGroupPart::Metadata(key) => {
-                let value = head.metadata.get(key);
+                let value = values.metadata.get(key);
                 value.and_then(|value| digest(&value.to_string()))
             }
         };

@@ -1,5 +1,5 @@
-//! JSON read where it lies: no tree is built, nothing recurses, and a text that is cut off or broken
-//! is read as far as it goes. Strings may hold any bytes, for a body need not be UTF-8.
+//! Reads JSON in place: no tree is built, nothing recurses, and truncated or malformed documents are
+//! read as far as possible. Strings may hold any bytes, because a body need not be UTF-8.
 
 mod path;
 mod scan;
@@ -13,5 +13,5 @@ pub use values::MAX_VALUE_BYTES;
 pub use walk::Paths;
 
 pub(crate) use scan::BYTE_ORDER_MARK;
-pub(crate) use text::{Piece, pieces};
+pub(crate) use text::{Piece, split_escapes};
 pub(crate) use walk::Walk;

@@ -1,25 +1,24 @@
-//! JSON paths as a configuration writes them: `$.a.b`, `$['a b']`, `$.a[0]`, `$.a[*].b`, `$..ssn`.
+//! JSON paths of the configuration: `$.a.b`, `$['a b']`, `$.a[0]`, `$.a[*].b`, `$..ssn`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest path, in bytes.
+/// Of the path's text.
 pub const MAX_PATH_BYTES: usize = 256;
-/// Most steps of a path.
+/// Of one path.
 pub const MAX_STEPS: usize = 16;
 
-/// The way to values in a JSON document.
+/// Selects values in a JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonPath {
     text: String,
     steps: Vec<Step>,
 }
 
-/// One step from a value to values inside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) select: Select,
-    /// Not only members of the value itself, but at any depth below it.
+    /// Also selects at any depth below the value.
     pub(super) deep: bool,
 }
 
@@ -30,40 +29,40 @@ pub(super) enum Select {
     Any,
 }
 
-/// Why a text is not a path. Each says what is expected.
+/// Why a text is not a path. Each message says what is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// No `$`.
+    /// It does not begin with `$`.
     #[error("a JSON path that begins with $, such as $.user.password")]
     NoRoot,
-    /// Only `$`.
+    /// It is only `$`.
     #[error("a JSON path that names something below $, such as $.password or $.*")]
     NoStep,
-    /// Longer than [`MAX_PATH_BYTES`].
+    /// It exceeds [`MAX_PATH_BYTES`].
     #[error("a JSON path of at most {MAX_PATH_BYTES} bytes")]
     TooLong,
-    /// More than [`MAX_STEPS`].
+    /// It exceeds [`MAX_STEPS`].
     #[error("a JSON path of at most {MAX_STEPS} steps; $..name finds a name at any depth")]
     TooManySteps,
-    /// Nothing behind a dot.
-    #[error("a JSON path with a name behind each dot, such as $.user.password")]
+    /// A dot without a name.
+    #[error("a JSON path with a name after each dot, such as $.user.password")]
     NoName,
-    /// A character that must be quoted.
+    /// A name with a character that must be quoted.
     #[error("a JSON path in which a name with {0:?} stands in brackets and quotes: $['a b']")]
     Unquoted(char),
-    /// A bracket that holds something else, or does not close.
+    /// A bracket with other content, or without end.
     #[error("a JSON path with brackets of the form [0], [*] or ['name']")]
     Bracket,
-    /// Something else than a dot or a bracket behind a step.
+    /// A step without a dot or a bracket.
     #[error("a JSON path with a dot or a bracket before each step, such as $.a[0].b")]
     NoDot,
 }
 
 impl JsonPath {
-    /// Reads a path.
+    /// Parses a path.
     ///
     /// # Errors
-    /// [`PathError`].
+    /// [`PathError`]
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong);
@@ -74,9 +73,9 @@ impl JsonPath {
             if steps.len() == MAX_STEPS {
                 return Err(PathError::TooManySteps);
             }
-            let (step, behind) = step(rest)?;
+            let (step, remaining) = parse_step(rest)?;
             steps.push(step);
-            rest = behind;
+            rest = remaining;
         }
         if steps.is_empty() {
             return Err(PathError::NoStep);
@@ -85,7 +84,7 @@ impl JsonPath {
         Ok(Self { text, steps })
     }
 
-    /// The path as it was written.
+    /// The text that was parsed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -110,21 +109,21 @@ impl fmt::Display for JsonPath {
     }
 }
 
-fn step(text: &str) -> Result<(Step, &str), PathError> {
+fn parse_step(text: &str) -> Result<(Step, &str), PathError> {
     let (deep, dotted) = match text.strip_prefix("..") {
         Some(rest) => (true, Some(rest)),
         None => (false, text.strip_prefix('.')),
     };
     let rest = dotted.unwrap_or(text);
     let (select, rest) = match rest.strip_prefix('[') {
-        Some(inside) if deep || dotted.is_none() => bracket(inside)?,
-        _ if dotted.is_some() => name(rest)?,
+        Some(inside) if deep || dotted.is_none() => parse_bracket(inside)?,
+        _ if dotted.is_some() => parse_name(rest)?,
         _ => return Err(PathError::NoDot),
     };
     Ok((Step { select, deep }, rest))
 }
 
-fn name(text: &str) -> Result<(Select, &str), PathError> {
+fn parse_name(text: &str) -> Result<(Select, &str), PathError> {
     if let Some(rest) = text.strip_prefix('*') {
         return Ok((Select::Any, rest));
     }
@@ -140,12 +139,12 @@ fn name(text: &str) -> Result<(Select, &str), PathError> {
     }
 }
 
-fn bracket(inside: &str) -> Result<(Select, &str), PathError> {
+fn parse_bracket(inside: &str) -> Result<(Select, &str), PathError> {
     if let Some(rest) = inside.strip_prefix("*]") {
         return Ok((Select::Any, rest));
     }
     if let Some(quote) = inside.chars().next().filter(|first| "'\"".contains(*first)) {
-        let (name, rest) = quoted(inside, quote).ok_or(PathError::Bracket)?;
+        let (name, rest) = parse_quoted(inside, quote).ok_or(PathError::Bracket)?;
         return Ok((Select::Name(name.into()), rest));
     }
     let (digits, rest) = inside.split_once(']').ok_or(PathError::Bracket)?;
@@ -156,8 +155,8 @@ fn bracket(inside: &str) -> Result<(Select, &str), PathError> {
     Ok((Select::Index(index), rest))
 }
 
-/// The name in quotes and what follows the bracket. A backslash stands before a quote or itself.
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+/// The name in quotes and the text after the bracket. A backslash escapes a quote or itself.
+fn parse_quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut characters = text.char_indices().skip(1);
     while let Some((at, character)) = characters.next() {

@@ -1,18 +1,18 @@
-//! Cuts JSON into tokens, one at a time.
+//! Splits JSON into tokens.
 //!
-//! It is as lenient as the laxest parser that might read the same bytes wherever that costs nothing
-//! (control characters in strings, odd numbers, several documents in a row), so that nothing which
-//! another parser would find is passed over here.
+//! Where it costs nothing, the scanner is as lenient as the laxest parser that might read the same
+//! bytes (control characters in strings, odd numbers, consecutive documents), so that it misses nothing
+//! which another parser would find.
 
 use memchr::memchr2;
 
-/// Deepest nesting that is read.
+/// Of objects and arrays.
 pub const MAX_DEPTH: usize = 128;
 
-/// What may stand before a document in UTF-8.
+/// May precede a document in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a token is.
+/// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `{`
@@ -21,7 +21,7 @@ pub enum Kind {
     OpenArray,
     /// `}` or `]`
     Close,
-    /// A string that names a member.
+    /// A string that is a member's name.
     Key,
     /// A string that is a value.
     Text,
@@ -31,46 +31,46 @@ pub enum Kind {
     Word,
 }
 
-/// A piece of the bytes that means something.
+/// A span of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// Object, string, number…
     pub kind: Kind,
-    /// Where it begins; a string with its quote.
+    /// Offset of the first byte, which is the quote of a string.
     pub start: usize,
-    /// Behind its last byte.
+    /// Offset after the last byte.
     pub end: usize,
-    /// It reaches the end of the bytes without being closed, so that it may be only a beginning. A
-    /// number is closed by what follows it.
+    /// The token reaches the end of the bytes without being closed, so it may be incomplete. A number
+    /// is closed by what follows it.
     pub cut: bool,
 }
 
-/// How the bytes ended.
+/// Why there are no more tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// With a whole document, or with none.
+    /// The bytes ended between documents.
     Whole,
-    /// Inside a document.
+    /// The bytes ended inside a document.
     Cut,
-    /// From here on they are not JSON.
+    /// The bytes are not JSON from this offset on.
     Malformed(usize),
-    /// Here a value is nested deeper than [`MAX_DEPTH`].
+    /// The value at this offset is nested deeper than [`MAX_DEPTH`].
     TooDeep(usize),
 }
 
-/// Reads tokens one by one. Each byte is looked at once.
+/// Reads each byte once.
 #[derive(Debug)]
 pub struct Scanner<'b> {
     bytes: &'b [u8],
     at: usize,
     depth: usize,
-    /// Which of the open containers are objects: a bit each, the innermost lowest.
+    /// One bit for each open container, the innermost lowest: set for objects.
     objects: u128,
     next: Next,
     end: Option<End>,
 }
 
-/// What may come next.
+/// What the grammar allows next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Value,
@@ -82,7 +82,7 @@ enum Next {
 }
 
 impl Token {
-    /// Where a string's content lies, without its quotes; for other tokens, the token.
+    /// The bytes of a string without its quotes, or of the whole token.
     #[must_use]
     pub const fn content(&self) -> std::ops::Range<usize> {
         match self.kind {
@@ -94,7 +94,7 @@ impl Token {
 }
 
 impl<'b> Scanner<'b> {
-    /// Begins to read. Documents may follow each other, as in newline-delimited JSON.
+    /// Documents may follow each other, as in newline-delimited JSON.
     #[must_use]
     pub fn new(bytes: &'b [u8]) -> Self {
         let at = if bytes.starts_with(BYTE_ORDER_MARK) {
@@ -112,25 +112,25 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    /// How the bytes ended; none as long as there are tokens.
+    /// None as long as there are tokens.
     #[must_use]
     pub const fn end(&self) -> Option<End> {
         self.end
     }
 
-    /// How many containers are open.
+    /// The number of open containers.
     #[must_use]
     pub const fn depth(&self) -> usize {
         self.depth
     }
 
-    /// How far the bytes are read.
+    /// The offset of the next unread byte.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.at
     }
 
-    /// The next token; none at the [`Self::end`].
+    /// None at the [`Self::end`].
     pub fn next_token(&mut self) -> Option<Token> {
         while self.end.is_none() {
             self.skip_space();
@@ -149,8 +149,8 @@ impl<'b> Scanner<'b> {
                 (Next::CommaOrClose | Next::ValueOrClose, b']') if !object => {
                     return Some(self.close());
                 }
-                (Next::Key | Next::KeyOrClose, b'"') => return Some(self.string(Kind::Key)),
-                (Next::Value | Next::ValueOrClose, _) => return self.value(byte),
+                (Next::Key | Next::KeyOrClose, b'"') => return Some(self.scan_string(Kind::Key)),
+                (Next::Value | Next::ValueOrClose, _) => return self.scan_value(byte),
                 _ => self.end = Some(End::Malformed(self.at)),
             }
         }
@@ -175,15 +175,15 @@ impl<'b> Scanner<'b> {
         self.depth > 0 && self.objects & 1 == 1
     }
 
-    fn value(&mut self, first: u8) -> Option<Token> {
+    fn scan_value(&mut self, first: u8) -> Option<Token> {
         match first {
             b'{' => self.open(Kind::OpenObject),
             b'[' => self.open(Kind::OpenArray),
-            b'"' => Some(self.string(Kind::Text)),
-            b'-' | b'0'..=b'9' => Some(self.number()),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
+            b'"' => Some(self.scan_string(Kind::Text)),
+            b'-' | b'0'..=b'9' => Some(self.scan_number()),
+            b't' => self.scan_word(b"true"),
+            b'f' => self.scan_word(b"false"),
+            b'n' => self.scan_word(b"null"),
             _ => self.stop(End::Malformed(self.at)),
         }
     }
@@ -211,11 +211,11 @@ impl<'b> Scanner<'b> {
     fn close(&mut self) -> Token {
         self.depth -= 1;
         self.objects >>= 1;
-        self.next = self.behind_value();
+        self.next = self.after_value();
         self.token(Kind::Close, 1, false)
     }
 
-    const fn behind_value(&self) -> Next {
+    const fn after_value(&self) -> Next {
         if self.depth == 0 {
             Next::Value
         } else {
@@ -234,7 +234,7 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    fn string(&mut self, kind: Kind) -> Token {
+    fn scan_string(&mut self, kind: Kind) -> Token {
         let rest = self.rest();
         let mut length = 1;
         let closed = loop {
@@ -255,23 +255,23 @@ impl<'b> Scanner<'b> {
         self.next = if kind == Kind::Key {
             Next::Colon
         } else {
-            self.behind_value()
+            self.after_value()
         };
         self.token(kind, length, false)
     }
 
-    fn number(&mut self) -> Token {
+    fn scan_number(&mut self) -> Token {
         let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let rest = self.rest();
         let length = rest.iter().take_while(part).count();
-        self.next = self.behind_value();
+        self.next = self.after_value();
         self.token(Kind::Number, length, length == rest.len())
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<Token> {
+    fn scan_word(&mut self, word: &[u8]) -> Option<Token> {
         let rest = self.rest();
         if rest.starts_with(word) {
-            self.next = self.behind_value();
+            self.next = self.after_value();
             return Some(self.token(Kind::Word, word.len(), false));
         }
         if word.starts_with(rest) {

@@ -1,4 +1,4 @@
-//! What the escapes in a JSON string stand for.
+//! Decodes the escapes in JSON strings.
 
 use std::ops::Range;
 
@@ -7,15 +7,15 @@ use memchr::memchr;
 /// A part of a string's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// Bytes that stand for themselves.
+    /// Bytes without escapes.
     Plain(Range<usize>),
-    /// An escape and the character that it stands for.
+    /// An escape and its character.
     Escape(Range<usize>, char),
 }
 
-/// The parts of a string's content, in order. Escapes that JSON does not know stand for the
-/// character behind the backslash, as lenient parsers have it; half a surrogate pair for U+FFFD.
-pub(crate) fn pieces(content: &[u8]) -> impl Iterator<Item = Piece> + '_ {
+/// Splits a string's content. Unknown escapes mean the character after the backslash, as for lenient
+/// parsers; half a surrogate pair means U+FFFD.
+pub(crate) fn split_escapes(content: &[u8]) -> impl Iterator<Item = Piece> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = content.get(at..).filter(|rest| !rest.is_empty())?;
@@ -25,7 +25,7 @@ pub(crate) fn pieces(content: &[u8]) -> impl Iterator<Item = Piece> + '_ {
             at += plain;
             return Some(Piece::Plain(start..at));
         }
-        let escape = escape(rest);
+        let escape = parse_escape(rest);
         at += escape.map_or(1, |(length, _)| length);
         Some(match escape {
             Some((_, character)) => Piece::Escape(start..at, character),
@@ -34,10 +34,9 @@ pub(crate) fn pieces(content: &[u8]) -> impl Iterator<Item = Piece> + '_ {
     })
 }
 
-/// A string's content with its escapes undone.
 pub(super) fn unescape(content: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(content.len());
-    for piece in pieces(content) {
+    for piece in split_escapes(content) {
         match piece {
             Piece::Plain(range) => text.extend(content.get(range).unwrap_or_default()),
             Piece::Escape(_, character) => {
@@ -48,10 +47,10 @@ pub(super) fn unescape(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Length and meaning of the escape at the beginning; none if it is no escape.
-fn escape(rest: &[u8]) -> Option<(usize, char)> {
+/// Length and character of the escape at the beginning; none if it is invalid.
+fn parse_escape(rest: &[u8]) -> Option<(usize, char)> {
     let character = match rest.get(1)? {
-        b'u' => return unicode(rest),
+        b'u' => return parse_unicode(rest),
         b'b' => '\u{8}',
         b'f' => '\u{c}',
         b'n' => '\n',
@@ -63,9 +62,9 @@ fn escape(rest: &[u8]) -> Option<(usize, char)> {
     Some((2, character))
 }
 
-fn unicode(rest: &[u8]) -> Option<(usize, char)> {
-    let first = unit(rest)?;
-    let low = || unit(rest.get(6..)?).filter(|unit| (0xdc00..0xe000).contains(unit));
+fn parse_unicode(rest: &[u8]) -> Option<(usize, char)> {
+    let first = parse_unit(rest)?;
+    let low = || parse_unit(rest.get(6..)?).filter(|unit| (0xdc00..0xe000).contains(unit));
     if (0xd800..0xdc00).contains(&first)
         && let Some(low) = low()
     {
@@ -77,7 +76,7 @@ fn unicode(rest: &[u8]) -> Option<(usize, char)> {
 }
 
 /// The UTF-16 unit of `\u` and four digits.
-fn unit(escape: &[u8]) -> Option<u32> {
+fn parse_unit(escape: &[u8]) -> Option<u32> {
     let digits = escape.strip_prefix(b"\\u")?.first_chunk::<4>()?;
     digits.iter().try_fold(0, |unit, digit| {
         Some(unit << 4 | char::from(*digit).to_digit(16)?)

@@ -1,4 +1,4 @@
-//! Takes single values out of a document, for the metadata of an entry.
+//! Extracts single values from a document, for the metadata of entries.
 
 use serde_json::Value;
 
@@ -6,12 +6,12 @@ use super::scan::{Kind, Token};
 use super::text::unescape;
 use super::walk::{Paths, Walk};
 
-/// Longest string that is taken, in bytes; a longer one is cut at a character.
+/// Longer strings are truncated at a character.
 pub const MAX_VALUE_BYTES: usize = 1024;
 
 impl Paths {
-    /// The first string, number or boolean at each path, in the paths' order, found in one pass.
-    /// A value that the end of the bytes may have cut is not taken.
+    /// The first string, number or boolean at each path, in the order of the paths, found in one pass.
+    /// A value that the end of the bytes may have truncated is ignored.
     #[must_use]
     pub fn first_values(&self, bytes: &[u8]) -> Vec<Option<Value>> {
         let mut values = vec![None; self.len()];
@@ -24,7 +24,7 @@ impl Paths {
             if walk.hits().is_empty() || token.kind == Kind::Key {
                 continue;
             }
-            let Some(value) = scalar(bytes, token) else {
+            let Some(value) = parse_scalar(bytes, token) else {
                 continue;
             };
             for path in walk.hits() {
@@ -38,14 +38,14 @@ impl Paths {
     }
 }
 
-fn scalar(bytes: &[u8], token: Token) -> Option<Value> {
+fn parse_scalar(bytes: &[u8], token: Token) -> Option<Value> {
     if token.cut {
         return None;
     }
     let content = bytes.get(token.content())?;
     match token.kind {
         Kind::Text => {
-            // An escape is at least as long as what it stands for.
+            // An escape is at least as long as its character.
             let beginning = content.get(..MAX_VALUE_BYTES * 6).unwrap_or(content);
             Some(Value::String(crate::text::truncate(
                 &unescape(beginning),

@@ -1,33 +1,33 @@
-//! Follows many paths at once through a document: each open container has the set of path steps that
-//! may go on inside it, a bit each, so that the work does not grow with what was matched before.
+//! Follows many paths through a document at once: each open container has the set of steps that may
+//! continue inside it, as bits, so that the work does not grow with the number of matches.
 
 use super::path::{JsonPath, Select, Step};
 use super::scan::{End, Kind, Scanner, Token};
 use super::text::unescape;
 
-/// Paths, prepared to be followed together. They are numbered in their order.
+/// Paths compiled to be followed together, numbered in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     paths: Vec<JsonPath>,
     states: Vec<State>,
 }
 
-/// A step that may be taken next.
+/// A step that may match next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     step: Step,
-    /// The path that ends with this step.
+    /// The number of the path that ends with this step.
     ends: Option<usize>,
 }
 
-/// What stands between a container and a value in it.
+/// How a container refers to a value in it.
 enum Child<'k> {
     Name(&'k [u8]),
     Index(usize),
 }
 
 impl Paths {
-    /// Prepares paths.
+    /// Numbers the paths in this order.
     #[must_use]
     pub fn new(paths: Vec<JsonPath>) -> Self {
         let mut states = Vec::new();
@@ -43,26 +43,26 @@ impl Paths {
         Self { paths, states }
     }
 
-    /// How many paths there are.
+    /// The number of paths.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.paths.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is nothing to follow.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
-    /// The paths in order.
+    /// In the order of their numbers.
     #[must_use]
     pub fn as_slice(&self) -> &[JsonPath] {
         &self.paths
     }
 
     /// The first steps of all paths.
-    fn starts(&self) -> StateSet {
+    fn first_steps(&self) -> StateSet {
         let mut set = StateSet::new(self.states.len());
         let mut first = true;
         for (number, state) in self.states.iter().enumerate() {
@@ -75,7 +75,7 @@ impl Paths {
     }
 }
 
-/// States as bits.
+/// A set of states, as bits.
 #[derive(Debug, Clone)]
 struct StateSet(Vec<u64>);
 
@@ -91,7 +91,7 @@ impl StateSet {
     }
 }
 
-/// The numbers of the bits that are set.
+/// The numbers of the set bits.
 fn members(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
     words.iter().enumerate().flat_map(|(index, word)| {
         let mut left = *word;
@@ -103,16 +103,16 @@ fn members(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// Reads tokens and says which paths end at each value.
+/// Reads tokens and tells which paths end at each value.
 #[derive(Debug)]
 pub(crate) struct Walk<'b, 'p> {
     bytes: &'b [u8],
     scanner: Scanner<'b>,
     paths: &'p Paths,
-    starts: StateSet,
-    /// For each open container, the index of the next value if it is an array.
+    first_steps: StateSet,
+    /// For each open container the index of its next value, if it is an array.
     open: Vec<Option<usize>>,
-    /// For each open container, its states, one behind the other.
+    /// The states of all open containers, one set after the other.
     sets: Vec<u64>,
     /// The states inside the next value.
     inside: StateSet,
@@ -121,94 +121,94 @@ pub(crate) struct Walk<'b, 'p> {
 
 impl<'b, 'p> Walk<'b, 'p> {
     pub(crate) fn new(bytes: &'b [u8], paths: &'p Paths) -> Self {
-        let starts = paths.starts();
+        let first_steps = paths.first_steps();
         Self {
             bytes,
             scanner: Scanner::new(bytes),
             paths,
-            inside: starts.clone(),
-            starts,
+            inside: first_steps.clone(),
+            first_steps,
             open: Vec::new(),
             sets: Vec::new(),
             hits: Vec::new(),
         }
     }
 
-    /// How the bytes ended; none as long as there are tokens.
+    /// None as long as there are tokens.
     pub(crate) const fn end(&self) -> Option<End> {
         self.scanner.end()
     }
 
-    /// The paths that lead to the value whose token was the last.
+    /// The numbers of the paths that lead to the value of the last token.
     pub(crate) fn hits(&self) -> &[usize] {
         &self.hits
     }
 
-    /// The next token; none at the [`Self::end`].
+    /// None at the [`Self::end`].
     pub(crate) fn next_token(&mut self) -> Option<Token> {
         let token = self.scanner.next_token()?;
         match token.kind {
-            Kind::Close => self.leave(),
+            Kind::Close => self.close_container(),
             Kind::Key => {
                 if !token.cut {
-                    self.approach_member(token);
+                    self.enter_member(token);
                 }
             }
             Kind::OpenObject | Kind::OpenArray => {
-                self.arrive();
+                self.begin_value();
                 self.sets.extend(&self.inside.0);
                 self.open.push((token.kind == Kind::OpenArray).then_some(0));
             }
-            Kind::Text | Kind::Number | Kind::Word => self.arrive(),
+            Kind::Text | Kind::Number | Kind::Word => self.begin_value(),
         }
         Some(token)
     }
 
-    /// Reads past the container whose token was the last, and says where it ends.
+    /// Skips the container that the last token opened, and returns its end.
     pub(crate) fn skip_container(&mut self) -> usize {
         let depth = self.scanner.depth();
         while let Some(token) = self.scanner.next_token() {
             if self.scanner.depth() < depth {
-                self.leave();
+                self.close_container();
                 return token.end;
             }
         }
         self.scanner.position()
     }
 
-    fn leave(&mut self) {
+    fn close_container(&mut self) {
         self.open.pop();
         let words = self.inside.0.len();
         self.sets.truncate(self.sets.len().saturating_sub(words));
         self.hits.clear();
     }
 
-    fn approach_member(&mut self, key: Token) {
+    fn enter_member(&mut self, key: Token) {
         let content = self.bytes.get(key.content()).unwrap_or_default();
         if content.contains(&b'\\') {
-            self.approach(&Child::Name(&unescape(content)));
+            self.enter_child(&Child::Name(&unescape(content)));
         } else {
-            self.approach(&Child::Name(content));
+            self.enter_child(&Child::Name(content));
         }
     }
 
-    /// A value begins: finds what leads to it, if a key has not yet done so.
-    fn arrive(&mut self) {
+    /// Advances the states at the beginning of a value, unless its key has done so.
+    fn begin_value(&mut self) {
         match self.open.last_mut() {
             None => {
-                self.inside.0.clone_from(&self.starts.0);
+                self.inside.0.clone_from(&self.first_steps.0);
                 self.hits.clear();
             }
             Some(Some(next)) => {
                 let index = *next;
                 *next += 1;
-                self.approach(&Child::Index(index));
+                self.enter_child(&Child::Index(index));
             }
             Some(None) => {}
         }
     }
 
-    fn approach(&mut self, child: &Child<'_>) {
+    fn enter_child(&mut self, child: &Child<'_>) {
         self.hits.clear();
         self.inside.0.fill(0);
         let words = self.inside.0.len();
@@ -220,7 +220,7 @@ impl<'b, 'p> Walk<'b, 'p> {
             if step.deep {
                 self.inside.insert(number);
             }
-            if step.select.takes(child) {
+            if step.select.matches(child) {
                 match ends {
                     Some(path) => self.hits.push(*path),
                     None => self.inside.insert(number + 1),
@@ -231,7 +231,7 @@ impl<'b, 'p> Walk<'b, 'p> {
 }
 
 impl Select {
-    fn takes(&self, child: &Child<'_>) -> bool {
+    fn matches(&self, child: &Child<'_>) -> bool {
         match (self, child) {
             (Self::Any, _) => true,
             (Self::Name(name), Child::Name(key)) => name.as_bytes() == *key,

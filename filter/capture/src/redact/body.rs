@@ -1,77 +1,77 @@
-//! Redacts a body, once it has come as far as it is kept.
+//! Redacts captured bodies.
 
 use std::borrow::Cow;
 
 use dossier_content::inflate::{End, Format};
 use dossier_wire::BodyMissing;
 
-use super::coding::Coding;
+use super::body_format::{BodyFormat, ContentEncoding};
 use super::counts::RedactionCounts;
-use super::edit::SpanEditor;
+use super::escaping::Escaping;
 use super::form::Delimiter;
 use super::grpc;
 use super::hash::HashKey;
-use super::media::{Layer, Media};
 use super::rules::{Redaction, UnreadablePolicy};
 use super::search::Search;
+use super::span_editor::SpanEditor;
 
-/// How much longer than its bound replacements may make a body.
+/// Limits how much replacements may lengthen a body.
 const GROWTH_BYTES: usize = 64 << 10;
 
-/// A body as it was kept.
+/// A captured body.
 #[derive(Debug)]
 pub struct RawBody<'a> {
-    /// Its bytes.
+    /// The captured part.
     pub bytes: Vec<u8>,
-    /// `content-type` as sent.
+    /// As sent.
     pub content_type: Option<&'a str>,
-    /// `content-encoding` as sent.
+    /// As sent.
     pub content_encoding: Option<&'a str>,
-    /// The bytes are only the beginning of what was sent.
+    /// The captured part is not all that was sent.
     pub truncated: bool,
-    /// Most bytes that decoding may give.
+    /// Limits the decoded bytes.
     pub max_bytes: usize,
 }
 
-/// A body that can be shown.
+/// A body that is safe to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedactedBody {
-    /// Its bytes, without what was redacted.
+    /// Redacted, if the body could be searched.
     pub bytes: Vec<u8>,
-    /// Its content encoding was undone.
+    /// The bytes are no longer in their content encoding.
     pub decoded: bool,
-    /// Something is missing at its end or, where it was not to be trusted, inside.
+    /// Bytes are missing at the end or, if they could not be trusted, inside.
     pub truncated: bool,
     /// Why there are no bytes.
     pub missing: Option<BodyMissing>,
-    /// It was searched, but not all that was sent: what is missing may hold secrets.
+    /// Only a part of the body was searched: the rest may hold secrets.
     pub partial: bool,
 }
 
-/// A body's bytes without their content encoding, up to a limit; none if it cannot be undone here.
+/// Decodes the content encoding, up to a limit; none if it cannot be decoded here.
 pub(crate) fn decode_body<'b>(
     bytes: &'b [u8],
     content_encoding: Option<&str>,
     max_bytes: usize,
 ) -> Option<Cow<'b, [u8]>> {
-    match Layer::of(content_encoding) {
-        Layer::None => Some(Cow::Borrowed(bytes)),
-        Layer::Opaque => None,
-        Layer::Encoded(encoding) => {
+    match ContentEncoding::parse(content_encoding) {
+        ContentEncoding::None => Some(Cow::Borrowed(bytes)),
+        ContentEncoding::Opaque => None,
+        ContentEncoding::Supported(encoding) => {
             inflate(encoding, bytes, max_bytes).map(|(plain, _)| Cow::Owned(plain))
         }
     }
 }
 
-/// Plain bytes up to a limit, and whether more would follow; none if the encoded ones are damaged, for what is
-/// missing could then be anywhere.
+/// Decoded bytes up to a limit, and whether there are more; none if the input is damaged, because bytes
+/// might be missing anywhere.
 fn inflate(format: Format, encoded: &[u8], limit: usize) -> Option<(Vec<u8>, bool)> {
     let inflated = dossier_content::inflate::inflate(format, encoded, limit);
     (inflated.end != End::Damaged).then(|| (inflated.bytes, inflated.end != End::Complete))
 }
 
 impl Redaction {
-    /// Redacts a body. Without a key, values are replaced by `[REDACTED]` where hashes are wanted.
+    /// Without a key, hashes are replaced by `[REDACTED]`.
     #[must_use]
     pub fn redact_body(
         &self,
@@ -79,23 +79,25 @@ impl Redaction {
         key: Option<&HashKey>,
         counts: &mut RedactionCounts,
     ) -> RedactedBody {
-        let media = Media::of(body.content_type);
-        if body.bytes.is_empty() || !self.concerns(&media) {
-            return body.unsearched();
+        let format = BodyFormat::from_content_type(body.content_type);
+        if body.bytes.is_empty() || !self.applies_to(&format) {
+            return body.unchanged();
         }
-        let (plain, decoded) = match Layer::of(body.content_encoding) {
-            Layer::None => (None, false),
-            Layer::Opaque => return self.unreadable(body),
-            Layer::Encoded(encoding) => match inflate(encoding, &body.bytes, body.max_bytes) {
-                Some(plain) => (Some(plain), true),
-                None => return self.unreadable(body),
-            },
+        let (plain, decoded) = match ContentEncoding::parse(body.content_encoding) {
+            ContentEncoding::None => (None, false),
+            ContentEncoding::Opaque => return self.handle_unreadable(body),
+            ContentEncoding::Supported(encoding) => {
+                match inflate(encoding, &body.bytes, body.max_bytes) {
+                    Some(plain) => (Some(plain), true),
+                    None => return self.handle_unreadable(body),
+                }
+            }
         };
         let bytes = plain.as_ref().map_or(&body.bytes, |(plain, _)| plain);
-        if is_opaque(&media, bytes) {
-            return self.unreadable(body);
+        if is_opaque(&format, bytes) {
+            return self.handle_unreadable(body);
         }
-        let most = body
+        let limit = body
             .max_bytes
             .max(body.bytes.len())
             .saturating_add(GROWTH_BYTES);
@@ -103,10 +105,10 @@ impl Redaction {
             Some((bytes, cut)) => (bytes, cut || body.truncated),
             None => (body.bytes, body.truncated),
         };
-        let mut search = Search::new(self, key, counts, SpanEditor::new(&bytes, most));
-        search.open_end = truncated;
-        search.media(&media);
-        let truncated = truncated || search.cut || search.edit.is_full();
+        let mut search = Search::new(self, key, counts, SpanEditor::new(&bytes, limit));
+        search.truncated = truncated;
+        search.redact_as(&format);
+        let truncated = truncated || search.removed_bytes || search.edit.is_full();
         let bytes = search.edit.finish().unwrap_or(bytes);
         RedactedBody {
             bytes,
@@ -117,21 +119,21 @@ impl Redaction {
         }
     }
 
-    /// Whether anything is looked for in such a body.
-    fn concerns(&self, media: &Media) -> bool {
-        let by_name = match media {
-            Media::Form | Media::Multipart(_) | Media::Opaque => {
+    /// Whether any rule applies to bodies of this type.
+    fn applies_to(&self, format: &BodyFormat) -> bool {
+        let by_name = match format {
+            BodyFormat::Form | BodyFormat::Multipart(_) | BodyFormat::Opaque => {
                 !self.query.is_empty() || !self.paths.is_empty()
             }
-            Media::Grpc => false,
+            BodyFormat::Grpc => false,
             _ => !self.paths.is_empty(),
         };
         by_name || !self.patterns.is_empty()
     }
 
-    fn unreadable(&self, body: RawBody<'_>) -> RedactedBody {
+    fn handle_unreadable(&self, body: RawBody<'_>) -> RedactedBody {
         match self.unreadable {
-            UnreadablePolicy::Keep => body.unsearched(),
+            UnreadablePolicy::Keep => body.unchanged(),
             UnreadablePolicy::DropBody => RedactedBody {
                 bytes: Vec::new(),
                 decoded: false,
@@ -143,16 +145,16 @@ impl Redaction {
     }
 }
 
-/// Whether text in these plain bytes would not be found.
-fn is_opaque(media: &Media, bytes: &[u8]) -> bool {
-    match media {
-        Media::Opaque => true,
-        Media::Grpc => grpc::is_compressed(bytes),
-        _ if is_packed(bytes) => true,
-        // Without the right boundary no part has a name.
-        Media::Multipart(boundary) => Delimiter::new(boundary).find(bytes, 0).is_none(),
-        // UTF-16 and UTF-32 begin with their mark, or have a zero in the first character.
-        Media::Unknown => matches!(
+/// Whether the search would miss text in these decoded bytes.
+fn is_opaque(format: &BodyFormat, bytes: &[u8]) -> bool {
+    match format {
+        BodyFormat::Opaque => true,
+        BodyFormat::Grpc => grpc::is_compressed(bytes),
+        _ if is_compressed_unlabelled(bytes) => true,
+        // With a wrong boundary no part has a name.
+        BodyFormat::Multipart(boundary) => Delimiter::new(boundary).find(bytes, 0).is_none(),
+        // UTF-16 and UTF-32 have a byte order mark, or a zero in the first character.
+        BodyFormat::Unknown => matches!(
             bytes,
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[', 0, ..] | [0, b'{' | b'[', ..]
         ),
@@ -163,8 +165,8 @@ fn is_opaque(media: &Media, bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether bytes are compressed though no header says so, or once more than the header says.
-fn is_packed(bytes: &[u8]) -> bool {
+/// Whether bytes are compressed although no header says so, or once more than it says.
+fn is_compressed_unlabelled(bytes: &[u8]) -> bool {
     const GZIP: &[u8] = b"\x1f\x8b\x08";
     const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
     const XZ: &[u8] = b"\xfd7zXZ\0";
@@ -175,7 +177,7 @@ fn is_packed(bytes: &[u8]) -> bool {
 }
 
 impl RawBody<'_> {
-    fn unsearched(self) -> RedactedBody {
+    fn unchanged(self) -> RedactedBody {
         RedactedBody {
             bytes: self.bytes,
             decoded: false,
@@ -187,19 +189,19 @@ impl RawBody<'_> {
 }
 
 impl Search<'_, '_> {
-    fn media(&mut self, media: &Media) {
+    fn redact_as(&mut self, format: &BodyFormat) {
         let whole = 0..self.edit.input().len();
-        match media {
-            Media::Json => self.json(whole),
-            Media::JsonLines => self.json_lines(whole),
-            Media::Events => self.events(),
-            // Many a client sends JSON and calls it a form, which is what it calls everything.
-            Media::Form if self.is_whole_json(whole.clone()) => self.json(whole),
-            Media::Form => self.pairs(),
-            Media::Multipart(boundary) => self.parts(boundary),
-            Media::Grpc => self.messages(),
-            Media::Unknown => self.unknown(whole),
-            Media::Opaque => self.text(whole, Coding::Plain),
+        match format {
+            BodyFormat::Json => self.redact_json(whole),
+            BodyFormat::JsonLines => self.redact_json_lines(whole),
+            BodyFormat::Events => self.redact_events(),
+            // Many clients label JSON as a form, which is their default.
+            BodyFormat::Form if self.is_whole_json(whole.clone()) => self.redact_json(whole),
+            BodyFormat::Form => self.redact_pairs(),
+            BodyFormat::Multipart(boundary) => self.redact_parts(boundary),
+            BodyFormat::Grpc => self.redact_messages(),
+            BodyFormat::Unknown => self.redact_unknown(whole),
+            BodyFormat::Opaque => self.redact_text(whole, Escaping::Plain),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! How many values each rule replaced. Never the values.
+//! Counts replaced values by rule, never the values.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// The counts of one half of an exchange, by the rules' names: `$.password`, `header:x-api-key`,
+/// Counts of one half of an exchange by the names of rules: `$.password`, `header:x-api-key`,
 /// `query:token`, `email`; `unreadable` counts events that were replaced as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedactionCounts(BTreeMap<Rc<str>, u32>);
@@ -14,7 +14,6 @@ impl RedactionCounts {
         *count = count.saturating_add(1);
     }
 
-    /// Adds another's counts.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (rule, more) in &other.0 {
             let count = self.0.entry(Rc::clone(rule)).or_default();
@@ -22,7 +21,7 @@ impl RedactionCounts {
         }
     }
 
-    /// The rules that replaced something, in the order of their names.
+    /// Rules and counts, sorted by rule.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
         self.0.iter().map(|(rule, count)| (&**rule, *count))
     }
@@ -33,7 +32,7 @@ impl RedactionCounts {
         self.0.is_empty()
     }
 
-    /// How many values were replaced.
+    /// The sum over all rules.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.values().map(|count| u64::from(*count)).sum()

@@ -1,18 +1,18 @@
-//! Redacts server-sent events: each `data:` line that is JSON is treated as JSON.
+//! Redacts server-sent events: JSON in `data:` lines is redacted as JSON.
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use dossier_content::sse;
 
-use super::coding::Coding;
+use super::escaping::Escaping;
 use super::search::Search;
 use crate::json::{BYTE_ORDER_MARK, End, Scanner};
 
-/// How streams of language models say that they are at an end. It only looks like JSON.
+/// The end marker in streams of language models, which only looks like JSON.
 const DONE: &[u8] = b"[DONE]";
 
-/// A line of an event without its end, and the data in it.
+/// A line of an event without its line end, and its data.
 #[derive(Debug)]
 struct Line {
     whole: Range<usize>,
@@ -20,8 +20,7 @@ struct Line {
 }
 
 impl Search<'_, '_> {
-    /// Redacts a stream of events.
-    pub(super) fn events(&mut self) {
+    pub(super) fn redact_events(&mut self) {
         let input = self.edit.input();
         let mut at = if input.starts_with(BYTE_ORDER_MARK) {
             BYTE_ORDER_MARK.len()
@@ -35,13 +34,13 @@ impl Search<'_, '_> {
             let line = at..at + end.start;
             at += end.end;
             if line.is_empty() {
-                self.event(&std::mem::take(&mut event));
+                self.redact_event(&std::mem::take(&mut event));
             } else {
                 let data = self.data(line.clone());
                 event.push(Line { whole: line, data });
             }
         }
-        self.event(&event);
+        self.redact_event(&event);
     }
 
     fn data(&self, line: Range<usize>) -> Option<Range<usize>> {
@@ -50,20 +49,20 @@ impl Search<'_, '_> {
         (text.get(..name)? == b"data" && name < text.len()).then_some(line.start + value..line.end)
     }
 
-    fn event(&mut self, lines: &[Line]) {
+    fn redact_event(&mut self, lines: &[Line]) {
         let data = || lines.iter().filter_map(|line| line.data.clone());
         let spread = data().any(|data| self.is_spread(data));
         if spread
             && !self.redaction.paths.is_empty()
             && let (Some(first), Some(last)) = (data().next(), data().next_back())
         {
-            return self.unreadable_event(lines, first.start..last.end);
+            return self.replace_event_data(lines, first.start..last.end);
         }
         for line in lines {
             match &line.data {
-                Some(data) if spread => self.text(data.clone(), Coding::Json),
-                Some(data) if self.is_event_json(data.clone()) => self.json(data.clone()),
-                _ => self.text(line.whole.clone(), Coding::Plain),
+                Some(data) if spread => self.redact_text(data.clone(), Escaping::Json),
+                Some(data) if self.is_event_json(data.clone()) => self.redact_json(data.clone()),
+                _ => self.redact_text(line.whole.clone(), Escaping::Plain),
             }
         }
     }
@@ -72,7 +71,7 @@ impl Search<'_, '_> {
         self.edit.slice(data.clone()).trim_ascii() != DONE && self.is_json(data)
     }
 
-    /// Whether a document begins in this line and goes on in the next.
+    /// Whether a document begins in this line and continues in the next.
     fn is_spread(&self, data: Range<usize>) -> bool {
         if data.end == self.edit.input().len() || !self.is_event_json(data.clone()) {
             return false;
@@ -82,15 +81,15 @@ impl Search<'_, '_> {
         scanner.end() == Some(End::Cut)
     }
 
-    /// Paths cannot be followed through a document in pieces, so its data go as a whole.
-    fn unreadable_event(&mut self, lines: &[Line], data: Range<usize>) {
+    /// Paths cannot be followed through a document in pieces, so its data is replaced as a whole.
+    fn replace_event_data(&mut self, lines: &[Line], data: Range<usize>) {
         for line in lines.iter().filter(|line| line.whole.end < data.start) {
-            self.text(line.whole.clone(), Coding::Plain);
+            self.redact_text(line.whole.clone(), Escaping::Plain);
         }
         let value = self.edit.slice(data.clone());
-        self.value(data.clone(), value, &Rc::from("unreadable"));
+        self.replace_value(data.clone(), value, &Rc::from("unreadable"));
         for line in lines.iter().filter(|line| line.whole.start >= data.end) {
-            self.text(line.whole.clone(), Coding::Plain);
+            self.redact_text(line.whole.clone(), Escaping::Plain);
         }
     }
 }

@@ -1,42 +1,43 @@
-//! Redacts pairs of names and values: queries, forms, and the parts of multipart forms.
+//! Redacts names and values: queries, forms, and the parts of multipart forms.
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use memchr::{memchr, memchr_iter, memmem};
 
-use super::coding::Coding;
+use super::escaping::Escaping;
 use super::search::Search;
 
 impl<'r> Search<'r, '_> {
-    /// Redacts `name=value&name=value`. The value of a configured name goes as a whole.
-    pub(super) fn pairs(&mut self) {
+    /// Redacts `name=value&name=value`. The value of a configured name is replaced as a whole.
+    pub(super) fn redact_pairs(&mut self) {
         let mut start = 0;
         let length = self.edit.input().len();
         while start < length && !self.edit.is_full() {
             let rest = self.edit.slice(start..length);
             let end = start + memchr(b'&', rest).unwrap_or(rest.len());
-            self.pair(start..end);
+            self.redact_pair(start..end);
             start = end + 1;
         }
     }
 
-    fn pair(&mut self, pair: Range<usize>) {
-        let Some((name, rule)) = self.named(pair.clone()) else {
-            return self.unnamed(pair);
+    fn redact_pair(&mut self, pair: Range<usize>) {
+        let Some((name, rule)) = self.find_named(pair.clone()) else {
+            return self.redact_unnamed(pair);
         };
         let value = name.end + 1..pair.end;
-        self.unnamed(pair.start..name.start);
-        self.text(name, Coding::Form);
+        self.redact_unnamed(pair.start..name.start);
+        self.redact_text(name, Escaping::Form);
         if !value.is_empty() {
-            let plain = Coding::Form.decode(self.edit.slice(value.clone()));
-            self.value(value, &plain, rule);
+            let plain = Escaping::Form.decode(self.edit.slice(value.clone()));
+            self.replace_value(value, &plain, rule);
         }
     }
 
-    /// The first configured name in a pair. Some readers take a semicolon for an ampersand, others for
-    /// a part of the value: so what stands before it may be a pair, and all behind it is the value.
-    fn named(&self, pair: Range<usize>) -> Option<(Range<usize>, &'r Rc<str>)> {
+    /// Finds the first configured name in a pair. Some readers treat a semicolon as an ampersand,
+    /// others as a part of the value: so the text before it may be a pair, and everything after the
+    /// name is the value.
+    fn find_named(&self, pair: Range<usize>) -> Option<(Range<usize>, &'r Rc<str>)> {
         let redaction = self.redaction;
         if redaction.query.is_empty() {
             return None;
@@ -45,7 +46,7 @@ impl<'r> Search<'r, '_> {
         for written in self.edit.slice(pair).split(|byte| *byte == b';') {
             if let Some(equals) = memchr(b'=', written) {
                 let name = start..start + equals;
-                let decoded = Coding::Form.decode(self.edit.slice(name.clone()));
+                let decoded = Escaping::Form.decode(self.edit.slice(name.clone()));
                 if let Some(rule) = redaction.query.rule(&decoded) {
                     return Some((name, rule));
                 }
@@ -55,39 +56,39 @@ impl<'r> Search<'r, '_> {
         None
     }
 
-    fn unnamed(&mut self, pair: Range<usize>) {
+    fn redact_unnamed(&mut self, pair: Range<usize>) {
         let written = self.edit.slice(pair.clone());
         match memchr(b'=', written) {
-            None => self.text(pair, Coding::Form),
+            None => self.redact_text(pair, Escaping::Form),
             Some(equals) => {
                 let equals = pair.start + equals;
-                self.text(pair.start..equals, Coding::Form);
-                self.text(equals + 1..pair.end, Coding::Form);
+                self.redact_text(pair.start..equals, Escaping::Form);
+                self.redact_text(equals + 1..pair.end, Escaping::Form);
             }
         }
     }
 
-    /// Redacts the parts between boundaries. A part with a configured name goes as a whole.
-    pub(super) fn parts(&mut self, boundary: &str) {
+    /// Redacts the parts of a multipart body. A part with a configured name is replaced as a whole.
+    pub(super) fn redact_parts(&mut self, boundary: &str) {
         let input = self.edit.input();
         let delimiter = Delimiter::new(boundary);
         let mut start = 0;
         while start < input.len() && !self.edit.is_full() {
             let next = delimiter.find(input, start);
             let next = next.unwrap_or(input.len()..input.len());
-            self.part(start..next.start);
+            self.redact_part(start..next.start);
             start = next.end;
         }
     }
 
-    /// What stands between two delimiters: headers, a blank line, the content, a line end.
-    fn part(&mut self, part: Range<usize>) {
+    /// The bytes between two delimiters: headers, a blank line, content, a line end.
+    fn redact_part(&mut self, part: Range<usize>) {
         let bytes = self.edit.slice(part.clone());
-        let Some((head, gap)) = blank_line(bytes) else {
-            return self.text(part, Coding::Plain);
+        let Some((head, separator)) = blank_line(bytes) else {
+            return self.redact_text(part, Escaping::Plain);
         };
-        let begin = part.start + head + gap;
-        let content = bytes.get(head + gap..).unwrap_or_default();
+        let begin = part.start + head + separator;
+        let content = bytes.get(head + separator..).unwrap_or_default();
         let end = if part.end == self.edit.input().len() {
             part.end
         } else {
@@ -95,27 +96,27 @@ impl<'r> Search<'r, '_> {
         };
         let names = part_names(bytes.get(..head).unwrap_or_default());
         let query = &self.redaction.query;
-        self.text(part.start..part.start + head, Coding::Plain);
+        self.redact_text(part.start..part.start + head, Escaping::Plain);
         match names.iter().find_map(|name| query.rule(name)) {
             Some(rule) if end > begin => {
                 let value = self.edit.slice(begin..end);
-                self.value(begin..end, value, rule);
+                self.replace_value(begin..end, value, rule);
             }
-            _ => self.unknown(begin..end),
+            _ => self.redact_unknown(begin..end),
         }
     }
 
-    /// Redacts bytes that nobody gave a type: JSON if they are, else text.
-    pub(super) fn unknown(&mut self, range: Range<usize>) {
+    /// Redacts bytes without a known type: as JSON if they look like it, otherwise as text.
+    pub(super) fn redact_unknown(&mut self, range: Range<usize>) {
         if self.is_json(range.clone()) {
-            self.json(range);
+            self.redact_json(range);
         } else {
-            self.text(range, Coding::Plain);
+            self.redact_text(range, Escaping::Plain);
         }
     }
 }
 
-/// What stands between the parts of a multipart body, at the beginning of a line.
+/// The line between the parts of a multipart body.
 pub(super) struct Delimiter(memmem::Finder<'static>);
 
 impl Delimiter {
@@ -124,7 +125,7 @@ impl Delimiter {
         Self(memmem::Finder::new(&delimiter).into_owned())
     }
 
-    /// The first delimiter from some place on.
+    /// The first delimiter at or after an offset.
     pub(super) fn find(&self, body: &[u8], from: usize) -> Option<Range<usize>> {
         let rest = body.get(from..)?;
         let line = |at: &usize| *at == 0 || body.get(at - 1) == Some(&b'\n');
@@ -133,7 +134,7 @@ impl Delimiter {
     }
 }
 
-/// Where the blank line behind the headers begins, and its length with the line end before it.
+/// Offset of the blank line after the headers, and its length including the line end before it.
 fn blank_line(part: &[u8]) -> Option<(usize, usize)> {
     let long = memmem::find(part, b"\r\n\r\n").map(|at| (at, 4));
     let short = memmem::find(part, b"\n\n").map(|at| (at, 2));
@@ -148,8 +149,8 @@ fn without_line_end(content: &[u8]) -> &[u8] {
     content.strip_suffix(b"\r").unwrap_or(content)
 }
 
-/// The `name` of `content-disposition: form-data; name="…"`. There may be several, as in
-/// `filename="; name=a"; name="b"`: where quotes end is a matter of opinion.
+/// The `name` of `content-disposition: form-data; name="…"`. There may be several, as in `filename=";
+/// name=a"; name="b"`, because readers disagree where quotes end.
 fn part_names(headers: &[u8]) -> Vec<Vec<u8>> {
     const DISPOSITION: &[u8] = b"content-disposition:";
     let mut names = Vec::new();
@@ -163,7 +164,7 @@ fn part_names(headers: &[u8]) -> Vec<Vec<u8>> {
     names
 }
 
-/// The value, if the first of these parameters is a `name`.
+/// The value, if the first parameter is a `name`.
 fn name_value(parameters: &[u8]) -> Option<Vec<u8>> {
     let (key, value) = parameters.trim_ascii_start().split_first_chunk::<4>()?;
     let value = value.trim_ascii_start().strip_prefix(b"=")?;
@@ -171,7 +172,7 @@ fn name_value(parameters: &[u8]) -> Option<Vec<u8>> {
     is_name.then(|| parameter_value(value.trim_ascii()))
 }
 
-/// A value in quotes, in which a backslash stands before a quote, or one without.
+/// A quoted value, in which a backslash escapes a quote, or an unquoted one.
 fn parameter_value(value: &[u8]) -> Vec<u8> {
     let Some(quoted) = value.strip_prefix(b"\"") else {
         let end = memchr(b';', value).unwrap_or(value.len());

@@ -1,5 +1,5 @@
-//! Redacts gRPC: messages behind a flag and a length each. Values are overwritten in their length, so
-//! that neither the frames nor the fields of the protobuf inside lose theirs.
+//! Redacts gRPC messages. Values are overwritten with the same length, so that neither the frames nor
+//! the protobuf fields inside change theirs.
 
 use std::ops::Range;
 
@@ -8,37 +8,36 @@ use dossier_content::grpc::{FrameHeader, HEADER_BYTES};
 use super::search::Search;
 
 impl Search<'_, '_> {
-    /// Redacts messages by the patterns.
-    pub(super) fn messages(&mut self) {
+    pub(super) fn redact_messages(&mut self) {
         let mut at = 0;
         while let Some(header) = FrameHeader::read(self.edit.slice(at..self.edit.input().len())) {
             let start = at + HEADER_BYTES;
             let end = start
                 .saturating_add(header.length)
                 .min(self.edit.input().len());
-            self.message(start..end);
+            self.redact_message(start..end);
             at = end;
         }
     }
 
-    fn message(&mut self, message: Range<usize>) {
+    fn redact_message(&mut self, message: Range<usize>) {
         for (range, pattern) in self.matches(self.edit.slice(message.clone())) {
             let range = message.start + range.start..message.start + range.end;
             let stars = vec![b'*'; range.len()];
             self.edit.replace(range, &stars);
             self.count_pattern(pattern);
         }
-        // The length says that more was to come, so an end left out is no new damage.
-        if self.may_go_on(message.end) {
+        // The frame's length shows that more was to come, so removing the end does no further damage.
+        if self.may_continue(message.end) {
             let bytes = self.edit.slice(message.clone());
             let patterns = self.redaction.patterns.iter();
-            let tail = message.start + super::pattern::tail(patterns, bytes);
-            self.leave_out(tail.max(self.edit.done())..message.end);
+            let tail = message.start + super::pattern::find_uncertain_tail(patterns, bytes);
+            self.remove(tail.max(self.edit.done())..message.end);
         }
     }
 }
 
-/// Whether a message is compressed, so that it cannot be searched.
+/// Whether any message is compressed and cannot be searched.
 pub(super) fn is_compressed(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let Some(header) = FrameHeader::read(rest) {

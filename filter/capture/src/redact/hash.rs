@@ -1,4 +1,4 @@
-//! Keyed hashes in the place of values, so that equal values stay comparable and short ones cannot be
+//! Replaces values by keyed hashes, so that equal values stay comparable and short ones cannot be
 //! guessed without the key.
 
 use std::fmt::{self, Write as _};
@@ -6,16 +6,16 @@ use std::fmt::{self, Write as _};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Shortest key, in bytes.
+/// Of a [`HashKey`].
 pub const MIN_KEY_BYTES: usize = 16;
-/// Bytes of the hash that are kept: enough to tell values apart, short enough to read past.
+/// Enough to tell values apart, short enough to read.
 const KEPT_BYTES: usize = 16;
 
-/// The key of all hashes. It is never shown.
+/// Never shown in logs or debug output.
 #[derive(Clone)]
 pub struct HashKey(Hmac<Sha256>);
 
-/// The key has less than [`MIN_KEY_BYTES`].
+/// The key is shorter than [`MIN_KEY_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key of at least {MIN_KEY_BYTES} bytes")]
 pub struct KeyTooShort;
@@ -29,11 +29,11 @@ impl HashKey {
         if key.len() < MIN_KEY_BYTES {
             return Err(KeyTooShort);
         }
-        // A key of any length is taken: the error exists for other algorithms.
+        // Any length is valid: the error exists for other algorithms.
         Hmac::new_from_slice(key).map(Self).map_err(|_| KeyTooShort)
     }
 
-    /// What stands for the value: `hmac:` and 32 hex digits.
+    /// `hmac:` and 32 hex digits.
     pub(super) fn replacement(&self, value: &[u8]) -> String {
         let mut mac = self.0.clone();
         mac.update(value);

@@ -5,18 +5,18 @@
 //! times the layers of escapes.
 
 mod body;
-mod coding;
+mod body_format;
 mod counts;
-mod edit;
+mod escaping;
 mod events;
 mod form;
 mod grpc;
 mod hash;
 mod json;
-mod media;
 mod pattern;
 mod rules;
 mod search;
+mod span_editor;
 mod text;
 
 pub(crate) use body::decode_body;

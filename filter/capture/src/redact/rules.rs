@@ -1,11 +1,11 @@
-//! What a configuration wants redacted, compiled.
+//! Compiled redaction rules.
 
 use std::rc::Rc;
 
 use super::pattern::Pattern;
 use crate::json::{JsonPath, Paths};
 
-/// What is redacted, and how.
+/// The rules of one plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Redaction {
     pub(crate) paths: Rc<PathRules>,
@@ -17,38 +17,38 @@ pub struct Redaction {
     pub(crate) unreadable: UnreadablePolicy,
 }
 
-/// What stands in the place of a value.
+/// What replaces a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Replacement {
-    /// This text, which needs no escape anywhere.
+    /// A text that needs no escapes anywhere.
     Text(Rc<str>),
     /// A keyed hash of the value.
     Hash,
 }
 
-/// What becomes of a body that cannot be searched.
+/// What happens to a body that cannot be searched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum UnreadablePolicy {
-    /// It is not recorded.
+    /// It is dropped.
     #[default]
     DropBody,
-    /// It is recorded as it is.
+    /// It is recorded unchanged.
     Keep,
 }
 
-/// JSON paths and the names of their rules.
+/// JSON paths with their rule names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PathRules {
     pub(super) paths: Paths,
     pub(super) rules: Vec<Rc<str>>,
 }
 
-/// Names, in lower case, and the names of their rules.
+/// Names in lower case with their rule names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NameRules(Vec<(Box<str>, Rc<str>)>);
 
 impl Redaction {
-    /// Whether a [`HashKey`] is needed.
+    /// Whether a [`crate::redact::HashKey`] is needed.
     #[must_use]
     pub fn needs_key(&self) -> bool {
         self.replacement == Replacement::Hash
@@ -70,7 +70,7 @@ impl PathRules {
 }
 
 impl NameRules {
-    /// Rules of a kind: `header`, `query`.
+    /// `kind` is the prefix of the rule names: `header`, `query`.
     pub(crate) fn new<'n>(kind: &str, names: impl Iterator<Item = &'n str>) -> Self {
         let rule = |name: &str| {
             let name = name.to_ascii_lowercase();

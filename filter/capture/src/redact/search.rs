@@ -1,19 +1,19 @@
-//! One search through some bytes: what it looks for, what it has replaced, what it counted.
+//! Searches bytes for what the rules describe, and replaces it.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::coding::{Coding, Readings};
 use super::counts::RedactionCounts;
-use super::edit::SpanEditor;
+use super::escaping::{Escaping, Readings};
 use super::hash::HashKey;
-use super::pattern::tail;
+use super::pattern::find_uncertain_tail;
 use super::rules::{Redaction, Replacement};
+use super::span_editor::SpanEditor;
 
-/// What stands for a value if hashes are wanted and there is no key.
+/// Replaces values if hashes are configured without a key.
 const WITHOUT_KEY: &str = "[REDACTED]";
 
-/// A search under way.
+/// The state of one search.
 #[derive(Debug)]
 pub(super) struct Search<'r, 'b> {
     pub(super) redaction: &'r Redaction,
@@ -21,15 +21,15 @@ pub(super) struct Search<'r, 'b> {
     counts: &'r mut RedactionCounts,
     pub(super) edit: SpanEditor<'b>,
     /// The bytes are only the beginning of what was sent.
-    pub(super) open_end: bool,
-    /// Something was left out without a replacement.
-    pub(super) cut: bool,
-    found: Vec<Found>,
+    pub(super) truncated: bool,
+    /// Something was removed without a replacement.
+    pub(super) removed_bytes: bool,
+    found: Vec<Match>,
 }
 
-/// A match, by the number of its pattern.
+/// A match, with the index of its pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+struct Match {
     range: Range<usize>,
     pattern: usize,
 }
@@ -46,26 +46,26 @@ impl<'r, 'b> Search<'r, 'b> {
             key,
             counts,
             edit,
-            open_end: false,
-            cut: false,
+            truncated: false,
+            removed_bytes: false,
             found: Vec::new(),
         }
     }
 
-    /// Whether what is at the end of this range may go on behind the end of the bytes.
-    pub(super) const fn may_go_on(&self, end: usize) -> bool {
-        self.open_end && end == self.edit.input().len()
+    /// Whether the text at the end of this range may continue after the end of the bytes.
+    pub(super) const fn may_continue(&self, end: usize) -> bool {
+        self.truncated && end == self.edit.input().len()
     }
 
-    /// Searches text by the patterns, and leaves out what may be the beginning of a match.
-    pub(super) fn text(&mut self, range: Range<usize>, coding: Coding) {
+    /// Replaces matches of the patterns, and removes what may be the beginning of a match.
+    pub(super) fn redact_text(&mut self, range: Range<usize>, escaping: Escaping) {
         if self.redaction.patterns.is_empty() || range.is_empty() {
             return;
         }
         let written = self.edit.slice(range.clone());
-        self.find(written, coding);
-        let tail = if self.may_go_on(range.end) {
-            range.start + self.tail(written, coding)
+        self.find(written, escaping);
+        let tail = if self.may_continue(range.end) {
+            range.start + self.find_tail(written, escaping)
         } else {
             range.end
         };
@@ -76,51 +76,51 @@ impl<'r, 'b> Search<'r, 'b> {
             if start >= tail {
                 break;
             }
-            let value = Readings::new(coding, self.edit.slice(start..end));
+            let value = Readings::new(escaping, self.edit.slice(start..end));
             let with = self.replacement(value.last());
             self.edit.replace(start..end, with.as_bytes());
             self.count_pattern(found.pattern);
             done = end;
         }
         if tail < range.end {
-            self.leave_out(tail.max(done)..range.end);
+            self.remove(tail.max(done)..range.end);
         }
     }
 
-    /// The first pattern that matches somewhere in plain text.
+    /// The index of the first pattern that matches in plain text.
     pub(super) fn first_match(&mut self, written: &[u8]) -> Option<usize> {
-        self.find(written, Coding::Plain);
+        self.find(written, Escaping::Plain);
         let first = self.found.first().map(|found| found.pattern);
         self.found.clear();
         first
     }
 
-    /// Where the patterns match in plain text, in order and apart from each other.
+    /// Matches of the patterns in plain text, ordered and without overlaps.
     pub(super) fn matches(&mut self, written: &[u8]) -> Vec<(Range<usize>, usize)> {
-        self.find(written, Coding::Plain);
-        let apart = |found: Found| (found.range, found.pattern);
+        self.find(written, Escaping::Plain);
+        let apart = |found: Match| (found.range, found.pattern);
         self.found.drain(..).map(apart).collect()
     }
 
     /// Replaces a value as a whole.
-    pub(super) fn value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
+    pub(super) fn replace_value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
         let with = self.replacement(value);
         self.edit.replace(range, with.as_bytes());
         self.counts.add(rule);
     }
 
-    /// Replaces a value of a JSON document as a whole: by a string.
-    pub(super) fn json_value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
+    /// Replaces a JSON value as a whole, by a string.
+    pub(super) fn replace_json_value(&mut self, range: Range<usize>, value: &[u8], rule: &Rc<str>) {
         let with = format!("\"{}\"", self.replacement(value));
         self.edit.replace(range, with.as_bytes());
         self.counts.add(rule);
     }
 
-    /// Leaves something out for good.
-    pub(super) fn leave_out(&mut self, range: Range<usize>) {
+    /// Removes bytes without a replacement.
+    pub(super) fn remove(&mut self, range: Range<usize>) {
         if !range.is_empty() {
             self.edit.replace(range, b"");
-            self.cut = true;
+            self.removed_bytes = true;
         }
     }
 
@@ -138,48 +138,48 @@ impl<'r, 'b> Search<'r, 'b> {
         }
     }
 
-    /// Finds all matches in all readings, sorts them and joins those that overlap.
-    fn find(&mut self, written: &[u8], coding: Coding) {
+    /// Finds the matches in all readings, sorted and merged.
+    fn find(&mut self, written: &[u8], escaping: Escaping) {
         self.found.clear();
-        self.find_read(written, coding);
-        if coding == Coding::Form && written.contains(&b'+') {
-            // A plus may also have been meant as one, as in +49 170 or in a+b@example.com.
-            self.find_read(written, Coding::Percent);
+        self.find_in_readings(written, escaping);
+        if escaping == Escaping::Form && written.contains(&b'+') {
+            // A plus may also be a plus, as in +49 170 or in a+b@example.com.
+            self.find_in_readings(written, Escaping::Percent);
         }
-        join(&mut self.found);
+        merge_overlapping(&mut self.found);
     }
 
-    fn find_read(&mut self, written: &[u8], coding: Coding) {
+    fn find_in_readings(&mut self, written: &[u8], escaping: Escaping) {
         let found = &mut self.found;
-        let readings = Readings::new(coding, written);
+        let readings = Readings::new(escaping, written);
         for (level, text) in readings.iter() {
             for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
                 shape.find(text, &mut |range| {
-                    let range = readings.written(level, whole_characters(text, range));
-                    found.push(Found { range, pattern });
+                    let range = readings.map_to_written(level, extend_to_characters(text, range));
+                    found.push(Match { range, pattern });
                 });
             }
         }
     }
 
-    /// Where the end begins that is doubtful in any reading.
-    fn tail(&self, written: &[u8], coding: Coding) -> usize {
-        let written = coding.without_cut_escape(written);
-        let readings = Readings::new(coding, written);
+    /// The beginning of the tail that is uncertain in any reading.
+    fn find_tail(&self, written: &[u8], escaping: Escaping) -> usize {
+        let written = escaping.strip_incomplete_escape(written);
+        let readings = Readings::new(escaping, written);
         let mut start = written.len();
         for (level, text) in readings.iter() {
-            for cut in [Coding::Plain, Coding::Json, Coding::Percent] {
+            for cut in [Escaping::Plain, Escaping::Json, Escaping::Percent] {
                 let patterns = self.redaction.patterns.iter();
-                let tail = tail(patterns, cut.without_cut_escape(text));
-                start = start.min(readings.written(level, tail..tail).start);
+                let tail = find_uncertain_tail(patterns, cut.strip_incomplete_escape(text));
+                start = start.min(readings.map_to_written(level, tail..tail).start);
             }
         }
         start
     }
 }
 
-/// Joins matches that overlap: the first gives its name to all of it.
-fn join(found: &mut Vec<Found>) {
+/// Merges overlapping matches under the first one's pattern.
+fn merge_overlapping(found: &mut Vec<Match>) {
     found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
     found.dedup_by(|next, kept| {
         let overlap = next.range.start < kept.range.end;
@@ -190,8 +190,8 @@ fn join(found: &mut Vec<Found>) {
     });
 }
 
-/// The range grown so that it splits no character, if the text is UTF-8.
-fn whole_characters(text: &[u8], range: Range<usize>) -> Range<usize> {
+/// Extends the range so that it splits no character, if the text is UTF-8.
+fn extend_to_characters(text: &[u8], range: Range<usize>) -> Range<usize> {
     const MAX_CONTINUATION_BYTES: usize = 3;
     let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     let mut start = range.start;

@@ -1,4 +1,4 @@
-//! What redaction leaves of bodies, queries, headers and texts.
+//! Redaction of bodies, queries, headers and texts.
 
 use std::borrow::Cow;
 
@@ -54,14 +54,14 @@ fn search(redaction: &Redaction, kind: &str, bytes: &[u8], truncated: bool) -> R
     redaction.redact_body(body, None, &mut RedactionCounts::default())
 }
 
-/// What is left of a whole body, which must be read to its end.
+/// The redacted form of a complete body.
 fn whole(redaction: &Redaction, kind: &str, text: &str) -> String {
     let searched = search(redaction, kind, text.as_bytes(), false);
     assert!(!searched.truncated && searched.missing.is_none(), "{text}");
     String::from_utf8(searched.bytes).unwrap()
 }
 
-/// What is left of a body that is cut off.
+/// The redacted form of a truncated body.
 fn cut(redaction: &Redaction, kind: &str, text: &str) -> String {
     let searched = search(redaction, kind, text.as_bytes(), true);
     assert!(searched.truncated);
@@ -178,7 +178,7 @@ fn removes_rest_after_malformed_or_deep_json() {
     let searched = search(&redaction, "application/json", deep.as_bytes(), false);
     assert_eq!(searched.bytes, "[".repeat(128).as_bytes());
     assert!(searched.truncated);
-    // Text that never was JSON is not cut.
+    // Text that never was JSON is not truncated.
     assert_eq!(whole(&redaction, "text/plain", "[info] up"), "[info] up");
 }
 
@@ -361,7 +361,7 @@ fn unreadable_bodies_follow_configuration() {
         let dropped = search(&drop, kind, bytes, false);
         assert_eq!(dropped.missing, Some(BodyMissing::Unreadable), "{kind}");
     }
-    // Nothing is looked for in it, so that it need not be read.
+    // No rule applies to bodies, so they need not be readable.
     let headers = redaction(&json!({"headers": ["x-api-key"]}));
     assert_eq!(encoded(&headers, "br", b"abc".to_vec(), 10).bytes, b"abc");
     assert_eq!(encoded(&drop, "br", Vec::new(), 10).missing, None);

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::coding::Coding;
 use super::counts::RedactionCounts;
-use super::edit::SpanEditor;
+use super::escaping::Escaping;
 use super::hash::HashKey;
 use super::rules::Redaction;
 use super::search::Search;
+use super::span_editor::SpanEditor;
 
-/// How much longer replacements may make a header, a path or a query.
+/// Limits how much replacements may lengthen a header, a path or a query.
 const GROWTH_BYTES: usize = 8 << 10;
 
-/// A text that is to be redacted.
+/// A text to redact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawText<'t> {
     text: &'t str,
@@ -20,7 +20,7 @@ pub struct RawText<'t> {
 }
 
 impl<'t> RawText<'t> {
-    /// The beginning of a longer text. What may be the beginning of a secret at its end is left out.
+    /// The beginning of a longer text: what may be the beginning of a secret at its end is removed.
     #[must_use]
     pub const fn truncated(text: &'t str) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl<'t> From<&'t str> for RawText<'t> {
 }
 
 impl Redaction {
-    /// Redacts a query, without its question mark: the values of configured names, and patterns.
+    /// Redacts a query without its question mark: values of configured names, and patterns.
     #[must_use]
     pub fn redact_query<'t>(
         &self,
@@ -49,11 +49,11 @@ impl Redaction {
         counts: &mut RedactionCounts,
     ) -> Cow<'t, str> {
         self.apply(query.into(), key, counts, |search| {
-            search.pairs();
+            search.redact_pairs();
         })
     }
 
-    /// Redacts a header's value: the whole of it if the header is configured, else patterns.
+    /// Redacts a header's value: as a whole if the header is configured, otherwise patterns.
     #[must_use]
     pub fn redact_header<'t>(
         &self,
@@ -67,11 +67,11 @@ impl Redaction {
             return self.redact_text(value, key, counts);
         };
         self.apply(value, key, counts, |search| {
-            search.value(0..value.text.len(), value.text.as_bytes(), rule);
+            search.replace_value(0..value.text.len(), value.text.as_bytes(), rule);
         })
     }
 
-    /// Redacts a text by patterns, also if it is percent-encoded as paths are.
+    /// Redacts patterns in a text, also if it is percent-encoded like a path.
     #[must_use]
     pub fn redact_text<'t>(
         &self,
@@ -81,7 +81,7 @@ impl Redaction {
     ) -> Cow<'t, str> {
         let text = text.into();
         self.apply(text, key, counts, |search| {
-            search.text(0..text.text.len(), Coding::Percent);
+            search.redact_text(0..text.text.len(), Escaping::Percent);
         })
     }
 
@@ -94,7 +94,7 @@ impl Redaction {
     ) -> Cow<'t, str> {
         let most = text.len().saturating_add(GROWTH_BYTES);
         let mut search = Search::new(self, key, counts, SpanEditor::new(text.as_bytes(), most));
-        search.open_end = truncated;
+        search.truncated = truncated;
         run(&mut search);
         match search.edit.finish() {
             None => Cow::Borrowed(text),

@@ -285,7 +285,7 @@ fn excluded_body_type_keeps_its_size() {
 fn end_conditions_drop_exchange() {
     let capture =
         json!({"storage_type": "both", "when": {"status": ["5xx"], "min_duration": "5ms"}});
-    let kept = |status, took| {
+    let captured = |status, took| {
         let test_exchange = TestExchange {
             answer: &[(":status", status)],
             took,
@@ -293,15 +293,15 @@ fn end_conditions_drop_exchange() {
         };
         test_exchange.with(&capture).len()
     };
-    assert_eq!(kept("503", 5_000), 2);
-    assert_eq!(kept("503", 4_999), 0);
-    assert_eq!(kept("200", 5_000), 0);
+    assert_eq!(captured("503", 5_000), 2);
+    assert_eq!(captured("503", 4_999), 0);
+    assert_eq!(captured("200", 5_000), 0);
 }
 
 #[test]
 fn sampling_by_request_id_keeps_halves_together() {
     let capture = json!({"storage_type": "both", "sample": 0.3});
-    let mut kept = 0;
+    let mut captured = 0;
     for number in 0..200 {
         let id = format!("id-{number}");
         let test_exchange = TestExchange {
@@ -315,9 +315,9 @@ fn sampling_by_request_id_keeps_halves_together() {
             records,
             "decided alike each time"
         );
-        kept += records / 2;
+        captured += records / 2;
     }
-    assert!((30..90).contains(&kept), "{kept} of 200");
+    assert!((30..90).contains(&captured), "{captured} of 200");
 }
 
 #[test]
@@ -408,13 +408,13 @@ fn invalid_route_metadata_records_minimum() {
         "storage_type": "both", "headers": {"request": ["x-a"]}, "session": {"header": "x-a"},
         "metadata": {"a": {"request_header": "x-a"}, "b": 1}, "redact": {"patterns": [{"name": "api", "regex": "api"}]},
     }));
-    let faulty = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
+    let invalid = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
     let test_exchange = TestExchange {
         head: &[JSON, ("x-a", "private")],
         sent: b"{\"a\": \"private\"}",
         ..TestExchange::default()
     };
-    let records = test_exchange.through(&harness, &[("xds.route_metadata", &faulty)]);
+    let records = test_exchange.through(&harness, &[("xds.route_metadata", &invalid)]);
     assert_eq!(records.len(), 2);
     for (record, body) in &records {
         assert!(body.is_empty() && record.headers.is_empty() && record.session.is_none());
@@ -524,7 +524,7 @@ fn truncated_head_shows_no_partial_secret() {
 
 #[test]
 fn partially_searched_body_has_no_hash() {
-    let capture = |most: usize, redact: Value| json!({"storage_type": "request", "max_body_bytes": most, "redact": redact});
+    let capture = |max_body_bytes: usize, redact: Value| json!({"storage_type": "request", "max_body_bytes": max_body_bytes, "redact": redact});
     let test_exchange = TestExchange {
         sent: br#"{"user": "bob", "password": "0815"}"#,
         ..TestExchange::default()

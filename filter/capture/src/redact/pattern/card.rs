@@ -1,4 +1,4 @@
-//! Payment cards: 13 to 19 digits with a right check digit, in one group or in several.
+//! Payment cards: 13 to 19 digits with a valid check digit, in one or more groups.
 
 use std::ops::Range;
 
@@ -27,13 +27,13 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Whether these are the digits behind a decimal point.
+/// Whether these are the digits after a decimal point.
 fn is_fraction(text: &[u8], start: usize) -> bool {
     byte_before(text, start) == Some(b'.')
         && byte_before(text, start - 1).is_some_and(|byte| byte.is_ascii_digit())
 }
 
-/// Where the longest card number that begins here ends. It consists of whole groups.
+/// The end of the longest card number that begins here. It consists of whole groups.
 fn card(text: &[u8], start: usize) -> Option<usize> {
     let mut digits = [0; MAX_DIGITS];
     let mut count = 0;
@@ -66,8 +66,8 @@ fn card(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Besides the check digit, the lengths that issuers give to numbers which begin with rare digits:
-/// one time stamp in ten would else be a card.
+/// Besides the check digit, numbers with rare first digits must have the length that their issuers use:
+/// otherwise one time stamp in ten would be a card.
 fn is_card(digits: &[u8]) -> bool {
     let issued = match digits.first() {
         Some(2..=6) => digits.len() >= MIN_DIGITS,

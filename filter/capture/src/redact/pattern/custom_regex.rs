@@ -1,5 +1,5 @@
-//! Regular expressions from the configuration. They work on bytes and know ASCII classes only: the
-//! tables of Unicode would make the filter several times as large.
+//! Regular expressions of the configuration. They match bytes and know ASCII classes only: the tables
+//! of Unicode would make the filter several times as large.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,20 +17,20 @@ use regex_syntax::hir::{Class, ErrorKind, Hir, HirKind};
 
 use super::bytes::MAX_TAIL_BYTES;
 
-/// Longest regular expression, in bytes.
+/// Of the expression's text.
 pub(crate) const MAX_REGEX_BYTES: usize = 512;
-/// Largest compiled program, and largest cache while it runs, in bytes.
+/// Of the compiled program, and of its cache during a search.
 const MAX_PROGRAM_BYTES: usize = 256 << 10;
-/// Deepest nesting.
+/// Of groups.
 const MAX_NESTING: u32 = 32;
-/// How often each byte of a text may be read, on average. Most expressions read a match twice and all
-/// else once; one like `a(.*b)?` reads on to the end of the text behind each match.
+/// On average. Most expressions read a match twice and the rest once; one like `a(.*b)?` reads to the
+/// end of the text after each match.
 const MAX_READS_PER_BYTE: usize = 32;
-/// A cache that was cleared so often must be worth it: this many bytes read for each of its states.
+/// A cache that was cleared this often must have read [`MIN_BYTES_PER_STATE`] on average.
 const MIN_CACHE_CLEARS: usize = 3;
 const MIN_BYTES_PER_STATE: usize = 10;
 
-/// A compiled regular expression. Two are equal when they are written alike.
+/// Expressions with the same text are equal.
 #[derive(Clone)]
 pub(crate) struct CustomRegex(Rc<CompiledRegex>);
 
@@ -42,21 +42,21 @@ struct CompiledRegex {
     max_tail_bytes: usize,
 }
 
-/// Why a text is not a regular expression that can be used. Each says what is expected.
+/// Why an expression cannot be used. Each message says what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegexError {
-    /// Longer than 512 bytes.
+    /// It exceeds 512 bytes.
     #[error("a regular expression of at most {MAX_REGEX_BYTES} bytes")]
     TooLong,
-    /// It does not follow the syntax.
+    /// It is not valid syntax.
     #[error("a regular expression ({0})")]
     Syntax(String),
-    /// It needs tables that the filter does not carry.
+    /// It needs tables that the filter does not contain.
     #[error(
         "a regular expression without Unicode classes or letters that are not ASCII; write such a letter as its bytes, like \\xC3\\xA9"
     )]
     Unicode,
-    /// It matches where nothing stands, or never.
+    /// It matches the empty text, or never.
     #[error("a regular expression that matches at least one character, and not nothing")]
     Empty,
     /// Its program would be too large.
@@ -64,18 +64,17 @@ pub enum RegexError {
     TooLarge,
 }
 
-/// How many bytes may still be read.
+/// The remaining work of a search.
 #[derive(Debug)]
 struct WorkLimit {
     remaining_reads: usize,
 }
 
-/// A search would take more work than the text is worth.
+/// A search would need more work than the text allows.
 #[derive(Debug, PartialEq, Eq)]
 struct WorkLimitExceeded;
 
 impl CustomRegex {
-    /// Compiles a regular expression.
     pub(crate) fn compile(text: &str) -> Result<Self, RegexError> {
         if text.len() > MAX_REGEX_BYTES {
             return Err(RegexError::TooLong);
@@ -99,14 +98,14 @@ impl CustomRegex {
         })))
     }
 
-    /// How many bytes at the end of a text that is cut off may belong to a match whose rest is
-    /// missing. The last word may in any case, and is not counted.
+    /// How many bytes at the end of a truncated text may belong to an incomplete match, without the
+    /// last word, which always may.
     pub(super) fn max_tail_bytes(&self) -> usize {
         self.0.max_tail_bytes
     }
 
-    /// Tells where the expression matches. Where finding out would take too long, the rest
-    /// of the text counts as a match: it could not be searched.
+    /// Reports the matches. If the search needs too much work, the rest of the text counts as a match,
+    /// because it could not be searched.
     pub(super) fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         self.0.find(text, &mut WorkLimit::for_text(text), found);
     }
@@ -160,7 +159,7 @@ impl CompiledRegex {
                 }
                 Ok(None) => return,
                 Err(WorkLimitExceeded) => {
-                    // The next text is not to blame.
+                    // The next text starts with a fresh cache.
                     self.regex.reset_cache(&mut cache);
                     return found(at..text.len());
                 }
@@ -168,7 +167,7 @@ impl CompiledRegex {
         }
     }
 
-    /// The first match that begins at some place or behind it.
+    /// The first match that begins at or after an offset.
     fn next(
         &self,
         text: &[u8],
@@ -185,8 +184,7 @@ impl CompiledRegex {
     }
 }
 
-/// Where the first match from some place on ends. The library has such a loop too, but none that
-/// counts what it reads.
+/// The end of the first match from an offset on. Like the library's own loop, but counts the reads.
 fn end_of_match(
     dfa: &DFA,
     cache: &mut dfa::Cache,
@@ -206,7 +204,7 @@ fn end_of_match(
         state = dfa
             .next_state(cache, state, *byte)
             .map_err(|_| WorkLimitExceeded)?;
-        // A match is told one byte late.
+        // A match is reported one byte late.
         if state.is_match() {
             end = Some(index);
         } else if state.is_dead() {
@@ -225,7 +223,7 @@ fn end_of_match(
     })
 }
 
-/// Where the match begins that ends with the range.
+/// The beginning of the match that ends with the range.
 fn start_of_match(
     dfa: &DFA,
     cache: &mut dfa::Cache,
@@ -239,7 +237,7 @@ fn start_of_match(
     let mut state = dfa
         .start_state_reverse(cache, &input)
         .map_err(|_| WorkLimitExceeded)?;
-    // A search backwards counts its progress backwards too.
+    // A backward search reports its progress backwards too.
     cache.search_start(range.end);
     let mut start = range.end;
     let first = range.start;
@@ -260,7 +258,7 @@ fn start_of_match(
         }
     }
     cache.search_finish(first);
-    // What stands before the range is looked at, in case a boundary is asked for, but not taken.
+    // The byte before the range is examined, in case of a word boundary, but is not part of the match.
     state = match first.checked_sub(1).and_then(|before| text.get(before)) {
         Some(before) => dfa.next_state(cache, state, *before),
         None => dfa.next_eoi_state(cache, state),
@@ -291,7 +289,7 @@ fn build(text: &str) -> Option<Regex> {
         .ok()
 }
 
-/// Whether a match may hold a space: then it is no word.
+/// Whether a match may contain a space, so that it is not a single word.
 fn spans_space(hir: &Hir) -> bool {
     const SPACES: [u8; 5] = *b" \t\n\r\x0c";
     match hir.kind() {
@@ -313,8 +311,8 @@ fn spans_space(hir: &Hir) -> bool {
     }
 }
 
-/// The expression taken apart, without Unicode. A flag may not bring it back: whether its tables are
-/// there depends on what else is linked, and the native checker must say what the filter will say.
+/// Parses without Unicode, which no flag may enable: whether its tables exist depends on what else is
+/// linked, and the native checker must agree with the filter.
 fn parse(text: &str) -> Result<Hir, RegexError> {
     let tree = ast::parse::ParserBuilder::new()
         .nest_limit(MAX_NESTING)
@@ -335,7 +333,7 @@ fn parse(text: &str) -> Result<Hir, RegexError> {
         })
 }
 
-/// Refuses the flag that turns Unicode on.
+/// Rejects the flag that enables Unicode.
 struct NoUnicode;
 
 impl ast::Visitor for NoUnicode {
@@ -472,7 +470,7 @@ mod tests {
                 assert_eq!((work.remaining_reads, end), (0, length), "{regex} {length}");
             }
         }
-        // What is usual is far from the bound.
+        // Usual expressions stay far below the limit.
         let own = CustomRegex::compile("ORD-[0-9]+").unwrap();
         let text = b"ORD-1 and ORD-23456789, ".repeat(1000);
         let mut work = WorkLimit::for_text(&text);
@@ -483,7 +481,7 @@ mod tests {
 
     #[test]
     fn gives_up_on_expression_without_cache_hits() {
-        // For each byte another set of places: nothing that was worked out is of use again.
+        // Each byte leads to another set of states: nothing in the cache is used again.
         let own = CustomRegex::compile("[ab]*a[ab]{400}c").unwrap();
         let mut seed = 1_u32;
         let text: Vec<u8> = std::iter::repeat_with(|| {

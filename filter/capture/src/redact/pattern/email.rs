@@ -1,4 +1,4 @@
-//! Addresses: a local part, an @, a domain with a dot.
+//! Email addresses: a local part, an @, a domain with a dot.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Letters of any script, and the marks that addresses have in practice.
+/// Letters of any script, and the punctuation of real addresses.
 fn is_local(byte: u8) -> bool {
     is_domain(byte) || matches!(byte, b'_' | b'+' | b'%' | b'\'')
 }
@@ -32,8 +32,8 @@ fn is_domain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || !byte.is_ascii()
 }
 
-/// Length of the domain at the beginning of some bytes that a domain may have; 0 if there is none.
-/// It ends with the last label that can be a top-level domain: `b.co.` and `b.co.1` both end in `co`.
+/// Length of the domain at the beginning of bytes that a domain may contain; 0 if there is none. It
+/// ends with the last label that can be a top-level domain: `b.co.` and `b.co.1` both end in `co`.
 fn domain(bytes: &[u8]) -> usize {
     let mut end = bytes.len();
     while let Some(dot) = memrchr(b'.', slice(bytes, 0..end)) {

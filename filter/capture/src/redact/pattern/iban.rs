@@ -1,4 +1,4 @@
-//! International bank account numbers: a country, two check digits, an account; modulo 97 leaves 1.
+//! International bank account numbers: a country, two check digits, an account; modulo 97 is 1.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Whether two letters and two digits, not inside a word, stand there.
+/// Whether two letters and two digits begin here, not inside a word.
 pub(super) fn starts_iban(text: &[u8], start: usize) -> bool {
     head(text, start).is_some() && !is_alphanumeric(byte_before(text, start))
 }
@@ -37,7 +37,7 @@ fn head(text: &[u8], start: usize) -> Option<&[u8; 4]> {
     fits.then_some(head)
 }
 
-/// Where the longest number that begins here ends. It ends where a word does.
+/// The end of the longest number that begins here. It ends with a word.
 fn iban(text: &[u8], start: usize) -> Option<usize> {
     let head = head(text, start)?;
     let mut account = 0;
@@ -64,7 +64,7 @@ fn iban(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The number with a character more, modulo 97. Letters count from 10 on.
+/// Appends a character to the number, modulo 97. Letters count from 10.
 fn append(number: u32, character: u8) -> u32 {
     let value = char::from(character).to_digit(36).unwrap_or_default();
     let shift = if value < 10 { 10 } else { 100 };

@@ -1,4 +1,4 @@
-//! The patterns by name: those that are built in, and those of a configuration.
+//! All patterns by name: the built-in ones, and those of a configuration.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::custom_regex::CustomRegex;
 use super::{card, email, iban, phone, token};
 
-/// A pattern and the name that its finds are counted under.
+/// A pattern and the rule name of its matches.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pattern {
     pub(in crate::redact) name: Rc<str>,
@@ -19,7 +19,6 @@ enum PatternKind {
     Custom(CustomRegex),
 }
 
-/// The patterns that have a name of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BuiltIn {
     Email,
@@ -44,7 +43,7 @@ impl BuiltIn {
 }
 
 impl Pattern {
-    /// The pattern of this name.
+    /// None if there is no built-in pattern of this name.
     pub(crate) fn built_in(name: &str) -> Option<Self> {
         let (name, named) = BuiltIn::ALL.iter().find(|(known, _)| *known == name)?;
         Some(Self {
@@ -53,12 +52,11 @@ impl Pattern {
         })
     }
 
-    /// The names that [`Self::built_in`] knows.
+    /// The names of the built-in patterns.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         BuiltIn::ALL.iter().map(|(name, _)| *name)
     }
 
-    /// A regular expression under a name.
     pub(crate) fn custom(name: &str, regex: CustomRegex) -> Self {
         Self {
             name: name.into(),
@@ -66,7 +64,7 @@ impl Pattern {
         }
     }
 
-    /// Tells where in the text the pattern matches.
+    /// Reports the matches in a text.
     pub(in crate::redact) fn find(&self, text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         match &self.kind {
             PatternKind::BuiltIn(BuiltIn::Email) => email::find(text, found),
@@ -80,8 +78,8 @@ impl Pattern {
         }
     }
 
-    /// How many bytes at a cut may belong to a match whose rest is missing, besides those that may
-    /// belong to a named pattern's.
+    /// How many bytes at a cut may belong to an incomplete match, beyond those that may belong to a
+    /// built-in pattern.
     pub(super) fn max_tail_bytes(&self) -> usize {
         match &self.kind {
             PatternKind::BuiltIn(_) => 0,

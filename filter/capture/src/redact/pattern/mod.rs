@@ -1,5 +1,5 @@
-//! What secrets look like in text: the named patterns and those that a configuration brings along.
-//! Each reads a text in linear time.
+//! Patterns of secrets: built-in ones, and regular expressions of the configuration. Each searches a
+//! text in linear time.
 
 mod bytes;
 mod card;
@@ -14,13 +14,12 @@ mod token;
 pub use custom_regex::RegexError;
 pub(crate) use custom_regex::{CustomRegex, MAX_REGEX_BYTES};
 pub(crate) use kinds::Pattern;
-pub(super) use tail::tail;
+pub(super) use tail::find_uncertain_tail;
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    /// What a named pattern finds.
     pub(in super::super) fn finds(name: &str, text: &str) -> Vec<String> {
         let mut found = Vec::new();
         let pattern = Pattern::built_in(name).unwrap();

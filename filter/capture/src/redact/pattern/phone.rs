@@ -1,5 +1,4 @@
-//! Telephone numbers: international with a plus, and the North American form. A long whole number
-//! alone is none.
+//! Telephone numbers: international with a plus, and the North American form. Digits alone are none.
 
 use std::ops::Range;
 
@@ -9,9 +8,9 @@ use super::bytes::{byte_before, count_leading, is_alphanumeric};
 
 const MIN_DIGITS: usize = 8;
 const MAX_DIGITS: usize = 15;
-/// Longest row of marks between two groups, as in `+49 (0) 170`.
+/// Between two groups, as in `+49 (0) 170`.
 const MAX_SEPARATORS: usize = 2;
-/// How national numbers are written: `0` stands for any digit.
+/// Formats of national numbers: `0` stands for any digit.
 const BRACKETED: [&[u8]; 4] = [
     b"(000) 000-0000",
     b"(000)000-0000",
@@ -38,7 +37,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// Where the number ends whose country code begins here.
+/// The end of the number whose country code begins here.
 fn international(text: &[u8], start: usize) -> Option<usize> {
     let mut digits = 0;
     let mut at = start;

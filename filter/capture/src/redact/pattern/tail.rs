@@ -1,5 +1,5 @@
-//! Where a text that is cut off may hold the beginning of a secret whose rest is missing. Nobody can
-//! tell whether `4111 1111 11` or `alice@exa` would have matched, so what may have is left out.
+//! Finds the part of a truncated text that may be the beginning of a secret. Whether `4111 1111 11` or
+//! `alice@exa` would have matched is unknown, so whatever may match is removed.
 
 use memchr::memmem;
 
@@ -7,11 +7,11 @@ use super::bytes::{MAX_TAIL_BYTES, slice};
 use super::kinds::Pattern;
 use super::{iban, phone, token};
 
-/// Longest written form of a number: 34 characters and the spaces between them, and some more.
+/// The longest written form of a number: 34 characters with spaces between them, and a margin.
 const MAX_NUMBER_BYTES: usize = 80;
 
-/// Where the doubtful end of the text begins.
-pub(in crate::redact) fn tail<'p>(
+/// The offset of the uncertain part.
+pub(in crate::redact) fn find_uncertain_tail<'p>(
     patterns: impl Iterator<Item = &'p Pattern>,
     text: &[u8],
 ) -> usize {
@@ -25,14 +25,14 @@ pub(in crate::redact) fn tail<'p>(
         .fold(start, usize::min)
 }
 
-/// The last word, up to its bound.
+/// The last word, up to its limit.
 fn word(text: &[u8]) -> usize {
     let space = |byte: &u8| byte.is_ascii_whitespace();
     let start = text.iter().rposition(space).map_or(0, |space| space + 1);
     start.max(text.len().saturating_sub(MAX_TAIL_BYTES))
 }
 
-/// The beginning of a JSON web token, however long.
+/// The beginning of a JSON web token of any length.
 fn web_token(text: &[u8]) -> usize {
     let part = |byte: &&u8| token::is_base64url(**byte) || **byte == b'.';
     let run = text.iter().rev().take_while(part).count();
@@ -41,14 +41,14 @@ fn web_token(text: &[u8]) -> usize {
         .map_or(text.len(), |found| start + found)
 }
 
-/// Digits in groups: a card or a telephone number.
+/// Groups of digits: a card or a telephone number.
 fn digits(text: &[u8]) -> usize {
     let part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'+' || phone::is_separator(**byte);
     let run = text.iter().rev().take_while(part).count();
     text.len() - run.min(MAX_NUMBER_BYTES)
 }
 
-/// Groups of letters and digits of which the first is a country and two check digits.
+/// Groups of letters and digits that begin with a country and two check digits.
 fn account(text: &[u8]) -> usize {
     let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b' ' | b'-');
     let run = text.iter().rev().take_while(part).count();
@@ -66,7 +66,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn kept(text: &str) -> &str {
-        &text[..tail(std::iter::empty(), text.as_bytes())]
+        &text[..find_uncertain_tail(std::iter::empty(), text.as_bytes())]
     }
 
     #[test]
@@ -101,12 +101,12 @@ mod tests {
     fn custom_regex_with_spaces_extends_tail() {
         let own = Pattern::custom("order", CustomRegex::compile("ORD [0-9]{8}").unwrap());
         let text = b"my order ORD 1234567";
-        assert!(tail([&own].into_iter(), text) <= 9);
+        assert!(find_uncertain_tail([&own].into_iter(), text) <= 9);
         let endless = Pattern::custom("key", CustomRegex::compile("BEGIN[^-]+-").unwrap());
         let text = [&b"x "[..], b"BEGIN one two", &b" three"[..]].concat();
-        assert_eq!(tail([&endless].into_iter(), &text), 0);
+        assert_eq!(find_uncertain_tail([&endless].into_iter(), &text), 0);
         let long = b"word ".repeat(MAX_TAIL_BYTES);
-        let tail = tail([&endless].into_iter(), &long);
+        let tail = find_uncertain_tail([&endless].into_iter(), &long);
         assert_eq!(long.len() - tail, MAX_TAIL_BYTES - 1);
     }
 }

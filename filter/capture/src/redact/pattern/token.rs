@@ -1,4 +1,4 @@
-//! Credentials with a shape of their own: bearer tokens, JSON web tokens, AWS access keys.
+//! Credentials with a fixed format: bearer tokens, JSON web tokens, AWS access keys.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use memchr::memmem;
 use super::bytes::{byte_before, count_leading, is_alphanumeric, slice};
 
 const BEARER: &[u8] = b"bearer";
-/// In running text, shorter words behind "bearer" are English.
+/// In prose, shorter words after "bearer" are English.
 const MIN_TOKEN_BYTES: usize = 8;
-/// `{"` in base64: how every JSON web token begins.
+/// `{"` in base64, with which every JSON web token begins.
 pub(super) const JWT_START: &[u8] = b"eyJ";
 const AWS_KEY_BYTES: usize = 20;
 
-/// Finds the tokens behind the word, without the word.
+/// Finds tokens after the word "bearer", which is not part of the match.
 pub(super) fn find_bearer(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     for at in memchr2_iter(b'b', b'B', text) {
         let end = at + BEARER.len();
@@ -26,7 +26,7 @@ pub(super) fn find_bearer(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         let behind = text.get(end..).unwrap_or_default();
         let spaces = count_leading(behind, |byte| matches!(byte, b' ' | b'\t'));
         let token = count_leading(behind.get(spaces..).unwrap_or_default(), is_token);
-        // A header's value is nothing but the word and the token.
+        // A header's value consists of the word and the token alone.
         let whole = at == 0 && end + spaces + token == text.len() && token > 0;
         if spaces > 0 && (whole || token >= MIN_TOKEN_BYTES) {
             found(end + spaces..end + spaces + token);
@@ -49,7 +49,7 @@ pub(super) fn find_jwt(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         let start = from + start;
         let rest = text.get(start..).unwrap_or_default();
         let mut end = count_leading(rest, is_base64url);
-        // A token that began inside this part would have the same dots behind it.
+        // A token that began inside this part would be followed by the same dots.
         from = start + end;
         let mut dots = 0;
         while rest.get(end) == Some(&b'.') {

@@ -1,4 +1,4 @@
-//! Ways in which a secret might pass by: each was thought of as an attacker would.
+//! Attempts to smuggle a secret past redaction.
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -19,7 +19,7 @@ fn is_dropped(redaction: &Redaction, kind: &str, bytes: &[u8]) -> bool {
     searched.missing == Some(BodyMissing::Unreadable) && searched.bytes.is_empty()
 }
 
-/// Texts that begin like JSON are JSON, however deep.
+/// Strings that begin like JSON must be JSON, at any depth.
 fn assert_json_in_json(value: &Value) {
     match value {
         Value::String(text) if text.starts_with(['{', '[']) => {
@@ -43,7 +43,7 @@ fn redacts_json_inside_json_strings() {
             r#"{"arguments":"{\"mail\":\"alice\\u0040example.com\"}"}"#,
             r#"{"arguments":"{\"mail\":\"X\"}"}"#,
         ),
-        // Behind a line break no letter stands, whatever its escape looks like.
+        // After a line break there is no letter, although its escape looks like one.
         (
             r#"["{\"key\":\"is:\\nAKIAIOSFODNN7EXAMPLE\\n\"}"]"#,
             r#"["{\"key\":\"is:\\nX\\n\"}"]"#,
@@ -52,7 +52,7 @@ fn redacts_json_inside_json_strings() {
             r#"["{\"a\":\"\\tDE89370400440532013000\\n\\n+49 170 5557788\"}"]"#,
             r#"["{\"a\":\"\\tX\\n\\nX\"}"]"#,
         ),
-        // As one text has it, the address begins with the letter of the escape: then both go.
+        // Read as plain text, the address begins with the letter of the escape: then both are replaced.
         (
             r#"["{\"a\":\"to\\nalice@example.com\\n\"}"]"#,
             r#"["{\"a\":\"toX\\n\"}"]"#,
@@ -142,7 +142,7 @@ fn finds_json_under_any_content_type() {
     }
     let begun = &text[..text.len() - 5];
     assert_eq!(cut(&redaction, FORM, begun), &left[..left.len() - 1]);
-    // What only begins like it is a form all the same.
+    // A text that only begins like JSON is still a form.
     for (text, left) in [
         ("{\"a\"=1&token=secret", "{\"a\"=1&token=X"),
         ("[&token=secret", "[&token=X"),

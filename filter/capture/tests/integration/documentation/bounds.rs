@@ -11,34 +11,34 @@ pub(crate) enum Bound {
     /// One of these words.
     Choice(Vec<String>),
     Number {
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
     Bytes {
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
     Milliseconds {
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
-    /// Length of a text. Without a least, how short it may be depends on its form.
+    /// Length of a text. Without a min, how short it may be depends on its form.
     Text {
-        least: Option<usize>,
-        most: usize,
+        min: Option<usize>,
+        max: usize,
     },
     Items {
-        most: usize,
+        max: usize,
     },
     /// Of each item of a list.
     Each(Box<Self>),
     /// Names in an object.
     Names {
-        most: usize,
+        max: usize,
     },
     NameLength {
-        least: usize,
-        most: usize,
+        min: usize,
+        max: usize,
     },
 }
 
@@ -51,72 +51,72 @@ impl Bound {
         if cell == "an object" {
             return Some(vec![Self::Object]);
         }
-        if let Some((most, names)) = cell.split_once("; names ") {
-            let most = most.strip_prefix("at most ")?.parse().ok()?;
-            let (least, longest) = span(names.strip_suffix(" characters")?)?;
+        if let Some((max, names)) = cell.split_once("; names ") {
+            let max = max.strip_prefix("at max ")?.parse().ok()?;
+            let (min, longest) = span(names.strip_suffix(" characters")?)?;
             let length = Self::NameLength {
-                least: least?.parse().ok()?,
-                most: longest.parse().ok()?,
+                min: min?.parse().ok()?,
+                max: longest.parse().ok()?,
             };
-            return Some(vec![Self::Names { most }, length]);
+            return Some(vec![Self::Names { max }, length]);
         }
         if let Some(list) = cell.strip_prefix("at most ") {
-            let (most, each) = list.split_once("; each ").unzip();
-            let most = most.unwrap_or(list).parse().ok()?;
+            let (max, each) = list.split_once("; each ").unzip();
+            let max = max.unwrap_or(list).parse().ok()?;
             let each = each.map(Self::single);
             let each = match each {
                 Some(bound) => Some(Self::Each(Box::new(bound?))),
                 None => None,
             };
-            return Some([Self::Items { most }].into_iter().chain(each).collect());
+            return Some([Self::Items { max }].into_iter().chain(each).collect());
         }
         Self::single(cell).map(|bound| vec![bound])
     }
 
     fn single(cell: &str) -> Option<Self> {
         if let Some(lengths) = cell.strip_suffix(" characters") {
-            let (least, most) = span(lengths)?;
+            let (min, max) = span(lengths)?;
             return Some(Self::Text {
-                least: least.map(str::parse).transpose().ok()?,
-                most: most.parse().ok()?,
+                min: min.map(str::parse).transpose().ok()?,
+                max: max.parse().ok()?,
             });
         }
-        let Some((Some(least), most)) = span(cell) else {
+        let Some((Some(min), max)) = span(cell) else {
             let words = quoted(cell).into_iter().map(str::to_owned);
             let words: Vec<_> = words.collect();
             return (words.len() > 1).then_some(Self::Choice(words));
         };
         let number = |text: &str| text.parse::<u64>().ok();
-        if let (Some(least), Some(most)) = (number(least), number(most)) {
-            return Some(Self::Number { least, most });
+        if let (Some(min), Some(max)) = (number(min), number(max)) {
+            return Some(Self::Number { min, max });
         }
-        if let (Some(least), Some(most)) = (bytes(least), bytes(most)) {
-            return Some(Self::Bytes { least, most });
+        if let (Some(min), Some(max)) = (bytes(min), bytes(max)) {
+            return Some(Self::Bytes { min, max });
         }
         Some(Self::Milliseconds {
-            least: milliseconds(least)?,
-            most: milliseconds(most)?,
+            min: milliseconds(min)?,
+            max: milliseconds(max)?,
         })
     }
 
-    /// Values at the bounds: of each row of candidates at least one must be accepted.
+    /// Values at the bounds: of each row of candidates at min one must be accepted.
     pub(crate) fn inside(&self) -> Vec<Candidates> {
         let each = |values: Vec<Value>| values.into_iter().map(|value| vec![value]).collect();
         match self {
             Self::Object => each(vec![json!({})]),
             Self::Choice(words) => each(words.iter().map(|word| scalar(word)).collect()),
-            Self::Number { least, most } | Self::Bytes { least, most } => {
-                each(vec![json!(least), json!(most)])
+            Self::Number { min, max } | Self::Bytes { min, max } => {
+                each(vec![json!(min), json!(max)])
             }
-            Self::Milliseconds { least, most } => each(vec![duration(*least), duration(*most)]),
-            Self::Text { least, most } => {
-                let least = least.iter().copied();
-                least.chain([*most]).map(texts).collect()
+            Self::Milliseconds { min, max } => each(vec![duration(*min), duration(*max)]),
+            Self::Text { min, max } => {
+                let min = min.iter().copied();
+                min.chain([*max]).map(texts).collect()
             }
-            Self::Items { most } => vec![lists(*most)],
+            Self::Items { max } => vec![lists(*max)],
             Self::Each(bound) => bound.inside().into_iter().map(listed).collect(),
-            Self::Names { most } => each(vec![names(*most)]),
-            Self::NameLength { least, most } => each(vec![name(*least), name(*most)]),
+            Self::Names { max } => each(vec![names(*max)]),
+            Self::NameLength { min, max } => each(vec![name(*min), name(*max)]),
         }
     }
 
@@ -125,21 +125,21 @@ impl Bound {
         match self {
             Self::Object => vec![vec![json!(1), json!([])]],
             Self::Choice(_) => vec![vec![json!("zzz"), json!(1), Value::Null]],
-            Self::Number { least, most } | Self::Bytes { least, most } => {
-                let below = least.checked_sub(1).map_or(json!(-1), |below| json!(below));
-                vec![vec![below, json!(most + 1)]]
+            Self::Number { min, max } | Self::Bytes { min, max } => {
+                let below = min.checked_sub(1).map_or(json!(-1), |below| json!(below));
+                vec![vec![below, json!(max + 1)]]
             }
-            Self::Milliseconds { least, most } => {
-                vec![vec![duration(least - 1), duration(most + 1)]]
+            Self::Milliseconds { min, max } => {
+                vec![vec![duration(min - 1), duration(max + 1)]]
             }
-            Self::Text { least, most } => {
-                let below = least.and_then(|least| least.checked_sub(1));
-                below.into_iter().chain([most + 1]).map(texts).collect()
+            Self::Text { min, max } => {
+                let below = min.and_then(|min| min.checked_sub(1));
+                below.into_iter().chain([max + 1]).map(texts).collect()
             }
-            Self::Items { most } => vec![lists(most + 1)],
+            Self::Items { max } => vec![lists(max + 1)],
             Self::Each(bound) => bound.outside().into_iter().map(listed).collect(),
-            Self::Names { most } => vec![vec![names(most + 1)]],
-            Self::NameLength { least, most } => vec![vec![name(least - 1), name(most + 1)]],
+            Self::Names { max } => vec![vec![names(max + 1)]],
+            Self::NameLength { min, max } => vec![vec![name(min - 1), name(max + 1)]],
         }
     }
 }
@@ -148,10 +148,10 @@ impl Bound {
 fn span(cell: &str) -> Option<(Option<&str>, &str)> {
     let bare = |text| str::trim_matches(text, '`');
     match cell.strip_prefix("to ") {
-        Some(most) => Some((None, bare(most))),
+        Some(max) => Some((None, bare(max))),
         None => cell
             .split_once(" to ")
-            .map(|(least, most)| (Some(bare(least)), bare(most))),
+            .map(|(min, max)| (Some(bare(min)), bare(max))),
     }
 }
 

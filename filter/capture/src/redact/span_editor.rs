@@ -1,28 +1,27 @@
-//! Replaces spans of some bytes and leaves the others as they are. Nothing is copied as long as
-//! nothing is replaced.
+//! Replaces spans of bytes and leaves the others unchanged. Nothing is copied until something is
+//! replaced.
 
 use std::ops::Range;
 
-/// The bytes and what was replaced so far.
 #[derive(Debug)]
 pub(super) struct SpanEditor<'b> {
     input: &'b [u8],
     output: Vec<u8>,
-    /// How much of the input the output stands for.
+    /// How much of the input the output covers.
     done: usize,
     max_bytes: usize,
-    full: bool,
+    is_full: bool,
 }
 
 impl<'b> SpanEditor<'b> {
-    /// The output will have `most` bytes at most.
+    /// `max_bytes` limits the output.
     pub(super) const fn new(input: &'b [u8], max_bytes: usize) -> Self {
         Self {
             input,
             output: Vec::new(),
             done: 0,
             max_bytes,
-            full: false,
+            is_full: false,
         }
     }
 
@@ -34,17 +33,17 @@ impl<'b> SpanEditor<'b> {
         self.input.get(range).unwrap_or_default()
     }
 
-    /// How far the input is done with.
+    /// How much of the input is done.
     pub(super) const fn done(&self) -> usize {
         self.done
     }
 
-    /// Whether the output has reached its bound: what follows is lost.
+    /// Whether the output has reached its limit: what follows is lost.
     pub(super) const fn is_full(&self) -> bool {
-        self.full
+        self.is_full
     }
 
-    /// Replaces a span. Spans come in order and do not overlap.
+    /// Spans must be in order and must not overlap.
     pub(super) fn replace(&mut self, range: Range<usize>, with: &[u8]) {
         if self.done == 0 && self.output.is_empty() {
             self.output
@@ -55,7 +54,7 @@ impl<'b> SpanEditor<'b> {
         self.done = range.end;
     }
 
-    /// The result; none if nothing was replaced.
+    /// None if nothing was replaced.
     pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         if self.done == 0 && self.output.is_empty() {
             return None;
@@ -66,8 +65,8 @@ impl<'b> SpanEditor<'b> {
 
     fn push(&mut self, bytes: &[u8]) {
         let room = self.max_bytes.saturating_sub(self.output.len());
-        self.full |= bytes.len() > room;
-        if !self.full {
+        self.is_full |= bytes.len() > room;
+        if !self.is_full {
             self.output.extend_from_slice(bytes);
         }
     }
