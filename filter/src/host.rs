@@ -1,10 +1,10 @@
-//! The calls into the proxy. The SDK's own wrappers panic on statuses they do not expect, such as
-//! that of asking for response headers when there are none, and a panic here is a 503 for the
-//! client. So these are declared again, and none of them can panic.
+//! Hostcalls. The SDK's own wrappers panic on unexpected statuses, such as the one for response headers
+//! that do not exist yet, and a panic here is a 503 for the client. So the calls are declared again, and
+//! none of them can panic.
 //!
-//! Nothing in Dossier is unsafe but this file. Its one rule: the host writes only to the addresses it
-//! is given, and memory that it hands out was allocated by this module's own allocator at exactly the
-//! size it tells, as the proxy-wasm ABI says.
+//! This is the only unsafe file of Dossier. It relies on two guarantees of the proxy-wasm ABI: the host
+//! writes only to the addresses it is given, and memory that it returns was allocated by this module's
+//! allocator with exactly the returned size.
 #![expect(unsafe_code, reason = "this is the binding to the host")]
 
 use std::cell::OnceCell;
@@ -54,7 +54,7 @@ unsafe extern "C" {
     fn environ_get(pointers: *mut *mut u8, bytes: *mut u8) -> u32;
 }
 
-/// The status of a call that went well, in both interfaces.
+/// The status of a successful call, in both interfaces.
 const OK: u32 = 0;
 const MONOTONIC_CLOCK: u32 = 1;
 
@@ -86,13 +86,13 @@ mod metric {
     pub(super) const GAUGE: u32 = 1;
 }
 
-/// The proxy.
+/// Envoy as the host of this VM.
 #[derive(Debug, Default)]
 pub(crate) struct Envoy {
     metrics: OnceCell<Metrics>,
 }
 
-/// The ids of our metrics; none for one that the host would not define.
+/// The ids of the metrics; none where the host rejected the definition.
 #[derive(Debug)]
 struct Metrics {
     counters: [Option<u32>; Counter::ALL.len()],
@@ -100,7 +100,7 @@ struct Metrics {
 }
 
 impl Envoy {
-    /// Makes all metrics known, so that they can be watched before anything is counted.
+    /// Defines all metrics, so that they exist before anything is counted.
     pub(crate) fn define_metrics(&self) {
         self.metrics();
     }
@@ -133,7 +133,7 @@ impl Host for Envoy {
     }
 
     fn random(&self, buffer: &mut [u8]) -> bool {
-        // SAFETY: the host writes as many bytes as it is told, and the buffer has them.
+        // SAFETY: the host writes at most as many bytes as the buffer has.
         unsafe { random_get(buffer.as_mut_ptr(), buffer.len()) == OK }
     }
 
@@ -143,7 +143,7 @@ impl Host for Envoy {
             Level::Warn => 3,
             Level::Error => 4,
         };
-        // SAFETY: the host reads the line, no more.
+        // SAFETY: the host only reads the line.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
     }
 
@@ -190,7 +190,7 @@ impl Stream for Envoy {
     }
 }
 
-/// What the proxy stands beside: Istio's name of the workload, or else the node's own id.
+/// The workload of the proxy: Istio's workload name, otherwise the id of the node.
 pub(crate) fn workload() -> Option<String> {
     const MAX_BYTES: usize = 256;
     [
@@ -202,12 +202,12 @@ pub(crate) fn workload() -> Option<String> {
     .find(|name| !name.is_empty() && name.len() <= MAX_BYTES)
 }
 
-/// The plugin's configuration, while the root context is configured.
+/// Available only in the configuration callback.
 pub(crate) fn plugin_configuration() -> Option<Vec<u8>> {
     bytes_of(buffer::PLUGIN_CONFIGURATION, 0, usize::MAX)
 }
 
-/// What the collector answered, while the call's callback runs.
+/// Available only in the callback of a call.
 pub(crate) fn collector_response() -> CollectorResponse {
     let number = |name: &str| {
         let value = value(map::CALL_RESPONSE_HEADERS, name)?;
@@ -219,14 +219,14 @@ pub(crate) fn collector_response() -> CollectorResponse {
     }
 }
 
-/// Asks the host to wake the root context whose callback runs.
+/// Sets the interval of the tick callback, for the root context whose callback runs.
 pub(crate) fn set_tick_period(period: Duration) {
     let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: no memory is passed.
     unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
 }
 
-/// A variable out of `vm_config.environment_variables`.
+/// Reads a variable of `vm_config.environment_variables`.
 pub(crate) fn environment(name: &str) -> Option<String> {
     let (mut count, mut size) = (0, 0);
     // SAFETY: the host writes one number to each address.
@@ -235,7 +235,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     }
     let mut pointers = vec![null_mut(); count];
     let mut block = vec![0_u8; size];
-    // SAFETY: the host writes as many pointers and bytes as it just told, and there is room for them.
+    // SAFETY: the host writes as many pointers and bytes as it just returned, and the buffers have that size.
     if unsafe { environ_get(pointers.as_mut_ptr(), block.as_mut_ptr()) } != OK {
         return None;
     }
@@ -249,14 +249,14 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 fn pairs(map: u32) -> Option<Headers> {
-    // SAFETY: both addresses are those that `owned` gives.
+    // SAFETY: both addresses come from `owned`.
     owned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
         .map(Headers::from_serialised)
 }
 
 fn value(map: u32, name: &str) -> Option<Vec<u8>> {
     owned(|data, size| {
-        // SAFETY: the host reads the name; both addresses are those that `owned` gives.
+        // SAFETY: the host reads the name; both addresses come from `owned`.
         unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
     })
 }
@@ -264,13 +264,13 @@ fn value(map: u32, name: &str) -> Option<Vec<u8>> {
 fn property(path: &[&str]) -> Option<Vec<u8>> {
     let path = path.join("\0");
     owned(|data, size| {
-        // SAFETY: the host reads the path; both addresses are those that `owned` gives.
+        // SAFETY: the host reads the path; both addresses come from `owned`.
         unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
     })
 }
 
 fn bytes_of(buffer: u32, start: usize, length: usize) -> Option<Vec<u8>> {
-    // SAFETY: both addresses are those that `owned` gives.
+    // SAFETY: both addresses come from `owned`.
     owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer, start, length, data, size) })
 }
 
@@ -286,7 +286,7 @@ fn increment(id: u32, by: i64) {
     unsafe { proxy_increment_metric(id, by) };
 }
 
-/// Takes over the bytes that a call hands out; none if the call did not go well.
+/// Takes ownership of the bytes that a call returns; none if the call failed.
 fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);

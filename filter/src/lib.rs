@@ -1,8 +1,8 @@
 //! Dossier's filter for Envoy: a thin proxy-wasm shell around [`dossier_capture`].
 //!
-//! - [`root`]: one plugin configuration; wakes the outbox and makes the calls.
-//! - [`stream`]: one HTTP stream; never pauses it.
-//! - [`host`]: the calls into the proxy, none of which can panic.
+//! - [`root`]: the root context, which holds a configuration and makes calls.
+//! - [`stream`]: the context of an HTTP stream, which it never pauses.
+//! - [`host`]: hostcalls, none of which can panic.
 
 #![expect(
     missing_docs,

@@ -13,11 +13,11 @@ use crate::host::{self, Envoy};
 use crate::stream::{Ignored, Stream};
 
 thread_local! {
-    /// A VM has one thread; all of its contexts share this.
+    /// A VM has one thread, so all of its contexts share this.
     static VM: Rc<Vm<Envoy>> = Rc::new(Vm::new(Envoy::default()));
 }
 
-/// A root context.
+/// Configures the VM and forwards ticks and responses to it.
 pub(crate) struct Root {
     id: u32,
     vm: Rc<Vm<Envoy>>,
@@ -84,14 +84,14 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.plugin {
             Some(plugin) => Box::new(Stream::new(Rc::clone(&self.vm), Rc::clone(plugin))),
-            // Only a configured context gets streams; if a host thinks otherwise, they pass.
+            // Hosts create streams for configured contexts only; any other stream just passes.
             None => Box::new(Ignored),
         })
     }
 }
 
-/// Makes calls in the name of the root context whose callback runs. It is the one hostcall that goes
-/// through the SDK, whose dispatcher has to know the token.
+/// Makes calls for the root context whose callback runs. This is the only hostcall through the SDK, because
+/// its dispatcher must know the token.
 struct SdkDispatch;
 
 impl Dispatch for SdkDispatch {

@@ -1,4 +1,4 @@
-//! The stream context: hands each callback on, and lets every stream continue.
+//! The stream context: forwards each callback to the recorder and lets every stream continue.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Stream {
     exchange: Option<Exchange>,
 }
 
-/// A stream that is not looked at.
+/// A stream that passes without being recorded.
 pub(crate) struct Ignored;
 
 impl Stream {

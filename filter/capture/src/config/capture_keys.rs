@@ -69,7 +69,7 @@ impl CaptureKeys {
             compress: object.get("compress").and_then(|node| compress(&node)),
             endpoint: object.get("endpoint").and_then(|node| {
                 let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_ENDPOINT_BYTES;
-                let expectation = "a text that begins with a slash, of at most 1024 bytes";
+                let expectation = "a string that begins with a slash, of at most 1024 bytes";
                 node.as_text(expectation, fits).map(str::to_owned)
             }),
             metadata: object

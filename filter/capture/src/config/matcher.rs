@@ -320,9 +320,7 @@ fn read_glob(node: &ConfigNode<'_>) -> Option<Glob> {
         .filter(|text| text.len() <= MAX_PATH_BYTES);
     let glob = text.and_then(Glob::parse);
     if glob.is_none() {
-        node.report_expected(
-            "a name of at most 1024 bytes, in which up to 8 * stand for any run of characters",
-        );
+        node.report_expected("a name of at most 1024 bytes, with up to 8 wildcards (*)");
     }
     glob
 }
@@ -350,7 +348,7 @@ fn read_methods(node: &ConfigNode<'_>) -> Option<Vec<String>> {
 }
 
 fn read_value(node: &ConfigNode<'_>) -> Option<String> {
-    node.as_text("a text of at most 1024 bytes", |text| {
+    node.as_text("a string of at most 1024 bytes", |text| {
         text.len() <= MAX_VALUE_BYTES
     })
     .map(str::to_owned)

@@ -63,7 +63,7 @@ fn read_value(node: &ConfigNode<'_>) -> Option<MetadataValue> {
         Value::Object(_) => ValueSource::read(node).map(MetadataValue::From),
         _ => {
             node.report_expected(format_args!(
-                "a constant (a text of at most {MAX_VALUE_BYTES} bytes, a number, true or \
+                "a constant (a string of at most {MAX_VALUE_BYTES} bytes, a number, true or \
                  false), or where to take it from, such as {{request_json: $.model}}"
             ));
             None

@@ -93,8 +93,8 @@ impl<'v> ConfigNode<'v> {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
             Value::Number(_) => "a number",
-            Value::String(text) if text.is_empty() => "an empty text",
-            Value::String(_) => "another text",
+            Value::String(text) if text.is_empty() => "an empty string",
+            Value::String(_) => "another string",
             Value::Array(_) => "a list",
             Value::Object(_) => "an object",
         };

@@ -221,7 +221,7 @@ fn is_custom_pattern_name(name: &str) -> bool {
 /// Quotes and backslashes would need escapes inside JSON.
 fn read_with(node: &ConfigNode<'_>) -> Option<Replacement> {
     let expectation = format!(
-        "\"hash\", or a text of 1 to {MAX_REPLACEMENT_BYTES} printable ASCII characters without quotes and backslashes"
+        "\"hash\", or a string of 1 to {MAX_REPLACEMENT_BYTES} printable ASCII characters without quotes and backslashes"
     );
     let printable = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     let fits = |text: &str| {
@@ -343,7 +343,7 @@ mod tests {
             ),
             (
                 json!({"with": "a\"b"}),
-                "redact.with: expected \"hash\", or a text of 1 to 64 printable ASCII characters without quotes and backslashes, got \"a\\\"b\"",
+                "redact.with: expected \"hash\", or a string of 1 to 64 printable ASCII characters without quotes and backslashes, got \"a\\\"b\"",
             ),
             (
                 json!({"unreadable": "drop"}),

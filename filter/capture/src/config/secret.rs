@@ -40,7 +40,7 @@ impl fmt::Display for SecretLength {
         let Self { min, max } = self;
         write!(
             formatter,
-            "a text of {min} to {max} visible ASCII characters"
+            "a string of {min} to {max} visible ASCII characters"
         )
     }
 }

@@ -209,8 +209,7 @@ fn problems_name_path_expectation_and_value() {
         ),
         (
             matching(json!({"host": ""})),
-            "routes[0].match.host: expected a name of at most 1024 bytes, in which up to 8 * stand for any run of \
-             characters, got \"\"",
+            "routes[0].match.host: expected a name of at most 1024 bytes, with up to 8 wildcards (*), got \"\"",
         ),
         (
             route(json!({"ttl_days": "30d"})),
@@ -230,7 +229,7 @@ fn problems_name_path_expectation_and_value() {
         ),
         (
             route(json!({"metadata": {"tokens": null}})),
-            "routes[0].capture.metadata.tokens: expected a constant (a text of at most 1024 bytes, a number, true or \
+            "routes[0].capture.metadata.tokens: expected a constant (a string of at most 1024 bytes, a number, true or \
              false), or where to take it from, such as {request_json: $.model}, got nothing",
         ),
         (
@@ -286,8 +285,8 @@ fn problems_name_path_expectation_and_value() {
         ),
         (
             with("hash_key", json!("too short")),
-            "hash_key: expected a text of 16 to 256 visible ASCII characters, or ${NAME} of an environment variable, \
-             got another text",
+            "hash_key: expected a string of 16 to 256 visible ASCII characters, or ${NAME} of an environment variable, \
+             got another string",
         ),
         (
             route(json!({"max_body_bytes": "2MiB"})),

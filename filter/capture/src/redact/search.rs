@@ -181,10 +181,10 @@ impl<'r, 'b> Search<'r, 'b> {
 /// Merges overlapping matches under the first one's pattern.
 fn merge_overlapping(found: &mut Vec<Match>) {
     found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
-    found.dedup_by(|next, kept| {
-        let overlap = next.range.start < kept.range.end;
+    found.dedup_by(|next, previous| {
+        let overlap = next.range.start < previous.range.end;
         if overlap {
-            kept.range.end = kept.range.end.max(next.range.end);
+            previous.range.end = previous.range.end.max(next.range.end);
         }
         overlap
     });

@@ -1,5 +1,5 @@
-//! Bodies with planted secrets, in every form that a body comes in: none of the secrets may be left,
-//! and nothing else may change. Then the same as properties.
+//! Redacts bodies with planted secrets, in every format: no secret may remain, and nothing else may
+//! change. The same is then tested as properties.
 
 use dossier_capture::config::redact::parse;
 use dossier_capture::redact::{HashKey, RawBody, RedactedBody, Redaction, RedactionCounts};
@@ -7,10 +7,10 @@ use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const GONE: &str = "[GONE]";
-/// A planted value that only its place gives away.
+const REPLACEMENT: &str = "[GONE]";
+/// A planted value that only its name gives away.
 const PASSWORD: &str = "Zq9~hunter2~Zq9";
-/// Planted values that a pattern gives away. Behind a `Bearer`, only the token is one.
+/// Planted values that match a pattern. After `Bearer`, only the token is one.
 const PATTERNED: [(&str, &str); 8] = [
     ("", "alice.q@example.com"),
     ("", "4111 1111 1111 1111"),
@@ -21,16 +21,16 @@ const PATTERNED: [(&str, &str); 8] = [
     ("", "GB29 NWBK 6016 1331 9268 19"),
     ("", "+49 170 555 7788"),
 ];
-/// No so long piece of a planted value may be left of a body that is cut off.
+/// No piece of this length may remain of a planted value in a truncated body.
 const PIECE_BYTES: usize = 6;
 const MAX_BYTES: usize = 1 << 20;
 
-/// A body, what must be left of it, and what must not.
+/// A body, its expected redacted form, and its secrets.
 #[derive(Debug, Clone, Default)]
 struct Planted {
     kind: &'static str,
     text: String,
-    left: String,
+    redacted: String,
     secrets: Vec<String>,
 }
 
@@ -42,22 +42,22 @@ impl Planted {
         }
     }
 
-    fn keep(mut self, text: &str) -> Self {
+    fn text(mut self, text: &str) -> Self {
         self.text += text;
-        self.left += text;
+        self.redacted += text;
         self
     }
 
-    fn gone(mut self, written: &str, left: &str, secret: &str) -> Self {
+    fn secret(mut self, written: &str, redacted: &str, secret: &str) -> Self {
         self.text += written;
-        self.left += left;
+        self.redacted += redacted;
         self.secrets.push(secret.to_owned());
         self
     }
 
-    fn around(mut self, before: &str, behind: &str) -> Self {
-        self.text = format!("{before}{}{behind}", self.text);
-        self.left = format!("{before}{}{behind}", self.left);
+    fn around(mut self, before: &str, after: &str) -> Self {
+        self.text = format!("{before}{}{after}", self.text);
+        self.redacted = format!("{before}{}{after}", self.redacted);
         self
     }
 }
@@ -77,7 +77,7 @@ fn redaction() -> Redaction {
         "json": ["$..password"],
         "query": ["token"],
         "patterns": EVERY,
-        "with": GONE,
+        "with": REPLACEMENT,
     });
     parse(&keys, "redact").unwrap().unwrap()
 }
@@ -100,19 +100,19 @@ fn search(
     redaction.redact_body(body, Some(&key), &mut RedactionCounts::default())
 }
 
-/// Every character as `\u0000`, beyond the first plane as a pair.
+/// Escapes every character as `\u0000`, astral ones as a pair.
 fn escaped(text: &str) -> String {
     let unit = |unit| format!("\\u{unit:04X}");
     text.encode_utf16().map(unit).collect::<Vec<_>>().concat()
 }
 
-/// Every byte as `%00`.
+/// Escapes every byte as `%00`.
 fn percent(text: &str) -> String {
     let byte = |byte| format!("%{byte:02x}");
     text.bytes().map(byte).collect::<Vec<_>>().concat()
 }
 
-/// What readers with other eyes may see.
+/// The text as different readers may decode it.
 fn readings(bytes: &[u8]) -> [String; 3] {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let mut unescaped = String::new();
@@ -147,7 +147,7 @@ fn readings(bytes: &[u8]) -> [String; 3] {
     [text, unescaped, decoded]
 }
 
-/// Ways to nest an object's members.
+/// Prefixes and suffixes that nest an object's members.
 fn nestings() -> Vec<(String, String)> {
     let mut nestings: Vec<(String, String)> = [
         ("{", "}"),
@@ -158,7 +158,7 @@ fn nestings() -> Vec<(String, String)> {
         ("{\n\t\"o\" : {\r\n ", "\n} }\n"),
         ("\u{feff}{\"größe\":\"\\\"\\\\\",", "}"),
     ]
-    .map(|(before, behind)| (before.to_owned(), behind.to_owned()))
+    .map(|(before, after)| (before.to_owned(), after.to_owned()))
     .into();
     nestings.push((
         "{\"d\":[".repeat(30) + "{",
@@ -167,10 +167,10 @@ fn nestings() -> Vec<(String, String)> {
     nestings
 }
 
-/// Members whose value goes because of its key.
+/// Members whose value is replaced because of its key.
 fn named_members() -> Vec<Planted> {
     let json = || Planted::new("application/json");
-    let gone = &format!("\"{GONE}\"");
+    let replaced = &format!("\"{REPLACEMENT}\"");
     let mut members = Vec::new();
     for key in ["password", "\\u0070assword", &escaped("password")] {
         let quoted = format!("\"{key}\": ");
@@ -180,52 +180,70 @@ fn named_members() -> Vec<Planted> {
             format!("[1, \"{PASSWORD}\", {{}}]"),
             format!("{{\"x\": {{\"password\": \"{PASSWORD}\"}}}}"),
         ] {
-            members.push(json().keep(&quoted).gone(&value, gone, PASSWORD));
+            members.push(json().text(&quoted).secret(&value, replaced, PASSWORD));
         }
-        members.push(json().keep(&quoted).gone("90817263", gone, "90817263"));
         members.push(
             json()
-                .keep(&quoted)
-                .gone("\"first~secret\"", gone, "first~secret")
-                .keep(", \"b\": 1, \"password\":")
-                .gone(&format!("\"{PASSWORD}\""), gone, PASSWORD),
+                .text(&quoted)
+                .secret("90817263", replaced, "90817263"),
+        );
+        members.push(
+            json()
+                .text(&quoted)
+                .secret("\"first~secret\"", replaced, "first~secret")
+                .text(", \"b\": 1, \"password\":")
+                .secret(&format!("\"{PASSWORD}\""), replaced, PASSWORD),
         );
     }
     members
 }
 
-/// Members whose value goes because of what it looks like.
+/// Members whose value is replaced because it matches a pattern.
 fn patterned_members() -> Vec<Planted> {
     let json = || Planted::new("application/json");
     let mut members = Vec::new();
     for (before, secret) in PATTERNED {
         let before = format!("\"note\": \"see: {before}");
-        members.push(json().keep(&before).gone(secret, GONE, secret).keep(" .\""));
         members.push(
             json()
-                .keep(&before)
-                .gone(&escaped(secret), GONE, secret)
-                .keep("\\n\""),
+                .text(&before)
+                .secret(secret, REPLACEMENT, secret)
+                .text(" .\""),
+        );
+        members.push(
+            json()
+                .text(&before)
+                .secret(&escaped(secret), REPLACEMENT, secret)
+                .text("\\n\""),
         );
     }
     for (before, secret) in PATTERNED {
-        // What a language model calls a tool with: a document in a string of another.
+        // A tool call of a language model: a document in a string of another.
         let before =
             format!("\"arguments\": \"{{\\\"n\\\": 1, \\\"note\\\": \\\"see:\\\\n- {before}");
-        let inside = json().keep(&before);
+        let inside = json().text(&before);
         let twice = escaped(secret).replace('\\', "\\\\");
-        members.push(inside.clone().gone(secret, GONE, secret).keep("\\\"}\""));
-        members.push(inside.gone(&twice, GONE, secret).keep("\\\\n\\\"}\""));
+        members.push(
+            inside
+                .clone()
+                .secret(secret, REPLACEMENT, secret)
+                .text("\\\"}\""),
+        );
+        members.push(
+            inside
+                .secret(&twice, REPLACEMENT, secret)
+                .text("\\\\n\\\"}\""),
+        );
     }
     members.push(
         json()
-            .keep("\"")
-            .gone("bob.q@example.org", GONE, "bob.q@example.org")
-            .keep("\": 1"),
+            .text("\"")
+            .secret("bob.q@example.org", REPLACEMENT, "bob.q@example.org")
+            .text("\": 1"),
     );
-    members.push(json().keep("\"card\": ").gone(
+    members.push(json().text("\"card\": ").secret(
         "5555555555554444",
-        &format!("\"{GONE}\""),
+        &format!("\"{REPLACEMENT}\""),
         "5555555555554444",
     ));
     members
@@ -233,33 +251,33 @@ fn patterned_members() -> Vec<Planted> {
 
 fn json_bodies() -> Vec<Planted> {
     let members = [named_members(), patterned_members()].concat();
-    let nested = |(before, behind): (String, String)| {
-        let around = move |member: &Planted| member.clone().around(&before, &behind);
+    let nested = |(before, after): (String, String)| {
+        let around = move |member: &Planted| member.clone().around(&before, &after);
         members.iter().map(around).collect::<Vec<_>>()
     };
     nestings().into_iter().flat_map(nested).collect()
 }
 
-/// Bodies that are not JSON, or JSON in pieces.
+/// Bodies that are not JSON, or consist of pieces of JSON.
 fn other_bodies() -> Vec<Planted> {
     let mut bodies = Vec::new();
     for (before, secret) in PATTERNED {
         for kind in ["text/plain", "text/html; charset=utf-8", "application/xml"] {
-            let text = Planted::new(kind).keep(&format!("<p>Dear x, {before}"));
-            bodies.push(text.gone(secret, GONE, secret).keep(" .</p>\nend"));
+            let text = Planted::new(kind).text(&format!("<p>Dear x, {before}"));
+            bodies.push(text.secret(secret, REPLACEMENT, secret).text(" .</p>\nend"));
         }
-        let form = Planted::new("application/x-www-form-urlencoded").keep("a=1&b=");
+        let form = Planted::new("application/x-www-form-urlencoded").text("a=1&b=");
         let form = form
-            .keep(&percent(before))
-            .gone(&percent(secret), GONE, secret);
-        bodies.push(form.keep("&c=%41+d"));
-        let events = Planted::new("text/event-stream").keep(": hello\nevent: x\ndata: ");
-        let events = events.keep(before).gone(secret, GONE, secret);
-        bodies.push(events.keep("\n\ndata: [DONE]\n\n"));
+            .text(&percent(before))
+            .secret(&percent(secret), REPLACEMENT, secret);
+        bodies.push(form.text("&c=%41+d"));
+        let events = Planted::new("text/event-stream").text(": hello\nevent: x\ndata: ");
+        let events = events.text(before).secret(secret, REPLACEMENT, secret);
+        bodies.push(events.text("\n\ndata: [DONE]\n\n"));
         let part = "--B\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\n";
-        let parts = Planted::new("multipart/form-data; boundary=B").keep(part);
-        let parts = parts.keep(before).gone(secret, GONE, secret);
-        bodies.push(parts.keep("\r\n--B--\r\n"));
+        let parts = Planted::new("multipart/form-data; boundary=B").text(part);
+        let parts = parts.text(before).secret(secret, REPLACEMENT, secret);
+        bodies.push(parts.text("\r\n--B--\r\n"));
     }
     for member in [named_members(), patterned_members()].concat() {
         let line = member.around("{", "}");
@@ -271,13 +289,24 @@ fn other_bodies() -> Vec<Planted> {
         bodies.push(events);
     }
     for name in ["token", "TOKEN", &percent("token")] {
-        let form = Planted::new("application/x-www-form-urlencoded").keep(&format!("a=1&{name}="));
-        bodies.push(form.clone().gone(PASSWORD, GONE, PASSWORD).keep("&b=2"));
-        bodies.push(form.gone(&percent(PASSWORD), GONE, PASSWORD).keep("&b=2"));
+        let form = Planted::new("application/x-www-form-urlencoded").text(&format!("a=1&{name}="));
+        bodies.push(
+            form.clone()
+                .secret(PASSWORD, REPLACEMENT, PASSWORD)
+                .text("&b=2"),
+        );
+        bodies.push(
+            form.secret(&percent(PASSWORD), REPLACEMENT, PASSWORD)
+                .text("&b=2"),
+        );
     }
     let part = "--B\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n";
-    let parts = Planted::new("multipart/form-data; boundary=\"B\"").keep(part);
-    bodies.push(parts.gone(PASSWORD, GONE, PASSWORD).keep("\r\n--B--\r\n"));
+    let parts = Planted::new("multipart/form-data; boundary=\"B\"").text(part);
+    bodies.push(
+        parts
+            .secret(PASSWORD, REPLACEMENT, PASSWORD)
+            .text("\r\n--B--\r\n"),
+    );
     bodies
 }
 
@@ -303,17 +332,20 @@ fn replaces_secrets_and_nothing_else() {
         ] {
             let searched = search(&redaction, body.kind, encoding, &bytes, false);
             let left = String::from_utf8(searched.bytes).unwrap();
-            assert_eq!(left, body.left, "{encoding} {}", body.text);
+            assert_eq!(left, body.redacted, "{encoding} {}", body.text);
             assert!(!searched.truncated && searched.missing.is_none());
             assert_eq!(searched.decoded, !encoding.is_empty());
         }
         for secret in &body.secrets {
-            assert!(!body.left.contains(secret), "the corpus is wrong: {body:?}");
+            assert!(
+                !body.redacted.contains(secret),
+                "the corpus is wrong: {body:?}"
+            );
         }
     }
 }
 
-/// Asserts that no piece of a planted value is left, however it may be read.
+/// Asserts that no piece of a planted value remains in any reading.
 fn assert_no_piece(body: &Planted, left: &[u8], cut: usize) {
     for reading in readings(left) {
         for secret in &body.secrets {
@@ -339,11 +371,11 @@ fn truncated_body_shows_no_partial_secret() {
             let searched = search(&redaction, body.kind, "", begun, true);
             assert!(searched.truncated);
             assert_no_piece(&body, &searched.bytes, cut);
-            // As far as something is left, it is what the whole body leaves.
+            // Whatever remains is a prefix of the redacted complete body.
             let ends = [&b"\""[..], b""];
             let same = ends.iter().any(|end| {
                 let left = searched.bytes.strip_suffix(*end);
-                left.is_some_and(|left| body.left.as_bytes().starts_with(left))
+                left.is_some_and(|left| body.redacted.as_bytes().starts_with(left))
             });
             let event = body.kind == "text/event-stream";
             assert!(same || event, "{} cut at {cut}", body.text);

@@ -15,8 +15,8 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         let local = before.iter().rev().take_while(|byte| is_local(**byte));
         let local = slice(text, at - local.count()..at);
         let marks = count_leading(local, |byte| matches!(byte, b'.' | b'\'' | b'-'));
-        let behind = text.get(from..).unwrap_or_default();
-        let domain = domain(slice(behind, 0..count_leading(behind, is_domain)));
+        let rest = text.get(from..).unwrap_or_default();
+        let domain = domain(slice(rest, 0..count_leading(rest, is_domain)));
         if marks < local.len() && domain > 0 {
             found(at - (local.len() - marks)..from + domain);
         }

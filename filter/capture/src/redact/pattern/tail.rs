@@ -65,7 +65,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn kept(text: &str) -> &str {
+    fn without_tail(text: &str) -> &str {
         &text[..find_uncertain_tail(std::iter::empty(), text.as_bytes())]
     }
 
@@ -83,18 +83,18 @@ mod tests {
             ("some words", "some "),
             ("", ""),
         ] {
-            assert_eq!(kept(text), expected, "{text}");
+            assert_eq!(without_tail(text), expected, "{text}");
         }
     }
 
     #[test]
     fn removes_word_up_to_limit_except_tokens() {
         let long = "x".repeat(MAX_TAIL_BYTES + 10);
-        assert_eq!(kept(&long).len(), 10);
+        assert_eq!(without_tail(&long).len(), 10);
         let token = format!("a eyJ{long}.b{long}");
-        assert_eq!(kept(&token), "a ");
+        assert_eq!(without_tail(&token), "a ");
         let digits = "1 ".repeat(500);
-        assert_eq!(kept(&digits).len(), digits.len() - MAX_NUMBER_BYTES);
+        assert_eq!(without_tail(&digits).len(), digits.len() - MAX_NUMBER_BYTES);
     }
 
     #[test]

@@ -23,9 +23,9 @@ pub(super) fn find_bearer(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         {
             continue;
         }
-        let behind = text.get(end..).unwrap_or_default();
-        let spaces = count_leading(behind, |byte| matches!(byte, b' ' | b'\t'));
-        let token = count_leading(behind.get(spaces..).unwrap_or_default(), is_token);
+        let rest = text.get(end..).unwrap_or_default();
+        let spaces = count_leading(rest, |byte| matches!(byte, b' ' | b'\t'));
+        let token = count_leading(rest.get(spaces..).unwrap_or_default(), is_token);
         // A header's value consists of the word and the token alone.
         let whole = at == 0 && end + spaces + token == text.len() && token > 0;
         if spaces > 0 && (whole || token >= MIN_TOKEN_BYTES) {

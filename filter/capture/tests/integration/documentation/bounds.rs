@@ -1,14 +1,14 @@
-//! Bounds as the tables write them, and values on either side of them.
+//! Limits as the tables state them, and values at and beyond them.
 
 use serde_json::{Map, Value, json};
 
 use super::tables::{quoted, scalar};
 
-/// What a value must be like.
+/// A constraint on values.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bound {
     Object,
-    /// One of these words.
+    /// One of these strings.
     Choice(Vec<String>),
     Number {
         min: u64,
@@ -22,7 +22,7 @@ pub(crate) enum Bound {
         min: u64,
         max: u64,
     },
-    /// Length of a text. Without a min, how short it may be depends on its form.
+    /// Length of a string. Without a minimum, how short it may be depends on its format.
     Text {
         min: Option<usize>,
         max: usize,
@@ -30,9 +30,9 @@ pub(crate) enum Bound {
     Items {
         max: usize,
     },
-    /// Of each item of a list.
+    /// A constraint on each item of a list.
     Each(Box<Self>),
-    /// Names in an object.
+    /// Number of names in an object.
     Names {
         max: usize,
     },
@@ -42,17 +42,17 @@ pub(crate) enum Bound {
     },
 }
 
-/// Values of different forms: which of them fits the key is the code's affair.
+/// Values of different formats, of which any may suit the key.
 type Candidates = Vec<Value>;
 
 impl Bound {
-    /// Reads a cell; none if it is not written as expected.
+    /// Parses a cell; none if it is not in an expected form.
     pub(crate) fn parse(cell: &str) -> Option<Vec<Self>> {
         if cell == "an object" {
             return Some(vec![Self::Object]);
         }
         if let Some((max, names)) = cell.split_once("; names ") {
-            let max = max.strip_prefix("at max ")?.parse().ok()?;
+            let max = max.strip_prefix("at most ")?.parse().ok()?;
             let (min, longest) = span(names.strip_suffix(" characters")?)?;
             let length = Self::NameLength {
                 min: min?.parse().ok()?,
@@ -99,7 +99,7 @@ impl Bound {
         })
     }
 
-    /// Values at the bounds: of each row of candidates at min one must be accepted.
+    /// Values at the limits: at least one of each row must be accepted.
     pub(crate) fn inside(&self) -> Vec<Candidates> {
         let each = |values: Vec<Value>| values.into_iter().map(|value| vec![value]).collect();
         match self {
@@ -120,7 +120,7 @@ impl Bound {
         }
     }
 
-    /// Values just beyond the bounds: none of them may be accepted.
+    /// Values just beyond the limits: none may be accepted.
     pub(crate) fn outside(&self) -> Vec<Candidates> {
         match self {
             Self::Object => vec![vec![json!(1), json!([])]],
@@ -176,7 +176,7 @@ fn duration(milliseconds: u64) -> Value {
     json!(format!("{milliseconds}ms"))
 }
 
-/// Texts of this length: a word, a method, a path, a JSON path, a content type.
+/// Strings of this length: a word, a method, a path, a JSON path, a content type.
 fn texts(length: usize) -> Candidates {
     ["", "/", "$.", "a/"]
         .iter()
@@ -186,7 +186,7 @@ fn texts(length: usize) -> Candidates {
         .collect()
 }
 
-/// Lists of so many items.
+/// Lists of this length.
 fn lists(length: usize) -> Candidates {
     let items = [
         json!("a"),

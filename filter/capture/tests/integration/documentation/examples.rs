@@ -1,4 +1,4 @@
-//! The YAML blocks of a document, and what is wrong with them.
+//! Validates the YAML blocks of a document.
 
 use dossier_capture::config::{Config, check_route_keys};
 use serde_json::{Value, json};
@@ -14,15 +14,15 @@ pub(crate) struct Example {
 
 #[derive(Debug)]
 enum Kind {
-    /// A plugin's configuration, or a part of one.
+    /// A plugin configuration, or a part of one.
     Plugin(Value),
-    /// A piece of an Envoy configuration, with a route's own keys.
+    /// A part of an Envoy configuration with a route's own keys.
     Route(Value),
-    /// Something else, or no YAML at all.
+    /// Something else, or invalid YAML.
     Unknown(String),
 }
 
-/// All blocks that call themselves YAML.
+/// All blocks that are marked as YAML.
 pub(crate) fn of(document: &str) -> Vec<Example> {
     let blocks = document.split("```yaml\n").skip(1);
     blocks
@@ -52,8 +52,8 @@ impl Kind {
 }
 
 impl Example {
-    /// What the filter says to it.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    /// The problems that the filter reports.
+    pub(crate) fn problems(&self) -> Vec<String> {
         let problems = match &self.kind {
             Kind::Unknown(why) => return vec![why.clone()],
             Kind::Route(keys) => check_route_keys(keys, ""),
@@ -68,7 +68,7 @@ impl Example {
         problems.lines().map(str::to_owned).collect()
     }
 
-    /// The keys in it, by the names that the tables have for them.
+    /// The keys in it, as the tables name them.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::new();
         match &self.kind {
@@ -107,7 +107,7 @@ fn collect(value: &Value, at: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// What stands under `filter_metadata.dossier`, at any depth.
+/// The object at `filter_metadata.dossier`, at any depth.
 fn route_keys(value: &Value) -> Option<&Value> {
     let here = value.pointer("/filter_metadata/dossier");
     here.or_else(|| match value {

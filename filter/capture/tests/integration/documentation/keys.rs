@@ -1,5 +1,4 @@
-//! The keys that the filter knows, asked from the filter itself: an unknown key in an object is
-//! refused with a list of those that would be known there.
+//! Finds the known keys by asking the filter: an unknown key is rejected with a list of the known ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,14 +6,14 @@ use std::fmt;
 use dossier_capture::config::{Config, Problems, check_route_keys};
 use serde_json::{Value, json};
 
-/// Where the capture keys stand in the tables' full names.
+/// The prefix of capture keys in the tables.
 pub(crate) const CAPTURE: &str = "defaults";
 /// Unlike any key, so that none is suggested.
 const UNKNOWN: &str = "zzzzzzzzzzzz";
-/// Stands for any name, where names are free.
+/// Stands for any name in objects with free names.
 const ANY_NAME: &str = "NAME";
 
-/// The way to a value: `routes[].match.path.prefix`.
+/// The path of a value: `routes[].match.path.prefix`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(Vec<Step>);
 
@@ -53,7 +52,7 @@ impl Key {
         Self(steps.collect())
     }
 
-    /// The last name of the way.
+    /// The last name of the path.
     pub(crate) fn name(&self) -> &str {
         let names = self.0.iter().rev().filter_map(|step| match step {
             Step::Name(name) => Some(name.as_str()),
@@ -62,17 +61,17 @@ impl Key {
         names.into_iter().next().unwrap_or_default()
     }
 
-    /// Whether the key lies inside of this one.
+    /// Whether the other key is inside this one.
     fn contains(&self, key: &Self) -> bool {
         key.0.len() > self.0.len() && key.0.starts_with(&self.0)
     }
 
-    /// Where faults say that the value is.
+    /// The path as problems state it.
     fn place(&self) -> String {
         self.to_string().replace("[]", "[0]")
     }
 
-    /// A configuration with this value, and with what must stand beside it.
+    /// A valid configuration with this value.
     pub(crate) fn with(&self, value: &Value) -> Value {
         build(&Self::root(), &self.0, Some(value))
     }
@@ -120,7 +119,7 @@ fn build(at: &Key, way: &[Step], value: Option<&Value>) -> Value {
     }
 }
 
-/// What must stand beside a key for the rest to be sound.
+/// The other keys that make the configuration valid.
 fn companions(at: &Key, name: &str) -> BTreeMap<String, Value> {
     let place = at.to_string();
     let beside = match place.strip_prefix(CAPTURE).unwrap_or(&place) {
@@ -139,19 +138,19 @@ fn companions(at: &Key, name: &str) -> BTreeMap<String, Value> {
     serde_json::from_value(beside).unwrap()
 }
 
-/// All keys, those in `capture` left out: they are those in `defaults`.
+/// All keys but those in `capture`, which are the same as in `defaults`.
 pub(crate) fn known() -> Vec<Key> {
     let capture = Key::parse("routes[].capture");
-    let all = discover(&Key::root(), &refused);
+    let all = discover(&Key::root(), &check_config);
     all.into_iter().filter(|it| !capture.contains(it)).collect()
 }
 
 /// The keys in a rule's `capture`.
 pub(crate) fn known_to_rules() -> Vec<Key> {
-    discover(&Key::parse("routes[].capture"), &refused)
+    discover(&Key::parse("routes[].capture"), &check_config)
 }
 
-/// The keys in a route's metadata, as if it stood in `defaults`.
+/// The keys in a route's metadata, with the prefix of `defaults`.
 pub(crate) fn known_to_routes() -> Vec<Key> {
     let capture = Key::parse(CAPTURE);
     discover(&capture, &|value| {
@@ -159,13 +158,13 @@ pub(crate) fn known_to_routes() -> Vec<Key> {
     })
 }
 
-/// Keys inside of which there are no others.
+/// Keys without keys inside.
 pub(crate) fn leaves(known: &BTreeSet<Key>) -> impl Iterator<Item = &Key> {
     let inner = |key: &Key| known.iter().any(|other| key.contains(other));
     known.iter().filter(move |key| !inner(key))
 }
 
-fn refused(value: &Value) -> Problems {
+fn check_config(value: &Value) -> Problems {
     Config::from_value(value, "").err().unwrap_or_default()
 }
 
@@ -189,12 +188,14 @@ fn discover(inside: &Key, check: &dyn Fn(&Value) -> Problems) -> Vec<Key> {
     found
 }
 
-/// The names that an object may have; none if there is no object.
+/// The names that an object may have; none if the key is no object.
 fn names_in(object: &Key, check: &dyn Fn(&Value) -> Problems) -> Option<Vec<String>> {
     let unknown = object.child(UNKNOWN);
-    let faults = check(&unknown.with(&json!(1)));
+    let problems = check(&unknown.with(&json!(1)));
     let begin = format!("{}: unknown key, ", unknown.place());
-    let said = faults.lines().find_map(|line| line.strip_prefix(&begin))?;
-    let names = said.strip_prefix("expected one of ").unwrap();
+    let listed = problems
+        .lines()
+        .find_map(|line| line.strip_prefix(&begin))?;
+    let names = listed.strip_prefix("expected one of ").unwrap();
     Some(names.split(", ").map(str::to_owned).collect())
 }

@@ -1,4 +1,4 @@
-//! Every relative link of a markdown file leads to a file, and its anchor to a heading there.
+//! Checks that every relative link of a markdown file points to a file, and its anchor to a heading.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn relative_links_resolve() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The markdown files of the repository. Build output and hidden folders are skipped.
+/// The markdown files of the repository, except build output and hidden folders.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -50,7 +50,7 @@ fn leads_somewhere(page: &Path, target: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|text| anchors(&text).any(|it| it == anchor))
 }
 
-/// What GitHub makes of the headings.
+/// The anchors that GitHub derives from the headings.
 fn anchors(text: &str) -> impl Iterator<Item = String> {
     let text = without_code(text);
     let headings: Vec<_> = text
@@ -66,7 +66,7 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The text without its fenced blocks.
+/// The text without fenced code blocks.
 fn without_code(text: &str) -> String {
     text.split("\n```")
         .step_by(2)

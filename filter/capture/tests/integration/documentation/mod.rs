@@ -1,5 +1,5 @@
-//! Keeps docs/configuration.md and README.md true: their examples are configurations, their tables
-//! have the keys that the filter knows, and defaults and bounds are those of the code.
+//! Checks docs/configuration.md and README.md against the code: examples are valid, tables list the
+//! known keys, defaults and limits equal those of the code.
 
 mod bounds;
 mod examples;
@@ -75,13 +75,15 @@ fn documented_defaults_equal_code() {
         let absent = read(&key.absent());
         match default {
             Default::Required => {
-                let faults = absent.unwrap_err();
-                assert!(faults.contains("got nothing"), "{key}: {faults}");
+                let problems = absent.unwrap_err();
+                assert!(problems.contains("got nothing"), "{key}: {problems}");
             }
             Default::OneOf => {
-                let faults = absent.unwrap_err();
-                let group = faults.lines().find(|line| line.contains("exactly one of"));
-                assert!(group.unwrap().contains(key.name()), "{key}: {faults}");
+                let problems = absent.unwrap_err();
+                let group = problems
+                    .lines()
+                    .find(|line| line.contains("exactly one of"));
+                assert!(group.unwrap().contains(key.name()), "{key}: {problems}");
             }
             Default::Nothing => assert_eq!(absent.err(), None, "{key}"),
             Default::Value(value) => {
@@ -89,7 +91,7 @@ fn documented_defaults_equal_code() {
                 assert_eq!(seen(&read(&key.with(value)).unwrap()), absent, "{key}");
                 let inside = row.bounds.iter().flat_map(Bound::inside).flatten();
                 let others = inside.filter_map(|value| read(&key.with(&value)).ok());
-                // Else the comparison above could not fail.
+                // Otherwise the comparison above could never fail.
                 assert!(others.map(|it| seen(&it)).any(|it| it != absent), "{key}");
             }
         }
@@ -102,8 +104,8 @@ fn documented_patterns_equal_code() {
     let rows = tables::rows(CONFIGURATION);
     let row = rows.iter().find(|row| row.key == patterns).unwrap();
     let documented = tables::quoted(&row.what);
-    let faults = read(&patterns.with(&json!(["zzz"]))).unwrap_err();
-    let (_, list) = faults.split_once("expected one of ").unwrap();
+    let problems = read(&patterns.with(&json!(["zzz"]))).unwrap_err();
+    let (_, list) = problems.split_once("expected one of ").unwrap();
     let (list, _) = list.split_once(", or an object").unwrap();
     assert_eq!(documented, list.split(", ").collect::<Vec<_>>());
 }
@@ -117,10 +119,10 @@ fn examples_are_valid_configurations() {
         let examples = examples::of(text);
         assert!(examples.len() >= fewest, "{file}: {}", examples.len());
         for example in examples {
-            let faults = example.faults();
+            let problems = example.problems();
             assert!(
-                faults.is_empty(),
-                "{file}: {faults:#?} in\n{}",
+                problems.is_empty(),
+                "{file}: {problems:#?} in\n{}",
                 example.text
             );
         }
@@ -148,15 +150,15 @@ fn accepts(key: &Key, value: &Value) -> bool {
     read(&key.with(value)).is_ok()
 }
 
-/// The words that the code expects, if it lists them.
+/// The choices that the code lists, if any.
 fn choices(key: &Key) -> Option<Vec<String>> {
-    let faults = read(&key.with(&json!("zzz"))).err()?;
-    let (_, list) = faults.split_once("expected one of ")?;
+    let problems = read(&key.with(&json!("zzz"))).err()?;
+    let (_, list) = problems.split_once("expected one of ")?;
     let (list, _) = list.split_once(", got ")?;
     Some(list.split(", ").map(str::to_owned).collect())
 }
 
-/// All that can be seen of a configuration from outside, but for the users.
+/// All that is visible of a configuration from outside, except the users.
 fn seen(config: &Config) -> String {
     let headers = Headers::default();
     let tell = |problems: &dossier_capture::config::Problems| panic!("{problems}");

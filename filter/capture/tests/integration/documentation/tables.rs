@@ -1,11 +1,11 @@
-//! The tables of docs/configuration.md, read row by row.
+//! Parses the tables of docs/configuration.md.
 
 use serde_json::Value;
 
 use super::bounds::Bound;
 use super::keys::{CAPTURE, Key};
 
-/// A key as the document describes it.
+/// A row of a table: a documented key.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) key: Key,
@@ -14,17 +14,17 @@ pub(crate) struct Row {
     pub(crate) what: String,
 }
 
-/// What stands in for a key that is not written.
+/// The default of an absent key.
 #[derive(Debug)]
 pub(crate) enum Default {
     Required,
-    /// Exactly one of a group is written.
+    /// Exactly one key of a group is required.
     OneOf,
     Nothing,
     Value(Value),
 }
 
-/// The first cells of the tables that are read, and where their keys stand.
+/// The first header cells of the tables to read, and the prefix of their keys.
 const TABLES: [(&str, &str); 3] = [
     ("key", ""),
     ("match key", "routes[].match."),
@@ -66,7 +66,7 @@ pub(crate) fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// A number, a flag or a text, as YAML would have it.
+/// A number, a boolean or a string, as in YAML.
 pub(crate) fn scalar(cell: &str) -> Value {
     let text = cell.trim_matches('`');
     match serde_json::from_str(text) {
@@ -84,7 +84,7 @@ fn default_of(cell: &str) -> Default {
     }
 }
 
-/// The cells of a table's line. A bar within a cell is written `\|`.
+/// The cells of a line. A bar within a cell is written `\|`.
 fn cells(line: &str) -> Option<Vec<String>> {
     let inside = line.strip_prefix('|')?.strip_suffix('|')?;
     let inside = inside.replace("\\|", "\u{0}");

@@ -1,4 +1,4 @@
-//! Batches as a collector receives them, for the decoder and for the decompression before it.
+//! Fuzzes the decoder of batches and the decompression before it.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::engine::Target;
 
 const MAX_BYTES: usize = 16 << 10;
-/// Errors say where and why; they quote nothing.
+/// Errors say where and why; they never quote the input.
 const MAX_ERROR_BYTES: usize = 200;
 const TOKENS: &[&[u8]] = &[
     b"DOSSIER\x01",
@@ -77,7 +77,7 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What comes out of a batch lies in it, piece by piece, without gaps.
+/// The frames must cover the batch, without overlaps and without holes.
 fn decode(bytes: &[u8]) {
     let batch = match Batch::parse(bytes) {
         Ok(batch) => batch,
@@ -94,7 +94,7 @@ fn decode(bytes: &[u8]) {
         match frame.decode() {
             Ok(FrameContent::Record(record, body)) => {
                 let size = serde_json::to_string(&*record).unwrap().len();
-                // The shortest forms of the keys and of escapes are shorter than ours.
+                // The shortest forms of keys and escapes are shorter than ours.
                 assert!(size <= 1000 + 8 * frame.header.len(), "{size}");
                 assert_eq!(body, frame.body);
             }
@@ -130,7 +130,7 @@ fn batches() {
 fn seeds_are_valid_batches() {
     for seed in seeds() {
         let plain = inflate(&seed, MAX_BYTES << 4).unwrap_or(seed);
-        // Batches one behind the other are none.
+        // Consecutive batches are not a batch.
         if let Ok(batch) = Batch::parse(&plain) {
             assert!(batch.frames().iter().all(|frame| frame.decode().is_ok()));
         } else {

@@ -1,4 +1,4 @@
-//! Bodies, for the JSON scanner and for redaction.
+//! Fuzzes the JSON scanner and redaction.
 
 use dossier_capture::config::redact::parse;
 use dossier_capture::json::{Paths, Scanner};
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::engine::{Random, Target};
 
 const MAX_BYTES: usize = 4096;
-/// How much replacements may add.
+/// Limits of what replacements add.
 const BODY_GROWTH: usize = 64 << 10;
 const TEXT_GROWTH: usize = 8 << 10;
 const JSON: &str = "application/json";
@@ -117,7 +117,7 @@ fn redactions() -> [Redaction; 4] {
     .map(|keys| parse(&keys, "redact").unwrap().unwrap())
 }
 
-/// A token for each byte at most, in order and apart.
+/// Tokens are in order, do not overlap, and are no more than the bytes.
 fn scan(bytes: &[u8]) {
     let mut scanner = Scanner::new(bytes);
     let mut tokens = 0;
@@ -152,7 +152,7 @@ fn redact(bytes: &[u8], redaction: &Redaction, key: Option<&HashKey>, random: &m
     let searched = redaction.redact_body(body, key, &mut counts);
     assert!(searched.bytes.len() <= MAX_BYTES.max(bytes.len()) + BODY_GROWTH);
     assert!(searched.truncated || !truncated);
-    // Each find takes a byte at least, and each text is gone through once.
+    // Each match has at least one byte, and each text is searched once.
     let gone_through = MAX_BYTES.max(bytes.len()) + 3 * text.len();
     assert!(counts.total() <= gone_through as u64);
 

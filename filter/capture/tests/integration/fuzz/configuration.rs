@@ -1,5 +1,5 @@
-//! Configurations, as JSON and as a serialised `Struct`, for the checker; those that pass, for the
-//! rules that come of them.
+//! Fuzzes the configuration checker with JSON and serialised `Struct`s, and the rules of valid
+//! configurations.
 
 use dossier_capture::config::{Config, Problems, RequestView, check_route_keys};
 use dossier_capture::headers::Headers;
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::engine::{MAX_INPUT_BYTES, Target};
 use super::messages::serialised_struct;
 
-/// How long a plan shows itself with nothing of a configuration in it.
+/// Debug output of a plan without any configured text.
 pub(crate) const MAX_PLAN_BYTES: usize = 64 << 10;
-/// A key of a few letters may be answered with all keys that are known.
+/// A short unknown key may be answered with all known keys.
 const MAX_REPORT_FACTOR: usize = 128;
 const TOKENS: &[&[u8]] = &[
     b"{",
@@ -57,7 +57,7 @@ const TOKENS: &[&[u8]] = &[
     b"\xff",
 ];
 
-/// A request, as a proxy hands its headers out.
+/// A request's headers as a proxy serialises them.
 pub(crate) fn request(path: &str) -> Headers {
     let pairs = [
         (":path", path),
@@ -76,7 +76,7 @@ pub(crate) fn request(path: &str) -> Headers {
     Headers::from_serialised(bytes)
 }
 
-/// There are faults, and they are told in no more words than the input is worth.
+/// There are problems, and their texts are proportional to the input.
 pub(crate) fn check(problems: &Problems, length: usize) {
     assert!(!problems.is_empty());
     assert!(problems.lines().count() <= length + 16);

@@ -1,7 +1,7 @@
-//! Makes inputs out of good ones and throws them at a target.
+//! Mutates valid inputs and runs a target on them.
 //!
-//! A seed and the number of an iteration give the same input everywhere: to see a failure again, set
-//! `DOSSIER_FUZZ_SEED` and `DOSSIER_FUZZ_ITERATION` to what was printed. The input is left in
+//! A seed and the number of an iteration give the same input everywhere: to reproduce a failure, set
+//! `DOSSIER_FUZZ_SEED` and `DOSSIER_FUZZ_ITERATION` to the printed values. The input is saved in
 //! `target/fuzz/`, in hexadecimal.
 
 use std::io::Write as _;
@@ -15,34 +15,34 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
-/// Longest input, in bytes.
+/// Of inputs.
 pub(crate) const MAX_INPUT_BYTES: usize = 64 << 10;
-/// No input takes nearly as long, unless it never ends.
+/// A longer attempt is considered to hang.
 const MAX_ATTEMPT: Duration = Duration::from_secs(5);
 const MAX_MUTATIONS: usize = 10;
 const SECONDS: u64 = 2;
 const SEED: u64 = 1;
 
-/// `SplitMix64`: the same numbers for the same seed, everywhere.
+/// `SplitMix64`: the same numbers for the same seed, on every machine.
 pub(crate) struct Random(u64);
 
-/// What is thrown at, and with what.
+/// What to fuzz, and with which inputs.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// Good inputs.
+    /// Valid inputs.
     pub(crate) seeds: Vec<Vec<u8>>,
-    /// Pieces that mean something there.
+    /// Byte strings with a meaning in such inputs.
     pub(crate) tokens: &'static [&'static [u8]],
 }
 
-/// How long, and from where on.
+/// How long to fuzz, and from where.
 struct Settings {
     time: Duration,
     seed: u64,
     only: Option<u64>,
 }
 
-/// What is being tried, and since when.
+/// The running attempt, for the watchdog.
 #[derive(Default)]
 struct Progress {
     iteration: AtomicU64,
@@ -93,7 +93,8 @@ impl Settings {
 }
 
 impl Target {
-    /// Tries input after input. What `attempt` draws at random is the iteration's too.
+    /// Runs attempts until the time is over. Random numbers that `attempt` draws also depend on the
+    /// iteration.
     pub(crate) fn run(&self, attempt: impl Fn(&[u8], &mut Random)) {
         let settings = Settings::read();
         let progress = Arc::new(Progress::default());
@@ -113,7 +114,7 @@ impl Target {
         }
         drop(running);
         watch.join().unwrap();
-        say(&format!("fuzz {}: {iteration} inputs", self.name));
+        print_uncaptured(&format!("fuzz {}: {iteration} inputs", self.name));
     }
 
     fn try_one(
@@ -131,11 +132,11 @@ impl Target {
         let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&input, &mut random)));
         *progress.since.lock().unwrap() = None;
         if outcome.is_err() {
-            let left = keep(self.name, seed, iteration, &input);
+            let path = save_input(self.name, seed, iteration, &input);
             panic!(
                 "{}: seed {seed}, iteration {iteration} fails; the input is in {}",
                 self.name,
-                left.display()
+                path.display()
             );
         }
     }
@@ -168,7 +169,7 @@ impl Target {
             3 => bytes.truncate(place.end),
             4 => drop(bytes.drain(place)),
             5 => {
-                // Long inputs come from here; not all of them are.
+                // Long inputs come from here; not all of them are long.
                 let times = 1 + (random.below(1 << 14) >> random.below(14));
                 let piece = &bytes[place.clone()];
                 let times = times.min(MAX_INPUT_BYTES / piece.len().max(1));
@@ -183,7 +184,7 @@ impl Target {
             7 => write_length(bytes, random),
             _ => {
                 let token = random.pick(self.tokens).to_vec();
-                // In half of the cases in the place of something, else between two things.
+                // Replaces something in half of the cases, and is inserted in the others.
                 let end = if random.below(2) == 0 {
                     place.start
                 } else {
@@ -195,7 +196,7 @@ impl Target {
     }
 }
 
-/// Writes a length that may be right, is nearly so or far too large, in one of the usual forms.
+/// Writes a length that is right, nearly right or far too large, in one of the usual encodings.
 fn write_length(bytes: &mut Vec<u8>, random: &mut Random) {
     let at = random.below(bytes.len() + 1);
     let left = u32::try_from(bytes.len() - at).unwrap();
@@ -224,29 +225,29 @@ fn write_length(bytes: &mut Vec<u8>, random: &mut Random) {
     bytes.splice(at..end, form);
 }
 
-/// Ends the process if one attempt takes too long: nothing else can end a thread that hangs.
+/// Ends the process if an attempt hangs: nothing else can end its thread.
 fn watch(name: &str, seed: u64, progress: &Progress, ended: &Receiver<()>) {
     while ended.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
         let since = *progress.since.lock().unwrap();
         if since.is_some_and(|since| since.elapsed() > MAX_ATTEMPT) {
             let iteration = progress.iteration.load(Ordering::Relaxed);
-            let left = keep(name, seed, iteration, &progress.input.lock().unwrap());
-            say(&format!(
+            let path = save_input(name, seed, iteration, &progress.input.lock().unwrap());
+            print_uncaptured(&format!(
                 "{name}: seed {seed}, iteration {iteration} takes longer than {MAX_ATTEMPT:?}; the input is in {}",
-                left.display()
+                path.display()
             ));
             process::exit(101);
         }
     }
 }
 
-/// Says something that the test runner does not keep to itself.
-fn say(what: &str) {
+/// Prints to stderr, which the test runner does not capture.
+fn print_uncaptured(what: &str) {
     let _ = writeln!(std::io::stderr(), "{what}");
 }
 
-/// Writes an input down, and says where.
-fn keep(name: &str, seed: u64, iteration: u64, input: &[u8]) -> PathBuf {
+/// Saves an input and returns its path.
+fn save_input(name: &str, seed: u64, iteration: u64, input: &[u8]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("fuzz");
     let file = folder.join(format!("{name}-{seed}-{iteration}.hex"));
     let hex: Vec<_> = input.iter().map(|byte| format!("{byte:02x}")).collect();

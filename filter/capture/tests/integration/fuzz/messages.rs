@@ -1,4 +1,4 @@
-//! Protobuf messages as Envoy would make them of the same JSON.
+//! Protobuf messages as Envoy serialises the same JSON.
 
 use prost::Message as _;
 use prost_types::value::Kind;

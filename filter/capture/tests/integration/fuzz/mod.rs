@@ -1,7 +1,7 @@
-//! Bounded fuzzing of everything that reads what others wrote: JSON and bodies, route metadata,
-//! batches, the configuration. `DOSSIER_FUZZ_SECONDS` says how long for each (2 if absent).
+//! Fuzzes everything that reads foreign input: JSON and bodies, route metadata, batches, the
+//! configuration. `DOSSIER_FUZZ_SECONDS` is the time for each (default: 2).
 //!
-//! No input may cause a panic, more output than its bound, or more work than its length is worth.
+//! No input may cause a panic, output beyond its limit, or work out of proportion to its length.
 
 mod batches;
 mod bodies;

@@ -1,4 +1,4 @@
-//! Route metadata as Envoy hands it out, for the decoder and for the rules that it overrides.
+//! Fuzzes the decoder of route metadata, and the rules that it overrides.
 
 use std::cell::Cell;
 
@@ -84,18 +84,18 @@ fn route_metadata() {
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     let [users, other] = ["/users/7", "/"].map(request);
     target.run(|bytes, _| {
-        let told = Cell::new(0);
+        let reports = Cell::new(0);
         for headers in [&users, &other, &users] {
             let request = RequestView::new(headers, None);
             let plan = config.rules.choose_plan(&request, Some(bytes), |problems| {
-                told.set(told.get() + 1);
+                reports.set(reports.get() + 1);
                 check(problems, bytes.len());
             });
             let size = format!("{plan:?}").len();
             assert!(size <= MAX_PLAN_BYTES + 8 * MAX_INPUT_BYTES, "{size}");
         }
-        // Faults are told once for each metadata, not for each request.
-        assert!(told.get() <= 1);
+        // Problems are reported once for each metadata, not for each request.
+        assert!(reports.get() <= 1);
     });
 }
 
@@ -111,6 +111,6 @@ fn seeds_are_valid_except_nested_one() {
             .rules
             .choose_plan(&request, Some(&seed), |_| faulty += 1);
     }
-    // Only the one that is nested.
+    // Only the nested one.
     assert_eq!(faulty, 1);
 }
