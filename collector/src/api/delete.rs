@@ -13,7 +13,7 @@ use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::http::extract::Admin;
 use crate::model::ids::EntryId;
-use crate::store::{Deletion, Kept, Outcome};
+use crate::store::{Deletion, DeletionOutcome, SkipReason};
 
 const KNOWN: &[&str] = &["storage_ids", "force"];
 pub(super) const MAX_IDS: usize = 10_000;
@@ -73,14 +73,14 @@ fn read(body: &[u8]) -> Result<(Vec<EntryId>, bool), ApiError> {
 }
 
 impl Answer {
-    fn of(outcomes: Vec<(EntryId, Outcome)>) -> Self {
+    fn of(outcomes: Vec<(EntryId, DeletionOutcome)>) -> Self {
         let (mut deleted, mut skipped) = (Vec::new(), Vec::new());
         for (id, outcome) in outcomes {
             match outcome {
-                Outcome::Deleted => deleted.push(id),
-                Outcome::Kept(kept) => skipped.push(Skipped {
+                DeletionOutcome::Deleted => deleted.push(id),
+                DeletionOutcome::Skipped(reason) => skipped.push(Skipped {
                     id,
-                    reason: reason(kept),
+                    reason: reason_name(reason),
                 }),
             }
         }
@@ -92,11 +92,11 @@ impl Answer {
     }
 }
 
-const fn reason(kept: Kept) -> &'static str {
-    match kept {
-        Kept::TtlNotExpired => "ttl_not_expired",
-        Kept::NoTtl => "no_ttl",
-        Kept::NotFound => "not_found",
+const fn reason_name(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::TtlNotExpired => "ttl_not_expired",
+        SkipReason::NoTtl => "no_ttl",
+        SkipReason::NotFound => "not_found",
     }
 }
 

@@ -2,10 +2,10 @@
 
 pub(super) mod answer;
 mod cursor;
+pub(super) mod empty_result;
 pub(super) mod endpoint;
 pub(super) mod filter;
 pub(super) mod metadata;
-pub(super) mod nothing;
 pub(super) mod precedence;
 
 use axum::body::Bytes;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::answer::Page;
 use self::cursor::Token;
-use self::nothing::EmptyPage;
+use self::empty_result::EmptyPage;
 use self::precedence::Precedence;
 use super::fields::Fields;
 use super::whole;
@@ -25,7 +25,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::Reader;
 use crate::limits::decode_pool::DecodePermit;
 use crate::model::ids::UserId;
-use crate::store::{Among, Order, PageRequest, Parts, Start, Store, Total};
+use crate::store::{EntryParts, Order, PageRequest, PageStart, ResultKind, Store, Total};
 
 /// The fields that say which page is wanted, and how.
 pub(super) const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
@@ -48,8 +48,8 @@ struct Query {
     /// As it was given.
     endpoint: Option<String>,
     page_number: i64,
-    /// Tells this question from others, for cursors.
-    question: u64,
+    /// Identifies the query, whatever the page, in cursors.
+    fingerprint: u64,
     precedence: Precedence,
 }
 
@@ -87,7 +87,7 @@ pub async fn query(
     let mut warnings = Vec::new();
     if page.entries.is_empty() {
         let empty = query.empty_page(page.total, nearest);
-        warnings.push(nothing::warning(&app.store, &empty, now).await?);
+        warnings.push(empty_result::warning(&app.store, &empty, now).await?);
     }
     warnings.extend(query.precedence.warning());
     warnings.extend(endpoint::warning(
@@ -100,7 +100,7 @@ pub async fn query(
 }
 
 /// A permit to read these parts of entries.
-pub(super) async fn decode_permit(app: &App, parts: Parts) -> Result<DecodePermit, ApiError> {
+pub(super) async fn decode_permit(app: &App, parts: EntryParts) -> Result<DecodePermit, ApiError> {
     if parts.bodies {
         Ok(app.decode_pool.acquire().await?)
     } else {
@@ -123,14 +123,14 @@ impl Query {
         let token = read_cursor(&mut fields, &mut precedence);
         let parts = read_include(&mut fields);
         let search = asks_to_search(&mut fields);
-        let question = fields.fingerprint(PAGE_FIELDS);
+        let fingerprint = fields.fingerprint(PAGE_FIELDS);
         fields.finish()?;
         if search {
             return Err(ApiError::SearchNotEnabled);
         }
         let start = match token {
-            Some(token) => Start::After(token.cursor),
-            None => Start::Offset((page_number - 1) * i64::from(page_size)),
+            Some(token) => PageStart::After(token.cursor),
+            None => PageStart::Offset((page_number - 1) * i64::from(page_size)),
         };
         let wanted = PageRequest {
             scope: reader.scope(user.clone())?,
@@ -139,27 +139,27 @@ impl Query {
             start,
             limit: page_size,
             parts,
-            known_total: token.and_then(|token| token.total_of(question)),
+            known_total: token.and_then(|token| token.total_of(fingerprint)),
         };
         Ok(Self {
             wanted,
             user,
             endpoint: asked.endpoint,
             page_number,
-            question,
+            fingerprint,
             precedence,
         })
     }
 
     const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
         EmptyPage {
-            of: Among::Entries,
+            of: ResultKind::Entries,
             scope: &self.wanted.scope,
             filter: &self.wanted.filter,
             user: self.user.as_ref(),
             number: self.page_number,
             size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, Start::After(_)),
+            by_cursor: matches!(self.wanted.start, PageStart::After(_)),
             total,
             nearest,
         }
@@ -202,12 +202,12 @@ fn read_cursor(fields: &mut Fields, precedence: &mut Precedence) -> Option<Token
     token
 }
 
-pub(super) fn read_include(fields: &mut Fields) -> Parts {
+pub(super) fn read_include(fields: &mut Fields) -> EntryParts {
     let choices = [("data", Include::Data), ("headers", Include::Headers)];
     let included = fields
         .choices("include", &choices)
         .unwrap_or_else(|| vec![Include::Data]);
-    Parts {
+    EntryParts {
         bodies: included.contains(&Include::Data),
         headers: included.contains(&Include::Headers),
     }

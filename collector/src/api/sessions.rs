@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use self::answer::Page;
 use super::fields::Fields;
-use super::query::nothing::{self, EmptyPage};
+use super::query::empty_result::{self, EmptyPage};
 use super::query::precedence::Precedence;
 use super::query::{self, endpoint, filter};
 use super::whole;
@@ -21,7 +21,7 @@ use crate::http::envelope::Success;
 use crate::http::error::{ApiError, FieldError};
 use crate::http::extract::Reader;
 use crate::model::ids::UserId;
-use crate::store::{Among, SessionEntries, SessionPageRequest, Start, Store, Total};
+use crate::store::{PageStart, ResultKind, SessionEntries, SessionPageRequest, Store, Total};
 
 /// The parameters of the list.
 pub(super) const LIST_FIELDS: &[&str] = &[
@@ -44,7 +44,7 @@ pub(super) const DEFAULT_ENTRIES: u8 = 20;
 pub(super) const MAX_CURSOR_BYTES: usize = 128;
 
 /// A request, complete and checked.
-struct Asked {
+struct SessionQuery {
     wanted: SessionPageRequest,
     /// The one user that an admin asked for.
     user: Option<UserId>,
@@ -65,7 +65,7 @@ pub async fn list(
 ) -> Result<Success<impl Serialize>, ApiError> {
     let Query(parameters) = parameters.map_err(|_| not_a_query())?;
     let fields = Fields::of_parameters(parameters, LIST_FIELDS, LIST_NUMBERS);
-    let asked = Asked::read(&app.store, fields, &reader, None).await?;
+    let asked = SessionQuery::read(&app.store, fields, &reader, None).await?;
     answer(&app, asked).await
 }
 
@@ -94,14 +94,14 @@ pub async fn query(
         parts: query::read_include(&mut fields),
     };
     let search = query::asks_to_search(&mut fields);
-    let asked = Asked::read(&app.store, fields, &reader, Some(entries)).await?;
+    let asked = SessionQuery::read(&app.store, fields, &reader, Some(entries)).await?;
     if search {
         return Err(ApiError::SearchNotEnabled);
     }
     answer(&app, asked).await
 }
 
-async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, ApiError> {
+async fn answer(app: &App, mut asked: SessionQuery) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
     let permit = match asked.wanted.entries {
         Some(entries) => query::decode_permit(app, entries.parts).await?,
@@ -120,7 +120,7 @@ async fn answer(app: &App, mut asked: Asked) -> Result<Success<Box<RawValue>>, A
     let mut warnings = Vec::new();
     if found.sessions.is_empty() {
         let empty = asked.empty_page(found.total, nearest);
-        warnings.push(nothing::warning(&app.store, &empty, now).await?);
+        warnings.push(empty_result::warning(&app.store, &empty, now).await?);
     }
     warnings.extend(asked.precedence.warning());
     let given = asked.endpoint.as_deref();
@@ -137,7 +137,7 @@ fn not_a_query() -> ApiError {
     }])
 }
 
-impl Asked {
+impl SessionQuery {
     async fn read(
         store: &Store,
         mut fields: Fields,
@@ -153,8 +153,8 @@ impl Asked {
         let limit = query::read_page_size(&mut fields);
         let page_number = query::read_page_number(&mut fields);
         let start = match cursor::read(&mut fields, &mut precedence) {
-            Some(cursor) => Start::After(cursor),
-            None => Start::Offset((page_number - 1) * i64::from(limit)),
+            Some(cursor) => PageStart::After(cursor),
+            None => PageStart::Offset((page_number - 1) * i64::from(limit)),
         };
         fields.finish()?;
         Ok(Self {
@@ -175,13 +175,13 @@ impl Asked {
 
     const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
         EmptyPage {
-            of: Among::Sessions,
+            of: ResultKind::Sessions,
             scope: &self.wanted.scope,
             filter: &self.wanted.filter,
             user: self.user.as_ref(),
             number: self.page_number,
             size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, Start::After(_)),
+            by_cursor: matches!(self.wanted.start, PageStart::After(_)),
             total,
             nearest,
         }

@@ -17,7 +17,7 @@ use crate::model::clock::Clock;
 use crate::model::key::{ApiKey, ApiKeyHash, Caller};
 use crate::outage::Outage;
 use crate::settings::access::{JwtSecret, JwtSettings};
-use crate::store::{KnownCaller, Store};
+use crate::store::{Store, ValidKey};
 
 /// In the spool's folder: the producers' keys that were valid lately.
 const KEYS_FILE: &str = "keys";
@@ -103,7 +103,7 @@ impl Authenticator {
         let now = self.clock.now();
         match (credentials, &self.tokens) {
             (Credentials::Key(secret), _) => {
-                let found = self.store.caller(&secret.hash(), now).await?;
+                let found = self.store.find_valid_key(&secret.hash(), now).await?;
                 let known = found.ok_or(TokenError::UnknownKey)?;
                 self.record_use(&known);
                 Ok(known.caller)
@@ -134,7 +134,7 @@ impl Authenticator {
         {
             return Ok(caller);
         }
-        match self.store.caller(&hash, now).await {
+        match self.store.find_valid_key(&hash, now).await {
             Ok(Some(known)) => {
                 self.record_use(&known);
                 self.cache_producer(&known, hash, now);
@@ -144,7 +144,7 @@ impl Authenticator {
                 self.key_cache.remove(&hash);
                 Err(TokenError::UnknownKey.into())
             }
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 self.outage.begin(&error);
                 self.key_cache.get(&hash, now).ok_or(error.into())
             }
@@ -152,15 +152,15 @@ impl Authenticator {
         }
     }
 
-    fn cache_producer(&self, known: &KnownCaller, hash: ApiKeyHash, now: OffsetDateTime) {
+    fn cache_producer(&self, known: &ValidKey, hash: ApiKeyHash, now: OffsetDateTime) {
         if WRITERS.contains(&known.caller.role) {
             let caller = known.caller.clone();
             self.key_cache.insert(hash, caller, now, known.expires_at);
         }
     }
 
-    fn record_use(&self, known: &KnownCaller) {
-        if let Some(used) = known.unnoted_use {
+    fn record_use(&self, known: &ValidKey) {
+        if let Some(used) = known.unrecorded_use {
             self.last_used.record(used);
         }
     }

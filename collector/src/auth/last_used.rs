@@ -18,7 +18,7 @@ impl LastUsedRecorder {
         let (sender, mut waiting) = mpsc::channel(MAX_WAITING);
         tokio::spawn(async move {
             while let Some(used) = waiting.recv().await {
-                if let Err(error) = store.note_use(used).await {
+                if let Err(error) = store.record_key_use(used).await {
                     debug!(%error, "the last use of a key was not recorded");
                 }
             }

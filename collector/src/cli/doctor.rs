@@ -69,7 +69,7 @@ async fn examine(database: Database) -> Vec<Finding> {
         }
     }
     if let Database::Given { options, .. } = &database
-        && let Err(error) = store::reach(options).await
+        && let Err(error) = store::check_connection(options).await
     {
         findings.push(Finding::new("database", unreachable(&error)));
         return findings;

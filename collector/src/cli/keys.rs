@@ -13,7 +13,7 @@ use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKey, KeyRecord, MAX_KEY_NAME_BYTES, Role};
 use crate::settings::{Database, DatabaseArgs};
-use crate::store::{KeyList, NewKey, Store, WhichKeys};
+use crate::store::{KeyList, KeySelection, NewKey, Store};
 
 /// Arguments of `dossier keys`.
 #[derive(Debug, Args)]
@@ -132,7 +132,7 @@ impl List {
         database.close().await;
         let listed = listed?;
         out::text(table(&listed.keys, Clock::system().now()))?;
-        if listed.there_are_more {
+        if listed.has_more {
             eprintln!("There are more: choose with --user.");
         }
         Ok(ExitCode::SUCCESS)
@@ -142,8 +142,8 @@ impl List {
 impl Revoke {
     async fn run(self) -> Result<ExitCode, CliError> {
         let which = match self.user {
-            Some(user) => WhichKeys::OfUser(user),
-            None => WhichKeys::Named(self.ids.into_iter().map(KeyId).collect()),
+            Some(user) => KeySelection::User(user),
+            None => KeySelection::Ids(self.ids.into_iter().map(KeyId).collect()),
         };
         let database = ShortUse::open(Database::resolve(self.database)?).await?;
         let revoked = revoke(&database.store, &which).await;
@@ -154,18 +154,18 @@ impl Revoke {
 
 /// Says what became of each key. It is a failure if there is none, for whoever asked may have
 /// mistyped and believe it done.
-fn report(which: &WhichKeys, revoked: &[KeyId]) -> io::Result<ExitCode> {
+fn report(which: &KeySelection, revoked: &[KeyId]) -> io::Result<ExitCode> {
     for key in revoked {
         out::line(format_args!("{key} is revoked"))?;
     }
     let missing: Vec<&KeyId> = match which {
-        WhichKeys::Named(ids) => ids.iter().filter(|id| !revoked.contains(id)).collect(),
-        WhichKeys::OfUser(_) => Vec::new(),
+        KeySelection::Ids(ids) => ids.iter().filter(|id| !revoked.contains(id)).collect(),
+        KeySelection::User(_) => Vec::new(),
     };
     for key in &missing {
         eprintln!("dossier: there is no key {key}: see dossier keys list");
     }
-    if let (WhichKeys::OfUser(user), []) = (which, revoked) {
+    if let (KeySelection::User(user), []) = (which, revoked) {
         eprintln!(
             "dossier: {} has no keys: see dossier keys list",
             in_one_line(user.as_str())
@@ -221,7 +221,7 @@ async fn list(store: &Store, user: Option<&UserId>) -> Result<KeyList, CliError>
     Ok(store.list_keys(user).await?)
 }
 
-async fn revoke(store: &Store, which: &WhichKeys) -> Result<Vec<KeyId>, CliError> {
+async fn revoke(store: &Store, which: &KeySelection) -> Result<Vec<KeyId>, CliError> {
     store.migrate().await?;
     Ok(store.revoke_keys(which, Clock::system().now()).await?)
 }

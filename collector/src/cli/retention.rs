@@ -13,7 +13,8 @@ use crate::model::retention::RetentionPeriods;
 use crate::settings::retention::KeepArgs;
 use crate::settings::{Database, DatabaseArgs, keep_of};
 use crate::store::{
-    AgedTable, Departure, Left, Partition, PartitionKind, Rows, SessionPlace, Store,
+    AgedTable, DropOutcome, DropReport, Partition, PartitionKind, RowCount, SessionPruneCursor,
+    Store,
 };
 
 /// Arguments of `dossier retention`.
@@ -89,7 +90,7 @@ async fn plan(
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
+fn line(partition: &Partition, rows: RowCount, now: OffsetDateTime) -> [String; 5] {
     [
         if partition.is_due(now) {
             "now".to_owned()
@@ -102,9 +103,9 @@ fn line(partition: &Partition, rows: Rows, now: OffsetDateTime) -> [String; 5] {
             PartitionKind::Forever => "-".to_owned(),
         },
         match rows {
-            Rows::Exactly(rows) => rows.to_string(),
-            Rows::About(rows) => format!("~{rows}"),
-            Rows::Unknown => "not counted yet".to_owned(),
+            RowCount::Exact(rows) => rows.to_string(),
+            RowCount::Estimated(rows) => format!("~{rows}"),
+            RowCount::Unknown => "not counted yet".to_owned(),
         },
         partition.bytes.to_string(),
     ]
@@ -116,24 +117,24 @@ async fn apply(
     now: OffsetDateTime,
 ) -> Result<ExitCode, CliError> {
     store.migrate().await?;
-    let Some(mut retention) = store.hold_retention(now).await? else {
+    let Some(mut retention) = store.lock_retention(now).await? else {
         eprintln!("dossier: a collector is just doing the same: try again, or leave it to it");
         return Ok(ExitCode::FAILURE);
     };
-    let departures = retention.drop_partitions().await?;
-    let mut nothing = departures.is_empty();
-    for departure in &departures {
-        out::line(told(departure))?;
+    let reports = retention.drop_partitions().await?;
+    let mut nothing = reports.is_empty();
+    for report in &reports {
+        out::line(told(report))?;
     }
     for table in AgedTable::ALL {
         let rows = retention.prune(table, keep).await?;
         nothing &= !tell_pruned(table.as_str(), rows)?;
     }
-    let mut place = SessionPlace::default();
+    let mut place = SessionPruneCursor::default();
     let mut sessions = 0;
     loop {
         sessions += retention.prune_sessions(&mut place).await?;
-        if place == SessionPlace::default() {
+        if place == SessionPruneCursor::default() {
             break;
         }
     }
@@ -142,7 +143,9 @@ async fn apply(
     if nothing {
         out::line("Nothing has expired.")?;
     }
-    let all_gone = departures.iter().all(|it| matches!(it.left, Left::Gone));
+    let all_gone = reports
+        .iter()
+        .all(|it| matches!(it.outcome, DropOutcome::Dropped));
     Ok(ExitCode::from(u8::from(!all_gone)))
 }
 
@@ -154,14 +157,14 @@ fn tell_pruned(table: &str, rows: u64) -> io::Result<bool> {
     Ok(rows > 0)
 }
 
-fn told(departure: &Departure) -> String {
-    let Partition { name, bytes, .. } = &departure.partition;
-    match &departure.left {
-        Left::Gone => {
-            let took = departure.took.as_millis();
+fn told(report: &DropReport) -> String {
+    let Partition { name, bytes, .. } = &report.partition;
+    match &report.outcome {
+        DropOutcome::Dropped => {
+            let took = report.elapsed.as_millis();
             format!("{name}: gone, {bytes} bytes are free, in {took} ms")
         }
-        Left::InUse => format!("{name}: in use, try again later"),
-        Left::Failed(error) => format!("{name}: {error}"),
+        DropOutcome::InUse => format!("{name}: in use, try again later"),
+        DropOutcome::Failed(error) => format!("{name}: {error}"),
     }
 }

@@ -75,10 +75,10 @@ async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
     let spool = spool.as_ref().map(Spool::open).transpose()?;
-    let store = store.closed();
+    let store = store.unready();
     let is_away = match store.prepare().await {
         Ok(()) => false,
-        Err(error) if spool.is_some() && error.may_pass() && !error.is_refusal() => {
+        Err(error) if spool.is_some() && error.is_transient() && !error.is_auth_failure() => {
             warn!(%error, "starting without Postgres: batches of producers that were known before wait in the spool, all else is refused");
             true
         }
@@ -104,14 +104,14 @@ async fn prepare_in_time(store: &Store) -> StoreError {
                 info!("Postgres is there: queries are answered from now on");
                 return pending().await;
             }
-            Err(error) if error.is_refusal() => {
+            Err(error) if error.is_auth_failure() => {
                 let reason = error.to_string();
                 if reason != told {
                     warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
                     told = reason;
                 }
             }
-            Err(error) if error.may_pass() => debug!(%error, "Postgres is still away"),
+            Err(error) if error.is_transient() => debug!(%error, "Postgres is still away"),
             Err(error) => return error,
         }
     }

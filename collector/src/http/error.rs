@@ -257,9 +257,9 @@ impl fmt::Display for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            error if error.may_pass() => Self::unavailable(&error),
-            StoreError::DictionaryGone => Self::unavailable(&error),
-            StoreError::TooSlow => Self::TimedOut,
+            error if error.is_transient() => Self::unavailable(&error),
+            StoreError::DictionaryDeleted => Self::unavailable(&error),
+            StoreError::ReadTimeout => Self::TimedOut,
             other => Self::internal("store", other),
         }
     }
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn slow_read_maps_to_timeout_without_retry() {
-        let error = ApiError::from(StoreError::TooSlow);
+        let error = ApiError::from(StoreError::ReadTimeout);
         assert_eq!((error.status().as_u16(), error.code()), (504, "TIMEOUT"));
         assert_eq!(error.retry_after_seconds(), None);
         assert!(error.to_string().contains("request less"));

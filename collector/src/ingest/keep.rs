@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::entry::NewBatch;
 use crate::spool::Spool;
-use crate::store::{StoreError, Stored};
+use crate::store::{InsertOutcome, StoreError};
 
 /// How long Postgres may take for a batch that the spool would take else. Less than the filter waits for
 /// its answer.
@@ -21,15 +21,15 @@ pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(45);
 /// Where a batch is.
 pub(super) enum Kept {
     /// In Postgres.
-    Stored(Stored),
+    Stored(InsertOutcome),
     /// On disk.
     Spooled,
 }
 
 /// What becomes of a batch in Postgres.
-pub(super) trait Storing: Future<Output = Result<Stored, StoreError>> + Send {}
+pub(super) trait Storing: Future<Output = Result<InsertOutcome, StoreError>> + Send {}
 
-impl<F: Future<Output = Result<Stored, StoreError>> + Send> Storing for F {}
+impl<F: Future<Output = Result<InsertOutcome, StoreError>> + Send> Storing for F {}
 
 /// Where a batch goes.
 pub(super) enum Way<S> {
@@ -61,8 +61,8 @@ pub(super) async fn keep(app: &App, sent: &Sent, way: Way<impl Storing>) -> Resu
         Way::Postgres(storing, spool) => match (storing.await, spool) {
             (Ok(stored), _) => return Ok(Kept::Stored(stored)),
             // It may be committed nonetheless: then Postgres will know it when it comes again.
-            (Err(error), Some(spool)) if error.may_pass() => {
-                if !error.asks_too_much() {
+            (Err(error), Some(spool)) if error.is_transient() => {
+                if !error.is_resource_exhausted() {
                     app.outage.begin(&error);
                 }
                 spool

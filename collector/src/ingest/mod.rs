@@ -29,7 +29,7 @@ use crate::http::error::ApiError;
 use crate::http::extract::Producer;
 use crate::metrics::BatchOutcome;
 use crate::model::ids::BatchId;
-use crate::store::Stored;
+use crate::store::InsertOutcome;
 
 /// The endpoints for producers.
 pub fn routes() -> Router<App> {
@@ -99,12 +99,12 @@ async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
     let (sent, tally, way) = app.ingest_pool.run(preparing).await?;
     let kept = keep::keep(app, &sent, way).await?;
     // What is spooled is counted when it is stored.
-    if matches!(kept, Kept::Stored(Stored::Now)) {
+    if matches!(kept, Kept::Stored(InsertOutcome::Inserted)) {
         tally.count(app);
     }
     Ok(Receipt {
         batch_id: sent.batch.id,
-        duplicate: matches!(kept, Kept::Stored(Stored::Before)),
+        duplicate: matches!(kept, Kept::Stored(InsertOutcome::Duplicate)),
         spooled: matches!(kept, Kept::Spooled),
         records: tally.records,
         rejected: tally.rejected,

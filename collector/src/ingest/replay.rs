@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::spool::{SequenceNumber, Spool, SpoolError, SpoolRead, SpooledBatch};
-use crate::store::{Features, StoreError, Stored};
+use crate::store::{Fingerprint, InsertOutcome, StoreError};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ async fn store_waiting(app: &App, spool: &Spool, ledger: time::Duration) -> u64 
                 app.outage.end();
                 done += 1;
             }
-            Err(Delay::Store(error)) if error.may_pass() && !error.asks_too_much() => {
+            Err(Delay::Store(error)) if error.is_transient() && !error.is_resource_exhausted() => {
                 app.outage.begin(&error);
                 return done;
             }
@@ -118,10 +118,10 @@ async fn store_one(
     };
     let ready = app.ingest_pool.run(preparing).await.map_err(Delay::Read)?;
     let is_stored = match &ready.doubt {
-        Some(features) => app.store.recalls(features).await?,
+        Some(features) => app.store.contains_batch(features).await?,
         None => false,
     };
-    if !is_stored && ready.storing.await? == Stored::Now {
+    if !is_stored && ready.storing.await? == InsertOutcome::Inserted {
         ready.tally.count(app);
     }
     app.metrics.spool_replayed.inc();
@@ -134,7 +134,7 @@ struct Ready<S> {
     tally: Tally,
     storing: S,
     /// What it is known again by, if the ledger may have forgotten it.
-    doubt: Option<Features>,
+    doubt: Option<Fingerprint>,
 }
 
 /// Inflates it and makes it ready.
@@ -150,6 +150,6 @@ fn ready(
     prepare(app, &sent, |batch| Ready {
         tally: Tally::of(batch),
         storing: app.store.store_batch(batch, now, LONG_PATIENCE),
-        doubt: is_doubtful.then(|| Features::of(batch, now)),
+        doubt: is_doubtful.then(|| Fingerprint::of(batch, now)),
     })
 }

@@ -37,17 +37,17 @@ pub(super) async fn keep(app: App) {
 /// # Errors
 /// [`StoreError`]; those made before it stay.
 pub async fn make(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> {
-    let Some(turn) = store.turn_to_train().await? else {
+    let Some(lock) = store.lock_training().await? else {
         return Ok(());
     };
-    for subject in store.subjects(now).await? {
-        let lesson = store.lesson(&subject, now).await?;
+    for target in store.training_targets(now).await? {
+        let lesson = store.training_set(&target, now).await?;
         let learning = tokio::task::spawn_blocking(move || lesson.learn());
         // It does not panic; if it did, the dictionary would be missing, as it was.
         let learned = learning.await.ok().flatten();
-        store.conclude(&subject, learned.as_ref(), now).await?;
+        store.record_result(&target, learned.as_ref(), now).await?;
         if let Some(learned) = learned {
-            let (endpoint, half) = (&subject.endpoint, subject.half.as_str());
+            let (endpoint, half) = (&target.endpoint, target.half.as_str());
             info!(
                 endpoint,
                 half,
@@ -56,6 +56,6 @@ pub async fn make(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> 
             );
         }
     }
-    turn.end().await?;
+    lock.release().await?;
     store.refresh_dictionaries(now).await
 }

@@ -18,7 +18,7 @@ const BETWEEN_PRUNINGS: Duration = Duration::from_mins(1);
 
 /// Does it until it is dropped, from when the database may be used.
 pub async fn run(app: App, settings: RetentionSettings) {
-    app.store.prepared().await;
+    app.store.wait_until_ready().await;
     let ledger = settings.keep.ledger;
     let retention = retention::run(&app, settings);
     tokio::join!(

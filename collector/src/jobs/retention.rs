@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::metrics::{RetentionMetrics, RunOutcome};
 use crate::model::retention::RetentionPeriods;
 use crate::settings::retention::RetentionSettings;
-use crate::store::{AgedTable, Departure, Left, Retention, SessionPlace, StoreError};
+use crate::store::{
+    AgedTable, DropOutcome, DropReport, RetentionLock, SessionPruneCursor, StoreError,
+};
 
 /// What the log and the metrics call the table of sessions.
 const SESSIONS: &str = "sessions";
@@ -14,7 +16,7 @@ const SESSIONS: &str = "sessions";
 /// Does it again and again, until it is dropped.
 pub(super) async fn run(app: &App, settings: RetentionSettings) {
     let metrics = &app.metrics.retention;
-    let mut place = SessionPlace::default();
+    let mut place = SessionPruneCursor::default();
     loop {
         let outcome = match once(app, settings.keep, &mut place).await {
             Ok(outcome) => outcome,
@@ -31,45 +33,45 @@ pub(super) async fn run(app: &App, settings: RetentionSettings) {
 async fn once(
     app: &App,
     keep: RetentionPeriods,
-    place: &mut SessionPlace,
+    place: &mut SessionPruneCursor,
 ) -> Result<RunOutcome, StoreError> {
     let metrics = &app.metrics.retention;
     // Each collector knows what its own batches need.
-    let days = app.store.make_partitions_ahead().await?;
+    let days = app.store.create_partitions_ahead().await?;
     metrics.days_ahead.inc_by(days as u64);
-    let Some(mut retention) = app.store.hold_retention(app.clock.now()).await? else {
+    let Some(mut retention) = app.store.lock_retention(app.clock.now()).await? else {
         debug!("another collector drops expired data");
         return Ok(RunOutcome::elsewhere);
     };
     let mut outcome = RunOutcome::done;
-    for departure in retention.drop_partitions().await? {
-        outcome = worse(outcome, tell(metrics, &departure));
+    for report in retention.drop_partitions().await? {
+        outcome = worse(outcome, tell(metrics, &report));
     }
     prune(&mut retention, metrics, keep, place).await?;
     retention.release().await?;
     Ok(outcome)
 }
 
-fn tell(metrics: &RetentionMetrics, departure: &Departure) -> RunOutcome {
-    let partition = departure.partition.name.as_str();
-    match &departure.left {
-        Left::Gone => {
-            let bytes = departure.partition.bytes;
+fn tell(metrics: &RetentionMetrics, report: &DropReport) -> RunOutcome {
+    let partition = report.partition.name.as_str();
+    match &report.outcome {
+        DropOutcome::Dropped => {
+            let bytes = report.partition.bytes;
             metrics.dropped_partitions.inc();
             let freed = u64::try_from(bytes).unwrap_or_default();
             metrics.freed_bytes.inc_by(freed);
-            let took = departure.took;
+            let took = report.elapsed;
             info!(partition, bytes, ?took, "expired data is gone");
             RunOutcome::done
         }
-        Left::InUse => {
+        DropOutcome::InUse => {
             info!(
                 partition,
                 "expired data is in use; the next run tries again"
             );
             RunOutcome::postponed
         }
-        Left::Failed(error) => {
+        DropOutcome::Failed(error) => {
             warn!(partition, %error, "expired data was not dropped; the next run tries again");
             RunOutcome::failed
         }
@@ -85,10 +87,10 @@ const fn worse(a: RunOutcome, b: RunOutcome) -> RunOutcome {
 }
 
 async fn prune(
-    retention: &mut Retention,
+    retention: &mut RetentionLock,
     metrics: &RetentionMetrics,
     keep: RetentionPeriods,
-    place: &mut SessionPlace,
+    place: &mut SessionPruneCursor,
 ) -> Result<(), StoreError> {
     for table in AgedTable::ALL {
         let rows = retention.prune(table, keep).await?;

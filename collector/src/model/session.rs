@@ -37,5 +37,5 @@ pub struct TimedSession {
     /// opening the session.
     pub opening_timeout: Duration,
     /// At least the longest pause between two of its exchanges.
-    pub widest_gap: Duration,
+    pub longest_pause: Duration,
 }

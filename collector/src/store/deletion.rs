@@ -39,16 +39,16 @@ pub struct Deletion<'a> {
 
 /// What became of an entry that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeletionOutcome {
     /// It is gone for good.
     Deleted,
     /// It was not deleted.
-    Kept(Kept),
+    Skipped(SkipReason),
 }
 
 /// Why an entry was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum SkipReason {
     /// Its time has not come.
     TtlNotExpired,
     /// It has no time to go.
@@ -67,9 +67,9 @@ impl Store {
         &self,
         deletion: &Deletion<'_>,
         now: OffsetDateTime,
-    ) -> Result<Vec<(EntryId, Outcome)>, StoreError> {
+    ) -> Result<Vec<(EntryId, DeletionOutcome)>, StoreError> {
         let ids: Vec<_> = deletion.ids.iter().map(|id| id.0).collect();
-        self.prepared.expect()?;
+        self.readiness.check()?;
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query(DELETE)
             .bind(&ids)
@@ -84,39 +84,44 @@ impl Store {
             .await?;
         let deleted = rows.iter().map(|row| row.try_get(0));
         let deleted = deleted.collect::<Result<HashSet<i64>, _>>()?;
-        let kept = kept(&mut transaction, &ids).await?;
+        let skip_reasons = skip_reasons(&mut transaction, &ids).await?;
         transaction.commit().await?;
 
-        let mut told = HashSet::new();
-        let once = deletion.ids.iter().filter(|id| told.insert(**id));
+        let mut reported = HashSet::new();
+        let once = deletion.ids.iter().filter(|id| reported.insert(**id));
         let outcome = |id: &EntryId| {
             if deleted.contains(&id.0) {
-                return Outcome::Deleted;
+                return DeletionOutcome::Deleted;
             }
-            Outcome::Kept(kept.get(&id.0).copied().unwrap_or(Kept::NotFound))
+            DeletionOutcome::Skipped(
+                skip_reasons
+                    .get(&id.0)
+                    .copied()
+                    .unwrap_or(SkipReason::NotFound),
+            )
         };
         Ok(once.map(|id| (*id, outcome(id))).collect())
     }
 }
 
-async fn kept(
+async fn skip_reasons(
     connection: &mut PgConnection,
     ids: &[i64],
-) -> Result<HashMap<i64, Kept>, StoreError> {
+) -> Result<HashMap<i64, SkipReason>, StoreError> {
     let rows = sqlx::query(
         "select id, expires_at = 'infinity' as forever from entries where id = any($1)",
     )
     .bind(ids)
     .fetch_all(connection)
     .await?;
-    let kept = rows.iter().map(|row| {
+    let skip_reasons = rows.iter().map(|row| {
         let forever: bool = row.try_get("forever")?;
         let reason = if forever {
-            Kept::NoTtl
+            SkipReason::NoTtl
         } else {
-            Kept::TtlNotExpired
+            SkipReason::TtlNotExpired
         };
         Ok((row.try_get("id")?, reason))
     });
-    kept.collect()
+    skip_reasons.collect()
 }

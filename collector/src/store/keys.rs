@@ -6,15 +6,16 @@ use time::{Duration, OffsetDateTime};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::pool::discard;
 use super::sessions::user_id;
-use super::{Store, StoreError, give_up};
+use super::{Store, StoreError};
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKeyHash, Caller, Credential, KeyRecord, Role};
 
 /// How long Postgres may take to look a key up, and for a connection before.
-const CALLER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const KEY_LOOKUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 /// A list of keys does not get longer.
-const MOST_KEYS_LISTED: i64 = 10_000;
+const MAX_KEYS_LISTED: i64 = 10_000;
 /// Noting every use would write a row for every request.
 const USE_IS_NOTED_EVERY: Duration = Duration::MINUTE;
 
@@ -33,13 +34,13 @@ pub struct NewKey {
 
 /// Who holds a key.
 #[derive(Debug, Clone)]
-pub struct KnownCaller {
+pub struct ValidKey {
     /// They.
     pub caller: Caller,
     /// When the key stops working; never, if absent.
     pub expires_at: Option<OffsetDateTime>,
-    /// To be noted with [`Store::note_use`], when there is time for it.
-    pub unnoted_use: Option<KeyUse>,
+    /// To be noted with [`Store::record_key_use`], when there is time for it.
+    pub unrecorded_use: Option<KeyUse>,
 }
 
 /// That a key was used.
@@ -55,16 +56,16 @@ pub struct KeyList {
     /// By user and age.
     pub keys: Vec<KeyRecord>,
     /// The list was cut.
-    pub there_are_more: bool,
+    pub has_more: bool,
 }
 
 /// Which keys are meant.
 #[derive(Debug, Clone)]
-pub enum WhichKeys {
+pub enum KeySelection {
     /// These.
-    Named(Vec<KeyId>),
+    Ids(Vec<KeyId>),
     /// All of a user's.
-    OfUser(UserId),
+    User(UserId),
 }
 
 impl Store {
@@ -100,12 +101,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn caller(
+    pub async fn find_valid_key(
         &self,
         hash: &ApiKeyHash,
         now: OffsetDateTime,
-    ) -> Result<Option<KnownCaller>, StoreError> {
-        let mut connection = self.connection(CALLER_PATIENCE).await?;
+    ) -> Result<Option<ValidKey>, StoreError> {
+        let mut connection = self.acquire(KEY_LOOKUP_TIMEOUT).await?;
         let asked = sqlx::query(
             "select key_id, user_id, role::text as role, last_used_at, expires_at
              from api_keys
@@ -114,8 +115,8 @@ impl Store {
         .bind(hash.as_bytes().as_slice())
         .bind(now)
         .fetch_optional(&mut *connection);
-        let Ok(row) = timeout(CALLER_PATIENCE, asked).await else {
-            return Err(give_up(connection, CALLER_PATIENCE));
+        let Ok(row) = timeout(KEY_LOOKUP_TIMEOUT, asked).await else {
+            return Err(discard(connection, KEY_LOOKUP_TIMEOUT));
         };
         let Some(row) = row? else { return Ok(None) };
         let key = KeyId(row.try_get("key_id")?);
@@ -126,10 +127,10 @@ impl Store {
         };
         let last_used: Option<OffsetDateTime> = row.try_get("last_used_at")?;
         let unnoted = last_used.is_none_or(|at| now - at >= USE_IS_NOTED_EVERY);
-        Ok(Some(KnownCaller {
+        Ok(Some(ValidKey {
             caller,
             expires_at: row.try_get("expires_at")?,
-            unnoted_use: unnoted.then_some(KeyUse { key, at: now }),
+            unrecorded_use: unnoted.then_some(KeyUse { key, at: now }),
         }))
     }
 
@@ -137,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn note_use(&self, used: KeyUse) -> Result<(), StoreError> {
+    pub async fn record_key_use(&self, used: KeyUse) -> Result<(), StoreError> {
         sqlx::query(
             "update api_keys set last_used_at = $2
              where key_id = $1 and coalesce(last_used_at <= $2 - $3::interval, true)",
@@ -161,15 +162,15 @@ impl Store {
              order by user_id, created_at, key_id limit $2",
         )
         .bind(user.map(UserId::as_str))
-        .bind(MOST_KEYS_LISTED + 1)
+        .bind(MAX_KEYS_LISTED + 1)
         .fetch_all(&self.pool)
         .await?;
-        let most = usize::try_from(MOST_KEYS_LISTED).unwrap_or(usize::MAX);
-        let there_are_more = rows.len() > most;
+        let most = usize::try_from(MAX_KEYS_LISTED).unwrap_or(usize::MAX);
+        let has_more = rows.len() > most;
         rows.truncate(most);
         Ok(KeyList {
             keys: rows.iter().map(record).collect::<Result<_, _>>()?,
-            there_are_more,
+            has_more,
         })
     }
 
@@ -179,12 +180,12 @@ impl Store {
     /// [`StoreError`]
     pub async fn revoke_keys(
         &self,
-        which: &WhichKeys,
+        which: &KeySelection,
         now: OffsetDateTime,
     ) -> Result<Vec<KeyId>, StoreError> {
         let (ids, user) = match which {
-            WhichKeys::Named(ids) => (ids.iter().map(|id| id.0).collect(), None),
-            WhichKeys::OfUser(user) => (Vec::new(), Some(user.as_str())),
+            KeySelection::Ids(ids) => (ids.iter().map(|id| id.0).collect(), None),
+            KeySelection::User(user) => (Vec::new(), Some(user.as_str())),
         };
         let revoked: Vec<Uuid> = sqlx::query_scalar(
             "update api_keys set revoked_at = coalesce(revoked_at, $3)
@@ -214,7 +215,7 @@ fn record(row: &PgRow) -> Result<KeyRecord, StoreError> {
 
 fn role(row: &PgRow) -> Result<Role, StoreError> {
     let name: String = row.try_get("role")?;
-    Role::from_name(&name).ok_or(StoreError::Unknown {
+    Role::from_name(&name).ok_or(StoreError::UnknownValue {
         column: "api_keys.role",
     })
 }

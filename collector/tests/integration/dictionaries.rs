@@ -14,7 +14,7 @@ use dossier_collector::model::ids::{BatchId, ExchangeId, UserId};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    EntryFilter, Order, PageRequest, Parts, Start, Store, StoreError, Stored,
+    EntryFilter, EntryParts, InsertOutcome, Order, PageRequest, PageStart, Store, StoreError,
 };
 use dossier_wire::{Completion, Half, StorageCompression};
 use serde_json::Map;
@@ -57,7 +57,7 @@ impl Fixture {
             .map(|number| body(number % users, number))
             .collect();
         let stored = self.store_bodies(&bodies, users, change).await;
-        assert_eq!(stored.unwrap(), Stored::Now);
+        assert_eq!(stored.unwrap(), InsertOutcome::Inserted);
     }
 
     async fn store_bodies(
@@ -65,7 +65,7 @@ impl Fixture {
         bodies: &[String],
         users: usize,
         change: fn(&mut NewEntry<'_>),
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<InsertOutcome, StoreError> {
         let dictionaries = self.store.dictionaries();
         let mut packer = Packer::new(&dictionaries);
         let mut entries = Vec::new();
@@ -94,9 +94,9 @@ impl Fixture {
     }
 
     /// The endpoints whose dictionaries would be made now.
-    async fn subjects(&self, now: OffsetDateTime) -> Vec<String> {
-        let subjects = self.store.subjects(now).await.unwrap();
-        let endpoints = subjects.into_iter().map(|it| it.endpoint);
+    async fn targets(&self, now: OffsetDateTime) -> Vec<String> {
+        let targets = self.store.training_targets(now).await.unwrap();
+        let endpoints = targets.into_iter().map(|it| it.endpoint);
         let mut endpoints: Vec<_> = endpoints.collect();
         endpoints.sort();
         endpoints
@@ -115,9 +115,9 @@ impl Fixture {
             scope: Scope::User(name(user)),
             filter: EntryFilter::default(),
             order: Order::Ascending,
-            start: Start::Offset(0),
+            start: PageStart::Offset(0),
             limit: 100,
-            parts: Parts::ALL,
+            parts: EntryParts::ALL,
             known_total: None,
         };
         let page = store.find_entries(&request, NOW).await.unwrap();
@@ -353,12 +353,12 @@ async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
     let forever: fn(&mut NewEntry<'_>) = |entry| entry.expires = Expiry::Never;
     let refused = with_stale.store_bodies(&packed_with_it, 20, forever).await;
     assert!(
-        matches!(refused, Err(StoreError::DictionaryGone)),
+        matches!(refused, Err(StoreError::DictionaryDeleted)),
         "{refused:?}"
     );
     // Sent again, it is packed without.
     let again = with_stale.store_bodies(&packed_with_it, 20, forever).await;
-    assert_eq!(again.unwrap(), Stored::Now);
+    assert_eq!(again.unwrap(), InsertOutcome::Inserted);
     fixture.store.close().await;
     with_stale.stop().await;
 }
@@ -389,7 +389,7 @@ async fn long_bodies_are_no_reason_for_one() {
         }
     };
     fixture.fill(20, 300, long).await;
-    assert_eq!(fixture.subjects(NOW).await, Vec::<String>::new());
+    assert_eq!(fixture.targets(NOW).await, Vec::<String>::new());
     fixture.stop().await;
 }
 
@@ -405,13 +405,13 @@ async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
     let new: fn(&mut NewEntry<'_>) = |entry| entry.endpoint = Cow::Borrowed("/api/new");
     fixture.fill(20, 300, new).await;
     let later = NOW + Duration::hours(2);
-    assert_eq!(fixture.subjects(later).await, [ENDPOINT]);
+    assert_eq!(fixture.targets(later).await, [ENDPOINT]);
 
     sqlx::query("update dictionaries set retired_at = created_at where endpoint = '/api/other/7'")
         .execute(&fixture.owner)
         .await
         .unwrap();
-    assert_eq!(fixture.subjects(later).await, ["/api/new", ENDPOINT]);
+    assert_eq!(fixture.targets(later).await, ["/api/new", ENDPOINT]);
     fixture.stop().await;
 }
 
@@ -419,10 +419,10 @@ async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
 async fn one_collector_at_a_time_makes_them() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
-    let turn = fixture.store.turn_to_train().await.unwrap().unwrap();
+    let lock = fixture.store.lock_training().await.unwrap().unwrap();
     make(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
-    turn.end().await.unwrap();
+    lock.release().await.unwrap();
     make(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 1);
     fixture.stop().await;

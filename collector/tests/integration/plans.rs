@@ -12,8 +12,8 @@ use dossier_collector::model::ids::{EntryId, ExchangeId, SessionId, UserId};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Among, Cursor, EntryFilter, Order, PageRequest, Parts, SessionEntries, SessionPageRequest,
-    Start, Store,
+    EntryCursor, EntryFilter, EntryParts, Order, PageRequest, PageStart, ResultKind,
+    SessionEntries, SessionPageRequest, Store,
 };
 use serde_json::json;
 use sqlx::postgres::PgConnection;
@@ -102,9 +102,9 @@ fn everything(scope: &Scope, filter: EntryFilter) -> PageRequest {
         scope: scope.clone(),
         filter,
         order: Order::Descending,
-        start: Start::Offset(0),
+        start: PageStart::Offset(0),
         limit: 20,
-        parts: Parts::ALL,
+        parts: EntryParts::ALL,
         known_total: None,
     }
 }
@@ -114,11 +114,11 @@ fn sessions(scope: &Scope, filter: EntryFilter) -> SessionPageRequest {
         scope: scope.clone(),
         filter,
         order: Order::Descending,
-        start: Start::Offset(0),
+        start: PageStart::Offset(0),
         limit: 20,
         entries: Some(SessionEntries {
             limit: 20,
-            parts: Parts::ALL,
+            parts: EntryParts::ALL,
         }),
     }
 }
@@ -194,7 +194,7 @@ async fn no_question_of_a_user_walks_a_table() {
         let plans = fixture.plans(async |store| {
             let page = everything(&scope, filter.clone());
             store.find_entries(&page, now).await.unwrap();
-            let start = Start::After(Cursor { created_at: at, id });
+            let start = PageStart::After(EntryCursor { created_at: at, id });
             store
                 .find_entries(&PageRequest { start, ..page }, now)
                 .await
@@ -203,8 +203,8 @@ async fn no_question_of_a_user_walks_a_table() {
                 .find_sessions(&sessions(&scope, filter.clone()), now)
                 .await
                 .unwrap();
-            for among in [Among::Entries, Among::Sessions] {
-                let explained = store.explain_nothing(&scope, &filter, among, now);
+            for among in [ResultKind::Entries, ResultKind::Sessions] {
+                let explained = store.explain_empty(&scope, &filter, among, now);
                 explained.await.unwrap();
             }
         });

@@ -11,8 +11,8 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    EntryFilter, FoundSession, Order, Parts, SessionEntries, SessionPageRequest, Start, Store,
-    Stored,
+    EntryFilter, EntryParts, FoundSession, InsertOutcome, Order, PageStart, SessionEntries,
+    SessionPageRequest, Store,
 };
 use dossier_wire::{Completion, Half};
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 /// Time enough for a loaded machine.
-const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
 /// An exchange of one user.
@@ -227,9 +227,9 @@ impl Fixture {
         self.runtime.block_on(async {
             for pair in batches.chunks(2) {
                 let stores = pair.iter().zip(&self.collectors);
-                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW, PATIENCE));
+                let storing = stores.map(|(batch, store)| store.store_batch(batch, NOW, TIMEOUT));
                 for stored in futures_util::future::join_all(storing).await {
-                    assert_eq!(stored.unwrap(), Stored::Now);
+                    assert_eq!(stored.unwrap(), InsertOutcome::Inserted);
                 }
             }
         });
@@ -241,11 +241,11 @@ impl Fixture {
             scope: Scope::User(user.clone()),
             filter: EntryFilter::default(),
             order: Order::Descending,
-            start: Start::Offset(0),
+            start: PageStart::Offset(0),
             limit: 100,
             entries: Some(SessionEntries {
                 limit: 100,
-                parts: Parts {
+                parts: EntryParts {
                     bodies: true,
                     headers: false,
                 },

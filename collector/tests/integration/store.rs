@@ -18,8 +18,9 @@ use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
-    Among, BadPattern, Cursor, Deletion, EntryFilter, Features, Kept, NewKey, Order, Outcome,
-    PageRequest, Parts, Start, Store, StoreError, Stored, Total, WhichKeys,
+    Deletion, DeletionOutcome, EntryCursor, EntryFilter, EntryParts, Fingerprint, InsertOutcome,
+    KeySelection, NewKey, Order, PageRequest, PageStart, PatternError, ResultKind, SkipReason,
+    Store, StoreError, Total,
 };
 use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, HeaderField};
 use proptest::prelude::*;
@@ -35,7 +36,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Time enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
 /// A migrated store in a Postgres of its own, which ends with it.
@@ -66,9 +67,9 @@ impl Fixture {
         }
     }
 
-    fn store_batch(&self, batch: &NewBatch<'_>) -> Stored {
+    fn store_batch(&self, batch: &NewBatch<'_>) -> InsertOutcome {
         self.runtime
-            .block_on(self.store.store_batch(batch, NOW, PATIENCE))
+            .block_on(self.store.store_batch(batch, NOW, TIMEOUT))
             .unwrap()
     }
 
@@ -116,9 +117,9 @@ fn everything(scope: Scope) -> PageRequest {
         scope,
         filter: EntryFilter::default(),
         order: Order::Ascending,
-        start: Start::Offset(0),
+        start: PageStart::Offset(0),
         limit: 100,
-        parts: Parts::ALL,
+        parts: EntryParts::ALL,
         known_total: None,
     }
 }
@@ -336,7 +337,7 @@ fn whatever_is_stored_comes_back() {
         .run(&batches, |given| {
             let (entries, bodies): (Vec<_>, Vec<_>) = given.into_iter().unzip();
             let batch = batch(entries);
-            prop_assert_eq!(fixture.store_batch(&batch), Stored::Now);
+            prop_assert_eq!(fixture.store_batch(&batch), InsertOutcome::Inserted);
             for (written, body) in batch.entries.iter().zip(&bodies) {
                 let filter = EntryFilter {
                     exchange: Some(written.exchange),
@@ -372,10 +373,10 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
         let other = Store::new(fixture.postgres.as_ref().unwrap().options(), 4);
         let stores = [&fixture.store, &other, &fixture.store, &other];
         let (a, b, c, d) = tokio::join!(
-            stores[0].store_batch(&with_all, NOW, PATIENCE),
-            stores[1].store_batch(&with_all, NOW, PATIENCE),
-            stores[2].store_batch(&with_all, NOW, PATIENCE),
-            stores[3].store_batch(&with_all, NOW, PATIENCE),
+            stores[0].store_batch(&with_all, NOW, TIMEOUT),
+            stores[1].store_batch(&with_all, NOW, TIMEOUT),
+            stores[2].store_batch(&with_all, NOW, TIMEOUT),
+            stores[3].store_batch(&with_all, NOW, TIMEOUT),
         );
         other.close().await;
         [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()]
@@ -383,11 +384,11 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
     assert_eq!(
         outcomes
             .iter()
-            .filter(|outcome| **outcome == Stored::Now)
+            .filter(|outcome| **outcome == InsertOutcome::Inserted)
             .count(),
         1
     );
-    assert_eq!(fixture.store_batch(&with_all), Stored::Before);
+    assert_eq!(fixture.store_batch(&with_all), InsertOutcome::Duplicate);
     for (table, rows) in [
         ("entries", 2),
         ("entries where body is not null", 2),
@@ -403,7 +404,7 @@ fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
 fn store_together(
     fixture: &Fixture,
     batches: &[NewBatch<'static>],
-) -> Vec<Result<Stored, StoreError>> {
+) -> Vec<Result<InsertOutcome, StoreError>> {
     fixture.runtime.block_on(async {
         let options = fixture.postgres.as_ref().unwrap().options();
         let mut other = sqlx::PgConnection::connect_with(&options).await.unwrap();
@@ -411,7 +412,7 @@ fn store_together(
         sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
         let storing = batches
             .iter()
-            .map(|batch| fixture.store.store_batch(batch, NOW, PATIENCE));
+            .map(|batch| fixture.store.store_batch(batch, NOW, TIMEOUT));
         let blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
         let release = async {
             loop {
@@ -439,8 +440,10 @@ fn batches_that_wait_are_stored_together_and_each_once() {
     batches[19].id = batches[10].id;
     let stored = store_together(&fixture, &batches);
     let stored: Vec<_> = stored.into_iter().map(Result::unwrap).collect();
-    let now = stored.iter().filter(|stored| **stored == Stored::Now);
-    assert_eq!((now.count(), stored[19]), (19, Stored::Before));
+    let now = stored
+        .iter()
+        .filter(|stored| **stored == InsertOutcome::Inserted);
+    assert_eq!((now.count(), stored[19]), (19, InsertOutcome::Duplicate));
     let transactions = fixture.count("(select distinct xmin::text from entries) each");
     assert!(transactions <= 3, "{transactions}");
     for (table, rows) in [("entries", 19), ("ingest_ledger", 19), ("sessions", 2)] {
@@ -458,7 +461,7 @@ fn a_batch_that_postgres_refuses_costs_no_other() {
     batches[7].entries[0].path = Cow::Borrowed("/\u{0}");
     for (number, stored) in store_together(&fixture, &batches).into_iter().enumerate() {
         match stored {
-            Ok(Stored::Now) => assert_ne!(number, 7),
+            Ok(InsertOutcome::Inserted) => assert_ne!(number, 7),
             Err(StoreError::Database(_)) => assert_eq!(number, 7),
             other => panic!("{number}: {other:?}"),
         }
@@ -470,9 +473,9 @@ fn a_batch_that_postgres_refuses_costs_no_other() {
 #[test]
 fn a_batch_is_recalled_by_what_is_in_it() {
     let fixture = Fixture::new();
-    let recalls = |batch: &NewBatch<'_>| {
-        let features = Features::of(batch, NOW);
-        let recalling = fixture.store.recalls(&features);
+    let contains_batch = |batch: &NewBatch<'_>| {
+        let features = Fingerprint::of(batch, NOW);
+        let recalling = fixture.store.contains_batch(&features);
         fixture.runtime.block_on(recalling).unwrap()
     };
     let mut with_a_gap = batch(Vec::new());
@@ -497,12 +500,15 @@ fn a_batch_is_recalled_by_what_is_in_it() {
         ..entry("alice")
     };
     for stored in [&batch(vec![request]), &with_a_gap, &with_a_bad_one] {
-        assert!(!recalls(stored));
-        assert_eq!(fixture.store_batch(stored), Stored::Now);
-        assert!(recalls(stored));
+        assert!(!contains_batch(stored));
+        assert_eq!(fixture.store_batch(stored), InsertOutcome::Inserted);
+        assert!(contains_batch(stored));
     }
-    assert!(!recalls(&batch(vec![response])), "the other half is not it");
-    assert!(!recalls(&batch(Vec::new())));
+    assert!(
+        !contains_batch(&batch(vec![response])),
+        "the other half is not it"
+    );
+    assert!(!contains_batch(&batch(Vec::new())));
 }
 
 #[test]
@@ -518,14 +524,14 @@ fn a_batch_that_postgres_takes_too_long_for_is_given_up_and_can_be_stored_later(
             .unwrap();
         // As many as the pool has connections: none of them may stay behind in use.
         for _ in 0..8 {
-            let patience = Duration::from_millis(100);
-            let stored = fixture.store.store_batch(&slow, NOW, patience).await;
-            assert!(matches!(stored, Err(StoreError::NoAnswer(_))), "{stored:?}");
+            let timeout = Duration::from_millis(100);
+            let stored = fixture.store.store_batch(&slow, NOW, timeout).await;
+            assert!(matches!(stored, Err(StoreError::Timeout(_))), "{stored:?}");
         }
         other.close().await.unwrap();
     });
-    assert_eq!(fixture.store_batch(&slow), Stored::Now);
-    assert_eq!(fixture.store_batch(&slow), Stored::Before);
+    assert_eq!(fixture.store_batch(&slow), InsertOutcome::Inserted);
+    assert_eq!(fixture.store_batch(&slow), InsertOutcome::Duplicate);
     assert_eq!(fixture.count("entries"), 1);
 }
 
@@ -546,7 +552,7 @@ fn rejected_records_are_bounded_in_number_size_and_age() {
         bad
     };
     let store = |batch: &NewBatch<'_>, at| {
-        let storing = fixture.store.store_batch(batch, at, PATIENCE);
+        let storing = fixture.store.store_batch(batch, at, TIMEOUT);
         fixture.runtime.block_on(storing).unwrap();
     };
     let prune = |at| fixture.runtime.block_on(fixture.store.prune_rejected(at));
@@ -592,10 +598,10 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
         let mut tasks = tokio::task::JoinSet::new();
         for batch in batches {
             let store = fixture.store.clone();
-            tasks.spawn(async move { store.store_batch(batch, NOW, PATIENCE).await });
+            tasks.spawn(async move { store.store_batch(batch, NOW, TIMEOUT).await });
         }
         while let Some(done) = tasks.join_next().await {
-            assert_eq!(done.unwrap().unwrap(), Stored::Now);
+            assert_eq!(done.unwrap().unwrap(), InsertOutcome::Inserted);
         }
     });
     for name in ["alice", "bob", "carol"] {
@@ -734,8 +740,8 @@ fn what_expired_long_ago_is_acknowledged_and_not_written() {
         ..entry("alice")
     };
     let both = batch(vec![late, without_body]);
-    assert_eq!(fixture.store_batch(&both), Stored::Now);
-    assert_eq!(fixture.store_batch(&both), Stored::Before);
+    assert_eq!(fixture.store_batch(&both), InsertOutcome::Inserted);
+    assert_eq!(fixture.store_batch(&both), InsertOutcome::Duplicate);
     let found = fixture.find(&Scope::User(user("alice")), EntryFilter::default());
     assert_eq!(found.len(), 1);
     assert!(found[0].body.is_none());
@@ -756,7 +762,7 @@ fn partitions_are_made_for_tomorrow_as_batches_needed_them_today() {
         ..entry("alice")
     };
     let ahead = || {
-        let made = fixture.store.make_partitions_ahead();
+        let made = fixture.store.create_partitions_ahead();
         fixture.runtime.block_on(made).unwrap()
     };
     assert_eq!(ahead(), 0);
@@ -809,7 +815,7 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
                 order,
                 start,
                 limit: 10,
-                parts: Parts {
+                parts: EntryParts {
                     bodies: false,
                     headers: false,
                 },
@@ -821,11 +827,11 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
                 .unwrap()
         };
         let by_number: Vec<_> = (0..6)
-            .flat_map(|number| page(Start::Offset(number * 10)).entries)
+            .flat_map(|number| page(PageStart::Offset(number * 10)).entries)
             .map(|entry| (entry.created_at, entry.id))
             .collect();
         let mut by_cursor = Vec::new();
-        let mut start = Start::Offset(0);
+        let mut start = PageStart::Offset(0);
         loop {
             let page = page(start);
             assert_eq!(page.total, Total::Exact(57));
@@ -837,7 +843,7 @@ fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
             let Some(&(created_at, id)) = by_cursor.last() else {
                 break;
             };
-            start = Start::After(Cursor { created_at, id });
+            start = PageStart::After(EntryCursor { created_at, id });
             if !page.has_more {
                 break;
             }
@@ -871,14 +877,21 @@ fn a_key_works_until_it_expires() {
     fixture.runtime.block_on(async {
         let store = &fixture.store;
         let id = store.create_key(&key, &secret.hash(), NOW).await.unwrap();
-        let known = store.caller(&secret.hash(), NOW).await.unwrap().unwrap();
+        let known = store
+            .find_valid_key(&secret.hash(), NOW)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(known.caller.credential, Credential::Key(id));
         assert_eq!(known.caller.user, key.user);
         assert_eq!(known.caller.role, Role::Readonly);
-        let late = store.caller(&secret.hash(), too_late).await.unwrap();
+        let late = store
+            .find_valid_key(&secret.hash(), too_late)
+            .await
+            .unwrap();
         assert!(late.is_none());
         let other = ApiKey::generate().unwrap();
-        let other = store.caller(&other.hash(), NOW).await.unwrap();
+        let other = store.find_valid_key(&other.hash(), NOW).await.unwrap();
         assert!(other.is_none());
     });
 }
@@ -894,16 +907,19 @@ fn a_revoked_key_does_not_work_and_stays_as_it_is() {
             let (key, hash) = (key(name, None), secret.hash());
             ids.push(store.create_key(&key, &hash, NOW).await.unwrap());
         }
-        let first = WhichKeys::Named(vec![ids[0], KeyId(Uuid::nil())]);
+        let first = KeySelection::Ids(vec![ids[0], KeyId(Uuid::nil())]);
         assert_eq!(store.revoke_keys(&first, NOW).await.unwrap(), [ids[0]]);
         let works = async |index: usize| {
-            let known = store.caller(&secrets[index].hash(), NOW).await.unwrap();
+            let known = store
+                .find_valid_key(&secrets[index].hash(), NOW)
+                .await
+                .unwrap();
             known.is_some()
         };
         assert!(!works(0).await && works(1).await && works(2).await);
 
         let later = NOW + Duration::from_secs(1);
-        let of_alice = WhichKeys::OfUser(user("alice"));
+        let of_alice = KeySelection::User(user("alice"));
         let mut revoked = store.revoke_keys(&of_alice, later).await.unwrap();
         revoked.sort_unstable();
         let mut expected = ids[..2].to_vec();
@@ -934,9 +950,13 @@ fn the_last_use_of_a_key_is_noted_once_a_minute() {
         let mut noted = Vec::new();
         for seconds in [0, 1, 59, 60, 61, 119, 120] {
             let at = NOW + Duration::from_secs(seconds);
-            let known = store.caller(&secret.hash(), at).await.unwrap().unwrap();
-            if let Some(used) = known.unnoted_use {
-                store.note_use(used).await.unwrap();
+            let known = store
+                .find_valid_key(&secret.hash(), at)
+                .await
+                .unwrap()
+                .unwrap();
+            if let Some(used) = known.unrecorded_use {
+                store.record_key_use(used).await.unwrap();
                 noted.push(seconds);
             }
             let listed = store.list_keys(None).await.unwrap();
@@ -963,7 +983,7 @@ fn a_list_of_keys_has_an_end() {
             .await
             .unwrap();
             let listed = fixture.store.list_keys(None).await.unwrap();
-            assert_eq!((listed.keys.len(), listed.there_are_more), (10_000, more));
+            assert_eq!((listed.keys.len(), listed.has_more), (10_000, more));
         }
         pool.close().await;
     });
@@ -1110,10 +1130,10 @@ fn a_deletion_takes_bodies_along_and_is_written_down() {
     assert_eq!(
         delete(&[4, 3, 1, 9, 1], false),
         [
-            (4, Outcome::Kept(Kept::NoTtl)),
-            (3, Outcome::Kept(Kept::TtlNotExpired)),
-            (1, Outcome::Deleted),
-            (9, Outcome::Kept(Kept::NotFound)),
+            (4, DeletionOutcome::Skipped(SkipReason::NoTtl)),
+            (3, DeletionOutcome::Skipped(SkipReason::TtlNotExpired)),
+            (1, DeletionOutcome::Deleted),
+            (9, DeletionOutcome::Skipped(SkipReason::NotFound)),
         ]
     );
     let left = || {
@@ -1121,7 +1141,7 @@ fn a_deletion_takes_bodies_along_and_is_written_down() {
         (fixture.count("entries"), within + fixture.count("bodies"))
     };
     assert_eq!(left(), (3, 3));
-    assert_eq!(delete(&[2], true), [(2, Outcome::Deleted)]);
+    assert_eq!(delete(&[2], true), [(2, DeletionOutcome::Deleted)]);
     assert_eq!(left(), (2, 2));
 
     let audit: Vec<(i64, String, String, String, Uuid, OffsetDateTime)> = fixture.runtime.block_on(async {
@@ -1148,7 +1168,7 @@ fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
         let filter = EntryFilter::default();
         let nothing = fixture
             .store
-            .explain_nothing(&scope, &filter, Among::Entries, NOW);
+            .explain_empty(&scope, &filter, ResultKind::Entries, NOW);
         assert_eq!(nothing.await.unwrap(), None);
     });
 }
@@ -1171,7 +1191,7 @@ fn endpoints_are_listed_once_and_not_without_end() {
     let endpoints = |scope: Scope| {
         let endpoints = fixture.store.endpoints(&scope, NOW);
         let endpoints = fixture.runtime.block_on(endpoints).unwrap();
-        (endpoints.names.len(), endpoints.cut)
+        (endpoints.names.len(), endpoints.truncated)
     };
     assert_eq!(endpoints(Scope::User(user("alice"))), (1000, false));
     assert_eq!(endpoints(Scope::User(user("bob"))), (1, false));
@@ -1215,7 +1235,7 @@ fn a_regular_expression_is_checked_before_rows_are_asked() {
         assert_eq!(check(pattern), None, "{pattern}");
     }
     for pattern in ["(", "a{2,1}", "[z-a]", "*a", "x{300}"] {
-        assert_eq!(check(pattern), Some(BadPattern::Invalid), "{pattern}");
+        assert_eq!(check(pattern), Some(PatternError::Invalid), "{pattern}");
     }
 }
 
@@ -1234,7 +1254,7 @@ fn a_total_that_is_known_is_not_counted_again() {
         fixture.runtime.block_on(page).unwrap()
     };
     let after = |id| {
-        Start::After(Cursor {
+        PageStart::After(EntryCursor {
             created_at: NOW,
             id: EntryId(id),
         })
@@ -1244,7 +1264,7 @@ fn a_total_that_is_known_is_not_counted_again() {
     assert_eq!(page(after(1), None).total, Total::Exact(5));
     assert_eq!(page(after(5), known).total, Total::Exact(5));
     for (offset, total, found) in [(0, 5, 2), (4, 5, 1), (5, 5, 0), (60, 5, 0)] {
-        let page = page(Start::Offset(offset), None);
+        let page = page(PageStart::Offset(offset), None);
         assert_eq!(page.total, Total::Exact(total), "{offset}");
         assert_eq!(page.entries.len(), found, "{offset}");
     }

@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::wire_schemas::{half, pairs};
 use crate::model::entry::{BodyState, Entry, Expiry, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
-use crate::store::{Cursor, EntryPage, Parts, Total};
+use crate::store::{EntryCursor, EntryPage, EntryParts, Total};
 use dossier_body::{Allowance, Caveat, Shown, show, unpack};
 
 /// A page of entries.
@@ -141,12 +141,12 @@ impl Page {
     /// Shows what was found for a query.
     pub(super) fn of(page: EntryPage, query: &Query) -> Result<Self, ApiError> {
         let last = page.entries.last().map(|entry| Token {
-            cursor: Cursor {
+            cursor: EntryCursor {
                 created_at: entry.created_at,
                 id: entry.id,
             },
             total: page.total,
-            question: query.question,
+            query_fingerprint: query.fingerprint,
         });
         let (total, total_exact) = match page.total {
             Total::Exact(total) => (total, true),
@@ -177,7 +177,7 @@ impl Item {
     ) -> Result<Self, ApiError> {
         let by_rule = std::mem::take(&mut entry.redactions);
         let sha256 = entry.sha256.map(|bytes| hexadecimal(&bytes));
-        let mut item = Self::of(entry, Parts::ALL, allowance)?;
+        let mut item = Self::of(entry, EntryParts::ALL, allowance)?;
         item.content.redactions = sum(&by_rule);
         item.content.redactions_by_rule = Some(by_rule);
         item.content.sha256 = sha256;
@@ -187,7 +187,7 @@ impl Item {
     /// Shows an entry.
     pub(in crate::api) fn of(
         mut entry: Entry,
-        parts: Parts,
+        parts: EntryParts,
         allowance: &mut Allowance,
     ) -> Result<Self, ApiError> {
         let shown = if parts.bodies {

@@ -1,34 +1,33 @@
 //! `next_cursor`: where the next page begins, and what was counted for this one, so that a deep page
-//! costs no more than the first. Callers hand it back unchanged.
+//! costs no more than the first. Clients send it back unchanged.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
 use crate::model::ids::EntryId;
-use crate::store::{Cursor, Total};
+use crate::store::{EntryCursor, Total};
 
-/// What a cursor says.
+/// The content of a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
-    /// Behind which entry to go on.
-    pub(super) cursor: Cursor,
+    /// The last entry of the page before.
+    pub(super) cursor: EntryCursor,
     /// All that match.
     pub(super) total: Total,
-    /// What was asked when that was counted.
-    pub(super) question: u64,
+    /// Of the query for which that was counted.
+    pub(super) query_fingerprint: u64,
 }
 
 impl Token {
-    /// As a text.
     pub(super) fn encode(self) -> String {
         let micros = self.cursor.created_at.unix_timestamp_nanos() / 1000;
         let (count, more) = match self.total {
             Total::Exact(count) => (count, ""),
             Total::AtLeast(count) => (count, "+"),
         };
-        let (id, question) = (self.cursor.id.0, self.question);
-        URL_SAFE_NO_PAD.encode(format!("{micros}:{id}:{count}{more}:{question:x}"))
+        let (id, query_fingerprint) = (self.cursor.id.0, self.query_fingerprint);
+        URL_SAFE_NO_PAD.encode(format!("{micros}:{id}:{count}{more}:{query_fingerprint:x}"))
     }
 
     /// Undoes [`Token::encode`].
@@ -41,23 +40,23 @@ impl Token {
             count if count.ends_with('+') => Total::AtLeast(natural(count.trim_end_matches('+'))?),
             count => Total::Exact(natural(count)?),
         };
-        let question = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let query_fingerprint = u64::from_str_radix(parts.next()?, 16).ok()?;
         let created_at =
             OffsetDateTime::from_unix_timestamp_nanos(micros.checked_mul(1000)?).ok()?;
-        let cursor = Cursor {
+        let cursor = EntryCursor {
             created_at,
             id: EntryId(id),
         };
         parts.next().is_none().then_some(Self {
             cursor,
             total,
-            question,
+            query_fingerprint,
         })
     }
 
-    /// The total, if it was counted for this question.
-    pub(super) fn total_of(self, question: u64) -> Option<Total> {
-        (self.question == question).then_some(self.total)
+    /// The total, if it was counted for the query with this fingerprint.
+    pub(super) fn total_of(self, query_fingerprint: u64) -> Option<Total> {
+        (self.query_fingerprint == query_fingerprint).then_some(self.total)
     }
 }
 
@@ -73,15 +72,15 @@ mod tests {
     use crate::api::query::MAX_CURSOR_BYTES;
 
     #[test]
-    fn a_cursor_comes_back_and_noise_does_not() {
+    fn cursor_round_trips_and_noise_is_rejected() {
         for total in [Total::Exact(0), Total::Exact(42), Total::AtLeast(10_000)] {
             let token = Token {
-                cursor: Cursor {
+                cursor: EntryCursor {
                     created_at: datetime!(2026-01-02 03:04:05.678_901 UTC),
                     id: EntryId(42),
                 },
                 total,
-                question: u64::MAX,
+                query_fingerprint: u64::MAX,
             };
             let text = token.encode();
             assert!(text.len() <= MAX_CURSOR_BYTES);
@@ -107,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_total_is_that_of_its_question_alone() {
+    fn total_is_reused_for_same_query_only() {
         let token = Token {
-            cursor: Cursor {
+            cursor: EntryCursor {
                 created_at: datetime!(2026-01-02 03:04:05 UTC),
                 id: EntryId(1),
             },
             total: Total::Exact(7),
-            question: 1,
+            query_fingerprint: 1,
         };
         assert_eq!(token.total_of(1), Some(Total::Exact(7)));
         assert_eq!(token.total_of(2), None);

@@ -51,7 +51,7 @@ pub(in crate::api) async fn settle(
         }
         EndpointMatch::Ambiguous(nearest) => Settled::Unclear(Nearest {
             endpoints: nearest.into_iter().map(str::to_owned).collect(),
-            cut: stored.cut,
+            cut: stored.truncated,
         }),
     })
 }

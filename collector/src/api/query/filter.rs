@@ -29,7 +29,7 @@ pub(in crate::api) const MAX_METHOD_BYTES: usize = 64;
 
 /// Which entries are wanted.
 #[derive(Debug)]
-pub(in crate::api) struct Asked {
+pub(in crate::api) struct ParsedFilter {
     /// Its endpoint in normal form.
     pub(in crate::api) filter: EntryFilter,
     /// The endpoint as it was given.
@@ -44,7 +44,7 @@ pub(in crate::api) async fn read(
     store: &Store,
     fields: &mut Fields,
     precedence: &mut Precedence,
-) -> Result<Asked, ApiError> {
+) -> Result<ParsedFilter, ApiError> {
     let from = fields.instant("start_date", DayEdge::Start);
     let to = fields.instant("end_date", DayEdge::End);
     if from.zip(to).is_some_and(|(from, to)| from > to) {
@@ -72,7 +72,7 @@ pub(in crate::api) async fn read(
     };
     metadata::check_patterns(store, fields, &filter.metadata).await?;
     settle_session(&mut filter, fields.has("session_id"), precedence);
-    Ok(Asked { filter, endpoint })
+    Ok(ParsedFilter { filter, endpoint })
 }
 
 fn read_half(fields: &mut Fields, precedence: &mut Precedence) -> Option<Half> {

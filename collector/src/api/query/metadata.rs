@@ -6,7 +6,7 @@ use crate::api::fields::{Fields, nearest};
 use crate::http::error::ApiError;
 use crate::model::filter::{Bound, Comparison, MetadataFilter, MetadataPath, MetadataTest, Scalar};
 use crate::model::json::has_nul;
-use crate::store::{BadPattern, Store};
+use crate::store::{PatternError, Store};
 
 const FIELD: &str = "metadata_filters";
 pub(in crate::api) const MAX_FILTERS: usize = 16;
@@ -60,8 +60,10 @@ pub(super) async fn check_patterns(
             };
             let message = match store.check_pattern(pattern).await? {
                 None => continue,
-                Some(BadPattern::Invalid) => "expected a regular expression of Postgres",
-                Some(BadPattern::TooCostly) => "expected a regular expression that is less costly",
+                Some(PatternError::Invalid) => "expected a regular expression of Postgres",
+                Some(PatternError::TooExpensive) => {
+                    "expected a regular expression that is less costly"
+                }
             };
             let field = format!("{FIELD}.{}.regex", filter.path.as_str());
             fields.error(&field, message, "value_error");

@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{Asked, cursor};
+use super::{SessionQuery, cursor};
 use crate::api::query::answer::Item;
 use crate::http::error::ApiError;
 use crate::model::ids::{SessionId, UserId};
@@ -55,7 +55,7 @@ struct Session {
 
 impl Page {
     /// Shows what was found.
-    pub(super) fn of(page: SessionPage, asked: &Asked) -> Result<Self, ApiError> {
+    pub(super) fn of(page: SessionPage, asked: &SessionQuery) -> Result<Self, ApiError> {
         let last = page.sessions.last().map(|session| SessionCursor {
             last_activity: session.last_activity,
             id: session.id,

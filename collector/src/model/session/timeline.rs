@@ -15,13 +15,13 @@ use crate::model::ids::SessionId;
 
 /// An exchange to be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visit {
+pub struct Event {
     /// When it began.
     pub at: OffsetDateTime,
     /// How long before that its session must have been active.
     pub timeout: Duration,
-    /// The last stored exchange that began no later, if [`must_look`] says that it matters.
-    pub before: Option<OffsetDateTime>,
+    /// The last stored exchange that began no later, if [`needs_lookup`] says that it matters.
+    pub previous: Option<OffsetDateTime>,
 }
 
 /// Entries to be given to another session, because a late exchange showed that they belong there.
@@ -37,29 +37,29 @@ pub struct Move {
     pub until: OffsetDateTime,
 }
 
-/// Whether it takes [`Visit::before`] to place an exchange: it falls into a stored session, perhaps into
+/// Whether it takes [`Event::previous`] to place an exchange: it falls into a stored session, perhaps into
 /// a pause that is longer than its timeout.
 #[must_use]
-pub fn must_look(session: &TimedSession, visit: &Visit) -> bool {
-    session.created_at < visit.at
-        && visit.at < session.last_activity
-        && visit.timeout < session.widest_gap
-        && visit.timeout < visit.at - session.created_at
+pub fn needs_lookup(session: &TimedSession, event: &Event) -> bool {
+    session.created_at < event.at
+        && event.at < session.last_activity
+        && event.timeout < session.longest_pause
+        && event.timeout < event.at - session.created_at
 }
 
 /// The sessions after some more exchanges, in order of time. `stored` are those before, in order of
-/// time and without a gap from the first that matters to the last.
+/// time and without a pause from the first that matters to the last.
 #[must_use]
-pub fn settle(stored: &[TimedSession], visits: &[Visit]) -> Vec<TimedSession> {
+pub fn merge_sessions(stored: &[TimedSession], events: &[Event]) -> Vec<TimedSession> {
     let mut sweep = Sweep::default();
     let mut current: Option<&TimedSession> = None;
-    for (at, mark) in marks(stored, visits) {
+    for (at, boundary) in boundaries(stored, events) {
         if let Some(ended) = current.filter(|session| session.last_activity <= at) {
             sweep.reach(ended.last_activity);
         }
         let inside = current.filter(|session| at <= session.last_activity);
-        sweep.mark(at, &mark, inside);
-        if let Some(session) = mark.opens {
+        sweep.boundary(at, &boundary, inside);
+        if let Some(session) = boundary.opens {
             sweep.adopt(session);
             current = Some(session);
         }
@@ -72,20 +72,20 @@ pub fn settle(stored: &[TimedSession], visits: &[Visit]) -> Vec<TimedSession> {
 
 /// The session, of some in order of time, that was active at an instant.
 #[must_use]
-pub fn at(sessions: &[TimedSession], at: OffsetDateTime) -> Option<&TimedSession> {
+pub fn session_at(sessions: &[TimedSession], at: OffsetDateTime) -> Option<&TimedSession> {
     let place = sessions.partition_point(|session| session.last_activity < at);
     sessions
         .get(place)
         .filter(|session| session.created_at <= at)
 }
 
-/// What must move so that the entries of the sessions `stored` belong to those that are `settled`.
+/// What must move so that the entries of the sessions `stored` belong to those that are `merged`.
 #[must_use]
-pub fn moves(stored: &[TimedSession], settled: &[TimedSession]) -> Vec<Move> {
+pub fn moves(stored: &[TimedSession], merged: &[TimedSession]) -> Vec<Move> {
     let of = |from: &TimedSession| {
-        let first = settled.partition_point(|to| to.last_activity < from.created_at);
+        let first = merged.partition_point(|to| to.last_activity < from.created_at);
         let from = from.clone();
-        let overlapping = settled.iter().skip(first);
+        let overlapping = merged.iter().skip(first);
         overlapping
             .take_while(move |to| to.created_at <= from.last_activity)
             .filter(move |to| to.id != from.id)
@@ -101,26 +101,29 @@ pub fn moves(stored: &[TimedSession], settled: &[TimedSession]) -> Vec<Move> {
 
 /// An instant at which an exchange began that may open a session.
 #[derive(Debug, Default)]
-struct Mark<'s> {
+struct Boundary<'s> {
     timeout: Duration,
-    before: Option<OffsetDateTime>,
+    previous: Option<OffsetDateTime>,
     /// The stored session whose first exchange this is.
     opens: Option<&'s TimedSession>,
 }
 
-fn marks<'s>(stored: &'s [TimedSession], visits: &[Visit]) -> BTreeMap<OffsetDateTime, Mark<'s>> {
-    let mut marks = BTreeMap::<_, Mark<'_>>::new();
+fn boundaries<'s>(
+    stored: &'s [TimedSession],
+    events: &[Event],
+) -> BTreeMap<OffsetDateTime, Boundary<'s>> {
+    let mut boundaries = BTreeMap::<_, Boundary<'_>>::new();
     for session in stored {
-        let mark = marks.entry(session.created_at).or_default();
-        mark.timeout = mark.timeout.max(session.opening_timeout);
-        mark.opens = Some(session);
+        let boundary = boundaries.entry(session.created_at).or_default();
+        boundary.timeout = boundary.timeout.max(session.opening_timeout);
+        boundary.opens = Some(session);
     }
-    for visit in visits {
-        let mark = marks.entry(visit.at).or_default();
-        mark.timeout = mark.timeout.max(visit.timeout);
-        mark.before = mark.before.max(visit.before);
+    for event in events {
+        let boundary = boundaries.entry(event.at).or_default();
+        boundary.timeout = boundary.timeout.max(event.timeout);
+        boundary.previous = boundary.previous.max(event.previous);
     }
-    marks
+    boundaries
 }
 
 /// Goes through time and divides it into sessions.
@@ -138,7 +141,7 @@ struct Open {
     /// The last exchange so far.
     latest: OffsetDateTime,
     opening_timeout: Duration,
-    widest_gap: Duration,
+    longest_pause: Duration,
 }
 
 impl Sweep {
@@ -149,17 +152,22 @@ impl Sweep {
         }
     }
 
-    /// Decides whether a session opens at a mark. `inside` is the stored session into which it falls.
-    fn mark(&mut self, at: OffsetDateTime, mark: &Mark<'_>, inside: Option<&TimedSession>) {
-        if let Some(before) = mark.before {
+    /// Decides whether a session opens at a boundary. `inside` is the stored session into which it falls.
+    fn boundary(
+        &mut self,
+        at: OffsetDateTime,
+        boundary: &Boundary<'_>,
+        inside: Option<&TimedSession>,
+    ) {
+        if let Some(before) = boundary.previous {
             self.reach(before);
         }
-        let no_pause = inside.is_some_and(|session| session.widest_gap <= mark.timeout);
+        let no_pause = inside.is_some_and(|session| session.longest_pause <= boundary.timeout);
         if let Some(open) = &mut self.open {
-            let gap = at - open.latest;
-            if no_pause || gap <= mark.timeout {
+            let pause = at - open.latest;
+            if no_pause || pause <= boundary.timeout {
                 if inside.is_none() {
-                    open.widest_gap = open.widest_gap.max(gap);
+                    open.longest_pause = open.longest_pause.max(pause);
                 }
                 open.latest = at;
                 return;
@@ -170,8 +178,8 @@ impl Sweep {
             id: None,
             created_at: at,
             latest: at,
-            opening_timeout: mark.timeout,
-            widest_gap: inside.map_or(Duration::ZERO, |session| session.widest_gap),
+            opening_timeout: boundary.timeout,
+            longest_pause: inside.map_or(Duration::ZERO, |session| session.longest_pause),
         });
     }
 
@@ -179,7 +187,7 @@ impl Sweep {
     fn adopt(&mut self, session: &TimedSession) {
         if let Some(open) = &mut self.open {
             open.id.get_or_insert(session.id);
-            open.widest_gap = open.widest_gap.max(session.widest_gap);
+            open.longest_pause = open.longest_pause.max(session.longest_pause);
         }
     }
 
@@ -190,7 +198,7 @@ impl Sweep {
                 created_at: open.created_at,
                 last_activity: open.latest,
                 opening_timeout: open.opening_timeout,
-                widest_gap: open.widest_gap,
+                longest_pause: open.longest_pause,
             });
         }
     }

@@ -6,7 +6,7 @@ use dossier_wire::Half;
 use sqlx::{Postgres, Row, Transaction};
 use time::{Duration, OffsetDateTime};
 
-use super::{MOST_IN_USE, half};
+use super::{MAX_IN_USE, half};
 use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
@@ -18,16 +18,16 @@ const ADVISORY_LOCK: i64 = 0x646f_7373_0003;
 /// Bodies older than this tell little of those to come.
 const RECENT: Duration = Duration::days(7);
 /// Most entries that are looked at to find out which endpoints have bodies enough.
-const MOST_LOOKED_AT: i64 = 50_000;
+const MAX_LOOKED_AT: i64 = 50_000;
 /// An endpoint with fewer bodies is not worth a dictionary yet.
-const LEAST_BODIES: i64 = 200;
+const MIN_BODIES: i64 = 200;
 /// Most dictionaries that are made in one go.
-const MOST_SUBJECTS: i64 = 4;
+const MAX_TARGETS: i64 = 4;
 /// A dictionary is not looked at again sooner.
 const BETWEEN_CHECKS: Duration = Duration::hours(1);
 /// Most bodies that are learnt from, in all and of one user.
-const MOST_SAMPLES: i64 = 5000;
-const MOST_OF_A_USER: i64 = 32;
+const MAX_SAMPLES: i64 = 5000;
+const MAX_OF_A_USER: i64 = 32;
 /// Of a longer body only the beginning is learnt from.
 const MAX_SAMPLE_BYTES: usize = 16 * 1024;
 /// A body that is larger, packed, has enough in common with itself, and is not learnt from.
@@ -35,7 +35,7 @@ const LARGEST_PACKED: i32 = 8 * 1024;
 
 /// What bodies a dictionary is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct TrainingTarget {
     /// In normal form.
     pub endpoint: String,
     /// Of which half.
@@ -45,16 +45,16 @@ pub struct Subject {
 
 /// While it is held, no other collector makes dictionaries.
 #[derive(Debug)]
-pub struct Turn {
+pub struct TrainingLock {
     lock: Transaction<'static, Postgres>,
 }
 
-impl Turn {
+impl TrainingLock {
     /// Lets others have it.
     ///
     /// # Errors
     /// [`StoreError`]; it is then given up with its connection.
-    pub async fn end(self) -> Result<(), StoreError> {
+    pub async fn release(self) -> Result<(), StoreError> {
         Ok(self.lock.rollback().await?)
     }
 }
@@ -64,13 +64,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn turn_to_train(&self) -> Result<Option<Turn>, StoreError> {
+    pub async fn lock_training(&self) -> Result<Option<TrainingLock>, StoreError> {
         let mut lock = self.pool.begin().await?;
         let taken: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
             .bind(ADVISORY_LOCK)
             .fetch_one(&mut *lock)
             .await?;
-        Ok(taken.then_some(Turn { lock }))
+        Ok(taken.then_some(TrainingLock { lock }))
     }
 
     /// Some of those whose dictionary is missing, as far as there is room for more, or has not been looked at
@@ -79,7 +79,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn subjects(&self, now: OffsetDateTime) -> Result<Vec<Subject>, StoreError> {
+    pub async fn training_targets(
+        &self,
+        now: OffsetDateTime,
+    ) -> Result<Vec<TrainingTarget>, StoreError> {
         let rows = sqlx::query(
             "select endpoint, half, id
              from (select r.endpoint, r.half::text as half, d.id,
@@ -98,25 +101,25 @@ impl Store {
         )
         .bind(now - RECENT)
         .bind(now)
-        .bind(MOST_LOOKED_AT)
-        .bind(LEAST_BODIES)
+        .bind(MAX_LOOKED_AT)
+        .bind(MIN_BODIES)
         .bind(i64::try_from(LEAST_USERS).unwrap_or(i64::MAX))
         .bind(now - BETWEEN_CHECKS)
-        .bind(MOST_SUBJECTS)
+        .bind(MAX_TARGETS)
         .bind(LARGEST_PACKED)
         .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
-        .bind(MOST_IN_USE)
+        .bind(MAX_IN_USE)
         .fetch_all(&self.pool)
         .await?;
-        let subject = |row: &sqlx::postgres::PgRow| {
+        let target = |row: &sqlx::postgres::PgRow| {
             let id: Option<i32> = row.try_get("id")?;
-            Ok(Subject {
+            Ok(TrainingTarget {
                 endpoint: row.try_get("endpoint")?,
                 half: half(row.try_get("half")?)?,
                 in_use: id.map(DictionaryId),
             })
         };
-        rows.iter().map(subject).collect()
+        rows.iter().map(target).collect()
     }
 
     /// Recent bodies to learn from, and the dictionary that they would be packed with now. Bodies that
@@ -124,9 +127,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn lesson(
+    pub async fn training_set(
         &self,
-        subject: &Subject,
+        target: &TrainingTarget,
         now: OffsetDateTime,
     ) -> Result<Lesson, StoreError> {
         let rows = sqlx::query(
@@ -147,21 +150,21 @@ impl Store {
              where p.bytes <= $10
              order by p.created_at desc, p.id desc limit $8",
         )
-        .bind(&subject.endpoint)
-        .bind(subject.half.as_str())
+        .bind(&target.endpoint)
+        .bind(target.half.as_str())
         .bind(now - RECENT)
         .bind(now)
         .bind(LARGEST_PACKED)
-        .bind(MOST_LOOKED_AT)
-        .bind(MOST_OF_A_USER)
-        .bind(MOST_SAMPLES)
+        .bind(MAX_LOOKED_AT)
+        .bind(MAX_OF_A_USER)
+        .bind(MAX_SAMPLES)
         .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
         .bind(i64::try_from(Lesson::MOST_BYTES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         let dictionaries = self.dictionaries_of(&rows).await?;
         let mut users = HashMap::new();
-        let mut lesson = Lesson::new(self.in_use(subject, now).await?);
+        let mut lesson = Lesson::new(self.in_use(target, now).await?);
         for (number, row) in rows.iter().enumerate() {
             if number.is_multiple_of(64) {
                 // Others wait for this thread.
@@ -190,10 +193,10 @@ impl Store {
 
     async fn in_use(
         &self,
-        subject: &Subject,
+        target: &TrainingTarget,
         now: OffsetDateTime,
     ) -> Result<Option<InUse>, StoreError> {
-        let Some(id) = subject.in_use else {
+        let Some(id) = target.in_use else {
             return Ok(None);
         };
         let row = sqlx::query("select ratio, created_at from dictionaries where id = $1")
@@ -216,9 +219,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn conclude(
+    pub async fn record_result(
         &self,
-        subject: &Subject,
+        target: &TrainingTarget,
         learned: Option<&Learned>,
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
@@ -227,8 +230,8 @@ impl Store {
             "update dictionaries set checked_at = $3, retired_at = case when $4 then $3 end
              where endpoint = $1 and half = $2::half and retired_at is null",
         )
-        .bind(&subject.endpoint)
-        .bind(subject.half.as_str())
+        .bind(&target.endpoint)
+        .bind(target.half.as_str())
         .bind(now)
         .bind(learned.is_some())
         .execute(&mut *transaction)
@@ -238,8 +241,8 @@ impl Store {
                 "insert into dictionaries (endpoint, half, created_at, needed_until, ratio, checked_at, data)
                  values ($1, $2::half, $3, $3, $4, $3, $5)",
             )
-            .bind(&subject.endpoint)
-            .bind(subject.half.as_str())
+            .bind(&target.endpoint)
+            .bind(target.half.as_str())
             .bind(now)
             .bind(learned.ratio)
             .bind(&learned.bytes)

@@ -12,13 +12,13 @@ use crate::store::{Store, StoreError};
 /// So many steps are taken, each to one endpoint of one user.
 const MAX_STEPS: i64 = 1000;
 
-/// Endpoints, each once.
+/// Endpoints, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct EndpointList {
     /// In normal form, in order.
     pub names: Vec<String>,
     /// There are more, which are not here.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 impl Store {
@@ -30,18 +30,18 @@ impl Store {
         &self,
         scope: &Scope,
         now: OffsetDateTime,
-    ) -> Result<Endpoints, StoreError> {
+    ) -> Result<EndpointList, StoreError> {
         let reading = async {
-            let mut reading = self.reading(scope).await?;
+            let mut reading = self.begin_read(scope).await?;
             let mut walk = walk(scope, now);
             let row = walk.build().fetch_one(&mut *reading).await?;
             let steps: i64 = row.try_get("steps")?;
-            Ok(Endpoints {
+            Ok(EndpointList {
                 names: row.try_get("names")?,
-                cut: steps > MAX_STEPS,
+                truncated: steps > MAX_STEPS,
             })
         };
-        reading.await.map_err(StoreError::of_a_read)
+        reading.await.map_err(StoreError::for_read)
     }
 }
 

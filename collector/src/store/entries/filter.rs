@@ -34,7 +34,7 @@ pub struct EntryFilter {
 
 /// One of the conditions of a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Condition<'a> {
+pub enum FilterCondition<'a> {
     /// One half only.
     Half(Half),
     /// In normal form.
@@ -57,17 +57,17 @@ pub enum Condition<'a> {
 
 impl EntryFilter {
     /// Its conditions, all of which must hold, always in the same order.
-    pub fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
-        let metadata = self.metadata.iter().map(Condition::Metadata);
+    pub fn conditions(&self) -> impl Iterator<Item = FilterCondition<'_>> {
+        let metadata = self.metadata.iter().map(FilterCondition::Metadata);
         [
-            self.half.map(Condition::Half),
-            self.endpoint.as_deref().map(Condition::Endpoint),
-            self.from.map(Condition::From),
-            self.to.map(Condition::To),
-            self.session.map(Condition::Session),
-            self.exchange.map(Condition::Exchange),
-            self.status.map(Condition::Status),
-            self.method.as_deref().map(Condition::Method),
+            self.half.map(FilterCondition::Half),
+            self.endpoint.as_deref().map(FilterCondition::Endpoint),
+            self.from.map(FilterCondition::From),
+            self.to.map(FilterCondition::To),
+            self.session.map(FilterCondition::Session),
+            self.exchange.map(FilterCondition::Exchange),
+            self.status.map(FilterCondition::Status),
+            self.method.as_deref().map(FilterCondition::Method),
         ]
         .into_iter()
         .flatten()
@@ -103,20 +103,22 @@ pub(in crate::store) fn push_where(
     }
 }
 
-pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Condition<'_>) {
+pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: FilterCondition<'_>) {
     match condition {
-        Condition::Half(half) => query
+        FilterCondition::Half(half) => query
             .push("e.half = ")
             .push_bind(half.as_str())
             .push("::half"),
-        Condition::Endpoint(endpoint) => query.push("e.endpoint = ").push_bind(endpoint.to_owned()),
-        Condition::From(from) => query.push("e.created_at >= ").push_bind(from),
-        Condition::To(to) => query.push("e.created_at <= ").push_bind(to),
-        Condition::Session(session) => query.push("e.session_id = ").push_bind(session.0),
-        Condition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
-        Condition::Status(status) => query.push("e.status = ").push_bind(status),
-        Condition::Method(method) => query.push("e.method = ").push_bind(method.to_owned()),
-        Condition::Metadata(filter) => {
+        FilterCondition::Endpoint(endpoint) => {
+            query.push("e.endpoint = ").push_bind(endpoint.to_owned())
+        }
+        FilterCondition::From(from) => query.push("e.created_at >= ").push_bind(from),
+        FilterCondition::To(to) => query.push("e.created_at <= ").push_bind(to),
+        FilterCondition::Session(session) => query.push("e.session_id = ").push_bind(session.0),
+        FilterCondition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
+        FilterCondition::Status(status) => query.push("e.status = ").push_bind(status),
+        FilterCondition::Method(method) => query.push("e.method = ").push_bind(method.to_owned()),
+        FilterCondition::Metadata(filter) => {
             push_metadata(query, filter);
             query
         }

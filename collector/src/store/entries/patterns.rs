@@ -11,11 +11,11 @@ const INVALID: &str = "2201B";
 
 /// Why a regular expression is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadPattern {
+pub enum PatternError {
     /// Postgres does not understand it.
     Invalid,
     /// It takes too long even to read.
-    TooCostly,
+    TooExpensive,
 }
 
 impl Store {
@@ -23,8 +23,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn check_pattern(&self, pattern: &str) -> Result<Option<BadPattern>, StoreError> {
-        self.prepared.expect()?;
+    pub async fn check_pattern(&self, pattern: &str) -> Result<Option<PatternError>, StoreError> {
+        self.readiness.check()?;
         let mut reading = self.pool.begin_with(LIMIT).await?;
         let answer = sqlx::query("select '' ~ $1")
             .bind(pattern)
@@ -36,10 +36,10 @@ impl Store {
         };
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.as_deref() == Some(INVALID) {
-            return Ok(Some(BadPattern::Invalid));
+            return Ok(Some(PatternError::Invalid));
         }
-        match StoreError::from(error).of_a_read() {
-            StoreError::TooSlow => Ok(Some(BadPattern::TooCostly)),
+        match StoreError::from(error).for_read() {
+            StoreError::ReadTimeout => Ok(Some(PatternError::TooExpensive)),
             other => Err(other),
         }
     }

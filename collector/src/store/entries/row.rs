@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Parts;
+use super::EntryParts;
 use crate::model::entry::{BodyState, Entry, Expiry, Headers, ProxyInfo, StoredBody};
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::store::StoreError;
@@ -23,7 +23,7 @@ use dossier_body::dictionary::{Dictionary, DictionaryId};
 /// Reads a row that was selected with these parts, whose body needs one of these dictionaries or none.
 pub(super) fn read(
     row: &PgRow,
-    parts: Parts,
+    parts: EntryParts,
     dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
 ) -> Result<Entry, StoreError> {
     let Json(metadata): Json<Map<String, Value>> = row.try_get("metadata")?;
@@ -70,7 +70,7 @@ fn redactions(row: &PgRow) -> Result<BTreeMap<String, u32>, StoreError> {
 
 fn sha256(row: &PgRow) -> Result<Option<[u8; 32]>, StoreError> {
     let bytes: Option<&[u8]> = row.try_get("body_sha256")?;
-    let unknown = |_| StoreError::Unknown {
+    let unknown = |_| StoreError::UnknownValue {
         column: "entries.body_sha256",
     };
     bytes.map(<[u8; 32]>::try_from).transpose().map_err(unknown)
@@ -117,7 +117,7 @@ pub(in crate::store) fn stored_body(
         .into_iter()
         .chain(dictionary)
         .find(|known| known.as_str() == codec)
-        .ok_or(StoreError::Unknown { column: "codec" })?;
+        .ok_or(StoreError::UnknownValue { column: "codec" })?;
     Ok(Some(StoredBody { codec, data }))
 }
 
@@ -126,7 +126,7 @@ pub(in crate::store) fn half(label: &str) -> Result<Half, StoreError> {
     [Half::Request, Half::Response]
         .into_iter()
         .find(|half| half.as_str() == label)
-        .ok_or(StoreError::Unknown {
+        .ok_or(StoreError::UnknownValue {
             column: "entries.half",
         })
 }
@@ -134,7 +134,7 @@ pub(in crate::store) fn half(label: &str) -> Result<Half, StoreError> {
 fn body_state(label: &str) -> Result<BodyState, StoreError> {
     BodyState::all()
         .find(|state| state.as_str() == label)
-        .ok_or(StoreError::Unknown {
+        .ok_or(StoreError::UnknownValue {
             column: "entries.body_state",
         })
 }
@@ -143,7 +143,7 @@ fn completion(label: &str) -> Result<Completion, StoreError> {
     Completion::ALL
         .into_iter()
         .find(|completion| completion.as_str() == label)
-        .ok_or(StoreError::Unknown {
+        .ok_or(StoreError::UnknownValue {
             column: "entries.completion",
         })
 }

@@ -4,7 +4,7 @@ use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
 use super::filter::{push_alive, push_where};
-use super::{MAX_HALVES, MAX_PAGE_BODY_BYTES, Order, PageRequest, Parts, Start};
+use super::{EntryParts, MAX_HALVES, MAX_PAGE_BODY_BYTES, Order, PageRequest, PageStart};
 use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
@@ -17,7 +17,7 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
     let shown = order_of("p", direction);
     let mut query = begin(request.parts, &shown);
     push_where(&mut query, &request.scope, &request.filter, now);
-    if let Start::After(cursor) = request.start {
+    if let PageStart::After(cursor) = request.start {
         query
             .push(" and (e.created_at, e.id) ")
             .push(beyond)
@@ -27,7 +27,7 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
     }
     query.push(order_of("e", direction));
     push_limit(&mut query, i64::from(request.limit) + 1);
-    if let Start::Offset(offset) = request.start {
+    if let PageStart::Offset(offset) = request.start {
         query.push(format_args!(" offset {offset}"));
     }
     push_inner_end(&mut query, request.parts, &shown, now);
@@ -37,10 +37,10 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
 /// The entry of this number.
 pub(super) fn one(scope: &Scope, id: EntryId, now: OffsetDateTime) -> QueryBuilder<Postgres> {
     let shown = order_of("p", " asc");
-    let mut query = begin(Parts::ALL, &shown);
+    let mut query = begin(EntryParts::ALL, &shown);
     push_alive(&mut query, scope, now);
     query.push(" and e.id = ").push_bind(id.0);
-    push_inner_end(&mut query, Parts::ALL, &shown, now);
+    push_inner_end(&mut query, EntryParts::ALL, &shown, now);
     query
 }
 
@@ -51,12 +51,12 @@ pub(super) fn exchange(
     now: OffsetDateTime,
 ) -> QueryBuilder<Postgres> {
     let shown = order_of("p", " asc");
-    let mut query = begin(Parts::ALL, &shown);
+    let mut query = begin(EntryParts::ALL, &shown);
     push_alive(&mut query, scope, now);
     query.push(" and e.exchange_id = ").push_bind(id.0);
     query.push(" order by e.id");
     push_limit(&mut query, MAX_HALVES);
-    push_inner_end(&mut query, Parts::ALL, &shown, now);
+    push_inner_end(&mut query, EntryParts::ALL, &shown, now);
     query
 }
 
@@ -66,7 +66,7 @@ const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, co
 
 /// Up to the conditions. The entries are chosen before bodies are joined, so that only their own bodies
 /// are read.
-fn begin(parts: Parts, order: &str) -> QueryBuilder<Postgres> {
+fn begin(parts: EntryParts, order: &str) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("");
     push_outer(&mut query, parts, order);
     push_select(&mut query, parts);
@@ -75,7 +75,11 @@ fn begin(parts: Parts, order: &str) -> QueryBuilder<Postgres> {
 
 /// What stands before the statement that chooses entries, which [`push_inner_end`] ends. Entries come in
 /// this order; bodies are read of the first ones only, so that a page does not fill the memory.
-pub(in crate::store) fn push_outer(query: &mut QueryBuilder<Postgres>, parts: Parts, order: &str) {
+pub(in crate::store) fn push_outer(
+    query: &mut QueryBuilder<Postgres>,
+    parts: EntryParts,
+    order: &str,
+) {
     query.push("select p.*");
     if parts.bodies {
         query
@@ -92,7 +96,7 @@ pub(in crate::store) fn push_outer(query: &mut QueryBuilder<Postgres>, parts: Pa
 /// What stands behind it.
 pub(in crate::store) fn push_inner_end(
     query: &mut QueryBuilder<Postgres>,
-    parts: Parts,
+    parts: EntryParts,
     order: &str,
     now: OffsetDateTime,
 ) {
@@ -118,7 +122,7 @@ pub(in crate::store) fn push_inner_end(
 }
 
 /// The columns of `entries e` that are read of an entry, without its body.
-pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: Parts) {
+pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: EntryParts) {
     query.push(
         "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
          created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \

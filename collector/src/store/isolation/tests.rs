@@ -75,7 +75,7 @@ impl Fixture {
 
     /// Whose rows a statement without a condition sees; or the SQLSTATE with which it is refused.
     async fn users_in(&self, table: &str, scope: &Scope) -> Result<Vec<String>, String> {
-        let mut reading = self.store.reading(scope).await.unwrap();
+        let mut reading = self.store.begin_read(scope).await.unwrap();
         let all = format!("select distinct user_id from {table} order by 1");
         sqlx::query_scalar(AssertSqlSafe(all))
             .fetch_all(&mut *reading)
@@ -86,7 +86,7 @@ impl Fixture {
             })
     }
 
-    async fn fault(&self) -> Option<IsolationFault> {
+    async fn fault(&self) -> Option<IsolationError> {
         match self.store.check_isolation().await {
             Ok(()) => None,
             Err(StoreError::Isolation(fault)) => Some(fault),
@@ -178,7 +178,7 @@ async fn a_read_cannot_write_and_cannot_see_keys() {
     for scope in [scope("alice"), Scope::Everyone] {
         let keys = fixture.users_in("api_keys", &scope).await;
         assert_eq!(keys, Err("42501".to_owned()));
-        let mut reading = fixture.store.reading(&scope).await.unwrap();
+        let mut reading = fixture.store.begin_read(&scope).await.unwrap();
         let deleted = sqlx::query("delete from entries")
             .execute(&mut *reading)
             .await;
@@ -216,24 +216,24 @@ async fn a_database_that_would_not_keep_users_apart_is_noticed() {
         .run("alter table sessions disable row level security")
         .await;
     let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationFault::Open("sessions".to_owned()));
+    assert_eq!(fault, IsolationError::Open("sessions".to_owned()));
     fixture.run("select isolate('sessions')").await;
     fixture.run("drop policy read_own on bodies").await;
     let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationFault::Open("bodies".to_owned()));
+    assert_eq!(fault, IsolationError::Open("bodies".to_owned()));
     fixture.run("select isolate('bodies')").await;
     assert_eq!(fixture.fault().await, None);
 
     fixture.run("alter role dossier_read_own bypassrls").await;
     let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationFault::Unbound(READ_OWN.to_owned()));
+    assert_eq!(fault, IsolationError::Unbound(READ_OWN.to_owned()));
     fixture.run("alter role dossier_read_own nobypassrls").await;
 
     fixture
         .run("alter role dossier_read_all rename to other")
         .await;
     let fault = fixture.fault().await.unwrap();
-    assert!(matches!(&fault, IsolationFault::NoRole { role, .. } if role == READ_ALL));
+    assert!(matches!(&fault, IsolationError::NoRole { role, .. } if role == READ_ALL));
     assert!(
         fault
             .to_string()
@@ -273,7 +273,7 @@ async fn an_owner_who_is_no_superuser_can_do_it_all_and_one_who_may_not_is_told_
         }
         store.migrate().await.unwrap();
         store.check_isolation().await.unwrap();
-        let mut reading = store.reading(&scope("alice")).await.unwrap();
+        let mut reading = store.begin_read(&scope("alice")).await.unwrap();
         let entries: i64 = sqlx::query_scalar("select count(*) from entries")
             .fetch_one(&mut *reading)
             .await

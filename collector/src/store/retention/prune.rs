@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Row};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::Retention;
+use super::RetentionLock;
 use crate::model::retention::RetentionPeriods;
 use crate::store::{Store, StoreError};
 
@@ -30,7 +30,7 @@ pub enum AgedTable {
 
 /// How far looking for sessions without entries has got. By default, at the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionPlace {
+pub struct SessionPruneCursor {
     user: String,
     session: Uuid,
 }
@@ -95,7 +95,7 @@ impl Store {
     }
 }
 
-impl Retention {
+impl RetentionLock {
     /// Lets the old rows of a table go. Returns how many.
     ///
     /// # Errors
@@ -129,7 +129,10 @@ impl Retention {
     ///
     /// # Errors
     /// [`StoreError`]; some of them may have gone.
-    pub async fn prune_sessions(&mut self, place: &mut SessionPlace) -> Result<u64, StoreError> {
+    pub async fn prune_sessions(
+        &mut self,
+        place: &mut SessionPruneCursor,
+    ) -> Result<u64, StoreError> {
         let mut gone = 0;
         let mut looked_at = 0;
         while looked_at < SESSIONS_OF_A_RUN {
@@ -147,7 +150,10 @@ impl Retention {
 
     /// A session that is just being made active is locked and passed over. Entries are asked for session
     /// by session: a join could be done by reading all entries.
-    async fn prune_some_sessions(&mut self, after: &SessionPlace) -> Result<Step, StoreError> {
+    async fn prune_some_sessions(
+        &mut self,
+        after: &SessionPruneCursor,
+    ) -> Result<Step, StoreError> {
         let row = sqlx::query(
             "with seen as materialized (
                  select user_id, session_id, last_activity from sessions
@@ -174,7 +180,7 @@ impl Retention {
         .await?;
         let (gone, user): (i64, Option<String>) = (row.try_get("gone")?, row.try_get("user_id")?);
         let last = match user {
-            Some(user) => Some(SessionPlace {
+            Some(user) => Some(SessionPruneCursor {
                 user,
                 session: row.try_get("session_id")?,
             }),
@@ -191,5 +197,5 @@ impl Retention {
 struct Step {
     gone: u64,
     looked_at: i64,
-    last: Option<SessionPlace>,
+    last: Option<SessionPruneCursor>,
 }

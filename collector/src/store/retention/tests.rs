@@ -7,7 +7,7 @@ use time::macros::{date, datetime};
 use time::{Date, OffsetDateTime};
 use tokio::time::sleep;
 
-use super::listing::{MARK, Stage};
+use super::list::{MARK, Stage};
 use super::*;
 use crate::model::retention::RetentionPeriods;
 use crate::store::testing::Database;
@@ -53,15 +53,17 @@ async fn add(database: &Database, id: i64, expires: &str, body_expires: &str) {
     database.run(&statements).await;
 }
 
-async fn drop_now(store: &Store) -> Vec<Departure> {
-    let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
-    let departures = retention.drop_partitions().await.unwrap();
+async fn drop_now(store: &Store) -> Vec<DropReport> {
+    let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
+    let reports = retention.drop_partitions().await.unwrap();
     retention.release().await.unwrap();
-    departures
+    reports
 }
 
-fn gone(departures: &[Departure]) -> Vec<&str> {
-    let gone = departures.iter().filter(|it| matches!(it.left, Left::Gone));
+fn gone(reports: &[DropReport]) -> Vec<&str> {
+    let gone = reports
+        .iter()
+        .filter(|it| matches!(it.outcome, DropOutcome::Dropped));
     gone.map(|it| it.partition.name.as_str()).collect()
 }
 
@@ -82,9 +84,9 @@ async fn what_is_over_for_a_day_goes_bodies_before_their_entries_and_the_rest_st
     let sizes = "select sum(pg_total_relation_size(c.oid))::bigint from pg_class c where relname ~ '_20260530'";
     assert!(database.number(sizes).await > 0);
 
-    let departures = drop_now(&store).await;
-    assert_eq!(gone(&departures), ["bodies_20260530", "entries_20260530"]);
-    assert!(departures.iter().all(|it| it.partition.bytes > 0));
+    let reports = drop_now(&store).await;
+    assert_eq!(gone(&reports), ["bodies_20260530", "entries_20260530"]);
+    assert!(reports.iter().all(|it| it.partition.bytes > 0));
     let left = [
         "bodies_20260531",
         "entries_20260531",
@@ -115,7 +117,7 @@ async fn writers_and_new_partitions_go_on_while_a_reader_holds_it_up() {
     let (database, store) = start().await;
     make(&store, &[DUE, LATER]).await;
     let mut reader = database.amid("select from entries, bodies").await;
-    let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
+    let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
     let dropping = tokio::spawn(async move { retention.drop_partitions().await });
     let pending = "select count(*) from pg_inherits where inhdetachpending";
     while database.number(pending).await == 0 {
@@ -139,8 +141,8 @@ async fn writers_and_new_partitions_go_on_while_a_reader_holds_it_up() {
     assert_eq!(database.number("select count(*) from entries").await, 1);
     assert!(!dropping.is_finished(), "the reader holds it up");
     reader.execute("commit").await.unwrap();
-    let departures = dropping.await.unwrap().unwrap();
-    assert_eq!(gone(&departures), ["bodies_20260530", "entries_20260530"]);
+    let reports = dropping.await.unwrap().unwrap();
+    assert_eq!(gone(&reports), ["bodies_20260530", "entries_20260530"]);
     database.stop([store]).await;
 }
 
@@ -149,11 +151,14 @@ async fn a_later_run_ends_what_a_reader_broke_off() {
     let (database, store) = start().await;
     make(&store, &[DUE]).await;
     let mut reader = database.amid("select from bodies").await;
-    let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
-    retention.detach_patience = Duration::from_millis(50);
-    let departures = retention.drop_partitions().await.unwrap();
-    assert_eq!(gone(&departures), ["entries_20260530"]);
-    assert!(matches!(departures[0].left, Left::InUse), "{departures:?}");
+    let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
+    retention.detach_timeout = Duration::from_millis(50);
+    let reports = retention.drop_partitions().await.unwrap();
+    assert_eq!(gone(&reports), ["entries_20260530"]);
+    assert!(
+        matches!(reports[0].outcome, DropOutcome::InUse),
+        "{reports:?}"
+    );
     let stages = async || {
         let partitions = store.partitions().await.unwrap();
         let due = partitions.into_iter().filter(|it| it.is_due(NOW));
@@ -164,8 +169,8 @@ async fn a_later_run_ends_what_a_reader_broke_off() {
         [("bodies_20260530".to_owned(), Stage::HalfDetached)]
     );
     reader.execute("commit").await.unwrap();
-    let departures = retention.drop_partitions().await.unwrap();
-    assert_eq!(gone(&departures), ["bodies_20260530"]);
+    let reports = retention.drop_partitions().await.unwrap();
+    assert_eq!(gone(&reports), ["bodies_20260530"]);
     assert_eq!(stages().await, []);
     database.stop([store]).await;
 }
@@ -189,10 +194,10 @@ async fn many_collectors_at_once_do_it_once() {
                 .iter()
                 .any(|it| it.is_due(NOW))
             {
-                if let Some(mut retention) = store.hold_retention(NOW).await.unwrap() {
-                    let departures = retention.drop_partitions().await.unwrap();
-                    assert_eq!(gone(&departures).len(), departures.len(), "{departures:?}");
-                    dropped.extend(departures.into_iter().map(|it| it.partition.name));
+                if let Some(mut retention) = store.lock_retention(NOW).await.unwrap() {
+                    let reports = retention.drop_partitions().await.unwrap();
+                    assert_eq!(gone(&reports).len(), reports.len(), "{reports:?}");
+                    dropped.extend(reports.into_iter().map(|it| it.partition.name));
                     retention.release().await.unwrap();
                 }
             }
@@ -209,11 +214,11 @@ async fn many_collectors_at_once_do_it_once() {
 async fn the_right_ends_with_whoever_has_it() {
     let (database, store) = start().await;
     let other = database.store();
-    let held = store.hold_retention(NOW).await.unwrap();
+    let held = store.lock_retention(NOW).await.unwrap();
     assert!(held.is_some());
-    assert!(other.hold_retention(NOW).await.unwrap().is_none());
+    assert!(other.lock_retention(NOW).await.unwrap().is_none());
     drop(held);
-    while other.hold_retention(NOW).await.unwrap().is_none() {
+    while other.lock_retention(NOW).await.unwrap().is_none() {
         sleep(Duration::from_millis(5)).await;
     }
     database.stop([store, other]).await;
@@ -228,7 +233,7 @@ async fn a_clock_that_is_ahead_costs_nothing() {
         .unwrap();
     make(&store, &[real.date()]).await;
     let ahead = real + time::Duration::days(100);
-    let mut retention = store.hold_retention(ahead).await.unwrap().unwrap();
+    let mut retention = store.lock_retention(ahead).await.unwrap().unwrap();
     assert!(retention.drop_partitions().await.unwrap().is_empty());
     database.stop([store]).await;
 }
@@ -245,9 +250,9 @@ async fn what_an_operator_detached_stays() {
              create table entries_of_mine (); create table entries_20260528 ()"
         ))
         .await;
-    let departures = drop_now(&store).await;
+    let reports = drop_now(&store).await;
     assert_eq!(
-        gone(&departures),
+        gone(&reports),
         ["entries_20260529", "bodies_20260529", "bodies_20260530"]
     );
     let kept = "select count(*) from pg_class where relname in ('entries_20260530', 'entries_of_mine', 'entries_20260528')";
@@ -274,7 +279,7 @@ async fn old_rows_go_however_many_and_young_ones_stay() {
         audit: None,
         ..KEEP
     };
-    let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
+    let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
     for table in [AgedTable::Gaps, AgedTable::DeletionAudit] {
         assert_eq!(retention.prune(table, for_ever).await.unwrap(), 0);
     }
@@ -328,13 +333,13 @@ async fn sessions_go_when_their_last_entry_has_gone() {
         id(4)
     );
     let active = database.amid(&active).await;
-    let mut retention = store.hold_retention(NOW).await.unwrap().unwrap();
-    let mut place = SessionPlace::default();
+    let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
+    let mut place = SessionPruneCursor::default();
     assert_eq!(
         retention.prune_sessions(&mut place).await.unwrap(),
         1 + 1200
     );
-    assert_eq!(place, SessionPlace::default(), "all were looked at");
+    assert_eq!(place, SessionPruneCursor::default(), "all were looked at");
     let left = "select count(*) from sessions";
     assert_eq!(database.number(left).await, 3);
     drop(active);

@@ -12,8 +12,8 @@ use crate::model::entry::Entry;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::store::entries::{
-    EXACT_TOTAL, EntryFilter, Order, Parts, Start, Total, push_inner_end, push_limit, push_outer,
-    push_select, push_where,
+    EXACT_TOTAL, EntryFilter, EntryParts, Order, PageStart, Total, push_inner_end, push_limit,
+    push_outer, push_select, push_where,
 };
 use crate::store::{Store, StoreError};
 
@@ -35,7 +35,7 @@ pub struct SessionEntries {
     /// At most so many of each.
     pub limit: u8,
     /// What is wanted of them beside their metadata.
-    pub parts: Parts,
+    pub parts: EntryParts,
 }
 
 /// What is asked of the store.
@@ -48,7 +48,7 @@ pub struct SessionPageRequest {
     /// By last activity of the sessions; of their entries, by `created_at`.
     pub order: Order,
     /// From where.
-    pub start: Start<SessionCursor>,
+    pub start: PageStart<SessionCursor>,
     /// At most so many sessions.
     pub limit: u8,
     /// None: sessions alone.
@@ -96,7 +96,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<SessionPage, StoreError> {
         let reading = self.read_sessions(request, now);
-        reading.await.map_err(StoreError::of_a_read)
+        reading.await.map_err(StoreError::for_read)
     }
 
     async fn read_sessions(
@@ -105,10 +105,10 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<SessionPage, StoreError> {
         let limit = usize::from(request.limit);
-        let mut reading = self.reading(&request.scope).await?;
+        let mut reading = self.begin_read(&request.scope).await?;
         let rows = page_query(request, now)
             .build()
-            .persistent(request.start.comes_again())
+            .persistent(request.start.is_plan_cacheable())
             .fetch_all(&mut *reading)
             .await?;
         let mut sessions = rows
@@ -160,7 +160,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
          from (select s.user_id, s.session_id, s.created_at, s.last_activity",
     );
     push_matching(&mut query, request, now);
-    if let Start::After(cursor) = request.start {
+    if let PageStart::After(cursor) = request.start {
         query
             .push(" and (s.last_activity, s.session_id) ")
             .push(beyond)
@@ -172,7 +172,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
     }
     push_order(&mut query, "s", direction);
     push_limit(&mut query, i64::from(request.limit) + 1);
-    if let Start::Offset(offset) = request.start {
+    if let PageStart::Offset(offset) = request.start {
         query.push(format_args!(" offset {offset}"));
     }
     query

@@ -45,23 +45,23 @@ struct Memory {
 
 impl Memory {
     fn add(&mut self, batch: &[Exchange]) {
-        let mut visits: Vec<_> = batch
+        let mut events: Vec<_> = batch
             .iter()
-            .map(|(at, timeout)| Visit {
+            .map(|(at, timeout)| Event {
                 at: minute(*at),
                 timeout: Duration::minutes(*timeout),
-                before: None,
+                previous: None,
             })
             .collect();
-        let (near, far) = self.near(&visits);
-        for visit in &mut visits {
-            if near.iter().any(|session| must_look(session, visit)) {
-                visit.before = self.before(visit.at);
+        let (near, far) = self.near(&events);
+        for event in &mut events {
+            if near.iter().any(|session| needs_lookup(session, event)) {
+                event.previous = self.before(event.at);
                 self.looks += 1;
             }
         }
-        let settled = settle(&near, &visits);
-        for it in moves(&near, &settled) {
+        let merged = merge_sessions(&near, &events);
+        for it in moves(&near, &merged) {
             for (at, session) in &mut self.entries {
                 let is_within = (it.since..=it.until).contains(&minute(*at));
                 if *session == it.from && is_within {
@@ -70,17 +70,17 @@ impl Memory {
             }
         }
         for (begun, _) in batch {
-            let session = at(&settled, minute(*begun)).unwrap();
+            let session = session_at(&merged, minute(*begun)).unwrap();
             self.entries.push((*begun, session.id));
         }
-        self.sessions = [far, settled].concat();
+        self.sessions = [far, merged].concat();
         self.sessions.sort_by_key(|session| session.created_at);
     }
 
     /// The sessions that matter to a batch, and the others.
-    fn near(&self, visits: &[Visit]) -> (Vec<TimedSession>, Vec<TimedSession>) {
-        let since = visits.iter().map(|it| it.at - it.timeout).min().unwrap();
-        let until = visits.iter().map(|it| it.at).max().unwrap();
+    fn near(&self, events: &[Event]) -> (Vec<TimedSession>, Vec<TimedSession>) {
+        let since = events.iter().map(|it| it.at - it.timeout).min().unwrap();
+        let until = events.iter().map(|it| it.at).max().unwrap();
         let next = self.sessions.iter().filter(|it| it.last_activity > until);
         let next: Vec<_> = next.take(2).map(|session| session.id).collect();
         self.sessions.iter().cloned().partition(|session| {
@@ -114,8 +114,12 @@ impl Memory {
             times.sort();
             assert_eq!(times.first(), Some(&session.created_at));
             assert_eq!(times.last(), Some(&session.last_activity));
-            let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-            assert!(gaps.max().is_none_or(|gap| gap <= session.widest_gap));
+            let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(
+                pauses
+                    .max()
+                    .is_none_or(|pause| pause <= session.longest_pause)
+            );
             let opening = exchanges
                 .iter()
                 .filter(|(at, _)| minute(*at) == session.created_at);

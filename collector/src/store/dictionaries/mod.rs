@@ -17,13 +17,13 @@ use super::{Store, StoreError};
 use crate::model::entry::{Expiry, NewEntry};
 use dossier_body::dictionary::{Dictionaries, Dictionary, DictionaryId};
 
-pub use training::{Subject, Turn};
+pub use training::{TrainingLock, TrainingTarget};
 
 /// Most dictionaries that bodies are packed with at a time; no more are made. Prepared for packing thoroughly,
 /// each takes some 1.7 MiB.
-const MOST_IN_USE: i64 = 24;
+const MAX_IN_USE: i64 = 24;
 /// Most that are kept in memory. To read with, each takes some 100 KiB.
-const MOST_LOADED: usize = 64;
+const MAX_LOADED: usize = 64;
 /// Then it is made anew, of newer bodies, or the endpoint has too few for one.
 const LONGEST_IN_USE: time::Duration = time::Duration::days(30);
 /// Far longer than any collector takes to learn of it.
@@ -32,7 +32,7 @@ const STAYS_AFTER_RETIREMENT: time::Duration = time::Duration::days(1);
 const AHEAD: time::Duration = time::Duration::days(2);
 
 /// Most that are listed.
-const MOST_LISTED: i64 = 1000;
+const MAX_LISTED: i64 = 1000;
 
 /// What is told of a dictionary: nothing of its content.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +51,10 @@ pub struct DictionaryRecord {
 
 /// What is known of dictionaries, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Mutex<State>>);
+pub(super) struct DictionaryCache(Arc<Mutex<CacheState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct CacheState {
     /// To pack with.
     in_use: Arc<Dictionaries>,
     loaded: HashMap<DictionaryId, Arc<Dictionary>>,
@@ -64,28 +64,28 @@ struct State {
     until: HashMap<DictionaryId, Expiry>,
 }
 
-impl State {
+impl CacheState {
     fn keep(&mut self, dictionary: &Arc<Dictionary>) {
         let id = dictionary.id();
         if self.loaded.insert(id, Arc::clone(dictionary)).is_none() {
             self.order.push(id);
         }
-        if self.order.len() > MOST_LOADED {
+        if self.order.len() > MAX_LOADED {
             let oldest = self.order.remove(0);
             self.loaded.remove(&oldest);
         }
     }
 }
 
-impl Known {
-    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+impl DictionaryCache {
+    fn with<T>(&self, look: impl FnOnce(&mut CacheState) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes sure that these dictionaries stay as long as they are needed.
     ///
     /// # Errors
-    /// [`StoreError::DictionaryGone`] if one was deleted meanwhile; then it is not used again.
+    /// [`StoreError::DictionaryDeleted`] if one was deleted meanwhile; then it is not used again.
     pub(super) async fn ensure(
         &self,
         connection: &mut PgConnection,
@@ -107,8 +107,8 @@ impl Known {
             .execute(&mut *connection)
             .await?;
             if prolonged.rows_affected() == 0 {
-                self.with(|state| *state = State::default());
-                return Err(StoreError::DictionaryGone);
+                self.with(|state| *state = CacheState::default());
+                return Err(StoreError::DictionaryDeleted);
             }
             self.with(|state| state.until.insert(id, until));
         }
@@ -158,7 +158,7 @@ impl Store {
             "select endpoint, half::text as half, created_at, retired_at is not null as retired, ratio
              from dictionaries order by endpoint, half, id desc limit $1",
         )
-        .bind(MOST_LISTED)
+        .bind(MAX_LISTED)
         .fetch_all(&self.pool)
         .await?;
         let record = |row: &PgRow| {
@@ -194,7 +194,7 @@ impl Store {
         let rows = sqlx::query(
             "select id, endpoint, half::text as half from dictionaries where retired_at is null order by id limit $1",
         )
-        .bind(MOST_IN_USE)
+        .bind(MAX_IN_USE)
         .fetch_all(&self.pool)
         .await?;
         let mut ids = HashSet::new();
@@ -220,7 +220,7 @@ impl Store {
             state
                 .loaded
                 .retain(|id, dictionary| ids.contains(id) || !dictionary.has_packed());
-            let State { order, loaded, .. } = state;
+            let CacheState { order, loaded, .. } = state;
             order.retain(|id| loaded.contains_key(id));
         });
         Ok(())
@@ -263,7 +263,7 @@ impl Store {
         for row in rows {
             let id = DictionaryId(row.try_get("id")?);
             let dictionary = Dictionary::new(id, row.try_get("data")?);
-            let dictionary = Arc::new(dictionary.map_err(|_| StoreError::Unknown {
+            let dictionary = Arc::new(dictionary.map_err(|_| StoreError::UnknownValue {
                 column: "dictionaries.data",
             })?);
             self.dictionaries.with(|state| state.keep(&dictionary));

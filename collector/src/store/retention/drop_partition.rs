@@ -11,68 +11,69 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::listing::{MARK, Partition, Stage, list};
-use super::{Retention, be_patient};
-use crate::store::{LOCK_NOT_AVAILABLE, QUERY_CANCELED, StoreError};
+use super::list::{MARK, Partition, Stage, list};
+use super::{RetentionLock, set_lock_timeout};
+use crate::store::StoreError;
+use crate::store::error::{LOCK_NOT_AVAILABLE, QUERY_CANCELED};
 
 /// For locks on a partition that nobody but autovacuum should use. Autovacuum gives way after Postgres's
 /// `deadlock_timeout`, a second.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Ending a detachment that was broken off keeps new partitions out while it waits.
-const FINALIZE_PATIENCE: Duration = Duration::from_millis(50);
+const FINALIZE_TIMEOUT: Duration = Duration::from_millis(50);
 const FINALIZE_PAUSE: Duration = Duration::from_millis(200);
 const FINALIZE_ATTEMPTS: u32 = 50;
 
 /// What became of a partition whose time had come.
 #[derive(Debug)]
-pub struct Departure {
+pub struct DropReport {
     /// The partition, as it was before.
     pub partition: Partition,
     /// Whether it is gone.
-    pub left: Left,
+    pub outcome: DropOutcome,
     /// What that took, waiting included.
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 /// Whether a partition is gone.
 #[derive(Debug)]
-pub enum Left {
+pub enum DropOutcome {
     /// Its space is free.
-    Gone,
+    Dropped,
     /// It is in use: a later run ends what is begun.
     InUse,
     /// Something else is wrong.
     Failed(StoreError),
 }
 
-impl Retention {
+impl RetentionLock {
     /// Lets all partitions go whose time has come.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot even be listed.
-    pub async fn drop_partitions(&mut self) -> Result<Vec<Departure>, StoreError> {
+    pub async fn drop_partitions(&mut self) -> Result<Vec<DropReport>, StoreError> {
         let mut due = list(&mut self.connection).await?;
         due.retain(|partition| partition.is_due(self.now));
         // A table can have one partition at a time that is being detached.
         due.sort_by_key(|partition| partition.stage == Stage::Attached);
-        let mut departures = Vec::new();
+        let mut reports = Vec::new();
         for partition in due {
             let began = Instant::now();
-            let left = match self.leave(&partition).await {
-                Ok(()) => Left::Gone,
-                Err(error) if is_in_use(&error) => Left::InUse,
-                Err(error) => Left::Failed(error),
+            let outcome = match self.drop_partition(&partition).await {
+                Ok(()) => DropOutcome::Dropped,
+                Err(error) if is_in_use(&error) => DropOutcome::InUse,
+                Err(error) => DropOutcome::Failed(error),
             };
-            departures.push(Departure {
+            reports.push(DropReport {
                 partition,
-                left,
-                took: began.elapsed(),
+                outcome,
+                elapsed: began.elapsed(),
             });
         }
-        Ok(departures)
+        Ok(reports)
     }
 
-    async fn leave(&mut self, partition: &Partition) -> Result<(), StoreError> {
+    async fn drop_partition(&mut self, partition: &Partition) -> Result<(), StoreError> {
         // Identifiers cannot be parameters. These are read from the catalogue, and made of a fixed word and
         // digits.
         let (table, name) = (partition.table, &partition.name);
@@ -81,14 +82,14 @@ impl Retention {
             let mark = format!(
                 "comment on table {name} is '{MARK}'; alter table {name} set (autovacuum_enabled = off)"
             );
-            patiently(connection, PATIENCE, mark).await?;
+            with_lock_timeout(connection, LOCK_TIMEOUT, mark).await?;
             let detach = format!("alter table {table} detach partition {name} concurrently");
-            patiently(connection, self.detach_patience, detach).await?;
+            with_lock_timeout(connection, self.detach_timeout, detach).await?;
         }
         if partition.stage == Stage::HalfDetached {
             finalize(connection, table, name).await?;
         }
-        patiently(connection, PATIENCE, format!("drop table {name}")).await
+        with_lock_timeout(connection, LOCK_TIMEOUT, format!("drop table {name}")).await
     }
 }
 
@@ -101,7 +102,7 @@ async fn finalize(
     let statement = format!("alter table {table} detach partition {name} finalize");
     let mut attempt = 1;
     loop {
-        match patiently(connection, FINALIZE_PATIENCE, statement.clone()).await {
+        match with_lock_timeout(connection, FINALIZE_TIMEOUT, statement.clone()).await {
             Err(error) if is_in_use(&error) && attempt < FINALIZE_ATTEMPTS => attempt += 1,
             ended => return ended,
         }
@@ -109,12 +110,12 @@ async fn finalize(
     }
 }
 
-async fn patiently(
+async fn with_lock_timeout(
     connection: &mut PgConnection,
-    patience: Duration,
+    timeout: Duration,
     statements: String,
 ) -> Result<(), StoreError> {
-    be_patient(connection, patience).await?;
+    set_lock_timeout(connection, timeout).await?;
     sqlx::raw_sql(AssertSqlSafe(statements))
         .execute(connection)
         .await?;

@@ -11,14 +11,14 @@ use crate::model::scope::Scope;
 use crate::store::{Store, StoreError};
 
 /// So many entries are asked, the latest.
-const MAX_ASKED: i64 = 100_000;
+const MAX_EXAMINED: i64 = 100_000;
 /// The answer must not wait long for this, and others must not wait for this at all.
 const LIMIT: &str = "select set_config('statement_timeout', '2s', true),
                             set_config('max_parallel_workers_per_gather', '0', true)";
 
 /// Which entries are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
+pub enum ResultKind {
     /// All that may be seen.
     Entries,
     /// Those that belong to a session.
@@ -27,13 +27,13 @@ pub enum Among {
 
 /// What the conditions of a filter leave, in the order of [`EntryFilter::conditions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nothing {
+pub struct EmptyResult {
     /// How many entries each condition leaves alone.
     pub alone: Vec<i64>,
     /// Every entry was asked; else the counts are of the latest ones only.
     pub exact: bool,
     /// How many entries were asked.
-    pub asked: i64,
+    pub examined: i64,
     /// Places of the conditions that must go.
     pub removing: Vec<usize>,
     /// They must go together; else each of them alone is enough.
@@ -53,20 +53,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn explain_nothing(
+    pub async fn explain_empty(
         &self,
         scope: &Scope,
         filter: &EntryFilter,
-        among: Among,
+        among: ResultKind,
         now: OffsetDateTime,
-    ) -> Result<Option<Nothing>, StoreError> {
+    ) -> Result<Option<EmptyResult>, StoreError> {
         match self
             .groups(scope, filter, among, now)
             .await
-            .map_err(StoreError::of_a_read)
+            .map_err(StoreError::for_read)
         {
             Ok(groups) => Ok(Some(explain(filter.conditions().count(), &groups))),
-            Err(StoreError::TooSlow) => Ok(None),
+            Err(StoreError::ReadTimeout) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -75,10 +75,10 @@ impl Store {
         &self,
         scope: &Scope,
         filter: &EntryFilter,
-        among: Among,
+        among: ResultKind,
         now: OffsetDateTime,
     ) -> Result<Vec<Group>, StoreError> {
-        let mut reading = self.reading(scope).await?;
+        let mut reading = self.begin_read(scope).await?;
         sqlx::query(LIMIT).execute(&mut *reading).await?;
         let rows = ask(scope, filter, among, now)
             .build()
@@ -97,7 +97,7 @@ impl Store {
 fn ask(
     scope: &Scope,
     filter: &EntryFilter,
-    among: Among,
+    among: ResultKind,
     now: OffsetDateTime,
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select met, count(*) as entries from (select 0::bigint");
@@ -108,17 +108,17 @@ fn ask(
     }
     query.push(" as met from entries e");
     push_alive(&mut query, scope, now);
-    if among == Among::Sessions {
+    if among == ResultKind::Sessions {
         query.push(" and e.session_id is not null");
     }
     query.push(" order by e.created_at desc, e.id desc");
-    push_limit(&mut query, MAX_ASKED);
-    query.push(") asked group by met");
+    push_limit(&mut query, MAX_EXAMINED);
+    query.push(") examined group by met");
     query
 }
 
-fn explain(conditions: usize, groups: &[Group]) -> Nothing {
-    let asked = groups.iter().map(|group| group.entries).sum();
+fn explain(conditions: usize, groups: &[Group]) -> EmptyResult {
+    let examined = groups.iter().map(|group| group.entries).sum();
     let count = |place: usize| {
         let meets = groups.iter().filter(|group| group.met >> place & 1 == 1);
         meets.map(|group| group.entries).sum()
@@ -138,10 +138,10 @@ fn explain(conditions: usize, groups: &[Group]) -> Nothing {
         }
         fewest => fewest.unwrap_or_default(),
     };
-    Nothing {
+    EmptyResult {
         alone: (0..conditions).map(count).collect(),
-        exact: asked < MAX_ASKED,
-        asked,
+        exact: examined < MAX_EXAMINED,
+        examined,
         removing,
         together,
     }
@@ -162,7 +162,7 @@ mod tests {
         let nothing = explain(2, &[group(0b01, 7), group(0b00, 2)]);
         assert_eq!(nothing.alone, [7, 0]);
         assert_eq!((nothing.removing, nothing.together), (vec![1], false));
-        assert_eq!((nothing.asked, nothing.exact), (9, true));
+        assert_eq!((nothing.examined, nothing.exact), (9, true));
     }
 
     #[test]
@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn counts_of_the_latest_entries_alone_are_not_exact() {
-        assert!(explain(1, &[group(0, MAX_ASKED - 1)]).exact);
-        assert!(!explain(1, &[group(0, MAX_ASKED)]).exact);
+        assert!(explain(1, &[group(0, MAX_EXAMINED - 1)]).exact);
+        assert!(!explain(1, &[group(0, MAX_EXAMINED)]).exact);
     }
 
     proptest! {

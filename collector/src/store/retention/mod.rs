@@ -1,14 +1,14 @@
 //! Expired data goes for good: whole partitions of it, and the collector's own old records.
 //!
-//! - [`leave`]: a partition is detached and dropped.
-//! - [`listing`]: which partitions there are, and what they hold.
+//! - [`drop_partition`]: a partition is detached and dropped.
+//! - [`list`]: which partitions there are, and what they hold.
 //! - [`prune`]: old rows go, a few at a time.
 //!
 //! All of it is done on a connection of its own, which holds an advisory lock, so that one collector at a
 //! time does it. The connection is not a pool's, so that the lock ends with it whatever happens.
 
-mod leave;
-mod listing;
+mod drop_partition;
+mod list;
 mod prune;
 
 use std::time::Duration;
@@ -18,23 +18,23 @@ use time::OffsetDateTime;
 
 use super::{Store, StoreError};
 
-pub use leave::{Departure, Left};
-pub use listing::{Partition, PartitionKind, Rows};
-pub use prune::{AgedTable, SessionPlace};
+pub use drop_partition::{DropOutcome, DropReport};
+pub use list::{Partition, PartitionKind, RowCount};
+pub use prune::{AgedTable, SessionPruneCursor};
 
 /// Any fixed number will do, as long as all collectors share it.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0002;
 /// Of a statement. Detaching waits for all transactions that may see the partition.
 const STATEMENT_TIMEOUT: &str = "set statement_timeout = '60s'";
 /// For those who may see a partition that is being detached. No statement of a collector takes longer.
-const DETACH_PATIENCE: Duration = Duration::from_secs(35);
+const DETACH_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// The right to let data go. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Retention {
+pub struct RetentionLock {
     connection: PgConnection,
     now: OffsetDateTime,
-    detach_patience: Duration,
+    detach_timeout: Duration,
 }
 
 impl Store {
@@ -43,10 +43,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn hold_retention(
+    pub async fn lock_retention(
         &self,
         now: OffsetDateTime,
-    ) -> Result<Option<Retention>, StoreError> {
+    ) -> Result<Option<RetentionLock>, StoreError> {
         let mut connection = self.pool.acquire().await?.detach();
         sqlx::raw_sql(STATEMENT_TIMEOUT)
             .execute(&mut connection)
@@ -58,10 +58,10 @@ impl Store {
                 .await?;
         if held {
             let now = now.min(their_now);
-            return Ok(Some(Retention {
+            return Ok(Some(RetentionLock {
                 connection,
                 now,
-                detach_patience: DETACH_PATIENCE,
+                detach_timeout: DETACH_TIMEOUT,
             }));
         }
         connection.close().await?;
@@ -69,7 +69,7 @@ impl Store {
     }
 }
 
-impl Retention {
+impl RetentionLock {
     /// Gives the right back, so that it is free when this returns.
     ///
     /// # Errors
@@ -80,9 +80,12 @@ impl Retention {
 }
 
 /// Sets how long the next statements wait for a lock.
-async fn be_patient(connection: &mut PgConnection, patience: Duration) -> Result<(), StoreError> {
+async fn set_lock_timeout(
+    connection: &mut PgConnection,
+    timeout: Duration,
+) -> Result<(), StoreError> {
     sqlx::query("select set_config('lock_timeout', $1, false)")
-        .bind(format!("{}ms", patience.as_millis()))
+        .bind(format!("{}ms", timeout.as_millis()))
         .execute(connection)
         .await?;
     Ok(())

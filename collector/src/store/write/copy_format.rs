@@ -1,8 +1,8 @@
 //! Rows for `COPY … FROM STDIN (FORMAT binary)`.
 //!
 //! The format is described in the Postgres manual under "COPY", "Binary Format": a signature, rows of
-//! length-prefixed fields, a trailer. Each method appends one field; [`Rows::row`] begins a row. Rows of several
-//! buffers may follow each other.
+//! length-prefixed fields, a trailer. Each method appends one field; [`CopyRows::row`] begins a row. The rows of
+//! several buffers can be sent one after the other.
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::model::entry::Expiry;
 
-/// What stands before all rows.
+/// Precedes all rows.
 pub const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What stands behind all rows.
+/// Follows all rows.
 pub const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// Postgres counts time from here.
@@ -21,16 +21,16 @@ const JSONB_VERSION: u8 = 1;
 
 /// A buffer of rows.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct CopyRows {
     buffer: Vec<u8>,
 }
 
-/// Where the bytes of a field stand that is filled in later.
+/// The position of a field that is patched in later.
 #[derive(Debug, Clone, Copy)]
-pub struct Gap<const BYTES: usize>(usize);
+pub struct Slot<const BYTES: usize>(usize);
 
-impl Rows {
-    /// Begins a row of so many fields.
+impl CopyRows {
+    /// Begins a row of that many fields.
     pub fn row(&mut self, fields: i16) -> &mut Self {
         self.buffer.extend_from_slice(&fields.to_be_bytes());
         self
@@ -137,24 +137,21 @@ impl Rows {
         }
     }
 
-    /// A field of so many bytes that is filled in later.
-    pub fn gap<const BYTES: usize>(&mut self) -> Gap<BYTES> {
+    /// A field of fixed size whose value is [patched](Self::patch) in later.
+    pub fn slot<const BYTES: usize>(&mut self) -> Slot<BYTES> {
         self.length(BYTES);
-        let gap = Gap(self.buffer.len());
+        let slot = Slot(self.buffer.len());
         self.buffer.extend_from_slice(&[0; BYTES]);
-        gap
+        slot
     }
 
-    /// Fills a field in.
-    pub fn fill<const BYTES: usize>(&mut self, gap: Gap<BYTES>, bytes: [u8; BYTES]) {
-        let field = self.buffer.get_mut(gap.0..gap.0 + BYTES);
-        // The gap is one of these rows.
-        if let Some(field) = field {
+    /// Sets the value of a slot of these rows.
+    pub fn patch<const BYTES: usize>(&mut self, slot: Slot<BYTES>, bytes: [u8; BYTES]) {
+        if let Some(field) = self.buffer.get_mut(slot.0..slot.0 + BYTES) {
             field.copy_from_slice(&bytes);
         }
     }
 
-    /// The rows.
     pub fn as_bytes(&self) -> &[u8] {
         &self.buffer
     }

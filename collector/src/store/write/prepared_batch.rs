@@ -1,19 +1,19 @@
-//! A batch made ready for its transaction before that begins: its rows are written, but for the numbers of
-//! its entries and their sessions. It borrows nothing, so that it can wait for others.
+//! A batch, encoded for `COPY` before its transaction begins. Ids and sessions are known only in the transaction:
+//! until then, placeholders stand in the rows. It borrows nothing, so that it can wait in a queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dossier_wire::{Gap as Loss, HeaderField};
+use dossier_wire::{Gap, HeaderField};
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
-use super::copy::{Gap, Rows};
-use super::rejected::Aside;
-use super::sessions::Seeker;
-use super::{StoreError, dictionaries, partitions};
+use super::copy_format::{CopyRows, Slot};
+use super::rejected::RejectedRows;
 use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
 use crate::model::ids::{BatchId, SessionId};
 use crate::model::retention::is_past_grace_period;
+use crate::store::sessions::SessionLookup;
+use crate::store::{StoreError, dictionaries, partitions};
 use dossier_body::dictionary::DictionaryId;
 
 pub(super) const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, \
@@ -22,144 +22,141 @@ pub(super) const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at,
      body_decoded, redactions, headers, trailers, response_flags, response_details, upstream_host, workload, \
      body, body_codec, dictionary_id) \
      from stdin (format binary)";
-const ENTRY_FIELDS: i16 = 40;
+const ENTRY_COLUMNS: i16 = 40;
 pub(super) const COPY_BODIES: &str = "copy bodies (entry_id, expires_at, codec, user_id, data, dictionary_id) from stdin (format binary)";
-const BODY_FIELDS: i16 = 6;
+const BODY_COLUMNS: i16 = 6;
 
-/// A number of the store.
-type Number = Gap<8>;
+/// Where an id is patched in.
+type IdSlot = Slot<8>;
 
-/// The batch.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedBatch {
     pub(super) id: BatchId,
-    /// When it came.
-    pub(super) now: OffsetDateTime,
-    /// All that were good, whether or not they are written.
+    pub(super) received_at: OffsetDateTime,
+    /// All valid records, whether or not they are written.
     pub(super) records: usize,
-    /// Whose partitions its rows need.
+    /// Days whose partitions the rows need.
     pub(super) days: BTreeSet<Date>,
-    /// The dictionaries that its bodies need, and how long.
+    /// The dictionaries that the bodies need, and for how long.
     pub(super) dictionaries: BTreeMap<DictionaryId, Expiry>,
-    /// Its exchanges that look for their session, each once.
-    pub(super) seekers: Vec<Seeker>,
-    pub(super) losses: Vec<Loss>,
-    pub(super) aside: Aside,
-    pub(super) entries: Rows,
-    pub(super) bodies: Rows,
-    blanks: Vec<Blanks>,
+    /// One for each exchange that asks for a session.
+    pub(super) lookups: Vec<SessionLookup>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) rejected: RejectedRows,
+    pub(super) entries: CopyRows,
+    pub(super) bodies: CopyRows,
+    placeholders: Vec<Placeholders>,
 }
 
-/// What is to be filled in for an entry.
+/// What is patched into the rows of an entry.
 #[derive(Debug)]
-struct Blanks {
-    id: Number,
-    /// The same in the row of its body, if it has one of its own.
-    id_of_body: Option<Number>,
-    session: Option<Session>,
+struct Placeholders {
+    id: IdSlot,
+    /// In the row of its body, if that is a row of its own.
+    body_entry_id: Option<IdSlot>,
+    session: Option<SessionSlot>,
 }
 
-/// The session of an entry, and the place of its seeker.
 #[derive(Debug)]
-struct Session {
-    gap: Gap<16>,
-    seeker: usize,
+struct SessionSlot {
+    slot: Slot<16>,
+    /// Index of the lookup.
+    lookup: usize,
 }
 
-impl Prepared {
-    /// Writes its rows, but not of what has expired so long ago that its partition may be gone.
-    pub(super) fn of(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
+impl PreparedBatch {
+    /// Encodes the rows, except those that expired so long ago that their partition may be dropped.
+    pub(super) fn new(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
         let expiries = batch.entries.iter().flat_map(expiries);
         let expiries = expiries.filter(|expiry| !is_past_grace_period(*expiry, now));
         let mut prepared = Self {
             id: batch.id,
-            now,
+            received_at: now,
             records: batch.entries.len(),
-            days: expiries.filter_map(partitions::day_of).collect(),
+            days: expiries.filter_map(partitions::expiry_day).collect(),
             dictionaries: dictionaries::needed(&batch.entries),
-            seekers: Vec::new(),
-            losses: batch.gaps.clone(),
-            aside: Aside::of(&batch.rejected),
-            entries: Rows::default(),
-            bodies: Rows::default(),
-            blanks: Vec::new(),
+            lookups: Vec::new(),
+            gaps: batch.gaps.clone(),
+            rejected: RejectedRows::new(&batch.rejected),
+            entries: CopyRows::default(),
+            bodies: CopyRows::default(),
+            placeholders: Vec::new(),
         };
-        let mut known = HashMap::new();
+        let mut lookup_of_exchange = HashMap::new();
         for entry in &batch.entries {
             let key = (&entry.user, entry.exchange);
-            let seeker = known.get(&key).copied().or_else(|| {
-                let place = prepared.seekers.len();
-                prepared.seekers.push(Seeker::of(entry)?);
-                known.insert(key, place);
-                Some(place)
+            let lookup = lookup_of_exchange.get(&key).copied().or_else(|| {
+                let index = prepared.lookups.len();
+                prepared.lookups.push(SessionLookup::of(entry)?);
+                lookup_of_exchange.insert(key, index);
+                Some(index)
             });
             if !is_past_grace_period(entry.expires, now) {
-                let seeker = seeker.filter(|_| entry.session.is_some());
-                let blanks = prepared.write(entry, seeker);
-                prepared.blanks.push(blanks);
+                let lookup = lookup.filter(|_| entry.session.is_some());
+                let placeholders = prepared.write_rows(entry, lookup);
+                prepared.placeholders.push(placeholders);
             }
         }
         prepared
     }
 
-    /// How many entries are written.
-    pub(super) const fn written(&self) -> usize {
-        self.blanks.len()
+    pub(super) const fn entry_count(&self) -> usize {
+        self.placeholders.len()
     }
 
-    /// Bytes that it holds.
+    /// Bytes of its rows.
     pub(super) fn bytes(&self) -> usize {
         self.entries.as_bytes().len() + self.bodies.as_bytes().len()
     }
 
-    /// Fills in the numbers of the entries and their sessions, which may be done again. Of both there are as
-    /// many as needed, in order.
+    /// Patches the ids and sessions in, of which there are as many as needed, in order. May be repeated.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] if an exchange has no session although it looked for one.
-    pub(super) fn fill(
+    /// [`StoreError::UnknownValue`] if a lookup has no session.
+    pub(super) fn patch(
         &mut self,
         ids: &[i64],
         sessions: &[Option<SessionId>],
     ) -> Result<(), StoreError> {
-        for (blanks, id) in self.blanks.iter().zip(ids) {
-            self.entries.fill(blanks.id, id.to_be_bytes());
-            if let Some(gap) = blanks.id_of_body {
-                self.bodies.fill(gap, id.to_be_bytes());
+        for (placeholders, id) in self.placeholders.iter().zip(ids) {
+            self.entries.patch(placeholders.id, id.to_be_bytes());
+            if let Some(slot) = placeholders.body_entry_id {
+                self.bodies.patch(slot, id.to_be_bytes());
             }
-            if let Some(session) = &blanks.session {
-                let found = sessions.get(session.seeker).copied().flatten();
-                let found = found.ok_or(StoreError::Unknown {
+            if let Some(SessionSlot { slot, lookup }) = &placeholders.session {
+                let session = sessions.get(*lookup).copied().flatten();
+                let session = session.ok_or(StoreError::UnknownValue {
                     column: "sessions.session_id",
                 })?;
-                self.entries.fill(session.gap, found.0.into_bytes());
+                self.entries.patch(*slot, session.0.into_bytes());
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, entry: &NewEntry<'_>, seeker: Option<usize>) -> Blanks {
-        let mut blanks = write_entry(&mut self.entries, entry, seeker);
+    fn write_rows(&mut self, entry: &NewEntry<'_>, lookup: Option<usize>) -> Placeholders {
+        let mut placeholders = write_entry(&mut self.entries, entry, lookup);
+        // A body that expires with its entry is in the entry's row.
         let body = entry.body.stored();
-        // Others lie in the entry's row.
         let body = body.filter(|body| body.expires_early.is_some());
-        if let Some(body) =
-            body.filter(|body| !is_past_grace_period(body.expires(entry.expires), self.now))
-        {
-            blanks.id_of_body = Some(write_body(&mut self.bodies, entry, body));
+        let is_written = |body: &&PackedBody<'_>| {
+            !is_past_grace_period(body.expires(entry.expires), self.received_at)
+        };
+        if let Some(body) = body.filter(is_written) {
+            placeholders.body_entry_id = Some(write_body(&mut self.bodies, entry, body));
         }
-        blanks
+        placeholders
     }
 }
 
-/// When an entry goes, and when its body does.
+/// Of an entry, and of its body.
 fn expiries(entry: &NewEntry<'_>) -> impl Iterator<Item = Expiry> {
     let of_body = entry.body.stored().map(|body| body.expires(entry.expires));
     [entry.expires].into_iter().chain(of_body)
 }
 
-fn write_body(rows: &mut Rows, entry: &NewEntry<'_>, body: &PackedBody<'_>) -> Number {
-    let id = rows.row(BODY_FIELDS).gap();
+fn write_body(rows: &mut CopyRows, entry: &NewEntry<'_>, body: &PackedBody<'_>) -> IdSlot {
+    let id = rows.row(BODY_COLUMNS).slot();
     rows.expiry(body.expires(entry.expires))
         .text(body.codec.as_str())
         .text(entry.user.as_str())
@@ -168,12 +165,12 @@ fn write_body(rows: &mut Rows, entry: &NewEntry<'_>, body: &PackedBody<'_>) -> N
     id
 }
 
-fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, seeker: Option<usize>) -> Blanks {
+fn write_entry(rows: &mut CopyRows, entry: &NewEntry<'_>, lookup: Option<usize>) -> Placeholders {
     let body = entry.body.stored();
     let stored_size = body.map_or(0, |body| body.data.len());
-    let within = body.filter(|body| body.expires_early.is_none());
+    let inline = body.filter(|body| body.expires_early.is_none());
     let redactions = (!entry.redactions.is_empty()).then(|| json(&entry.redactions));
-    let id = rows.row(ENTRY_FIELDS).gap();
+    let id = rows.row(ENTRY_COLUMNS).slot();
     rows.expiry(entry.expires)
         .timestamp(entry.created_at)
         .timestamp(entry.started_at)
@@ -186,9 +183,9 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, seeker: Option<usize>) -> 
         .int2(entry.status)
         .bool(entry.truncated)
         .uuid(entry.exchange.0);
-    let session = seeker.map(|seeker| {
-        let gap = rows.gap();
-        Session { gap, seeker }
+    let session = lookup.map(|lookup| {
+        let slot = rows.slot();
+        SessionSlot { slot, lookup }
     });
     if session.is_none() {
         rows.null();
@@ -216,12 +213,12 @@ fn write_entry(rows: &mut Rows, entry: &NewEntry<'_>, seeker: Option<usize>) -> 
         .maybe_text(entry.proxy.details.as_deref())
         .maybe_text(entry.proxy.upstream_host.as_deref())
         .maybe_text(entry.proxy.workload.as_deref())
-        .maybe_bytes(within.map(|body| body.data.as_ref()))
-        .maybe_text(within.map(|body| body.codec.as_str()))
-        .maybe_int4(within.and_then(dictionary));
-    Blanks {
+        .maybe_bytes(inline.map(|body| body.data.as_ref()))
+        .maybe_text(inline.map(|body| body.codec.as_str()))
+        .maybe_int4(inline.and_then(dictionary));
+    Placeholders {
         id,
-        id_of_body: None,
+        body_entry_id: None,
         session,
     }
 }
@@ -234,7 +231,7 @@ fn pairs(pairs: &[HeaderField<'_>]) -> Option<String> {
     (!pairs.is_empty()).then(|| json(pairs))
 }
 
-/// Texts, and maps with text keys, always have a JSON form.
+/// Strings, and maps with string keys, can always be serialized.
 fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -51,11 +51,11 @@ pub(super) enum Stage {
 
 /// Rows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
+pub enum RowCount {
     /// Counted.
-    Exactly(i64),
+    Exact(i64),
     /// As Postgres last counted them.
-    About(i64),
+    Estimated(i64),
     /// It is large, and Postgres has not counted them yet.
     Unknown,
 }
@@ -97,14 +97,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn rows_of(&self, partition: &Partition) -> Result<Rows, StoreError> {
+    pub async fn rows_of(&self, partition: &Partition) -> Result<RowCount, StoreError> {
         if partition.bytes > BYTES_TO_COUNT {
-            return Ok(partition.estimated_rows.map_or(Rows::Unknown, Rows::About));
+            return Ok(partition
+                .estimated_rows
+                .map_or(RowCount::Unknown, RowCount::Estimated));
         }
         // The name is that of a partition: a fixed word and digits.
         let count = format!("select count(*) from {}", partition.name);
         let count = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&self.pool);
-        Ok(Rows::Exactly(count.await?))
+        Ok(RowCount::Exact(count.await?))
     }
 }
 
@@ -140,9 +142,9 @@ fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
     let Some(bytes) = row.try_get("bytes")? else {
         return Ok(None);
     };
-    let kind = match partitions::day(table, &name) {
+    let kind = match partitions::parse_day(table, &name) {
         Some(day) => PartitionKind::Day(day),
-        None if name == partitions::forever(table) => PartitionKind::Forever,
+        None if name == partitions::forever_name(table) => PartitionKind::Forever,
         None => return Ok(None),
     };
     let stage = match (row.try_get("attached")?, row.try_get("half_detached")?) {

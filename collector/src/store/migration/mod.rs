@@ -12,7 +12,9 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{ACQUIRE_TIMEOUT, LOCK_NOT_AVAILABLE, Store, StoreError};
+use super::error::LOCK_NOT_AVAILABLE;
+use super::pool::ACQUIRE_TIMEOUT;
+use super::{Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

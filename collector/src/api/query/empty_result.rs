@@ -9,13 +9,13 @@ use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
 use crate::model::scope::Scope;
-use crate::store::{Among, Condition, EntryFilter, Nothing, Store, Total};
+use crate::store::{EmptyResult, EntryFilter, FilterCondition, ResultKind, Store, Total};
 
 /// A page without anything on it.
 #[derive(Debug)]
 pub(in crate::api) struct EmptyPage<'a> {
     /// What it is a page of.
-    pub(in crate::api) of: Among,
+    pub(in crate::api) of: ResultKind,
     /// Who asked.
     pub(in crate::api) scope: &'a Scope,
     /// For what.
@@ -47,7 +47,7 @@ pub(in crate::api) async fn warning(
         return Ok(past_the_end(page));
     }
     let nothing = store
-        .explain_nothing(page.scope, page.filter, page.of, now)
+        .explain_empty(page.scope, page.filter, page.of, now)
         .await?;
     let conditions: Vec<_> = page.filter.conditions().collect();
     let names: Vec<_> = conditions.iter().map(name).collect();
@@ -91,14 +91,14 @@ fn past_the_end(page: &EmptyPage<'_>) -> Warning {
     no_results(message, details)
 }
 
-const fn noun(of: Among) -> &'static str {
+const fn noun(of: ResultKind) -> &'static str {
     match of {
-        Among::Entries => "entries",
-        Among::Sessions => "sessions",
+        ResultKind::Entries => "entries",
+        ResultKind::Sessions => "sessions",
     }
 }
 
-fn say(of: Among, names: &[String], nothing: &Nothing) -> String {
+fn say(of: ResultKind, names: &[String], nothing: &EmptyResult) -> String {
     let noun = noun(of);
     let removing: Vec<_> = nothing
         .removing
@@ -106,7 +106,7 @@ fn say(of: Among, names: &[String], nothing: &Nothing) -> String {
         .filter_map(|place| names.get(*place).map(String::as_str))
         .collect();
     match removing.as_slice() {
-        [] if nothing.asked == 0 => format!("There are no {noun}, whatever the filters."),
+        [] if nothing.examined == 0 => format!("There are no {noun}, whatever the filters."),
         [] => format!("No {noun} match."),
         [one] => format!("No {noun} match. Without {one} there would be results."),
         several if nothing.together => format!(
@@ -135,11 +135,11 @@ fn say_nearest(nearest: &Nearest) -> String {
 
 fn details(
     user: Option<&UserId>,
-    conditions: &[Condition<'_>],
-    nothing: Option<&Nothing>,
+    conditions: &[FilterCondition<'_>],
+    nothing: Option<&EmptyResult>,
 ) -> Map<String, Value> {
     let user = user.map(|user| {
-        let all = nothing.map(|nothing| nothing.asked);
+        let all = nothing.map(|nothing| nothing.examined);
         json!({"filter": "user_id", "value": user, "matches_alone": all})
     });
     let filters = conditions.iter().enumerate().map(|(place, condition)| {
@@ -160,34 +160,34 @@ fn details(
 }
 
 /// As callers know it.
-fn name(condition: &Condition<'_>) -> String {
+fn name(condition: &FilterCondition<'_>) -> String {
     let name = match condition {
-        Condition::Half(_) => "storage_type",
-        Condition::Endpoint(_) => "endpoint",
-        Condition::From(_) => "start_date",
-        Condition::To(_) => "end_date",
-        Condition::Session(_) => "session_id",
-        Condition::Exchange(_) => "exchange_id",
-        Condition::Status(_) => "status",
-        Condition::Method(_) => "method",
-        Condition::Metadata(filter) => {
+        FilterCondition::Half(_) => "storage_type",
+        FilterCondition::Endpoint(_) => "endpoint",
+        FilterCondition::From(_) => "start_date",
+        FilterCondition::To(_) => "end_date",
+        FilterCondition::Session(_) => "session_id",
+        FilterCondition::Exchange(_) => "exchange_id",
+        FilterCondition::Status(_) => "status",
+        FilterCondition::Method(_) => "method",
+        FilterCondition::Metadata(filter) => {
             return format!("metadata_filters.{}", filter.path.as_str());
         }
     };
     name.to_owned()
 }
 
-fn value(condition: &Condition<'_>) -> Value {
+fn value(condition: &FilterCondition<'_>) -> Value {
     match condition {
-        Condition::Half(half) => json!(half),
-        Condition::Endpoint(text) | Condition::Method(text) => json!(text),
-        Condition::From(at) | Condition::To(at) => {
+        FilterCondition::Half(half) => json!(half),
+        FilterCondition::Endpoint(text) | FilterCondition::Method(text) => json!(text),
+        FilterCondition::From(at) | FilterCondition::To(at) => {
             json!(at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok())
         }
-        Condition::Session(session) => json!(session),
-        Condition::Exchange(exchange) => json!(exchange),
-        Condition::Status(status) => json!(status),
-        Condition::Metadata(filter) => filter.asked.clone(),
+        FilterCondition::Session(session) => json!(session),
+        FilterCondition::Exchange(exchange) => json!(exchange),
+        FilterCondition::Status(status) => json!(status),
+        FilterCondition::Metadata(filter) => filter.asked.clone(),
     }
 }
 
@@ -195,11 +195,11 @@ fn value(condition: &Condition<'_>) -> Value {
 mod tests {
     use super::*;
 
-    fn nothing(removing: &[usize], together: bool) -> Nothing {
-        Nothing {
+    fn nothing(removing: &[usize], together: bool) -> EmptyResult {
+        EmptyResult {
             alone: vec![0; 3],
             exact: true,
-            asked: 5,
+            examined: 5,
             removing: removing.to_vec(),
             together,
         }
@@ -213,9 +213,9 @@ mod tests {
             (&[0, 2], false, "Without any one of endpoint, method there"),
             (&[0, 1], true, "Without endpoint and status together there"),
         ] {
-            let said = say(Among::Entries, &names, &nothing(removing, together));
+            let said = say(ResultKind::Entries, &names, &nothing(removing, together));
             assert!(said.contains(words), "{said}");
-            let said = say(Among::Sessions, &names, &nothing(removing, together));
+            let said = say(ResultKind::Sessions, &names, &nothing(removing, together));
             assert!(said.starts_with("No sessions match"), "{said}");
         }
     }
@@ -223,6 +223,9 @@ mod tests {
     #[test]
     fn times_are_told_in_utc() {
         let at = time::macros::datetime!(2026-01-02 03:00 +02:00);
-        assert_eq!(value(&Condition::From(at)), json!("2026-01-02T01:00:00Z"));
+        assert_eq!(
+            value(&FilterCondition::From(at)),
+            json!("2026-01-02T01:00:00Z")
+        );
     }
 }

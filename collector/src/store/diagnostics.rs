@@ -1,58 +1,45 @@
-//! What `dossier doctor` asks of a database. Nothing here changes it.
+//! What `dossier doctor` checks of a database. Nothing here changes it.
 
 use std::collections::BTreeSet;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Row};
+use sqlx::Row;
 use time::{Date, Duration, OffsetDateTime};
+use tracing::instrument;
 
 use super::partitions::{self, TABLES};
-use super::{ACQUIRE_TIMEOUT, Partition, Store, StoreError};
+use super::{Partition, Store, StoreError};
 use crate::model::retention::drop_due_at;
 
-/// What a Postgres says of itself.
+/// The state of a Postgres server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// For example 150014.
     pub version: i32,
     /// Its clock.
     pub now: OffsetDateTime,
-    /// It is a copy that takes no writes.
+    /// It is read-only.
     pub is_replica: bool,
 }
 
-/// Which partitions there are, and what is wrong with them.
+/// Whether the partitions are as they should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionState {
-    /// Days that have them.
+    /// Days that have partitions.
     pub days: usize,
-    /// Partitions that should be there: those for what never expires, and those of a day on which the
-    /// other table has one.
+    /// Partitions that should exist: those for rows that never expire, and those of a day on which the other table
+    /// has one.
     pub missing: Vec<String>,
-    /// Partitions that should have gone long ago, the oldest first.
+    /// Partitions that should have been dropped, the oldest first.
     pub overdue: Vec<String>,
 }
 
-/// The longest interval at which a collector lets partitions go, twice.
+/// Twice the longest interval between retention runs.
 const OVERDUE: Duration = Duration::days(2);
 
-/// Connects once, so that the reason is known if it fails. A pool would try until its time is over.
-///
-/// # Errors
-/// [`StoreError`]
-pub async fn reach(options: &PgConnectOptions) -> Result<(), StoreError> {
-    let connecting = PgConnection::connect_with(options);
-    let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting)
-        .await
-        .map_err(|_| sqlx::Error::PoolTimedOut)??;
-    Ok(connection.close().await?)
-}
-
 impl Store {
-    /// Asks Postgres about itself.
-    ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.server", skip_all, err(level = "debug"))]
     pub async fn server(&self) -> Result<Server, StoreError> {
         let row = sqlx::query(
             "select current_setting('server_version_num')::int as version, clock_timestamp() as now,
@@ -67,24 +54,24 @@ impl Store {
         })
     }
 
-    /// Which partitions there are, and what is wrong with them.
-    ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.partition_state", skip_all, err(level = "debug"))]
     pub async fn partition_state(&self, now: OffsetDateTime) -> Result<PartitionState, StoreError> {
         let partitions = self.partitions().await?;
         let names: BTreeSet<&str> = partitions.iter().map(|it| it.name.as_str()).collect();
         let days: BTreeSet<Date> = partitions.iter().filter_map(Partition::day).collect();
-        let forever = TABLES.map(partitions::forever);
-        // A day that is about to go has its partitions dropped one by one.
-        let staying = days
+        let forever = TABLES.map(partitions::forever_name);
+        // The partitions of an expired day are dropped one by one.
+        let current = days
             .iter()
-            .filter(|day| drop_due_at(**day).is_none_or(|due| due > now));
-        let of_days = staying.flat_map(|day| TABLES.map(|table| partitions::name(table, *day)));
-        let wanted = of_days.flatten().chain(forever);
+            .filter(|day| drop_due_at(**day).is_none_or(|goes| goes > now));
+        let of_days =
+            current.flat_map(|day| TABLES.map(|table| partitions::partition_name(table, *day)));
+        let expected = of_days.flatten().chain(forever);
         Ok(PartitionState {
             days: days.len(),
-            missing: wanted
+            missing: expected
                 .filter(|name| !names.contains(name.as_str()))
                 .collect(),
             overdue: partitions

@@ -9,9 +9,9 @@ use sqlx::{PgConnection, Row};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Seeker, user_id};
+use super::{SessionLookup, user_id};
 use crate::model::ids::{SessionId, UserId};
-use crate::model::session::timeline::{self, Move, Visit};
+use crate::model::session::timeline::{self, Event, Move};
 use crate::model::session::{SessionRequest, TimedSession};
 use crate::store::StoreError;
 
@@ -29,34 +29,34 @@ type Key = (UserId, String);
 struct Group {
     /// The stored sessions that can matter, in order of time.
     stored: Vec<TimedSession>,
-    visits: Vec<Visit>,
-    /// The sessions once the visits are placed.
-    settled: Vec<TimedSession>,
+    events: Vec<Event>,
+    /// The sessions once the events are placed.
+    merged: Vec<TimedSession>,
 }
 
 impl Group {
     /// The sessions that are new or not as they were.
     fn changed(&self) -> impl Iterator<Item = &TimedSession> {
         let before: HashMap<_, _> = self.stored.iter().map(|it| (it.id, it)).collect();
-        let settled = self.settled.iter();
-        settled.filter(move |session| before.get(&session.id) != Some(session))
+        let merged = self.merged.iter();
+        merged.filter(move |session| before.get(&session.id) != Some(session))
     }
 
     /// The sessions that have become part of others.
     fn gone(&self) -> impl Iterator<Item = SessionId> {
-        let kept: HashSet<_> = self.settled.iter().map(|it| it.id).collect();
+        let kept: HashSet<_> = self.merged.iter().map(|it| it.id).collect();
         let stored = self.stored.iter().map(|session| session.id);
         stored.filter(move |id| !kept.contains(id))
     }
 }
 
 /// Places the exchanges that look for their session by time.
-pub(super) async fn place(
+pub(super) async fn assign(
     connection: &mut PgConnection,
-    seekers: &[&Seeker],
-    placed: &mut [Option<SessionId>],
+    lookups: &[&SessionLookup],
+    assigned: &mut [Option<SessionId>],
 ) -> Result<(), StoreError> {
-    let mut groups = groups(seekers);
+    let mut groups = groups(lookups);
     if groups.is_empty() {
         return Ok(());
     }
@@ -64,28 +64,28 @@ pub(super) async fn place(
     load(connection, &mut groups).await?;
     look(connection, &mut groups).await?;
     for group in groups.values_mut() {
-        group.settled = timeline::settle(&group.stored, &group.visits);
+        group.merged = timeline::merge_sessions(&group.stored, &group.events);
     }
     save(connection, &groups).await?;
-    for (seeker, placed) in seekers.iter().zip(placed) {
-        if let SessionRequest::Within { group, .. } = &seeker.request {
-            let group = groups.get(&(seeker.user.clone(), group.clone()));
-            let session = group.and_then(|group| timeline::at(&group.settled, seeker.at));
-            *placed = session.map(|session| session.id).or(*placed);
+    for (lookup, assigned) in lookups.iter().zip(assigned) {
+        if let SessionRequest::Within { group, .. } = &lookup.request {
+            let group = groups.get(&(lookup.user.clone(), group.clone()));
+            let session = group.and_then(|group| timeline::session_at(&group.merged, lookup.at));
+            *assigned = session.map(|session| session.id).or(*assigned);
         }
     }
     Ok(())
 }
 
-fn groups(seekers: &[&Seeker]) -> BTreeMap<Key, Group> {
+fn groups(lookups: &[&SessionLookup]) -> BTreeMap<Key, Group> {
     let mut groups = BTreeMap::<Key, Group>::new();
-    for seeker in seekers {
-        if let SessionRequest::Within { timeout, group } = &seeker.request {
-            let key = (seeker.user.clone(), group.clone());
-            groups.entry(key).or_default().visits.push(Visit {
-                at: seeker.at,
+    for lookup in lookups {
+        if let SessionRequest::Within { timeout, group } = &lookup.request {
+            let key = (lookup.user.clone(), group.clone());
+            groups.entry(key).or_default().events.push(Event {
+                at: lookup.at,
                 timeout: *timeout,
-                before: None,
+                previous: None,
             });
         }
     }
@@ -108,15 +108,15 @@ async fn lock_users(
     Ok(())
 }
 
-/// Reads the stored sessions that the visits can join, and the next ones, which can join theirs. Of two
-/// sessions that end after the last visit, the first may contain it, and the second be the next.
+/// Reads the stored sessions that the events can join, and the next ones, which can join theirs. Of two
+/// sessions that end after the last event, the first may contain it, and the second be the next.
 async fn load(
     connection: &mut PgConnection,
     groups: &mut BTreeMap<Key, Group>,
 ) -> Result<(), StoreError> {
     let reaches = groups.values().filter_map(|group| {
-        let since = group.visits.iter().map(|it| it.at - it.timeout).min()?;
-        Some((since, group.visits.iter().map(|it| it.at).max()?))
+        let since = group.events.iter().map(|it| it.at - it.timeout).min()?;
+        Some((since, group.events.iter().map(|it| it.at).max()?))
     });
     let (since, until): (Vec<_>, Vec<_>) = reaches.unzip();
     let rows = sqlx::query(
@@ -148,7 +148,7 @@ async fn load(
             created_at: row.try_get("created_at")?,
             last_activity: row.try_get("last_activity")?,
             opening_timeout: Duration::microseconds(row.try_get("opening_timeout")?),
-            widest_gap: Duration::microseconds(row.try_get("widest_gap")?),
+            longest_pause: Duration::microseconds(row.try_get("widest_gap")?),
         });
     }
     Ok(())
@@ -158,8 +158,8 @@ fn users(groups: &BTreeMap<Key, Group>) -> Vec<&str> {
     groups.keys().map(|(user, _)| user.as_str()).collect()
 }
 
-/// Where a visit falls into a pause that may be longer than its timeout, asks the entries. That is
-/// rare: the timeouts of a group must differ, and the visit be late.
+/// Where a event falls into a pause that may be longer than its timeout, asks the entries. That is
+/// rare: the timeouts of a group must differ, and the event be late.
 async fn look(
     connection: &mut PgConnection,
     groups: &mut BTreeMap<Key, Group>,
@@ -167,20 +167,20 @@ async fn look(
     let mut looking = Vec::new();
     let (mut users, mut sessions, mut instants) = (Vec::new(), Vec::new(), Vec::new());
     for ((user, _), group) in groups {
-        for visit in &mut group.visits {
-            let session = timeline::at(&group.stored, visit.at);
-            if let Some(session) = session.filter(|it| timeline::must_look(it, visit)) {
+        for event in &mut group.events {
+            let session = timeline::session_at(&group.stored, event.at);
+            if let Some(session) = session.filter(|it| timeline::needs_lookup(it, event)) {
                 users.push(user.as_str());
                 sessions.push(session.id.0);
-                instants.push(visit.at);
-                looking.push(visit);
+                instants.push(event.at);
+                looking.push(event);
             }
         }
     }
     if looking.is_empty() {
         return Ok(());
     }
-    let before: Vec<Option<OffsetDateTime>> = sqlx::query_scalar(
+    let previous: Vec<Option<OffsetDateTime>> = sqlx::query_scalar(
         "select (select max(e.started_at) from entries e
                  where e.user_id = want.user_id and e.session_id = want.session_id
                    and e.started_at <= want.at)
@@ -193,8 +193,8 @@ async fn look(
     .bind(&instants)
     .fetch_all(connection)
     .await?;
-    for (visit, before) in looking.into_iter().zip(before) {
-        visit.before = before;
+    for (event, previous) in looking.into_iter().zip(previous) {
+        event.previous = previous;
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ async fn save(
     let moves: Vec<_> = groups
         .iter()
         .flat_map(|((user, _), group)| {
-            let moves = timeline::moves(&group.stored, &group.settled);
+            let moves = timeline::moves(&group.stored, &group.merged);
             moves.into_iter().map(move |it| (user, it))
         })
         .collect();
@@ -243,7 +243,7 @@ async fn save_sessions(
     .bind(each(|it| it.created_at))
     .bind(each(|it| it.last_activity))
     .bind(changed.iter().map(|(_, it)| micros(it.opening_timeout)).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, it)| micros(it.widest_gap)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, it)| micros(it.longest_pause)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

@@ -17,7 +17,7 @@ const TABLES: [&str; 4] = ["entries", "bodies", "sessions", "deletion_audit"];
 
 /// Why Postgres would not keep users apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IsolationFault {
+pub enum IsolationError {
     /// A role is gone, as after a restore into another cluster.
     #[error(
         "the database has no role {role}: let an administrator run \"create role {role} nologin; grant {role} to {user}\", \
@@ -72,13 +72,13 @@ impl Store {
         for row in rows {
             let (role, user): (String, String) = (row.try_get("role")?, row.try_get("user")?);
             if !row.try_get("exists")? {
-                return Err(IsolationFault::NoRole { role, user }.into());
+                return Err(IsolationError::NoRole { role, user }.into());
             }
             if row.try_get("unbound")? {
-                return Err(IsolationFault::Unbound(role).into());
+                return Err(IsolationError::Unbound(role).into());
             }
             if !row.try_get("allowed")? {
-                return Err(IsolationFault::NotAllowed { role, user }.into());
+                return Err(IsolationError::NotAllowed { role, user }.into());
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Store {
         .bind(TABLES.as_slice())
         .fetch_optional(&self.pool)
         .await?;
-        open.map_or(Ok(()), |table| Err(IsolationFault::Open(table).into()))
+        open.map_or(Ok(()), |table| Err(IsolationError::Open(table).into()))
     }
 }
 

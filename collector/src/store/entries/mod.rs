@@ -3,13 +3,13 @@
 //! - [`filter`]: what is wanted, as SQL.
 //! - [`select`]: reads entries and their parts.
 //! - [`endpoints`]: the endpoints that there are.
-//! - [`nothing`]: why nothing was found.
+//! - [`empty_result`]: why nothing was found.
 //! - [`patterns`]: checks regular expressions.
 //! - [`row`]: turns rows into entries.
 
+mod empty_result;
 mod endpoints;
 mod filter;
-mod nothing;
 mod patterns;
 pub(super) mod row;
 mod select;
@@ -25,11 +25,11 @@ use crate::model::entry::Entry;
 use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
-pub use endpoints::Endpoints;
+pub use empty_result::{EmptyResult, ResultKind};
+pub use endpoints::EndpointList;
 pub(super) use filter::push_where;
-pub use filter::{Condition, EntryFilter};
-pub use nothing::{Among, Nothing};
-pub use patterns::BadPattern;
+pub use filter::{EntryFilter, FilterCondition};
+pub use patterns::PatternError;
 pub(super) use select::{push_inner_end, push_limit, push_outer, push_select};
 
 /// Totals are counted exactly up to here.
@@ -52,7 +52,7 @@ pub enum Order {
 
 /// A place in an ordered list: behind this entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
+pub struct EntryCursor {
     /// Its time.
     pub created_at: OffsetDateTime,
     /// Its number.
@@ -61,16 +61,16 @@ pub struct Cursor {
 
 /// Where a page begins, in a list whose places are told by such cursors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start<C> {
+pub enum PageStart<C> {
     /// Behind so many. Costs as much as they do: for the first pages.
     Offset(i64),
     /// Behind this one, at any depth for the same price.
     After(C),
 }
 
-impl<C> Start<C> {
+impl<C> PageStart<C> {
     /// Whether it is worth to keep the plan: an offset stands in the statement, and each makes another.
-    pub(super) const fn comes_again(&self) -> bool {
+    pub(super) const fn is_plan_cacheable(&self) -> bool {
         matches!(self, Self::After(_) | Self::Offset(0))
     }
 }
@@ -85,25 +85,25 @@ pub struct PageRequest {
     /// In which order.
     pub order: Order,
     /// From where.
-    pub start: Start<Cursor>,
+    pub start: PageStart<EntryCursor>,
     /// At most so many.
     pub limit: u8,
     /// What is wanted of each beside its metadata.
-    pub parts: Parts,
+    pub parts: EntryParts,
     /// All that match, if that was counted for an earlier page. A page that is empty is counted again.
     pub known_total: Option<Total>,
 }
 
-/// Parts of entries that cost extra to read.
+/// Parts of an entry that cost extra to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
+pub struct EntryParts {
     /// Bodies.
     pub bodies: bool,
     /// Headers and trailers.
     pub headers: bool,
 }
 
-impl Parts {
+impl EntryParts {
     /// Everything.
     pub const ALL: Self = Self {
         bodies: true,
@@ -142,7 +142,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
         let reading = self.read_page(request, now);
-        reading.await.map_err(StoreError::of_a_read)
+        reading.await.map_err(StoreError::for_read)
     }
 
     async fn read_page(
@@ -151,10 +151,10 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
         let limit = usize::from(request.limit);
-        let mut reading = self.reading(&request.scope).await?;
+        let mut reading = self.begin_read(&request.scope).await?;
         let rows = select::page(request, now)
             .build()
-            .persistent(request.start.comes_again())
+            .persistent(request.start.is_plan_cacheable())
             .fetch_all(&mut *reading)
             .await?;
         let has_more = rows.len() > limit;
@@ -183,15 +183,15 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Option<Entry>, StoreError> {
         let reading = async {
-            let mut reading = self.reading(scope).await?;
+            let mut reading = self.begin_read(scope).await?;
             let rows = select::one(scope, id, now)
                 .build()
                 .fetch_all(&mut *reading)
                 .await?;
             drop(reading);
-            Ok(self.entries(&rows, Parts::ALL).await?.pop())
+            Ok(self.entries(&rows, EntryParts::ALL).await?.pop())
         };
-        reading.await.map_err(StoreError::of_a_read)
+        reading.await.map_err(StoreError::for_read)
     }
 
     /// The entries of one user's exchange, with all their parts, that are alive at `now`, the earliest
@@ -207,19 +207,19 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Vec<Entry>, StoreError> {
         let reading = async {
-            let mut reading = self.reading(scope).await?;
+            let mut reading = self.begin_read(scope).await?;
             let rows = select::exchange(scope, id, now)
                 .build()
                 .fetch_all(&mut *reading)
                 .await?;
             drop(reading);
-            let mut entries = self.entries(&rows, Parts::ALL).await?;
+            let mut entries = self.entries(&rows, EntryParts::ALL).await?;
             let first = entries.iter().min_by_key(|entry| entry.id);
             let user = first.map(|entry| entry.user.clone());
             entries.retain(|entry| Some(&entry.user) == user.as_ref());
             Ok(entries)
         };
-        reading.await.map_err(StoreError::of_a_read)
+        reading.await.map_err(StoreError::for_read)
     }
 }
 
@@ -228,7 +228,7 @@ impl Store {
     pub(super) async fn entries(
         &self,
         rows: &[PgRow],
-        parts: Parts,
+        parts: EntryParts,
     ) -> Result<Vec<Entry>, StoreError> {
         let dictionaries = if parts.bodies {
             self.dictionaries_of(rows).await?
@@ -243,9 +243,9 @@ impl Store {
 /// The total, if a page tells it without counting.
 fn total_seen(request: &PageRequest, found: usize, has_more: bool) -> Option<Total> {
     match request.start {
-        Start::After(_) if found > 0 => request.known_total,
+        PageStart::After(_) if found > 0 => request.known_total,
         // It is the last page, so all that matches was seen or passed over.
-        Start::Offset(offset) if !has_more && (found > 0 || offset == 0) => {
+        PageStart::Offset(offset) if !has_more && (found > 0 || offset == 0) => {
             let total = offset.saturating_add(i64::try_from(found).ok()?);
             Some(Total::of(total))
         }
