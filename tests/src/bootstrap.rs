@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn shipped_configuration_has_every_changed_part() {
-        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
+        let mut bootstrap = Bootstrap::read(&paths::find_example_config().unwrap()).unwrap();
         let address = "127.0.0.1:4242".parse().unwrap();
         bootstrap.set_listener(address).unwrap();
         bootstrap.set_admin(address);
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn names_missing_cluster() {
-        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
+        let mut bootstrap = Bootstrap::read(&paths::find_example_config().unwrap()).unwrap();
         let error = bootstrap.cluster("elsewhere").unwrap_err().to_string();
         assert!(
             error.contains("example.yaml: no cluster elsewhere"),

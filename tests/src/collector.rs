@@ -228,7 +228,7 @@ impl Collector {
 
     /// The program with the plan's settings, without the `DOSSIER_` variables of this process.
     fn command(&self) -> Result<Command, HarnessError> {
-        let mut command = Command::new(paths::collector()?);
+        let mut command = Command::new(paths::find_collector()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DOSSIER_") {
                 command.env_remove(name);

@@ -52,7 +52,7 @@ impl ConfigDelivery {
                 content
             }
             Self::Ecds(mut filter) => {
-                filter.set_wasm(&paths::filter_wasm()?)?;
+                filter.set_wasm(&paths::find_filter()?)?;
                 bootstrap.discover_filter(&file)?;
                 Content::Filter(filter)
             }

@@ -31,7 +31,7 @@ pub const DRAIN_TIME: Duration = Duration::from_mins(10);
 /// # Errors
 /// [`HarnessError::CommandFailed`] with everything that Envoy printed.
 pub async fn validate(file: &Path, folder: &Path) -> Result<(), HarnessError> {
-    let mut command = Command::new(paths::envoy()?);
+    let mut command = Command::new(paths::find_envoy()?);
     command
         .args(["--mode", "validate", "--disable-hot-restart"])
         .args(["--log-level", "warning", "--config-path"])
@@ -210,7 +210,7 @@ impl Envoy {
 fn build_command(plan: &EnvoyPlan, admin_file: &PathBuf) -> Result<Command, HarnessError> {
     let configuration = plan.folder.join("envoy.json");
     plan.bootstrap.write(&configuration)?;
-    let mut command = Command::new(paths::envoy()?);
+    let mut command = Command::new(paths::find_envoy()?);
     command
         .arg("--config-path")
         .arg(configuration)

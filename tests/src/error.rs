@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use dossier_repository::RepositoryError;
+
 /// An error of the harness itself. What the parts answer is not an error here.
 #[derive(thiserror::Error)]
 pub enum HarnessError {
@@ -17,7 +19,10 @@ pub enum HarnessError {
         /// How to get it.
         remedy: String,
     },
-    /// The operating system refused something.
+    /// The program does not run in the repository.
+    #[error(transparent)]
+    Repository(RepositoryError),
+    /// An operation of the operating system failed.
     #[error("could not {doing}: {source}")]
     Io {
         /// What was tried, as the rest of a sentence that begins with "could not".

@@ -39,12 +39,12 @@ impl Harness {
             ScriptedService::start().await?,
             StubCollector::start().await?,
         );
-        let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
+        let mut bootstrap = Bootstrap::read(&paths::find_example_config()?)?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
         bootstrap.set_cluster(COLLECTOR_CLUSTER, stub_collector.address)?;
-        bootstrap.set_wasm(&paths::filter_wasm()?)?;
+        bootstrap.set_wasm(&paths::find_filter()?)?;
         set(bootstrap.plugin()?, "batch", json!({"max_delay": "50ms"}));
         change(&mut bootstrap)?;
         let envoy = Envoy::start(EnvoyPlan {

@@ -103,7 +103,7 @@ impl StackPlan {
             collector_tls: None,
             key_files: None,
             fault_proxy: false,
-            bootstrap: Bootstrap::read(&paths::example_bootstrap())?,
+            bootstrap: Bootstrap::read(&paths::find_example_config()?)?,
             delivery: ConfigDelivery::Static,
             workers: WORKERS,
             drain_time: DRAIN_TIME,
@@ -222,7 +222,7 @@ fn set_addresses(
     bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
     // A test may have removed the filter.
     if bootstrap.plugin().is_ok() {
-        bootstrap.set_wasm(&paths::filter_wasm()?)?;
+        bootstrap.set_wasm(&paths::find_filter()?)?;
     }
     Ok(bootstrap)
 }

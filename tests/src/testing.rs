@@ -229,7 +229,7 @@ pub async fn ensure_collector_is_built() -> Result<(), HarnessError> {
 }
 
 async fn build_collector() -> Result<(), HarnessError> {
-    let profile_folder = paths::profile_folder()?;
+    let profile_folder = paths::find_profile_folder()?;
     let profile = match profile_folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
@@ -248,7 +248,7 @@ async fn build_collector() -> Result<(), HarnessError> {
         .arg("--target-dir")
         .arg(profile_folder.parent().unwrap_or(&profile_folder));
     command
-        .current_dir(paths::repository())
+        .current_dir(paths::find_repository()?)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let text = format!("{:?}", command.as_std());

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use dossier_tests::paths::filter_wasm;
+use dossier_tests::paths::find_filter;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MOST_BYTES: usize = 1 << 20;
@@ -105,13 +105,13 @@ fn names(module: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
 
 #[test]
 fn the_filter_is_small() {
-    let bytes = fs::read(filter_wasm().unwrap()).unwrap().len();
+    let bytes = fs::read(find_filter().unwrap()).unwrap().len();
     assert!(bytes < MOST_BYTES, "{bytes} bytes");
 }
 
 #[test]
 fn the_filter_imports_what_is_listed_and_exports_what_envoy_calls() {
-    let (imports, exports) = names(&fs::read(filter_wasm().unwrap()).unwrap());
+    let (imports, exports) = names(&fs::read(find_filter().unwrap()).unwrap());
     let listed = [&CALLED[..], &CARRIED].concat();
     let unlisted: Vec<_> = imports
         .iter()

@@ -16,3 +16,9 @@ mod plans;
 mod sessions;
 mod store;
 mod validate;
+
+/// The built program `dossier`. `CARGO_BIN_EXE_dossier` would be wrong in a clone that was moved.
+fn program() -> std::path::PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("dossier")
+}

@@ -4,9 +4,11 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::program;
+
 #[test]
 fn a_command_that_nobody_reads_ends_quietly() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/minimal.yaml");
+    let example = Path::new("../envoy/minimal.yaml");
     for arguments in [
         &["openapi"][..],
         &["completions", "bash"],
@@ -19,7 +21,7 @@ fn a_command_that_nobody_reads_ends_quietly() {
     ] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let ended = Command::new(env!("CARGO_BIN_EXE_dossier"))
+        let ended = Command::new(program())
             .args(arguments)
             .stdout(Stdio::from(writer))
             .output()

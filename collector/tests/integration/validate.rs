@@ -6,12 +6,14 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::program;
+
 fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/example.yaml")
+    PathBuf::from("../envoy/example.yaml")
 }
 
 fn command(files: &[&Path]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dossier"));
+    let mut command = Command::new(program());
     command.arg("validate").args(files);
     command
 }
@@ -49,7 +51,7 @@ fn the_shipped_example_is_valid() {
 
 #[test]
 fn every_shipped_configuration_is_valid() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
+    let folder = Path::new("../envoy");
     let files = [
         "ecds.yaml",
         "ecds/dossier.yaml",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dossier_repository::find_repository;
 use serde_json::json;
 
 use crate::error::EngineError;
@@ -62,10 +63,12 @@ pub fn count(filter: &Filter) -> Result<Kept, EngineError> {
     Ok(counted)
 }
 
-/// The file in which they are kept.
-#[must_use]
-pub fn file() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json"))
+/// The file of the expected numbers.
+///
+/// # Errors
+/// [`EngineError::Repository`] if there is no repository.
+pub fn find_file() -> Result<PathBuf, EngineError> {
+    Ok(find_repository()?.join("tests/engine/counts.json"))
 }
 
 /// Reads the file.
@@ -73,7 +76,7 @@ pub fn file() -> PathBuf {
 /// # Errors
 /// [`EngineError`] if it cannot be read or understood.
 pub fn kept() -> Result<Kept, EngineError> {
-    let path = file();
+    let path = find_file()?;
     let text = std::fs::read_to_string(&path);
     let text = text.map_err(|source| EngineError::Missing {
         path: path.clone(),
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_filter_takes_no_more_instructions_and_calls_than_are_written_down() {
-        let filter = Filter::load(&Filter::built()).unwrap();
+        let filter = Filter::load().unwrap();
         let kept = kept().unwrap();
         let mut grown = Vec::new();
         for (of, now) in count(&filter).unwrap() {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dossier_repository::RepositoryError;
+
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -13,6 +15,9 @@ pub enum EngineError {
         /// Why it cannot be read.
         source: std::io::Error,
     },
+    /// The program does not run in the repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// The counts cannot be written.
     #[error("could not write {}: {source}", path.display())]
     Unwritten {

@@ -1,7 +1,8 @@
 //! The compiled filter, and VMs of it that are driven as Envoy drives them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use dossier_repository::find_repository;
 use serde_json::Value;
 use wasmi::{CallHook, Engine, Global, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
@@ -40,27 +41,16 @@ const ROOT: u32 = 1;
 const MILLISECOND: u64 = 1_000_000;
 
 impl Filter {
-    /// Where `make filter` puts it, or what `DOSSIER_FILTER_WASM` names.
-    #[must_use]
-    pub fn built() -> PathBuf {
-        let made = || {
-            concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/dossier-filter.wasm"
-            )
-        };
-        std::env::var_os("DOSSIER_FILTER_WASM").map_or_else(|| made().into(), PathBuf::from)
-    }
-
-    /// Compiles it.
+    /// Compiles the filter that `DOSSIER_FILTER_WASM` names, or the one that `make filter` has built.
     ///
     /// # Errors
-    /// [`EngineError`] if the file cannot be read or is no WebAssembly.
-    pub fn load(path: &Path) -> Result<Self, EngineError> {
-        let bytes = std::fs::read(path).map_err(|source| EngineError::Missing {
-            path: path.to_owned(),
-            source,
-        })?;
+    /// [`EngineError`] if the file cannot be read or is not WebAssembly.
+    pub fn load() -> Result<Self, EngineError> {
+        let path = match std::env::var_os("DOSSIER_FILTER_WASM") {
+            Some(path) => PathBuf::from(path),
+            None => find_repository()?.join("target/dossier-filter.wasm"),
+        };
+        let bytes = std::fs::read(&path).map_err(|source| EngineError::Missing { path, source })?;
         let module = Module::new(&Engine::default(), &counting(&bytes)?)?;
         // Panics tell where they are; of a prebuilt library, by the commit it was built of.
         let mark = b"/rustc/";
@@ -211,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_recorded_leaves_in_a_batch() {
-        let filter = Filter::load(&Filter::built()).unwrap();
+        let filter = Filter::load().unwrap();
         let mut vm = filter
             .start(&json!({"collector": {"cluster": "c"}, "defaults": {"storage_type": "both"}}))
             .unwrap();
@@ -233,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_refused_configuration_is_told() {
-        let filter = Filter::load(&Filter::built()).unwrap();
+        let filter = Filter::load().unwrap();
         let error = filter.start(&json!({"collector": {}})).unwrap_err();
         assert!(error.to_string().contains("collector.cluster"), "{error}");
     }

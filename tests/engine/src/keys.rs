@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn every_case_runs_and_those_that_do_more_cost_more() {
-        let filter = Filter::load(&Filter::built()).unwrap();
+        let filter = Filter::load().unwrap();
         for case in cases() {
             for run in [&case.with, &case.without] {
                 let mut vm = filter.start(&run.configuration).unwrap();

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn print_keys() -> Result<(), EngineError> {
-    let filter = Filter::load(&Filter::built())?;
+    let filter = Filter::load()?;
     let of = |configuration| keys::spent(&filter, &configuration, Exchange::json);
     let (minimal, unrecorded) = (of(keys::minimal())?, of(keys::unrecorded())?);
     let sizes = Exchange::json(7);
@@ -49,11 +49,11 @@ fn print_keys() -> Result<(), EngineError> {
 }
 
 fn write_counts() -> Result<(), EngineError> {
-    let filter = Filter::load(&Filter::built())?;
+    let filter = Filter::load()?;
     let mut kept = counts::kept()?;
     kept.extend(counts::count(&filter)?);
     let text = format!("{:#}\n", serde_json::json!(kept));
-    let path = counts::file();
+    let path = counts::find_file()?;
     std::fs::write(&path, &text).map_err(|source| EngineError::Unwritten { path, source })?;
     print!("{text}");
     Ok(())

@@ -70,11 +70,11 @@ fn assert_names(log: &str, names: &[&str]) {
 async fn log_of_refusal(change: impl FnOnce(&mut Value)) -> String {
     let _permit = acquire_stack_permit().await.unwrap();
     let folder = TestFolder::create().unwrap();
-    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap()).unwrap();
+    let mut bootstrap = Bootstrap::read(&paths::find_example_config().unwrap()).unwrap();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     bootstrap.set_listener(any_port).unwrap();
     bootstrap.set_admin(any_port);
-    bootstrap.set_wasm(&paths::filter_wasm().unwrap()).unwrap();
+    bootstrap.set_wasm(&paths::find_filter().unwrap()).unwrap();
     change(bootstrap.plugin().unwrap());
     let plan = EnvoyPlan {
         bootstrap,

@@ -193,9 +193,9 @@ async fn start(folder: &TestFolder, environment: &[(&str, &str)]) -> Process {
 
 async fn start_with_log(folder: &TestFolder, log: &str, environment: &[(&str, &str)]) -> Process {
     ensure_collector_is_built().await.unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dossier-stack"));
+    let mut command = Command::new(paths::find_program("dossier-stack").unwrap());
     command
-        .env("DOSSIER_COLLECTOR_BIN", paths::collector().unwrap())
+        .env("DOSSIER_COLLECTOR_BIN", paths::find_collector().unwrap())
         .env("DOSSIER_RUN_DIR", folder.path().join("run"))
         .env("DOSSIER_ENVOY_PORT", "0")
         .env("DOSSIER_ENVOY_ADMIN_PORT", "0")

@@ -73,8 +73,8 @@ const LDS: Stats = Stats {
 
 /// The shipped files.
 fn discover_filter(plan: &mut StackPlan) -> Result<(), HarnessError> {
-    plan.bootstrap = Bootstrap::read(&paths::envoy_file("ecds.yaml"))?;
-    let filter = FilterFile::read(&paths::envoy_file("ecds/dossier.yaml"))?;
+    plan.bootstrap = Bootstrap::read(&paths::find_envoy_config("ecds.yaml")?)?;
+    let filter = FilterFile::read(&paths::find_envoy_config("ecds/dossier.yaml")?)?;
     plan.delivery = ConfigDelivery::Ecds(filter);
     Ok(())
 }

@@ -14,7 +14,7 @@ async fn all_are_there_from_the_start_and_described() {
         stats.contains_key("wasmcustom.dossier.outbox_bytes"),
         "{stats:?}"
     );
-    let page = paths::repository().join("docs/operations.md");
+    let page = paths::find_repository().unwrap().join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
     for (name, value) in stats {
         assert_eq!(value, 0, "{name}");

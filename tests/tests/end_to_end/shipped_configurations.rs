@@ -47,7 +47,7 @@ async fn envoy_accepts_every_one_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smallest_records_one_prefix() {
     let stack = TestStack::start_with(|plan| {
-        plan.bootstrap = Bootstrap::read(&paths::envoy_file("minimal.yaml"))?;
+        plan.bootstrap = Bootstrap::read(&paths::find_envoy_config("minimal.yaml")?)?;
         Ok(())
     });
     let stack = stack.await.unwrap();
@@ -65,7 +65,7 @@ async fn the_smallest_records_one_prefix() {
 async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
     let identity = IdentityProvider::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        plan.bootstrap = Bootstrap::read(&paths::envoy_file("full.yaml"))?;
+        plan.bootstrap = Bootstrap::read(&paths::find_envoy_config("full.yaml")?)?;
         plan.bootstrap
             .set_cluster(IDENTITY_CLUSTER, identity.address)
     });
@@ -100,7 +100,7 @@ async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
 /// collector under the name that Istio gives it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_filter_takes_its_part_of_the_manifest_for_istio() {
-    let manifest = read_yaml(&paths::envoy_file("istio/wasmplugin.yaml")).unwrap();
+    let manifest = read_yaml(&paths::find_envoy_config("istio/wasmplugin.yaml").unwrap()).unwrap();
     let configuration = &manifest["spec"]["pluginConfig"];
     let harness = TestHarness::start_with(|bootstrap| {
         bootstrap.plugin()?.clone_from(configuration);
@@ -145,9 +145,13 @@ async fn both_halves(stack: &Stack, user: &str) -> [Value; 2] {
 fn folder_like_the_repository() -> TestFolder {
     let folder = TestFolder::create().unwrap();
     let here = |name: &str| folder.path().join(name);
-    symlink(paths::repository().join("envoy"), here("envoy")).unwrap();
+    symlink(
+        paths::find_repository().unwrap().join("envoy"),
+        here("envoy"),
+    )
+    .unwrap();
     std::fs::create_dir(here("target")).unwrap();
-    let filter = paths::filter_wasm().unwrap();
+    let filter = paths::find_filter().unwrap();
     symlink(filter, here("target/dossier-filter.wasm")).unwrap();
     std::fs::create_dir(here("tls")).unwrap();
     let authority = CertificateAuthority::new().unwrap();

@@ -35,7 +35,10 @@ pub struct Settings {
 impl Settings {
     /// Reads them; what is not said has a default.
     pub fn from_environment() -> Result<Self, HarnessError> {
-        let folder = text(RUN_DIR).map_or_else(|| paths::repository().join(".run"), PathBuf::from);
+        let folder = match text(RUN_DIR) {
+            Some(folder) => PathBuf::from(folder),
+            None => paths::find_repository()?.join(".run"),
+        };
         Ok(Self {
             folder: std::path::absolute(folder)
                 .map_err(HarnessError::io("find the folder for state"))?,

@@ -21,7 +21,7 @@ struct Visit {
 async fn visit(backend: &TestBackend, path: &str) -> Visit {
     let profile = backend.folder().join("browser");
     let netlog = backend.folder().join("netlog.json");
-    let mut browser = Command::new(paths::chromium().unwrap());
+    let mut browser = Command::new(paths::find_chromium().unwrap());
     browser
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
         .args(["--disable-quic", "--no-first-run", "--disable-sync"])

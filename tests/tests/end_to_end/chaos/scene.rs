@@ -216,12 +216,12 @@ impl Member {
 
 fn bootstrap(upstream: SocketAddr, collectors: &[SocketAddr]) -> Result<Bootstrap, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
+    let mut bootstrap = Bootstrap::read(&paths::find_example_config()?)?;
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, upstream)?;
     bootstrap.set_hosts(COLLECTOR_CLUSTER, collectors)?;
-    bootstrap.set_wasm(&paths::filter_wasm()?)?;
+    bootstrap.set_wasm(&paths::find_filter()?)?;
     let plugin = bootstrap.plugin()?;
     set(plugin, "buffer", json!({"max_bytes": BUFFER}));
     let batch = json!({"max_bytes": BATCH, "max_delay": "200ms"});

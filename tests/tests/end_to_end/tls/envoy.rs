@@ -39,7 +39,7 @@ fn secured(
     };
     plan.collector_environment = settings(&mounts.collector);
     plan.collector_tls = Some(authority.client_tls(None));
-    let mut bootstrap = Bootstrap::read(&paths::envoy_file("tls.yaml"))?;
+    let mut bootstrap = Bootstrap::read(&paths::find_envoy_config("tls.yaml")?)?;
     let cluster = bootstrap.cluster(COLLECTOR_CLUSTER)?;
     let context = cluster.pointer_mut(CONTEXT).unwrap();
     let client = secret("client.yaml", folder, &mounts.envoy);
@@ -67,7 +67,7 @@ fn secured(
 
 /// A shipped file, with the paths of the test's files in it.
 fn secret(name: &str, folder: &Path, mounted: &Mounted) -> String {
-    let mut tree = read_yaml(&paths::envoy_file(&format!("tls/{name}"))).unwrap();
+    let mut tree = read_yaml(&paths::find_envoy_config(&format!("tls/{name}")).unwrap()).unwrap();
     let resource = &mut tree["resources"][0];
     for (pointer, file) in [
         ("/tls_certificate/certificate_chain/filename", "tls.crt"),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 #[test]
 fn relative_links_resolve() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let pages = pages(&root);
+    // Cargo runs tests in their package's folder.
+    let root = Path::new("../..");
+    let pages = pages(root);
     assert!(pages.len() > 30, "{pages:?}");
     let broken: Vec<_> = pages.iter().flat_map(|page| broken_links(page)).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));

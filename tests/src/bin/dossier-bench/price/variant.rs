@@ -106,7 +106,7 @@ impl Variant {
         neighbours: Neighbours,
     ) -> Result<Bootstrap, HarnessError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut bootstrap = Bootstrap::read(&paths::envoy_file("minimal.yaml"))?;
+        let mut bootstrap = Bootstrap::read(&paths::find_envoy_config("minimal.yaml")?)?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
         bootstrap.set_cluster(UPSTREAM_CLUSTER, neighbours.service)?;
@@ -125,7 +125,7 @@ impl Variant {
             }
             Self::Lua => replace_filter(&mut bootstrap, lua())?,
             _ => {
-                bootstrap.set_wasm(&paths::filter_wasm()?)?;
+                bootstrap.set_wasm(&paths::find_filter()?)?;
                 self.configure(bootstrap.plugin()?);
             }
         }

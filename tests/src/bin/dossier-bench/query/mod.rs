@@ -49,7 +49,7 @@ struct Asking {
 
 /// Measures, and returns a table.
 pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
-    let profile = paths::profile_folder()?;
+    let profile = paths::find_profile_folder()?;
     let folder = profile.parent().unwrap_or(&profile).join(FOLDER);
     let collector = start(&folder).await?;
     let client = CollectorClient::new(collector.address)?;

@@ -98,12 +98,12 @@ async fn envoy(
     change: impl FnOnce(&mut Bootstrap) -> Result<(), HarnessError>,
 ) -> Result<Envoy, HarnessError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut bootstrap = Bootstrap::read(&paths::example_bootstrap())?;
+    let mut bootstrap = Bootstrap::read(&paths::find_example_config()?)?;
     bootstrap.set_listener(any_port)?;
     bootstrap.set_admin(any_port);
     bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
     bootstrap.set_cluster(COLLECTOR_CLUSTER, stub_collector.address)?;
-    bootstrap.set_wasm(&paths::filter_wasm()?)?;
+    bootstrap.set_wasm(&paths::find_filter()?)?;
     change(&mut bootstrap)?;
     let plan = EnvoyPlan {
         bootstrap,
