@@ -135,7 +135,7 @@ fn small_json(client: usize, number: usize) -> Exchange {
         reply: Reply {
             status: 200,
             content_type: "application/json".to_owned(),
-            body: echo(body.to_string().as_bytes()),
+            body: echo("", body.to_string().as_bytes()),
         },
     }
 }

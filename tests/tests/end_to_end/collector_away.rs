@@ -176,7 +176,7 @@ async fn send(stack: &TestStack, numbers: std::ops::Range<u64>, size: usize) {
         let reply = stack.traffic.send(&call).await.unwrap();
         assert_eq!(
             (reply.status, reply.body),
-            (200, echo(&body)),
+            (200, echo("", &body)),
             "{}",
             call.target
         );

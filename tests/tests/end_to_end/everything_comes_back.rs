@@ -217,10 +217,10 @@ fn answer(number: usize, sent: &[u8]) -> (String, Reply) {
     match number % 11 {
         0..=2 if sent.len() <= MAX_ECHOED => (
             format!("?status={status}"),
-            reply("application/json", echo(sent)),
+            reply("application/json", echo(&format!("status={status}"), sent)),
         ),
         3 | 4 => {
-            let events = u32::try_from(number % 20).unwrap();
+            let events = u64::try_from(number % 20).unwrap();
             let body = (0..events)
                 .map(|number| format_event(number, seed))
                 .collect::<String>();

@@ -185,7 +185,7 @@ async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
         let mut numbers = path.rsplit('/').map(|it| it.parse::<u64>().unwrap_or(0));
         let (number, client) = (numbers.next().unwrap(), numbers.next().unwrap());
         let body = json!({"client": client, "number": number}).to_string();
-        let answer = String::from_utf8(echo(body.as_bytes())).unwrap();
+        let answer = String::from_utf8(echo("", body.as_bytes())).unwrap();
         expected.insert((path.clone(), "request".to_owned()), body);
         expected.insert((path.clone(), "response".to_owned()), answer);
     }

@@ -30,7 +30,11 @@ pub fn exchange(client: usize, number: usize) -> Exchange {
     let sent = generate_body(kind, size(&mut rng), rng.random());
     let is_echo = kind == BodyKind::Json && rng.random_bool(0.5);
     let (query, content_type, answer) = if is_echo {
-        (String::new(), BodyKind::Json.content_type(), echo(&sent))
+        (
+            String::new(),
+            BodyKind::Json.content_type(),
+            echo("", &sent),
+        )
     } else {
         let (kind, length) = (
             [BodyKind::Json, BodyKind::Text][rng.random_range(0..2)],
