@@ -23,7 +23,7 @@ impl Dictionaries {
         let database = ShortUse::open(Database::resolve(self.database)?).await?;
         let listed = async {
             if self.make {
-                jobs::dictionaries::make(&database.store, Clock::system().now()).await?;
+                jobs::dictionaries::train(&database.store, Clock::system().now()).await?;
             }
             database.store.list_dictionaries().await
         };

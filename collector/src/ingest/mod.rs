@@ -1,28 +1,42 @@
-//! HTTP for producers: `POST /ingest/v1/batches`. A batch is acknowledged when it is durable: committed
-//! in Postgres or, while that is away, synced to the spool.
+//! `POST /ingest/v1/batches`, the endpoint for producers. A batch is acknowledged when it is durable:
+//! committed in Postgres or, while that is unavailable, synced to the spool.
+//!
+//! The way of a batch:
+//!
+//! - [`request`]: reads headers and body, and decompresses it with [`inflater`].
+//! - [`parsed_batch`]: splits it into records, by its [`format`] ([`ndjson`] or the wire format).
+//! - [`validation`]: turns records into entries, and rejects malformed ones.
+//! - [`preparation`]: runs these two, and encodes the rows to be stored.
+//! - [`durability`]: commits the rows in Postgres, or writes the batch to the spool.
+//! - [`replay`]: stores the batches of the spool later.
 
-mod inflate;
-mod keep;
+mod batch_stats;
+mod durability;
+mod format;
+mod inflater;
 pub mod ndjson;
-mod prepare;
-mod read;
-mod records;
+mod parsed_batch;
+mod preparation;
+mod raw_record;
+mod received_batch;
 mod replay;
-mod tally;
-mod validate;
+mod request;
+mod validation;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use dossier_wire::INGEST_PATH;
 use serde::Serialize;
+use tracing::instrument;
 use utoipa::ToSchema;
 
-use self::keep::Kept;
-use self::prepare::prepare;
-pub use self::read::MAX_SENT_BYTES;
+use self::batch_stats::BatchStats;
+use self::durability::{Durability, choose_route, persist};
+use self::preparation::prepare;
+pub use self::raw_record::RawRecord;
 pub use self::replay::replay;
-use self::tally::Tally;
+pub use self::request::MAX_SENT_BYTES;
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
@@ -31,36 +45,51 @@ use crate::metrics::BatchOutcome;
 use crate::model::ids::BatchId;
 use crate::store::InsertOutcome;
 
-/// The endpoints for producers.
+/// The routes for producers.
 pub fn routes() -> Router<App> {
-    Router::new().route(INGEST_PATH, post(take_batch))
+    Router::new().route(INGEST_PATH, post(post_batch))
 }
 
-/// What became of a batch.
+/// The acknowledgement of a batch.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Receipt {
+pub(crate) struct BatchReceipt {
     #[schema(value_type = uuid::Uuid)]
     batch_id: BatchId,
-    /// It had been stored before; nothing was stored now. Of a batch that is spooled this is not known yet.
+    /// The batch was stored before; this time nothing was. Of a spooled batch this is not known yet.
     duplicate: bool,
-    /// It is on the collector's disk and will be in Postgres.
+    /// The batch is on the collector's disk and will be stored in Postgres.
     spooled: bool,
     /// Records that were stored.
     records: usize,
-    /// Malformed records that were put aside.
+    /// Malformed records that were rejected.
     rejected: usize,
 }
 
-async fn take_batch(
+impl BatchReceipt {
+    const fn message(&self) -> &'static str {
+        if self.spooled {
+            "Batch spooled"
+        } else {
+            "Batch stored"
+        }
+    }
+}
+
+async fn post_batch(
     State(app): State<App>,
     producer: Result<Producer, ApiError>,
     request: Request,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let taken = match producer {
-        Ok(Producer) => store_batch(&app, request).await,
+    let result = match producer {
+        Ok(Producer) => accept_batch(&app, request).await,
         Err(error) => Err(error),
     };
-    app.metrics.count_batch(match &taken {
+    app.metrics.count_batch(outcome(&result));
+    result.map(|receipt| Success::new(receipt.message(), receipt))
+}
+
+const fn outcome(result: &Result<BatchReceipt, ApiError>) -> BatchOutcome {
+    match result {
         Ok(receipt) if receipt.duplicate => BatchOutcome::duplicate,
         Ok(receipt) if receipt.spooled => BatchOutcome::spooled,
         Ok(_) => BatchOutcome::stored,
@@ -69,44 +98,36 @@ async fn take_batch(
             BatchOutcome::failed
         }
         Err(_) => BatchOutcome::refused,
-    });
-    taken.map(|receipt| {
-        let message = if receipt.spooled {
-            "Batch spooled"
-        } else {
-            "Batch stored"
-        };
-        Success::new(message, receipt)
-    })
+    }
 }
 
-async fn store_batch(app: &App, request: Request) -> Result<Receipt, ApiError> {
-    let mut sent = read::batch(app, request).await?;
+/// Returns when the batch is durable.
+#[instrument(name = "ingest.accept_batch", skip_all, err(level = "debug"))]
+async fn accept_batch(app: &App, request: Request) -> Result<BatchReceipt, ApiError> {
+    let mut received = request::receive_batch(app, request).await?;
     let preparing = {
         let app = app.clone();
         move || {
-            let (tally, way) = prepare(&app, &sent, |batch| {
-                (
-                    Tally::of(batch),
-                    keep::way(&app, batch, sent.batch.received_at),
-                )
+            let (stats, route) = prepare(&app, &received, |batch| {
+                let route = choose_route(&app, batch, received.batch.received_at);
+                (BatchStats::new(batch), route)
             })?;
-            // What waits for Postgres need not be here inflated too.
-            sent.let_go();
-            Ok::<_, ApiError>((sent, tally, way))
+            // While it waits for Postgres, only the compressed bytes are needed.
+            received.free_inflated();
+            Ok::<_, ApiError>((received, stats, route))
         }
     };
-    let (sent, tally, way) = app.ingest_pool.run(preparing).await?;
-    let kept = keep::keep(app, &sent, way).await?;
-    // What is spooled is counted when it is stored.
-    if matches!(kept, Kept::Stored(InsertOutcome::Inserted)) {
-        tally.count(app);
+    let (received, stats, route) = app.ingest_pool.run(preparing).await?;
+    let durability = persist(app, &received, route).await?;
+    // A spooled batch is counted when it is stored in Postgres.
+    if matches!(durability, Durability::Postgres(InsertOutcome::Inserted)) {
+        stats.record(&app.metrics);
     }
-    Ok(Receipt {
-        batch_id: sent.batch.id,
-        duplicate: matches!(kept, Kept::Stored(InsertOutcome::Duplicate)),
-        spooled: matches!(kept, Kept::Spooled),
-        records: tally.records,
-        rejected: tally.rejected,
+    Ok(BatchReceipt {
+        batch_id: received.batch.id,
+        duplicate: matches!(durability, Durability::Postgres(InsertOutcome::Duplicate)),
+        spooled: matches!(durability, Durability::Spool),
+        records: stats.records,
+        rejected: stats.rejected.count,
     })
 }

@@ -1,8 +1,8 @@
-//! Batches as lines of JSON, for producers that are not Envoy: each line is a record, its header as in
-//! [`dossier_wire`]'s batches and its body beside it.
+//! Batches as newline-delimited JSON, for producers other than the filter: each line is a record, with the
+//! header fields of [`dossier_wire`] and a body.
 //!
-//! A body is `body_json`, whose bytes are kept as they stand in the line, or `body_text`, or `body_base64`.
-//! A line that is no record is the fault of that line alone.
+//! The body is `body_json`, of which the bytes are stored exactly as sent, `body_text` or `body_base64`. A
+//! malformed line does not affect the others.
 
 use std::borrow::Cow;
 
@@ -14,56 +14,56 @@ use dossier_wire::{BatchError, Frame, FrameContent, RecordError};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::records::Candidate;
+use super::raw_record::RawRecord;
 use crate::http::error::ApiError;
 use crate::limits::admission::MemoryReservation;
 
 /// `content-type` of such a batch.
 pub const CONTENT_TYPE: &str = "application/x-ndjson";
-/// Padding may be left out.
+/// Padding is optional.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A batch whose lines were found. Holds the bodies that do not stand in them as they are, and room for these.
+/// A batch split into lines. Holds the bodies that had to be decoded, and a reservation for them.
 #[derive(Debug)]
-pub struct Lines<'a> {
-    lines: Vec<Line<'a>>,
-    _room: MemoryReservation,
+pub struct NdjsonBatch<'a> {
+    lines: Vec<NdjsonLine<'a>>,
+    _reservation: MemoryReservation,
 }
 
-/// A line, and what it says of its body.
+/// A line and its body.
 #[derive(Debug)]
-struct Line<'a> {
-    /// Its place among all lines, from 0.
-    number: usize,
+struct NdjsonLine<'a> {
+    /// Its position among all lines, from 0.
+    position: usize,
     text: &'a [u8],
     body: Result<Cow<'a, [u8]>, LineError>,
 }
 
-/// Why a line is no record. The text never holds values of the traffic.
+/// Why a line is malformed. The message contains no value from the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum LineError {
-    #[error("the line is not valid at column {column}: it is not one JSON object")]
+    #[error("invalid line at column {column}: not one JSON object")]
     Json { column: usize },
     #[error("more than one of body_json, body_text and body_base64")]
     SeveralBodies,
-    #[error("body_text: expected a text")]
+    #[error("body_text: expected a string")]
     Text,
-    #[error("body_base64: expected a text in base64")]
+    #[error("body_base64: expected a base64 string")]
     Base64,
-    #[error("without its body the line holds more than {MAX_HEADER_BYTES} bytes")]
+    #[error("the line without its body is longer than {MAX_HEADER_BYTES} bytes")]
     TooLong,
     #[error("{0}")]
     Record(#[from] RecordError),
 }
 
-/// The part of a line that is not in a header.
+/// The fields of a line that a header does not have.
 #[derive(Deserialize)]
-struct Bodies<'a> {
+struct BodyFields<'a> {
     /// May be `null`, which is JSON too.
-    #[serde(borrow, default, rename = "body_json", deserialize_with = "present")]
+    #[serde(borrow, default, rename = "body_json", deserialize_with = "some")]
     json: Option<&'a RawValue>,
     #[serde(borrow, rename = "body_text")]
     text: Option<&'a RawValue>,
@@ -71,23 +71,24 @@ struct Bodies<'a> {
     base64: Option<&'a RawValue>,
 }
 
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 
-impl<'a> Lines<'a> {
-    /// Finds the lines, and the bodies in them. Empty lines are none.
+impl<'a> NdjsonBatch<'a> {
+    /// Empty lines are ignored.
     ///
     /// # Errors
-    /// [`ApiError::InvalidNdjson`], [`ApiError::InvalidBatch`] if there are too many, or [`ApiError::TooManyInFlight`] if there is no room for the bodies.
-    pub fn parse(bytes: &'a [u8], mut room: MemoryReservation) -> Result<Self, ApiError> {
+    /// [`ApiError::InvalidNdjson`], [`ApiError::InvalidBatch`] if there are too many, or [`ApiError::TooManyInFlight`] if there is not enough
+    /// memory for the bodies.
+    pub fn parse(bytes: &'a [u8], mut reservation: MemoryReservation) -> Result<Self, ApiError> {
         if bytes.starts_with(&MAGIC) {
             return Err(ApiError::InvalidNdjson(
-                "it is a batch of the content type application/vnd.dossier.batch",
+                "its content type is application/vnd.dossier.batch",
             ));
         }
         let mut lines = Vec::new();
-        for (number, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        for (position, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let text = text.trim_ascii();
             if text.is_empty() {
                 continue;
@@ -95,37 +96,44 @@ impl<'a> Lines<'a> {
             if lines.len() == MAX_FRAMES {
                 return Err(ApiError::InvalidBatch(BatchError::TooManyFrames));
             }
-            let body = body(text);
+            let body = decode_body(text);
             if let Ok(Cow::Owned(body)) = &body {
-                room.grow(body.len())?;
+                reservation.grow(body.len())?;
             }
-            lines.push(Line { number, text, body });
+            lines.push(NdjsonLine {
+                position,
+                text,
+                body,
+            });
         }
         if lines.is_empty() {
-            return Err(ApiError::InvalidNdjson("it holds no line"));
+            return Err(ApiError::InvalidNdjson("it has no line"));
         }
-        Ok(Self { lines, _room: room })
+        Ok(Self {
+            lines,
+            _reservation: reservation,
+        })
     }
 
-    /// The records, or what is wrong with their lines.
-    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+    /// The records, each parsed when the iterator reaches it.
+    pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
         self.lines.iter().map(|line| {
             let body = line.body.as_deref().unwrap_or_default();
-            Candidate {
-                position: line.number,
+            RawRecord {
+                position: line.position,
                 header: line.text,
                 body,
-                item: line.item().map_err(|error| error.to_string()),
+                content: line.decode().map_err(|error| error.to_string()),
             }
         })
     }
 }
 
-impl Line<'_> {
-    fn item(&self) -> Result<FrameContent<'_>, LineError> {
+impl NdjsonLine<'_> {
+    fn decode(&self) -> Result<FrameContent<'_>, LineError> {
         let frame = Frame {
             kind: FrameKind::Record,
-            // Readers of headers skip what they do not know, as the body is to them.
+            // The parser of headers ignores unknown fields, such as the body.
             header: self.text,
             body: self.body.as_ref().map_err(Clone::clone)?,
         };
@@ -133,29 +141,29 @@ impl Line<'_> {
     }
 }
 
-fn body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
-    // Lists would be taken for the values of all fields.
+fn decode_body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
+    // Serde would accept a list as the values of all fields.
     if !line.starts_with(b"{") {
         return Err(LineError::Json { column: 1 });
     }
-    let bodies: Bodies<'_> = serde_json::from_slice(line).map_err(|error| LineError::Json {
+    let fields: BodyFields<'_> = serde_json::from_slice(line).map_err(|error| LineError::Json {
         column: error.column(),
     })?;
-    let Bodies { json, text, base64 } = bodies;
-    let given = [json, text, base64];
-    let bytes: usize = given.iter().flatten().map(|raw| raw.get().len()).sum();
+    let BodyFields { json, text, base64 } = fields;
+    let bodies = [json, text, base64];
+    let bytes: usize = bodies.iter().flatten().map(|raw| raw.get().len()).sum();
     if line.len() - bytes > MAX_HEADER_BYTES {
         return Err(LineError::TooLong);
     }
     match (json, text, base64) {
         (None, None, None) => Ok(Cow::Borrowed(&[])),
         (Some(json), None, None) => Ok(Cow::Borrowed(json.get().as_bytes())),
-        (None, Some(text), None) => Ok(match text_of(text).ok_or(LineError::Text)? {
+        (None, Some(text), None) => Ok(match parse_string(text).ok_or(LineError::Text)? {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         }),
         (None, None, Some(base64)) => {
-            let text = text_of(base64).ok_or(LineError::Base64)?;
+            let text = parse_string(base64).ok_or(LineError::Base64)?;
             let bytes = BASE64.decode(text.as_bytes());
             bytes.map(Cow::Owned).map_err(|_| LineError::Base64)
         }
@@ -163,14 +171,14 @@ fn body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
     }
 }
 
-/// A text without escapes is not copied.
+/// A string without escapes is not copied.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Text<'_>>(raw.get())
+fn parse_string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<JsonString<'_>>(raw.get())
         .ok()
-        .map(|Text(text)| text)
+        .map(|JsonString(text)| text)
 }
 
 #[cfg(test)]

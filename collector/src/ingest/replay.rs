@@ -1,155 +1,158 @@
-//! Stores what the spool holds, the oldest first, as soon as Postgres takes batches again.
+//! Stores the batches of the spool in Postgres, oldest first, as soon as it is available again.
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{info, instrument, warn};
 
-use super::keep::{LONG_PATIENCE, Storing};
-use super::prepare::prepare;
-use super::read::Sent;
-use super::tally::Tally;
+use super::batch_stats::BatchStats;
+use super::durability::{LONG_TIMEOUT, StoreFuture};
+use super::preparation::prepare;
+use super::received_batch::ReceivedBatch;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::spool::{SequenceNumber, Spool, SpoolError, SpoolRead, SpooledBatch};
 use crate::store::{Fingerprint, InsertOutcome, StoreError};
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// What a look at the spool led to.
-#[derive(Debug, PartialEq, Eq)]
-enum Round {
-    /// Something was stored.
-    WentOn,
-    /// Nothing was there, or nothing could be stored.
-    StoodStill,
-}
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a batch left the spool.
-enum Left {
+enum Replayed {
     Stored,
-    /// It was damaged, or somebody has removed it.
+    /// Its file was damaged, or someone else removed it.
     Lost,
 }
 
 /// Why a batch stays in the spool.
 #[derive(Debug, thiserror::Error)]
-enum Delay {
+enum ReplayError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error("it cannot be read as a batch, or there is no room for it in memory: {0}")]
-    Read(ApiError),
+    #[error("malformed batch, or not enough memory for it now: {0}")]
+    Prepare(ApiError),
 }
 
-/// Goes on until it is dropped. What it is at then is not lost: it stays in the spool until it is stored.
-/// `ledger` is how long the ledger keeps the ids of batches.
-pub async fn replay(app: App, ledger: time::Duration) {
-    let mut pause = SHORTEST_PAUSE;
+impl ReplayError {
+    /// Whether other batches would fail too.
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient() && !error.is_resource_exhausted())
+    }
+}
+
+/// Runs until it is dropped. No batch is lost then: each stays in the spool until it is stored.
+/// `ledger_period` is how long the ledger keeps the ids of batches.
+pub async fn replay(app: App, ledger_period: time::Duration) {
+    let mut pause = MIN_PAUSE;
     loop {
-        pause = match round(&app, ledger).await {
-            Round::WentOn => SHORTEST_PAUSE,
-            Round::StoodStill => LONGEST_PAUSE.min(pause * 2),
+        let stored = replay_once(&app, ledger_period).await;
+        pause = if stored > 0 {
+            MIN_PAUSE
+        } else {
+            MAX_PAUSE.min(pause * 2)
         };
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn round(app: &App, ledger: time::Duration) -> Round {
+/// Returns how many batches were stored.
+async fn replay_once(app: &App, ledger_period: time::Duration) -> u64 {
     let stored = match &app.spool {
-        Some(spool) => store_waiting(app, spool, ledger).await,
+        Some(spool) => replay_spool(app, spool, ledger_period).await,
         None => 0,
     };
-    // Nothing else would tell that it is back.
+    // With no batch to store, only a ping can end the outage.
     if stored == 0 && app.outage.is_active() && app.store.ping().await.is_ok() {
         app.outage.end();
     }
     if stored > 0 {
-        info!(batches = stored, "batches of the spool were stored");
-        Round::WentOn
-    } else {
-        Round::StoodStill
+        info!(batches = stored, "spooled batches stored");
     }
+    stored
 }
 
 /// Returns how many batches were stored.
-async fn store_waiting(app: &App, spool: &Spool, ledger: time::Duration) -> u64 {
-    let (mut done, mut last, mut has_warned) = (0, None, false);
+async fn replay_spool(app: &App, spool: &Spool, ledger_period: time::Duration) -> u64 {
+    let (mut stored, mut last, mut has_warned) = (0, None, false);
     while let Some(number) = spool.oldest_after(last) {
         last = Some(number);
-        match store_one(app, spool, number, ledger).await {
-            Ok(Left::Stored) => {
+        match replay_batch(app, spool, number, ledger_period).await {
+            Ok(Replayed::Stored) => {
                 app.outage.end();
-                done += 1;
+                stored += 1;
             }
-            Err(Delay::Store(error)) if error.is_transient() && !error.is_resource_exhausted() => {
+            Err(error) if error.is_outage() => {
                 app.outage.begin(&error);
-                return done;
+                return stored;
             }
-            // The next ones may do better. This one is tried again in every round.
-            Err(delay) if !has_warned => {
+            // Other batches may be stored; this one is tried again next time.
+            Err(error) if !has_warned => {
                 has_warned = true;
-                warn!(%delay, "a batch stays in the spool");
+                warn!(%error, "a batch stays in the spool");
             }
-            Ok(Left::Lost) | Err(_) => {}
+            Ok(Replayed::Lost) | Err(_) => {}
         }
     }
-    done
+    stored
 }
 
-async fn store_one(
+#[instrument(name = "replay.batch", parent = None, skip_all, err(level = "debug"))]
+async fn replay_batch(
     app: &App,
     spool: &Spool,
     number: SequenceNumber,
-    ledger: time::Duration,
-) -> Result<Left, Delay> {
+    ledger_period: time::Duration,
+) -> Result<Replayed, ReplayError> {
     let batch = match spool.read(number).await? {
         SpoolRead::Batch(batch) => batch,
         SpoolRead::Damaged => {
             app.metrics.spool_damaged.inc();
-            return Ok(Left::Lost);
+            return Ok(Replayed::Lost);
         }
-        SpoolRead::Missing => return Ok(Left::Lost),
+        SpoolRead::Missing => return Ok(Replayed::Lost),
     };
     let preparing = {
         let app = app.clone();
-        move || ready(&app, batch, ledger)
+        move || prepare_spooled(&app, batch, ledger_period)
     };
-    let ready = app.ingest_pool.run(preparing).await.map_err(Delay::Read)?;
-    let is_stored = match &ready.doubt {
-        Some(features) => app.store.contains_batch(features).await?,
+    let prepared = app
+        .ingest_pool
+        .run(preparing)
+        .await
+        .map_err(ReplayError::Prepare)?;
+    let is_stored = match &prepared.fingerprint {
+        Some(fingerprint) => app.store.contains_batch(fingerprint).await?,
         None => false,
     };
-    if !is_stored && ready.storing.await? == InsertOutcome::Inserted {
-        ready.tally.count(app);
+    if !is_stored && prepared.storing.await? == InsertOutcome::Inserted {
+        prepared.stats.record(&app.metrics);
     }
     app.metrics.spool_replayed.inc();
     spool.remove(number).await?;
-    Ok(Left::Stored)
+    Ok(Replayed::Stored)
 }
 
-/// A batch of the spool, ready to be stored.
-struct Ready<S> {
-    tally: Tally,
+/// A spooled batch, encoded for Postgres.
+struct PreparedReplay<S> {
+    stats: BatchStats,
     storing: S,
-    /// What it is known again by, if the ledger may have forgotten it.
-    doubt: Option<Fingerprint>,
+    /// To be looked up first, since the ledger may not know the batch any more.
+    fingerprint: Option<Fingerprint>,
 }
 
-/// Inflates it and makes it ready.
-fn ready(
+fn prepare_spooled(
     app: &App,
     batch: SpooledBatch,
-    ledger: time::Duration,
-) -> Result<Ready<impl Storing + use<>>, ApiError> {
-    let sent = Sent::again(batch, &app.admission)?;
+    ledger_period: time::Duration,
+) -> Result<PreparedReplay<impl StoreFuture + use<>>, ApiError> {
+    let received = ReceivedBatch::from_spool(batch, &app.admission)?;
     let now = app.clock.now();
-    // Half: it may have been stored some time before it came here, its answer lost on the way.
-    let is_doubtful = now - sent.batch.received_at >= ledger / 2;
-    prepare(app, &sent, |batch| Ready {
-        tally: Tally::of(batch),
-        storing: app.store.store_batch(batch, now, LONG_PATIENCE),
-        doubt: is_doubtful.then(|| Fingerprint::of(batch, now)),
+    // Half of the period: it may have been stored some time before it was spooled, if the response was lost.
+    let may_be_forgotten = now - received.batch.received_at >= ledger_period / 2;
+    prepare(app, &received, |batch| PreparedReplay {
+        stats: BatchStats::new(batch),
+        storing: app.store.store_batch(batch, now, LONG_TIMEOUT),
+        fingerprint: may_be_forgotten.then(|| Fingerprint::of(batch, now)),
     })
 }

@@ -1,59 +1,59 @@
-//! Makes dictionaries of recent bodies, and lets those go that no body needs.
+//! Trains dictionaries on recent bodies, and deletes those that no body needs.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tracing::{debug, info};
+use tracing::{Span, debug, info, instrument};
 
 use crate::app::App;
 use crate::store::{Store, StoreError};
 
-/// Collectors learn of each other's dictionaries this soon.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(30);
-/// Looks between two times at which dictionaries may be made.
-const LOOKS_PER_TRAINING: u32 = 10;
+/// How soon collectors load each other's dictionaries.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
+const REFRESHES_PER_TRAINING: u32 = 10;
 
-/// Does it until it is dropped.
-pub(super) async fn keep(app: App) {
-    let mut looks = 0;
+/// Runs until it is dropped.
+pub(super) async fn run(app: App) {
+    let mut refreshes = 0;
     loop {
         let now = app.clock.now();
-        let mut kept = app.store.refresh_dictionaries(now).await;
-        if looks % LOOKS_PER_TRAINING == LOOKS_PER_TRAINING - 1 && kept.is_ok() {
-            kept = make(&app.store, now).await;
+        let mut result = refresh(&app.store, now).await;
+        if refreshes % REFRESHES_PER_TRAINING == REFRESHES_PER_TRAINING - 1 && result.is_ok() {
+            result = train(&app.store, now).await;
         }
-        looks = looks.wrapping_add(1);
-        if let Err(error) = kept {
-            // The next time will do.
-            debug!(%error, "dictionaries were not looked after");
+        refreshes = refreshes.wrapping_add(1);
+        if let Err(error) = result {
+            debug!(%error, "maintenance of dictionaries failed; will retry");
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(REFRESH_INTERVAL).await;
     }
 }
 
-/// Makes the dictionaries that are missing or outdated, a few at most, unless another collector is just
-/// at it. Those made are in use here at once, elsewhere soon.
+#[instrument(name = "dictionaries.refresh", parent = None, skip_all, err(level = "debug"))]
+async fn refresh(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> {
+    store.refresh_dictionaries(now).await
+}
+
+/// Trains a limited number of the dictionaries that are missing or outdated, unless another collector is
+/// training. New ones are in use here at once, and in other collectors after their next refresh.
 ///
 /// # Errors
-/// [`StoreError`]; those made before it stay.
-pub async fn make(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> {
+/// [`StoreError`]; dictionaries that were stored before it remain.
+#[instrument(name = "dictionaries.train", skip_all, err(level = "debug"))]
+pub async fn train(store: &Store, now: OffsetDateTime) -> Result<(), StoreError> {
     let Some(lock) = store.lock_training().await? else {
         return Ok(());
     };
     for target in store.training_targets(now).await? {
-        let lesson = store.training_set(&target, now).await?;
-        let learning = tokio::task::spawn_blocking(move || lesson.learn());
-        // It does not panic; if it did, the dictionary would be missing, as it was.
-        let learned = learning.await.ok().flatten();
-        store.record_result(&target, learned.as_ref(), now).await?;
-        if let Some(learned) = learned {
+        let training_set = store.training_set(&target, now).await?;
+        let span = Span::current();
+        let training = tokio::task::spawn_blocking(move || span.in_scope(|| training_set.learn()));
+        // If it panicked, the dictionary would be missing, as before.
+        let trained = training.await.ok().flatten();
+        store.record_result(&target, trained.as_ref(), now).await?;
+        if let Some(trained) = trained {
             let (endpoint, half) = (&target.endpoint, target.half.as_str());
-            info!(
-                endpoint,
-                half,
-                ratio = learned.ratio,
-                "bodies have a new dictionary"
-            );
+            info!(endpoint, half, ratio = trained.ratio, "dictionary trained");
         }
     }
     lock.release().await?;

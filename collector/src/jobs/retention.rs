@@ -1,6 +1,6 @@
-//! Retention: partitions are made ahead, what has expired goes, old records of the collector's own go.
+//! Retention: creates partitions ahead, drops expired ones, and deletes the collector's own old records.
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info, instrument, warn};
 
 use crate::app::App;
 use crate::metrics::{RetentionMetrics, RunOutcome};
@@ -10,18 +10,18 @@ use crate::store::{
     AgedTable, DropOutcome, DropReport, RetentionLock, SessionPruneCursor, StoreError,
 };
 
-/// What the log and the metrics call the table of sessions.
+/// The table of sessions in the log and the metrics.
 const SESSIONS: &str = "sessions";
 
-/// Does it again and again, until it is dropped.
+/// Runs until it is dropped.
 pub(super) async fn run(app: &App, settings: RetentionSettings) {
     let metrics = &app.metrics.retention;
-    let mut place = SessionPruneCursor::default();
+    let mut cursor = SessionPruneCursor::default();
     loop {
-        let outcome = match once(app, settings.keep, &mut place).await {
+        let outcome = match run_once(app, settings.keep, &mut cursor).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                warn!(%error, "expired data was not dropped; the next run tries again");
+                warn!(%error, "retention failed; will retry at the next run");
                 RunOutcome::failed
             }
         };
@@ -30,29 +30,31 @@ pub(super) async fn run(app: &App, settings: RetentionSettings) {
     }
 }
 
-async fn once(
+#[instrument(name = "retention.run", parent = None, skip_all, err(level = "debug"))]
+async fn run_once(
     app: &App,
-    keep: RetentionPeriods,
-    place: &mut SessionPruneCursor,
+    periods: RetentionPeriods,
+    cursor: &mut SessionPruneCursor,
 ) -> Result<RunOutcome, StoreError> {
     let metrics = &app.metrics.retention;
-    // Each collector knows what its own batches need.
+    // Not under the lock: each collector creates what its own batches need.
     let days = app.store.create_partitions_ahead().await?;
     metrics.days_ahead.inc_by(days as u64);
     let Some(mut retention) = app.store.lock_retention(app.clock.now()).await? else {
-        debug!("another collector drops expired data");
+        debug!("another collector runs retention");
         return Ok(RunOutcome::elsewhere);
     };
     let mut outcome = RunOutcome::done;
     for report in retention.drop_partitions().await? {
-        outcome = worse(outcome, tell(metrics, &report));
+        outcome = worse_of(outcome, record_drop(metrics, &report));
     }
-    prune(&mut retention, metrics, keep, place).await?;
+    prune(&mut retention, metrics, periods, cursor).await?;
     retention.release().await?;
     Ok(outcome)
 }
 
-fn tell(metrics: &RetentionMetrics, report: &DropReport) -> RunOutcome {
+/// Adds a drop to the metrics and the log.
+fn record_drop(metrics: &RetentionMetrics, report: &DropReport) -> RunOutcome {
     let partition = report.partition.name.as_str();
     match &report.outcome {
         DropOutcome::Dropped => {
@@ -60,25 +62,25 @@ fn tell(metrics: &RetentionMetrics, report: &DropReport) -> RunOutcome {
             metrics.dropped_partitions.inc();
             let freed = u64::try_from(bytes).unwrap_or_default();
             metrics.freed_bytes.inc_by(freed);
-            let took = report.elapsed;
-            info!(partition, bytes, ?took, "expired data is gone");
+            let elapsed = report.elapsed;
+            info!(partition, bytes, ?elapsed, "expired partition dropped");
             RunOutcome::done
         }
         DropOutcome::InUse => {
             info!(
                 partition,
-                "expired data is in use; the next run tries again"
+                "expired partition is in use; will retry at the next run"
             );
             RunOutcome::postponed
         }
         DropOutcome::Failed(error) => {
-            warn!(partition, %error, "expired data was not dropped; the next run tries again");
+            warn!(partition, %error, "expired partition not dropped; will retry at the next run");
             RunOutcome::failed
         }
     }
 }
 
-const fn worse(a: RunOutcome, b: RunOutcome) -> RunOutcome {
+const fn worse_of(a: RunOutcome, b: RunOutcome) -> RunOutcome {
     match (a, b) {
         (RunOutcome::failed, _) | (_, RunOutcome::failed) => RunOutcome::failed,
         (RunOutcome::postponed, _) => RunOutcome::postponed,
@@ -89,21 +91,21 @@ const fn worse(a: RunOutcome, b: RunOutcome) -> RunOutcome {
 async fn prune(
     retention: &mut RetentionLock,
     metrics: &RetentionMetrics,
-    keep: RetentionPeriods,
-    place: &mut SessionPruneCursor,
+    periods: RetentionPeriods,
+    cursor: &mut SessionPruneCursor,
 ) -> Result<(), StoreError> {
     for table in AgedTable::ALL {
-        let rows = retention.prune(table, keep).await?;
-        tell_pruned(metrics, table.as_str(), rows);
+        let rows = retention.prune(table, periods).await?;
+        record_pruned(metrics, table.as_str(), rows);
     }
-    let rows = retention.prune_sessions(place).await?;
-    tell_pruned(metrics, SESSIONS, rows);
+    let rows = retention.prune_sessions(cursor).await?;
+    record_pruned(metrics, SESSIONS, rows);
     Ok(())
 }
 
-fn tell_pruned(metrics: &RetentionMetrics, table: &'static str, rows: u64) {
+fn record_pruned(metrics: &RetentionMetrics, table: &'static str, rows: u64) {
     metrics.count_pruned(table, rows);
     if rows > 0 {
-        info!(table, rows, "old rows are gone");
+        info!(table, rows, "old rows deleted");
     }
 }

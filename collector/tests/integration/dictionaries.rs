@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use dossier_body::dictionary::LEAST_USERS;
 use dossier_body::{Codec, Packer, Unpacked, unpack};
-use dossier_collector::jobs::dictionaries::make;
+use dossier_collector::jobs::dictionaries::train;
 use dossier_collector::model::entry::{
     Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo,
 };
@@ -215,7 +215,7 @@ const PACKED_WITH_IT: &str = "select (select count(*) from entries where body_co
 async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(IN_USE).await, 1);
     fixture.fill(20, 40, unchanged).await;
     fixture.fill(20, 20, early).await;
@@ -278,7 +278,7 @@ async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
 async fn without_enough_users_or_bodies_there_is_no_dictionary() {
     let fixture = Fixture::start().await;
     fixture.fill(LEAST_USERS - 1, 300, unchanged).await;
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
     fixture.stop().await;
 }
@@ -287,8 +287,8 @@ async fn without_enough_users_or_bodies_there_is_no_dictionary() {
 async fn one_that_is_still_good_stays_and_an_old_one_is_replaced_then_deleted_when_unused() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
-    make(&fixture.store, NOW).await.unwrap();
-    make(&fixture.store, NOW + Duration::hours(2))
+    train(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW + Duration::hours(2))
         .await
         .unwrap();
     assert_eq!(
@@ -324,7 +324,7 @@ async fn one_that_is_still_good_stays_and_an_old_one_is_replaced_then_deleted_wh
 async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     let packed_with_it: Vec<_> = (0..20).map(|number| body(number, number)).collect();
     let keep: fn(&mut NewEntry<'_>) = |entry| entry.expires = Expiry::At(NOW + Duration::days(100));
     fixture
@@ -338,7 +338,7 @@ async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
     }
 
     let stale = Store::new(fixture.postgres.options(), 4);
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     stale.refresh_dictionaries(NOW).await.unwrap();
     let with_stale = Fixture {
         store: stale,
@@ -374,7 +374,7 @@ async fn bodies_that_are_kept_as_they_came_are_not_learnt_from() {
         }
     };
     fixture.fill(20, 300, as_it_came).await;
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
     fixture.stop().await;
 }
@@ -397,7 +397,7 @@ async fn long_bodies_are_no_reason_for_one() {
 async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     let copy = "insert into dictionaries (endpoint, half, created_at, needed_until, ratio, checked_at, data)
                 select '/api/other/' || n, half, created_at, needed_until, ratio, checked_at, data
                 from dictionaries, generate_series(1, 23) n";
@@ -420,10 +420,10 @@ async fn one_collector_at_a_time_makes_them() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     let lock = fixture.store.lock_training().await.unwrap().unwrap();
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
     lock.release().await.unwrap();
-    make(&fixture.store, NOW).await.unwrap();
+    train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 1);
     fixture.stop().await;
 }

@@ -8,7 +8,7 @@ use super::requests;
 use crate::api::{delete, exchanges, health, query, sessions};
 use crate::http::envelope::{Metadata, Warning};
 use crate::http::error::FieldError;
-use crate::ingest::Receipt;
+use crate::ingest::BatchReceipt;
 
 /// All of them, by name.
 pub(super) fn all() -> Map<String, Value> {
@@ -17,7 +17,7 @@ pub(super) fn all() -> Map<String, Value> {
     add::<sessions::answer::Page>(&mut derived);
     add::<exchanges::Exchange>(&mut derived);
     add::<delete::Answer>(&mut derived);
-    add::<Receipt>(&mut derived);
+    add::<BatchReceipt>(&mut derived);
     add::<health::Readiness>(&mut derived);
     add::<Metadata<'_>>(&mut derived);
     add::<Warning>(&mut derived);

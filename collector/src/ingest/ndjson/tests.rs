@@ -1,13 +1,11 @@
-//! Lines good and bad.
-
 use dossier_wire::Record;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ingest::records::Form;
+use crate::ingest::format::BatchFormat;
 use crate::limits::admission::Admission;
 
-/// The fields that each line needs.
+/// A line with the required fields and `more`.
 fn line(more: &Value) -> String {
     let mut line = json!({
         "exchange_id": "01890000-0000-7000-8000-000000000000", "type": "request", "user_id": "alice",
@@ -23,21 +21,21 @@ fn with_body(key: &str, body: &str) -> String {
     line(&json!({})).replacen('{', &format!("{{\"{key}\": {body},"), 1)
 }
 
-fn parse(bytes: &[u8]) -> Result<Lines<'_>, ApiError> {
-    Lines::parse(bytes, Admission::default().reserve())
+fn parse(bytes: &[u8]) -> Result<NdjsonBatch<'_>, ApiError> {
+    NdjsonBatch::parse(bytes, Admission::default().reserve())
 }
 
-/// What the only line says: the body, or what is wrong.
-fn only(line: &str) -> Result<Vec<u8>, String> {
+/// The body of the only line, or why it is malformed.
+fn body_of_only_line(line: &str) -> Result<Vec<u8>, String> {
     let lines = parse(line.as_bytes()).unwrap();
-    let mut candidates: Vec<_> = lines.candidates().collect();
-    assert_eq!(candidates.len(), 1);
-    let candidate = candidates.remove(0);
-    assert_eq!(candidate.header, line.as_bytes());
-    match candidate.item? {
+    let mut records: Vec<_> = lines.records().collect();
+    assert_eq!(records.len(), 1);
+    let raw = records.remove(0);
+    assert_eq!(raw.header, line.as_bytes());
+    match raw.content? {
         FrameContent::Record(record, body) => {
             let record: Record<'_> = *record;
-            assert_eq!((record.user_id.as_ref(), body), ("alice", candidate.body));
+            assert_eq!((record.user_id.as_ref(), body), ("alice", raw.body));
             Ok(body.to_vec())
         }
         FrameContent::Gap(_) => panic!("a line is a record"),
@@ -45,7 +43,7 @@ fn only(line: &str) -> Result<Vec<u8>, String> {
 }
 
 #[test]
-fn bodies_come_out_to_the_byte() {
+fn decodes_bodies_exactly() {
     let cases: [(&str, &str, &[u8]); 9] = [
         (
             "body_json",
@@ -67,16 +65,19 @@ fn bodies_come_out_to_the_byte() {
     ];
     for (key, body, expected) in cases {
         assert_eq!(
-            only(&with_body(key, body)).as_deref(),
+            body_of_only_line(&with_body(key, body)).as_deref(),
             Ok(expected),
             "{key} {body}"
         );
     }
-    assert_eq!(only(&line(&json!({}))).as_deref(), Ok(&b""[..]));
+    assert_eq!(
+        body_of_only_line(&line(&json!({}))).as_deref(),
+        Ok(&b""[..])
+    );
 }
 
 #[test]
-fn a_line_that_is_no_record_is_named_without_its_values() {
+fn malformed_line_is_reported_without_values() {
     let two = json!({"body_json": 1, "body_text": "hunter2"});
     let cases = [
         ("hunter2".to_owned(), "column 1"),
@@ -98,54 +99,57 @@ fn a_line_that_is_no_record_is_named_without_its_values() {
         ),
     ];
     for (line, reason) in cases {
-        let error = only(&line).unwrap_err();
+        let error = body_of_only_line(&line).unwrap_err();
         assert!(error.contains(reason), "{error} instead of {reason}");
         assert!(!error.contains("hunter2"), "{error}");
     }
     let long = json!({"body_size": 1 << 20, "body_text": "x".repeat(2 * MAX_HEADER_BYTES)});
-    assert_eq!(only(&line(&long)).unwrap().len(), 2 * MAX_HEADER_BYTES);
+    assert_eq!(
+        body_of_only_line(&line(&long)).unwrap().len(),
+        2 * MAX_HEADER_BYTES
+    );
 }
 
 #[test]
-fn lines_are_numbered_as_they_stand() {
+fn positions_count_all_lines() {
     let good = line(&json!({}));
     let text = format!("\n{good}\r\n  \nwrong\n{good}");
     let lines = parse(text.as_bytes()).unwrap();
     let found: Vec<_> = lines
-        .candidates()
-        .map(|it| (it.position, it.item.is_ok()))
+        .records()
+        .map(|it| (it.position, it.content.is_ok()))
         .collect();
     assert_eq!(found, [(1, true), (3, false), (4, true)]);
 }
 
 #[test]
-fn what_is_no_batch_of_lines_is_refused() {
-    for nothing in ["", "\n", " \r\n\t"] {
+fn rejects_empty_oversized_and_foreign_batches() {
+    for empty in ["", "\n", " \r\n\t"] {
         assert!(matches!(
-            parse(nothing.as_bytes()),
+            parse(empty.as_bytes()),
             Err(ApiError::InvalidNdjson(_))
         ));
     }
     let other = dossier_wire::Encoder::new().finish();
     assert!(matches!(parse(&other), Err(ApiError::InvalidNdjson(_))));
-    let most = "{}\n".repeat(MAX_FRAMES);
+    let at_limit = "{}\n".repeat(MAX_FRAMES);
     assert_eq!(
-        parse(most.as_bytes()).unwrap().candidates().count(),
+        parse(at_limit.as_bytes()).unwrap().records().count(),
         MAX_FRAMES
     );
-    let more = "{}\n".repeat(MAX_FRAMES + 1);
+    let over_limit = "{}\n".repeat(MAX_FRAMES + 1);
     assert!(matches!(
-        parse(more.as_bytes()),
+        parse(over_limit.as_bytes()),
         Err(ApiError::InvalidBatch(BatchError::TooManyFrames))
     ));
 }
 
 #[test]
-fn decoded_bodies_take_room_and_the_largest_batch_has_it() {
+fn decoded_bodies_reserve_memory_up_to_limit() {
     let admission = Admission::default();
     let escaped = with_body("body_text", "\"\\n\\n\\n\\n\"");
     let text = format!("{escaped}\n{}", with_body("body_json", "[1, 2]"));
-    let lines = Lines::parse(text.as_bytes(), admission.reserve()).unwrap();
+    let lines = NdjsonBatch::parse(text.as_bytes(), admission.reserve()).unwrap();
     assert_eq!(
         admission.reserved_bytes(),
         1024,
@@ -154,14 +158,14 @@ fn decoded_bodies_take_room_and_the_largest_batch_has_it() {
     drop(lines);
     assert_eq!(admission.reserved_bytes(), 0);
     // As sent, inflated, and all of it base64.
-    let mut room = admission.reserve();
-    room.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
-    room.grow(Form::Lines.most_bytes()).unwrap();
-    let body = "A".repeat(Form::Lines.most_bytes() - 1024);
+    let mut reservation = admission.reserve();
+    reservation.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
+    reservation.grow(BatchFormat::Ndjson.max_bytes()).unwrap();
+    let body = "A".repeat(BatchFormat::Ndjson.max_bytes() - 1024);
     let largest = with_body("body_base64", &format!("\"{body}\""));
-    assert!(Lines::parse(largest.as_bytes(), admission.reserve()).is_ok());
+    assert!(NdjsonBatch::parse(largest.as_bytes(), admission.reserve()).is_ok());
     assert!(matches!(
-        Lines::parse(
+        NdjsonBatch::parse(
             format!("{largest}\n{largest}").as_bytes(),
             admission.reserve()
         ),

@@ -1,6 +1,6 @@
-//! Bounded fuzzing of what the collector alone reads: batches as lines of JSON. `DOSSIER_FUZZ_SECONDS` says
-//! how long (2 if absent).
+//! Bounded fuzzing of the parsers that only the collector has: NDJSON batches. `DOSSIER_FUZZ_SECONDS` sets the
+//! duration (default 2).
 
 #[path = "../../../../filter/capture/tests/integration/fuzz/engine.rs"]
 mod engine;
-mod lines;
+mod ndjson;

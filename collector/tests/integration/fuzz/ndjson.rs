@@ -1,15 +1,15 @@
-//! Lines of JSON as producers send them.
+//! Batches as NDJSON.
 
-use dossier_collector::ingest::ndjson::Lines;
+use dossier_collector::ingest::ndjson::NdjsonBatch;
 use dossier_collector::limits::admission::Admission;
 use dossier_wire::FrameContent;
 use dossier_wire::frame::MAX_FRAMES;
 
 use super::engine::{Random, Target};
 
-/// Errors say where and why; they quote nothing.
-const LONGEST_ERROR: usize = 200;
-/// Room is taken in blocks.
+/// Messages quote nothing from the input.
+const MAX_ERROR_BYTES: usize = 200;
+/// Memory is reserved in blocks.
 const BLOCK_BYTES: usize = 1024;
 const TOKENS: &[&[u8]] = &[
     b"\n",
@@ -53,45 +53,45 @@ fn seeds() -> Vec<Vec<u8>> {
     each.chain([all.into_bytes()]).collect()
 }
 
-/// What comes out of lines lies in them, in order, and takes no more room than they do.
-fn read(bytes: &[u8], _random: &mut Random) {
+/// Records are slices of the input, in order, and reserve no more memory than its length.
+fn check(bytes: &[u8], _random: &mut Random) {
     let admission = Admission::default();
-    let lines = match Lines::parse(bytes, admission.reserve()) {
+    let lines = match NdjsonBatch::parse(bytes, admission.reserve()) {
         Ok(lines) => lines,
-        Err(error) => return assert!(error.to_string().len() <= LONGEST_ERROR),
+        Err(error) => return assert!(error.to_string().len() <= MAX_ERROR_BYTES),
     };
     assert!(admission.reserved_bytes() <= bytes.len().next_multiple_of(BLOCK_BYTES));
-    let (mut read, mut header_bytes, mut last) = (0, 0, None);
-    for candidate in lines.candidates() {
-        read += 1;
-        header_bytes += candidate.header.len();
-        assert!(candidate.body.len() <= candidate.header.len());
-        assert!(last < Some(candidate.position));
-        last = Some(candidate.position);
-        match candidate.item {
-            Ok(FrameContent::Record(_, body)) => assert_eq!(body, candidate.body),
+    let (mut records, mut header_bytes, mut last) = (0, 0, None);
+    for raw in lines.records() {
+        records += 1;
+        header_bytes += raw.header.len();
+        assert!(raw.body.len() <= raw.header.len());
+        assert!(last < Some(raw.position));
+        last = Some(raw.position);
+        match raw.content {
+            Ok(FrameContent::Record(_, body)) => assert_eq!(body, raw.body),
             Ok(FrameContent::Gap(_)) => panic!("a line is a record"),
-            Err(error) => assert!(error.len() <= LONGEST_ERROR, "{error}"),
+            Err(error) => assert!(error.len() <= MAX_ERROR_BYTES, "{error}"),
         }
     }
-    assert!((1..=MAX_FRAMES).contains(&read));
+    assert!((1..=MAX_FRAMES).contains(&records));
     assert!(header_bytes <= bytes.len());
 }
 
 #[test]
-fn lines() {
+fn ndjson_batches_parse_within_bounds() {
     let target = Target {
         name: "lines",
         seeds: seeds(),
         tokens: TOKENS,
     };
-    target.run(read);
+    target.run(check);
 }
 
 #[test]
-fn the_seeds_are_lines_of_records() {
+fn seeds_are_valid_batches() {
     for seed in seeds() {
-        let lines = Lines::parse(&seed, Admission::default().reserve()).unwrap();
-        assert!(lines.candidates().all(|candidate| candidate.item.is_ok()));
+        let lines = NdjsonBatch::parse(&seed, Admission::default().reserve()).unwrap();
+        assert!(lines.records().all(|raw| raw.content.is_ok()));
     }
 }

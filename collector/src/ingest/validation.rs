@@ -1,5 +1,5 @@
-//! Turns the records of a batch into entries. A record that cannot be stored is put aside with the
-//! reason; the others of its batch are stored.
+//! Turns the records of a batch into entries. A record that cannot be stored is rejected with the reason; the
+//! other records of its batch are stored.
 
 mod fields;
 
@@ -10,8 +10,8 @@ use dossier_wire::record::MAX_TTL_DAYS;
 use dossier_wire::{FrameContent, Half, Record};
 use time::OffsetDateTime;
 
-use self::fields::Unstorable;
-use super::records::Candidate;
+use self::fields::InvalidRecord;
+use super::raw_record::RawRecord;
 use crate::model::entry::{
     Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo, RejectedRecord,
 };
@@ -20,12 +20,12 @@ use crate::model::sha256::sha256;
 use dossier_body::{Packer, Unpacked};
 
 /// How far a producer's clock may be ahead.
-const MAX_AHEAD: time::Duration = time::Duration::days(1);
+const MAX_CLOCK_SKEW: time::Duration = time::Duration::days(1);
 
-/// Sorts the records of a batch into good ones, bad ones and gaps.
-pub(super) fn batch<'a>(
+/// Sorts the records of a batch into valid ones, rejected ones and gaps.
+pub(super) fn validate_batch<'a>(
     id: BatchId,
-    candidates: impl Iterator<Item = Candidate<'a>>,
+    records: impl Iterator<Item = RawRecord<'a>>,
     mut packer: Packer<'_>,
     now: OffsetDateTime,
 ) -> NewBatch<'a> {
@@ -35,45 +35,45 @@ pub(super) fn batch<'a>(
         gaps: Vec::new(),
         rejected: Vec::new(),
     };
-    for candidate in candidates {
-        let reason = match candidate.item {
+    for raw in records {
+        let reason = match raw.content {
             Ok(FrameContent::Gap(gap)) => {
                 new.gaps.push(gap);
                 continue;
             }
             Ok(FrameContent::Record(record, body)) => {
-                match entry(*record, body, &mut packer, now) {
+                match validate_record(*record, body, &mut packer, now) {
                     Ok(entry) => {
                         new.entries.push(entry);
                         continue;
                     }
-                    Err(unstorable) => unstorable.to_string(),
+                    Err(invalid) => invalid.to_string(),
                 }
             }
             Err(reason) => reason,
         };
         new.rejected.push(RejectedRecord {
-            position: candidate.position,
+            position: raw.position,
             reason,
-            header: candidate.header,
-            body: candidate.body,
+            header: raw.header,
+            body: raw.body,
         });
     }
     new
 }
 
-fn entry<'a>(
+fn validate_record<'a>(
     record: Record<'a>,
     body: &'a [u8],
     packer: &mut Packer<'_>,
     now: OffsetDateTime,
-) -> Result<NewEntry<'a>, Unstorable> {
+) -> Result<NewEntry<'a>, InvalidRecord> {
     let started_at = fields::instant("started_at", record.started_at)?;
-    if started_at - now > MAX_AHEAD {
-        return Err(Unstorable::Ahead);
+    if started_at - now > MAX_CLOCK_SKEW {
+        return Err(InvalidRecord::Ahead);
     }
     let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
-    let body = new_body(&record, &endpoint, body, packer, started_at)?;
+    let body = pack_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {
         user: UserId::new(record.user_id)?,
         exchange: ExchangeId(record.exchange_id),
@@ -127,17 +127,17 @@ fn entry<'a>(
     })
 }
 
-fn new_body<'a>(
+fn pack_body<'a>(
     record: &Record<'a>,
     endpoint: &str,
     body: &'a [u8],
     packer: &mut Packer<'_>,
     started_at: OffsetDateTime,
-) -> Result<NewBody<'a>, Unstorable> {
+) -> Result<NewBody<'a>, InvalidRecord> {
     let expires_early = early_expiry(record, started_at)?;
     match (record.body_missing, body.is_empty()) {
         (Some(reason), true) => Ok(NewBody::Missing(reason)),
-        (Some(_), false) => Err(Unstorable::NotMissing),
+        (Some(_), false) => Err(InvalidRecord::NotMissing),
         (None, true) => Ok(NewBody::Empty),
         (None, false) => {
             let encoding = record
@@ -162,14 +162,14 @@ fn new_body<'a>(
     }
 }
 
-/// When the body goes, if that is before its entry.
+/// When the body expires, if before its entry.
 fn early_expiry(
     record: &Record<'_>,
     started_at: OffsetDateTime,
-) -> Result<Option<OffsetDateTime>, Unstorable> {
+) -> Result<Option<OffsetDateTime>, InvalidRecord> {
     let (body, entry) = (record.body_ttl_days, record.ttl_days);
     if body.zip(entry).is_some_and(|(body, entry)| body > entry) {
-        return Err(Unstorable::BodyOutlives);
+        return Err(InvalidRecord::BodyOutlives);
     }
     if body == entry {
         return Ok(None);
@@ -181,17 +181,17 @@ fn expiry(
     field: &'static str,
     started_at: OffsetDateTime,
     days: Option<NonZeroU32>,
-) -> Result<Option<OffsetDateTime>, Unstorable> {
+) -> Result<Option<OffsetDateTime>, InvalidRecord> {
     let Some(days) = days.map(NonZeroU32::get) else {
         return Ok(None);
     };
     if days > MAX_TTL_DAYS {
-        return Err(Unstorable::Ttl(field));
+        return Err(InvalidRecord::Ttl(field));
     }
     started_at
         .checked_add(time::Duration::days(days.into()))
         .map(Some)
-        .ok_or(Unstorable::Time(field))
+        .ok_or(InvalidRecord::Time(field))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Records good and bad.
-
 use dossier_wire::Encoder;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
-use crate::ingest::records::{Form, Records};
+use crate::ingest::format::BatchFormat;
+use crate::ingest::parsed_batch::ParsedBatch;
 use crate::limits::admission::Admission;
 use crate::model::entry::BodyState;
 use crate::model::session::SessionRequest;
@@ -26,12 +25,12 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
     let header: &'static str = header.to_string().leak();
     let record: Record<'static> = serde_json::from_str(header).unwrap();
     let none = Dictionaries::default();
-    let packed = entry(record, body.to_vec().leak(), &mut Packer::new(&none), NOW);
+    let packed = validate_record(record, body.to_vec().leak(), &mut Packer::new(&none), NOW);
     packed.map_err(|error| error.to_string())
 }
 
 #[test]
-fn a_record_becomes_an_entry() {
+fn valid_record_becomes_entry() {
     let entry = validated(|header| header["ttl_days"] = json!(30), b"hi").unwrap();
     assert_eq!(entry.expires, Expiry::At(NOW + time::Duration::days(30)));
     assert_eq!(entry.created_at, NOW + std::time::Duration::from_micros(5));
@@ -42,7 +41,7 @@ fn a_record_becomes_an_entry() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_named_without_its_value() {
+fn invalid_field_is_reported_without_value() {
     let pair = |name: &str, value: &str| json!([[name, value]]);
     let cases: [(&str, Value, &str); 24] = [
         ("user_id", json!(""), "user_id"),
@@ -103,7 +102,7 @@ fn many_rules(count: usize) -> Value {
 }
 
 #[test]
-fn what_just_fits_is_stored() {
+fn accepts_fields_at_their_limits() {
     let pairs = json!(vec![["n".repeat(256), "v".repeat(16 * 1024)]; 4]);
     let entry = validated(
         |header| {
@@ -130,8 +129,8 @@ fn what_just_fits_is_stored() {
 }
 
 #[test]
-fn a_body_goes_with_its_entry_or_before_it() {
-    let lives = |body: Option<u32>, entry: Option<u32>| {
+fn body_expires_no_later_than_its_entry() {
+    let expiry_of = |body: Option<u32>, entry: Option<u32>| {
         validated(
             |header| {
                 header["body_ttl_days"] = json!(body);
@@ -142,12 +141,12 @@ fn a_body_goes_with_its_entry_or_before_it() {
         .map(|entry| entry.body.stored().unwrap().expires(entry.expires))
     };
     let after = |days| Expiry::At(NOW + time::Duration::days(days));
-    assert_eq!(lives(None, None).unwrap(), Expiry::Never);
-    assert_eq!(lives(None, Some(30)).unwrap(), after(30));
-    assert_eq!(lives(Some(7), Some(30)).unwrap(), after(7));
-    assert_eq!(lives(Some(30), Some(30)).unwrap(), after(30));
-    assert_eq!(lives(Some(7), None).unwrap(), after(7));
-    let error = lives(Some(31), Some(30)).unwrap_err();
+    assert_eq!(expiry_of(None, None).unwrap(), Expiry::Never);
+    assert_eq!(expiry_of(None, Some(30)).unwrap(), after(30));
+    assert_eq!(expiry_of(Some(7), Some(30)).unwrap(), after(7));
+    assert_eq!(expiry_of(Some(30), Some(30)).unwrap(), after(30));
+    assert_eq!(expiry_of(Some(7), None).unwrap(), after(7));
+    let error = expiry_of(Some(31), Some(30)).unwrap_err();
     assert!(
         error.starts_with("body_ttl_days: more than ttl_days"),
         "{error}"
@@ -155,7 +154,7 @@ fn a_body_goes_with_its_entry_or_before_it() {
 }
 
 #[test]
-fn a_missing_body_keeps_its_reason() {
+fn missing_body_keeps_its_reason() {
     for reason in dossier_wire::BodyMissing::ALL {
         let missing = |header: &mut Value| header["body_missing"] = json!(reason);
         let entry = validated(missing, b"").unwrap();
@@ -166,7 +165,7 @@ fn a_missing_body_keeps_its_reason() {
 }
 
 #[test]
-fn a_decoded_body_is_packed_as_the_plain_one_that_it_is() {
+fn decoded_body_is_packed_as_plain() {
     let body = [b'a'; 1000];
     let packed = |decoded: bool| {
         let entry = validated(
@@ -186,7 +185,7 @@ fn a_decoded_body_is_packed_as_the_plain_one_that_it_is() {
 }
 
 #[test]
-fn bad_records_do_not_keep_good_ones_out() {
+fn stores_valid_records_next_to_malformed_ones() {
     let mut encoder = Encoder::new();
     for user in ["alice", "\u{0}", "bob"] {
         let header = json!({
@@ -200,11 +199,11 @@ fn bad_records_do_not_keep_good_ones_out() {
             .unwrap();
     }
     let bytes = encoder.finish();
-    let room = Admission::default().reserve();
-    let records = Records::find(Form::Wire, &bytes, room).unwrap();
-    let new = batch(
+    let reservation = Admission::default().reserve();
+    let parsed = ParsedBatch::parse(BatchFormat::Wire, &bytes, reservation).unwrap();
+    let new = validate_batch(
         BatchId(uuid::Uuid::nil()),
-        records.each(),
+        parsed.records(),
         Packer::new(&Dictionaries::default()),
         NOW,
     );

@@ -1,4 +1,4 @@
-//! The fields of a record, each brought into the form in which it is stored, or refused.
+//! The fields of a record, each converted to the form in which it is stored, or rejected.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,25 +14,25 @@ use crate::model::ids::InvalidUserId;
 use crate::model::json::map_has_nul;
 use crate::model::session::SessionRequest;
 
-/// Longest text of any one field, except the user id.
+/// Longest text of a field, except the user id.
 pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
-/// Most headers, and most trailers.
+/// Limit of headers, and of trailers.
 pub(super) const MAX_HEADERS: usize = 128;
-/// Longest name of a header or of a redaction rule.
+/// Longest name of a header or redaction rule.
 pub(super) const MAX_NAME_BYTES: usize = 256;
-/// Most redaction rules that are counted.
+/// Limit of redaction rules.
 pub(super) const MAX_RULES: usize = 256;
 
-/// Why a record cannot be stored. Holds no value of the traffic.
+/// Why a record is rejected. The message contains no value from the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unstorable {
+pub(super) enum InvalidRecord {
     #[error("user_id: {0}")]
     User(#[from] InvalidUserId),
     #[error("{0}: longer than {MAX_TEXT_BYTES} bytes")]
     TooLong(&'static str),
-    #[error("{0}: holds a NUL character, which Postgres cannot store")]
+    #[error("{0}: contains a NUL character, which Postgres cannot store")]
     Nul(&'static str),
-    #[error("{0}: no instant that a calendar has")]
+    #[error("{0}: out of the range of dates")]
     Time(&'static str),
     #[error("started_at: more than a day in the future: check the producer's clock")]
     Ahead,
@@ -44,11 +44,11 @@ pub(super) enum Unstorable {
     SessionTimeout,
     #[error("session_group: longer than {MAX_SESSION_GROUP_BYTES} bytes")]
     SessionGroup,
-    #[error("body_missing: says that no byte of the body follows, but some do")]
+    #[error("body_missing: given, but the record has a body")]
     NotMissing,
     #[error("status: expected 100 to 599")]
     Status,
-    #[error("{0}: larger than a bigint")]
+    #[error("{0}: out of the range of bigint")]
     Size(&'static str),
     #[error("body_xxh3: expected 32 hex digits")]
     Xxh3,
@@ -63,12 +63,12 @@ pub(super) enum Unstorable {
 pub(super) fn text<'a>(
     field: &'static str,
     value: Cow<'a, str>,
-) -> Result<Cow<'a, str>, Unstorable> {
+) -> Result<Cow<'a, str>, InvalidRecord> {
     if value.len() > MAX_TEXT_BYTES {
-        return Err(Unstorable::TooLong(field));
+        return Err(InvalidRecord::TooLong(field));
     }
     if value.contains('\0') {
-        return Err(Unstorable::Nul(field));
+        return Err(InvalidRecord::Nul(field));
     }
     Ok(value)
 }
@@ -76,24 +76,23 @@ pub(super) fn text<'a>(
 pub(super) fn optional<'a>(
     field: &'static str,
     value: Option<Cow<'a, str>>,
-) -> Result<Option<Cow<'a, str>>, Unstorable> {
+) -> Result<Option<Cow<'a, str>>, InvalidRecord> {
     value.map(|value| text(field, value)).transpose()
 }
 
-pub(super) fn endpoint(given: Cow<'_, str>) -> Result<Cow<'_, str>, Unstorable> {
+pub(super) fn endpoint(given: Cow<'_, str>) -> Result<Cow<'_, str>, InvalidRecord> {
     Ok(match text("endpoint", given)? {
         Cow::Borrowed(text) => normalise(text),
         Cow::Owned(text) => Cow::Owned(normalise(&text).into_owned()),
     })
 }
 
-/// Headers or trailers.
 pub(super) fn pairs<'a>(
     field: &'static str,
     pairs: Vec<HeaderField<'a>>,
-) -> Result<Vec<HeaderField<'a>>, Unstorable> {
+) -> Result<Vec<HeaderField<'a>>, InvalidRecord> {
     if pairs.len() > MAX_HEADERS {
-        return Err(Unstorable::TooManyHeaders(field));
+        return Err(InvalidRecord::TooManyHeaders(field));
     }
     pairs
         .into_iter()
@@ -101,12 +100,11 @@ pub(super) fn pairs<'a>(
         .collect()
 }
 
-/// Counts of replaced values by rule.
 pub(super) fn redactions(
     by_rule: BTreeMap<Cow<'_, str>, u32>,
-) -> Result<BTreeMap<Cow<'_, str>, u32>, Unstorable> {
+) -> Result<BTreeMap<Cow<'_, str>, u32>, InvalidRecord> {
     if by_rule.len() > MAX_RULES {
-        return Err(Unstorable::TooManyRules);
+        return Err(InvalidRecord::TooManyRules);
     }
     by_rule
         .into_iter()
@@ -114,36 +112,36 @@ pub(super) fn redactions(
         .collect()
 }
 
-fn name<'a>(field: &'static str, value: Cow<'a, str>) -> Result<Cow<'a, str>, Unstorable> {
+fn name<'a>(field: &'static str, value: Cow<'a, str>) -> Result<Cow<'a, str>, InvalidRecord> {
     if value.len() > MAX_NAME_BYTES {
-        return Err(Unstorable::NameTooLong(field));
+        return Err(InvalidRecord::NameTooLong(field));
     }
     text(field, value)
 }
 
-pub(super) fn status(status: u16) -> Result<i16, Unstorable> {
+pub(super) fn status(status: u16) -> Result<i16, InvalidRecord> {
     i16::try_from(status)
         .ok()
         .filter(|status| (100..=599).contains(status))
-        .ok_or(Unstorable::Status)
+        .ok_or(InvalidRecord::Status)
 }
 
-pub(super) fn bigint(field: &'static str, number: u64) -> Result<i64, Unstorable> {
-    i64::try_from(number).map_err(|_| Unstorable::Size(field))
+pub(super) fn bigint(field: &'static str, number: u64) -> Result<i64, InvalidRecord> {
+    i64::try_from(number).map_err(|_| InvalidRecord::Size(field))
 }
 
 pub(super) fn session(
     rule: SessionRule<'_>,
     group: Option<Cow<'_, str>>,
-) -> Result<SessionRequest, Unstorable> {
+) -> Result<SessionRequest, InvalidRecord> {
     let group = text("session_group", group.unwrap_or_default())?;
     if group.len() > MAX_SESSION_GROUP_BYTES {
-        return Err(Unstorable::SessionGroup);
+        return Err(InvalidRecord::SessionGroup);
     }
     match rule {
         SessionRule::Id(id) => Ok(SessionRequest::Named(text("session.id", id)?.into_owned())),
         SessionRule::TimeoutMinutes(minutes) if minutes.get() > MAX_SESSION_MINUTES => {
-            Err(Unstorable::SessionTimeout)
+            Err(InvalidRecord::SessionTimeout)
         }
         SessionRule::TimeoutMinutes(minutes) => Ok(SessionRequest::Within {
             timeout: Duration::minutes(minutes.get().into()),
@@ -152,22 +150,22 @@ pub(super) fn session(
     }
 }
 
-pub(super) fn instant(field: &'static str, micros: u64) -> Result<OffsetDateTime, Unstorable> {
-    from_micros(micros).ok_or(Unstorable::Time(field))
+pub(super) fn instant(field: &'static str, micros: u64) -> Result<OffsetDateTime, InvalidRecord> {
+    from_micros(micros).ok_or(InvalidRecord::Time(field))
 }
 
-pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], Unstorable> {
+pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], InvalidRecord> {
     if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Unstorable::Xxh3);
+        return Err(InvalidRecord::Xxh3);
     }
     u128::from_str_radix(digits, 16)
         .map(u128::to_be_bytes)
-        .map_err(|_| Unstorable::Xxh3)
+        .map_err(|_| InvalidRecord::Xxh3)
 }
 
-pub(super) fn metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Unstorable> {
+pub(super) fn metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, InvalidRecord> {
     if map_has_nul(&metadata) {
-        return Err(Unstorable::Nul("metadata"));
+        return Err(InvalidRecord::Nul("metadata"));
     }
     Ok(metadata)
 }

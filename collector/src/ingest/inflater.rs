@@ -1,4 +1,5 @@
-//! Inflates a batch while it comes, so that one that is a bomb is refused as soon as it goes too far.
+//! Decompresses a batch while it arrives, so that a decompression bomb is refused as soon as it exceeds the
+//! limit.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -6,22 +7,21 @@ use crate::http::error::ApiError;
 use crate::limits::admission::MemoryReservation;
 use crate::spool::Encoding;
 
-/// The first step in which the result grows; the later ones are half of what there is.
-const STEP_BYTES: usize = 64 * 1024;
+/// The first step in which the output grows; later steps are half of its length.
+const MIN_STEP_BYTES: usize = 64 * 1024;
 
-/// Bytes of a batch as it was sent go in, and its own come out.
+/// Decompresses one batch, piece by piece.
 #[derive(Debug)]
 pub(super) struct Inflater {
-    /// None: the bytes are the batch's own.
+    /// `None`: the batch is not compressed.
     stream: Option<Decompress>,
     ended: bool,
-    bytes: Vec<u8>,
-    /// So many bytes may come out.
-    most: usize,
+    output: Vec<u8>,
+    max_bytes: usize,
 }
 
 impl Inflater {
-    pub(super) fn new(encoding: Encoding, most: usize) -> Self {
+    pub(super) fn new(encoding: Encoding, max_bytes: usize) -> Self {
         let stream = match encoding {
             Encoding::Identity => None,
             Encoding::Deflate => Some(Decompress::new(true)),
@@ -29,82 +29,84 @@ impl Inflater {
         Self {
             ended: stream.is_none(),
             stream,
-            bytes: Vec::new(),
-            most,
+            output: Vec::new(),
+            max_bytes,
         }
     }
 
-    /// Takes what comes next. What comes behind the end of the stream does not matter.
+    /// Decompresses the next piece. Bytes after the end of the stream are ignored.
     ///
     /// # Errors
-    /// [`ApiError::TooLarge`], [`ApiError::InvalidCompression`], or [`ApiError::TooManyInFlight`] if there is no room.
+    /// [`ApiError::TooLarge`], [`ApiError::InvalidCompression`], or [`ApiError::TooManyInFlight`] if there is not enough memory.
     pub(super) fn push(
         &mut self,
         mut sent: &[u8],
-        room: &mut MemoryReservation,
+        reservation: &mut MemoryReservation,
     ) -> Result<(), ApiError> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
         while !self.ended && !sent.is_empty() {
-            make_room(&mut self.bytes, self.most, room)?;
+            grow_output(&mut self.output, self.max_bytes, reservation)?;
             let before = stream.total_in();
             let status = stream
-                .decompress_vec(sent, &mut self.bytes, FlushDecompress::None)
+                .decompress_vec(sent, &mut self.output, FlushDecompress::None)
                 .map_err(|_| ApiError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
-            if self.bytes.len() > self.most {
-                return Err(ApiError::TooLarge(self.most));
+            if self.output.len() > self.max_bytes {
+                return Err(ApiError::TooLarge(self.max_bytes));
             }
-            let taken = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
-            sent = sent.get(taken..).unwrap_or_default();
+            let consumed = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
+            sent = sent.get(consumed..).unwrap_or_default();
         }
         Ok(())
     }
 
-    /// The batch's bytes; none if those that were sent are its own.
+    /// Returns the decompressed batch; `None` if it was not compressed.
     ///
     /// # Errors
-    /// [`ApiError`] if the stream has not ended.
+    /// [`ApiError`] if the stream is truncated.
     pub(super) fn finish(
         mut self,
-        room: &mut MemoryReservation,
+        reservation: &mut MemoryReservation,
     ) -> Result<Option<Vec<u8>>, ApiError> {
         let Some(stream) = &mut self.stream else {
             return Ok(None);
         };
-        // It may hold bytes back for which there was no room.
+        // It may still hold output for which there was no space.
         while !self.ended {
-            let before = self.bytes.len();
-            make_room(&mut self.bytes, self.most, room)?;
+            let before = self.output.len();
+            grow_output(&mut self.output, self.max_bytes, reservation)?;
             let status = stream
-                .decompress_vec(&[], &mut self.bytes, FlushDecompress::Finish)
+                .decompress_vec(&[], &mut self.output, FlushDecompress::Finish)
                 .map_err(|_| ApiError::InvalidCompression)?;
             self.ended = status == Status::StreamEnd;
-            if self.bytes.len() > self.most {
-                return Err(ApiError::TooLarge(self.most));
+            if self.output.len() > self.max_bytes {
+                return Err(ApiError::TooLarge(self.max_bytes));
             }
-            if !self.ended && self.bytes.len() == before {
+            if !self.ended && self.output.len() == before {
                 return Err(ApiError::InvalidCompression);
             }
         }
-        Ok(Some(self.bytes))
+        Ok(Some(self.output))
     }
 }
 
-/// Makes sure that a byte can be written. One more than may come out tells that too much would.
-fn make_room(
-    bytes: &mut Vec<u8>,
-    most: usize,
-    room: &mut MemoryReservation,
+/// Ensures space for at least one byte. One byte more than the limit is allowed, to detect that it is exceeded.
+fn grow_output(
+    output: &mut Vec<u8>,
+    max_bytes: usize,
+    reservation: &mut MemoryReservation,
 ) -> Result<(), ApiError> {
-    if bytes.len() < bytes.capacity() {
+    if output.len() < output.capacity() {
         return Ok(());
     }
-    let step = STEP_BYTES.max(bytes.len() / 2);
-    let step = step.min((most + 1).saturating_sub(bytes.len())).max(1);
-    room.grow(step)?;
-    bytes.reserve_exact(step);
+    let step = MIN_STEP_BYTES.max(output.len() / 2);
+    let step = step
+        .min((max_bytes + 1).saturating_sub(output.len()))
+        .max(1);
+    reservation.grow(step)?;
+    output.reserve_exact(step);
     Ok(())
 }
 
@@ -117,17 +119,17 @@ mod tests {
     use crate::limits::admission::Admission;
 
     fn inflate(sent: &[u8], piece: usize) -> Result<Option<Vec<u8>>, ApiError> {
-        let mut room = Admission::default().reserve();
+        let mut reservation = Admission::default().reserve();
         let mut inflater = Inflater::new(Encoding::Deflate, MAX_BATCH_BYTES);
         for piece in sent.chunks(piece) {
-            inflater.push(piece, &mut room)?;
+            inflater.push(piece, &mut reservation)?;
         }
-        inflater.finish(&mut room)
+        inflater.finish(&mut reservation)
     }
 
     #[test]
-    fn what_was_compressed_comes_back_however_it_is_cut() {
-        for length in [0, 1, STEP_BYTES, 300_000_usize] {
+    fn round_trips_whatever_the_pieces() {
+        for length in [0, 1, MIN_STEP_BYTES, 300_000_usize] {
             let raw: Vec<u8> = (0..=250u8).cycle().take(length).collect();
             let sent = Compression::Fast.compress(&raw);
             for piece in [1000, 7, sent.len()] {
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_exact() {
+    fn limit_is_exact() {
         let whole = Compression::Best.compress(&vec![0; MAX_BATCH_BYTES]);
         assert_eq!(
             inflate(&whole, 4096).unwrap().unwrap().len(),

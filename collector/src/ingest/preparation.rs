@@ -1,0 +1,33 @@
+//! The CPU-bound part of accepting a batch, from HTTP or from the spool: parsing, validation, packing of bodies.
+
+use tracing::instrument;
+
+use super::parsed_batch::ParsedBatch;
+use super::received_batch::ReceivedBatch;
+use super::validation::validate_batch;
+use crate::app::App;
+use crate::http::error::ApiError;
+use crate::model::entry::NewBatch;
+use dossier_body::Packer;
+
+/// Validates the records of a batch as of its time of receipt, packs their bodies, and passes it to `encode`.
+///
+/// # Errors
+/// [`ApiError`] if the batch is malformed, or there is not enough memory now.
+#[instrument(name = "ingest.prepare", skip_all)]
+pub(super) fn prepare<T>(
+    app: &App,
+    received: &ReceivedBatch,
+    encode: impl FnOnce(&NewBatch<'_>) -> T,
+) -> Result<T, ApiError> {
+    let parsed = ParsedBatch::parse(received.format, received.bytes(), app.admission.reserve())?;
+    let dictionaries = app.store.dictionaries();
+    // Now, not at the time of receipt: the batch may have waited for a thread.
+    let effort = app
+        .load_meter
+        .effort(received.bytes().len(), app.clock.now());
+    let packer = Packer::with(&dictionaries, effort);
+    let received_at = received.batch.received_at;
+    let batch = validate_batch(received.batch.id, parsed.records(), packer, received_at);
+    Ok(encode(&batch))
+}
