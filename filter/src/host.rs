@@ -107,8 +107,8 @@ impl Envoy {
 
     fn metrics(&self) -> &Metrics {
         self.metrics.get_or_init(|| Metrics {
-            counters: Counter::ALL.map(|counter| define(metric::COUNTER, counter.name())),
-            outbox_bytes: define(metric::GAUGE, OUTBOX_BYTES),
+            counters: Counter::ALL.map(|counter| define_metric(metric::COUNTER, counter.name())),
+            outbox_bytes: define_metric(metric::GAUGE, OUTBOX_BYTES),
         })
     }
 }
@@ -147,31 +147,31 @@ impl Host for Envoy {
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
     }
 
-    fn count(&self, counter: Counter, by: u64) {
+    fn increment(&self, counter: Counter, by: u64) {
         let metrics = self.metrics();
         if let Some(id) = metrics.counters.get(counter as usize).copied().flatten() {
-            increment(id, i64::try_from(by).unwrap_or(i64::MAX));
+            increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
         }
     }
 
     fn adjust_outbox_bytes(&self, by: i64) {
         if let Some(id) = self.metrics().outbox_bytes {
-            increment(id, by);
+            increment_metric(id, by);
         }
     }
 }
 
 impl Stream for Envoy {
     fn headers(&self, half: Half) -> Option<Headers> {
-        pairs(map::headers(half))
+        get_pairs(map::headers(half))
     }
 
     fn header(&self, half: Half, name: &str) -> Option<Vec<u8>> {
-        value(map::headers(half), name)
+        get_value(map::headers(half), name)
     }
 
     fn trailers(&self, half: Half) -> Option<Headers> {
-        pairs(match half {
+        get_pairs(match half {
             Half::Request => map::REQUEST_TRAILERS,
             Half::Response => map::RESPONSE_TRAILERS,
         })
@@ -182,35 +182,35 @@ impl Stream for Envoy {
             Half::Request => buffer::REQUEST_BODY,
             Half::Response => buffer::RESPONSE_BODY,
         };
-        bytes_of(buffer, start, length)
+        get_buffer(buffer, start, length)
     }
 
     fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
-        property(path)
+        get_property(path)
     }
 }
 
 /// The workload of the proxy: Istio's workload name, otherwise the id of the node.
-pub(crate) fn workload() -> Option<String> {
+pub(crate) fn read_workload() -> Option<String> {
     const MAX_BYTES: usize = 256;
     [
         &["xds", "node", "metadata", "WORKLOAD_NAME"][..],
         &["xds", "node", "id"],
     ]
     .into_iter()
-    .filter_map(|path| String::from_utf8(property(path)?).ok())
+    .filter_map(|path| String::from_utf8(get_property(path)?).ok())
     .find(|name| !name.is_empty() && name.len() <= MAX_BYTES)
 }
 
 /// Available only in the configuration callback.
-pub(crate) fn plugin_configuration() -> Option<Vec<u8>> {
-    bytes_of(buffer::PLUGIN_CONFIGURATION, 0, usize::MAX)
+pub(crate) fn read_plugin_configuration() -> Option<Vec<u8>> {
+    get_buffer(buffer::PLUGIN_CONFIGURATION, 0, usize::MAX)
 }
 
 /// Available only in the callback of a call.
-pub(crate) fn collector_response() -> CollectorResponse {
+pub(crate) fn read_collector_response() -> CollectorResponse {
     let number = |name: &str| {
-        let value = value(map::CALL_RESPONSE_HEADERS, name)?;
+        let value = get_value(map::CALL_RESPONSE_HEADERS, name)?;
         std::str::from_utf8(&value).ok()?.trim().parse::<u64>().ok()
     };
     CollectorResponse {
@@ -227,7 +227,7 @@ pub(crate) fn set_tick_period(period: Duration) {
 }
 
 /// Reads a variable of `vm_config.environment_variables`.
-pub(crate) fn environment(name: &str) -> Option<String> {
+pub(crate) fn read_environment_variable(name: &str) -> Option<String> {
     let (mut count, mut size) = (0, 0);
     // SAFETY: the host writes one number to each address.
     if unsafe { environ_sizes_get(&raw mut count, &raw mut size) } != OK {
@@ -248,46 +248,46 @@ pub(crate) fn environment(name: &str) -> Option<String> {
         })
 }
 
-fn pairs(map: u32) -> Option<Headers> {
-    // SAFETY: both addresses come from `owned`.
-    owned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
+fn get_pairs(map: u32) -> Option<Headers> {
+    // SAFETY: both addresses come from `take_bytes`.
+    take_bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
         .map(Headers::from_serialised)
 }
 
-fn value(map: u32, name: &str) -> Option<Vec<u8>> {
-    owned(|data, size| {
-        // SAFETY: the host reads the name; both addresses come from `owned`.
+fn get_value(map: u32, name: &str) -> Option<Vec<u8>> {
+    take_bytes(|data, size| {
+        // SAFETY: the host reads the name; both addresses come from `take_bytes`.
         unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
     })
 }
 
-fn property(path: &[&str]) -> Option<Vec<u8>> {
+fn get_property(path: &[&str]) -> Option<Vec<u8>> {
     let path = path.join("\0");
-    owned(|data, size| {
-        // SAFETY: the host reads the path; both addresses come from `owned`.
+    take_bytes(|data, size| {
+        // SAFETY: the host reads the path; both addresses come from `take_bytes`.
         unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
     })
 }
 
-fn bytes_of(buffer: u32, start: usize, length: usize) -> Option<Vec<u8>> {
-    // SAFETY: both addresses come from `owned`.
-    owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer, start, length, data, size) })
+fn get_buffer(buffer: u32, start: usize, length: usize) -> Option<Vec<u8>> {
+    // SAFETY: both addresses come from `take_bytes`.
+    take_bytes(|data, size| unsafe { proxy_get_buffer_bytes(buffer, start, length, data, size) })
 }
 
-fn define(kind: u32, name: &str) -> Option<u32> {
+fn define_metric(kind: u32, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: the host reads the name and writes four bytes to the address.
     let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
     (status == OK).then_some(id)
 }
 
-fn increment(id: u32, by: i64) {
+fn increment_metric(id: u32, by: i64) {
     // SAFETY: no memory is passed.
     unsafe { proxy_increment_metric(id, by) };
 }
 
 /// Takes ownership of the bytes that a call returns; none if the call failed.
-fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+fn take_bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);
     if status != OK {

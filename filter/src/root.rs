@@ -39,7 +39,7 @@ impl Context for Root {
         let response = if headers == 0 {
             CollectorResponse::default()
         } else {
-            host::collector_response()
+            host::read_collector_response()
         };
         self.vm
             .handle_response(self.id, token, response, &SdkDispatch);
@@ -53,11 +53,13 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        let configuration = host::plugin_configuration().unwrap_or_default();
-        let Some(plugin) =
-            self.vm
-                .configure(self.id, &configuration, host::environment, host::workload())
-        else {
+        let configuration = host::read_plugin_configuration().unwrap_or_default();
+        let Some(plugin) = self.vm.configure(
+            self.id,
+            &configuration,
+            host::read_environment_variable,
+            host::read_workload(),
+        ) else {
             return false;
         };
         host::set_tick_period(plugin.tick_period());

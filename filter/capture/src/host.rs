@@ -22,7 +22,7 @@ pub trait Host {
     fn log(&self, level: Level, line: &str);
 
     /// Adds to a counter.
-    fn count(&self, counter: Counter, by: u64);
+    fn increment(&self, counter: Counter, by: u64);
 
     /// Adds to the gauge of used bytes. All VMs of the process share it, so only differences are correct.
     fn adjust_outbox_bytes(&self, by: i64);

@@ -14,7 +14,7 @@ pub(crate) struct Now<'h> {
 
 impl<'h> Now<'h> {
     /// Reads no clock yet.
-    pub(crate) const fn of(host: &'h dyn Host) -> Self {
+    pub(crate) const fn new(host: &'h dyn Host) -> Self {
         Self {
             host,
             wall: OnceCell::new(),

@@ -13,7 +13,7 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn count(&self, counter: Counter, by: u64) {
+    pub(crate) fn increment(&self, counter: Counter, by: u64) {
         if let Some(count) = self.counts.get(counter as usize) {
             count.set(count.get().saturating_add(by));
         }
@@ -24,7 +24,7 @@ impl Stats {
         for (counter, count) in Counter::ALL.into_iter().zip(&self.counts) {
             let by = count.take();
             if by > 0 {
-                host.count(counter, by);
+                host.increment(counter, by);
             }
         }
         let held = held as u64;

@@ -80,7 +80,7 @@ impl Host for FakeHost {
         self.lines.borrow_mut().push(line.to_owned());
     }
 
-    fn count(&self, counter: Counter, by: u64) {
+    fn increment(&self, counter: Counter, by: u64) {
         *self.counts.borrow_mut().entry(counter).or_default() += by;
     }
 
@@ -154,7 +154,7 @@ impl Stream for FakeStream {
 #[derive(Debug, Default)]
 pub(crate) struct FakeDispatch {
     pub(crate) calls: RefCell<Vec<Call>>,
-    pub(crate) refuses: Cell<bool>,
+    pub(crate) fails: Cell<bool>,
     tokens: Cell<u32>,
 }
 
@@ -169,7 +169,7 @@ pub(crate) struct Call {
 
 impl Dispatch for FakeDispatch {
     fn send(&self, request: &CollectorRequest<'_>) -> Option<u32> {
-        if self.refuses.get() {
+        if self.fails.get() {
             return None;
         }
         let token = self.tokens.get();
@@ -239,7 +239,7 @@ impl Harness {
     }
 
     /// Lets the collector respond to a call.
-    pub(crate) fn answer(&self, call: &Call, status: Option<u16>, retry_after: Option<u64>) {
+    pub(crate) fn respond(&self, call: &Call, status: Option<u16>, retry_after: Option<u64>) {
         let answer = CollectorResponse {
             status,
             retry_after,
@@ -254,7 +254,7 @@ impl Harness {
     }
 
     /// Bytes that count against the budget.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.plugin.shared.budget.used()
     }
 }

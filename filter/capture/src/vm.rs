@@ -116,7 +116,7 @@ impl<H: Host> Vm<H> {
         let tick_period =
             (batch.max_delay / 5).clamp(Duration::from_millis(10), Duration::from_millis(50));
         self.shared.budget.set_limit(buffer_bytes);
-        let outbox = self.outbox(Rc::new(Destination {
+        let outbox = self.find_or_create_outbox(Rc::new(Destination {
             collector,
             authorization,
             batch,
@@ -133,7 +133,7 @@ impl<H: Host> Vm<H> {
         }))
     }
 
-    fn outbox(&self, destination: Rc<Destination>) -> Rc<RefCell<Outbox>> {
+    fn find_or_create_outbox(&self, destination: Rc<Destination>) -> Rc<RefCell<Outbox>> {
         let mut outboxes = self.outboxes.borrow_mut();
         let same = outboxes.iter().find(|outbox| {
             outbox
@@ -158,7 +158,7 @@ impl<H: Host> Vm<H> {
         if !self.is_active_root(root) {
             return;
         }
-        let now = Now::of(&self.host);
+        let now = Now::new(&self.host);
         let outboxes = self.outboxes.borrow().clone();
         for outbox in &outboxes {
             outbox.borrow_mut().tick(&self.host, &now);
@@ -180,7 +180,7 @@ impl<H: Host> Vm<H> {
         response: CollectorResponse,
         dispatch: &impl Dispatch,
     ) {
-        let now = Now::of(&self.host);
+        let now = Now::new(&self.host);
         let outboxes = self.outboxes.borrow().clone();
         for outbox in &outboxes {
             outbox

@@ -113,12 +113,12 @@ pub enum RecordError {
         bytes: usize,
     },
     /// More bytes were kept than the body is said to have.
-    #[error("body_size is {stated}, but {kept} bytes follow")]
+    #[error("body_size is {stated}, but {actual} bytes follow")]
     BodyLongerThanStated {
         /// `body_size`.
         stated: u64,
         /// Bytes in the frame.
-        kept: usize,
+        actual: usize,
     },
 }
 
@@ -172,7 +172,7 @@ impl<'a> Frame<'a> {
                 if as_sent && self.body.len() as u64 > record.body_size {
                     return Err(RecordError::BodyLongerThanStated {
                         stated: record.body_size,
-                        kept: self.body.len(),
+                        actual: self.body.len(),
                     });
                 }
                 Ok(FrameContent::Record(Box::new(record), self.body))

@@ -59,14 +59,16 @@ impl CaptureKeys {
             }),
             session_timeout_minutes: object
                 .get("session_timeout_minutes")
-                .and_then(|node| positive(&node, MAX_SESSION_MINUTES.into(), " of minutes")),
+                .and_then(|node| read_positive(&node, MAX_SESSION_MINUTES.into(), " of minutes")),
             session: object
                 .get("session")
                 .map(|node| SessionKeys::read(&node))
                 .unwrap_or_default(),
-            ttl_days: days(&object, "ttl_days"),
-            body_ttl_days: days(&object, "body_ttl_days"),
-            compress: object.get("compress").and_then(|node| compress(&node)),
+            ttl_days: read_days(&object, "ttl_days"),
+            body_ttl_days: read_days(&object, "body_ttl_days"),
+            compress: object
+                .get("compress")
+                .and_then(|node| read_compression(&node)),
             endpoint: object.get("endpoint").and_then(|node| {
                 let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_ENDPOINT_BYTES;
                 let expectation = "a string that begins with a slash, of at most 1024 bytes";
@@ -78,7 +80,7 @@ impl CaptureKeys {
                 .unwrap_or_default(),
             headers: object
                 .get("headers")
-                .map(|node| headers(&node))
+                .map(|node| read_headers(&node))
                 .unwrap_or_default(),
             content_types: object
                 .get("content_types")
@@ -156,7 +158,7 @@ impl CaptureKeys {
             session_by: self.session.by.clone().unwrap_or_default(),
             compress: self.compress.unwrap_or_default(),
             metadata: constants.collect(),
-            extracted: Extraction::of(taken, self.session.source.as_ref()),
+            extracted: Extraction::compile_by_half(taken, self.session.source.as_ref()),
             headers: PerHalf {
                 request: self.headers.request.clone().unwrap_or_default(),
                 response: self.headers.response.clone().unwrap_or_default(),
@@ -197,16 +199,16 @@ impl CaptureKeys {
     }
 }
 
-fn days(object: &ObjectReader<'_>, key: &'static str) -> Option<NonZeroU32> {
-    positive(&object.get(key)?, MAX_TTL_DAYS.into(), " of days")
+fn read_days(object: &ObjectReader<'_>, key: &'static str) -> Option<NonZeroU32> {
+    read_positive(&object.get(key)?, MAX_TTL_DAYS.into(), " of days")
 }
 
-fn positive(node: &ConfigNode<'_>, max: u64, what: &str) -> Option<NonZeroU32> {
+fn read_positive(node: &ConfigNode<'_>, max: u64, what: &str) -> Option<NonZeroU32> {
     let number = node.as_integer(1..=max, what)?;
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }
 
-fn compress(node: &ConfigNode<'_>) -> Option<StorageCompression> {
+fn read_compression(node: &ConfigNode<'_>) -> Option<StorageCompression> {
     match node.value {
         Value::Bool(true) => Some(StorageCompression::Always),
         Value::Bool(false) => Some(StorageCompression::Never),
@@ -218,7 +220,7 @@ fn compress(node: &ConfigNode<'_>) -> Option<StorageCompression> {
     }
 }
 
-fn headers(node: &ConfigNode<'_>) -> PerHalf<Option<Vec<String>>> {
+fn read_headers(node: &ConfigNode<'_>) -> PerHalf<Option<Vec<String>>> {
     let Some(object) = node.as_object("request and response") else {
         return PerHalf::default();
     };

@@ -24,7 +24,7 @@ pub(crate) fn find_claim(metadata: &[u8], names: &[String]) -> Option<String> {
         .fields
         .values()
         .filter_map(as_struct)
-        .find_map(|payload| text(lookup(payload, names)?))
+        .find_map(|payload| to_user_id(lookup(payload, names)?))
 }
 
 fn lookup<'p>(payload: &'p Struct, names: &[String]) -> Option<&'p Value> {
@@ -42,7 +42,7 @@ const fn as_struct(value: &Value) -> Option<&Struct> {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+fn to_user_id(value: &Value) -> Option<String> {
     match &value.kind {
         Some(Kind::StringValue(text)) => Some(text.clone()),
         Some(Kind::NumberValue(number)) => {

@@ -22,7 +22,7 @@ const MAX_MIN_DURATION: Duration = Duration::from_hours(1);
 impl EndConditions {
     pub(super) fn read(node: &ConfigNode<'_>) -> Option<Self> {
         let object = node.as_object("status and min_duration")?;
-        let status = object.get("status").map(|node| statuses(&node));
+        let status = object.get("status").map(|node| read_statuses(&node));
         let min_duration = object
             .get("min_duration")
             .map(|node| node.as_duration(Duration::from_millis(1)..=MAX_MIN_DURATION));
@@ -47,9 +47,9 @@ impl EndConditions {
     }
 }
 
-fn statuses(node: &ConfigNode<'_>) -> Option<Vec<RangeInclusive<u16>>> {
+fn read_statuses(node: &ConfigNode<'_>) -> Option<Vec<RangeInclusive<u16>>> {
     node.read_each(MAX_RANGES, "statuses", |node| {
-        let range = range(node.value);
+        let range = parse_range(node.value);
         if range.is_none() {
             node.report_expected("a status such as 404, or a range such as \"400-599\" or \"5xx\"");
         }
@@ -57,7 +57,7 @@ fn statuses(node: &ConfigNode<'_>) -> Option<Vec<RangeInclusive<u16>>> {
     })
 }
 
-fn range(value: &Value) -> Option<RangeInclusive<u16>> {
+fn parse_range(value: &Value) -> Option<RangeInclusive<u16>> {
     let status = |text: &str| text.trim().parse().ok().filter(|it| STATUSES.contains(it));
     let Value::String(text) = value else {
         let status = u16::try_from(to_integer(value)?).ok()?;
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn status_is_number_range_or_class() {
-        assert_eq!(range(&json!(404)), Some(404..=404));
-        assert_eq!(range(&json!(404.0)), Some(404..=404));
-        assert_eq!(range(&json!("404")), Some(404..=404));
-        assert_eq!(range(&json!("400-599")), Some(400..=599));
-        assert_eq!(range(&json!("5xx")), Some(500..=599));
+        assert_eq!(parse_range(&json!(404)), Some(404..=404));
+        assert_eq!(parse_range(&json!(404.0)), Some(404..=404));
+        assert_eq!(parse_range(&json!("404")), Some(404..=404));
+        assert_eq!(parse_range(&json!("400-599")), Some(400..=599));
+        assert_eq!(parse_range(&json!("5xx")), Some(500..=599));
         for wrong in [
             json!(99),
             json!(600),
@@ -95,7 +95,7 @@ mod tests {
             json!("4x"),
             json!(null),
         ] {
-            assert_eq!(range(&wrong), None, "{wrong}");
+            assert_eq!(parse_range(&wrong), None, "{wrong}");
         }
     }
 

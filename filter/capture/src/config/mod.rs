@@ -136,7 +136,7 @@ impl Config {
         let batch = object
             .get("batch")
             .map_or_else(BatchSettings::default, |node| BatchSettings::read(&node));
-        let buffer_bytes = settings::buffer_bytes(object.get("buffer").as_ref(), &batch);
+        let buffer_bytes = settings::read_buffer_bytes(object.get("buffer").as_ref(), &batch);
         let user = object
             .get("user")
             .and_then(|node| user::read_sources(&node))

@@ -52,7 +52,7 @@ impl SecretSource {
             .strip_prefix("${")
             .and_then(|rest| rest.strip_suffix('}'));
         match name {
-            Some(name) if is_variable(name) => Some(Self::Environment(name.to_owned())),
+            Some(name) if is_variable_name(name) => Some(Self::Environment(name.to_owned())),
             // A mistyped reference must not be used as a literal secret.
             None if length.accepts(text) && !text.contains("${") => {
                 Some(Self::Literal(text.to_owned()))
@@ -90,7 +90,7 @@ impl SecretSource {
     }
 }
 
-fn is_variable(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.starts_with(|c: char| c.is_ascii_digit())

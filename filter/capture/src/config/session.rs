@@ -26,7 +26,7 @@ pub(crate) enum SessionGroupPart {
 }
 
 const MAX_PARTS: usize = 4;
-const PART: &str = "endpoint, route, {header: …} or {metadata: …}";
+const PART_EXPECTATION: &str = "endpoint, route, {header: …} or {metadata: …}";
 
 impl SessionKeys {
     pub(super) fn read(node: &ConfigNode<'_>) -> Self {
@@ -35,7 +35,7 @@ impl SessionKeys {
         };
         let by = object.get("by");
         // With `by` alone, clients send no session ids.
-        let source = SessionSource::is_in(&object)
+        let source = SessionSource::is_present(&object)
             .then(|| SessionSource::read(&object))
             .flatten();
         let by = by.and_then(|node| node.read_each(MAX_PARTS, "parts", SessionGroupPart::read));
@@ -58,7 +58,7 @@ impl SessionGroupPart {
             Some("endpoint") => return Some(Self::Endpoint),
             Some("route") => return Some(Self::Route),
             Some(_) => {
-                node.report_expected(PART);
+                node.report_expected(PART_EXPECTATION);
                 return None;
             }
             None => {}
@@ -68,14 +68,14 @@ impl SessionGroupPart {
             .get_one_of(&["header", "metadata"])
             .and_then(|(key, node)| match key {
                 "header" => header_names::read_name(&node).map(Self::Header),
-                _ => metadata_key(&node).map(Self::Metadata),
+                _ => read_metadata_key(&node).map(Self::Metadata),
             });
         object.reject_unknown();
         part
     }
 }
 
-fn metadata_key(node: &ConfigNode<'_>) -> Option<String> {
+fn read_metadata_key(node: &ConfigNode<'_>) -> Option<String> {
     let fits = |text: &str| (1..=MAX_KEY_BYTES).contains(&text.len());
     let expectation = "a name in the metadata, of 1 to 64 bytes";
     node.as_text(expectation, fits).map(str::to_owned)

@@ -67,21 +67,21 @@ impl CollectorSettings {
         let cluster = object
             .require("cluster", "the name of an Envoy cluster")
             .and_then(|node| {
-                let fits = |text: &str| visible(text, 256);
+                let fits = |text: &str| is_visible(text, 256);
                 node.as_text("the name of an Envoy cluster", fits)
                     .map(str::to_owned)
             });
         let authority = object.get("authority").map_or_else(
             || Some("dossier".to_owned()),
             |node| {
-                let fits = |text: &str| visible(text, 255);
+                let fits = |text: &str| is_visible(text, 255);
                 node.as_text("a host name", fits).map(str::to_owned)
             },
         );
         let path = object.get("path").map_or_else(
             || Some(INGEST_PATH.to_owned()),
             |node| {
-                let fits = |text: &str| text.starts_with('/') && visible(text, 1024);
+                let fits = |text: &str| text.starts_with('/') && is_visible(text, 1024);
                 node.as_text("a path that begins with a slash", fits)
                     .map(str::to_owned)
             },
@@ -108,7 +108,7 @@ impl CollectorSettings {
     }
 }
 
-fn visible(text: &str, max: usize) -> bool {
+fn is_visible(text: &str, max: usize) -> bool {
     !text.is_empty() && text.len() <= max && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
@@ -153,7 +153,7 @@ impl BatchSettings {
     }
 }
 
-pub(super) fn buffer_bytes(node: Option<&ConfigNode<'_>>, batch: &BatchSettings) -> usize {
+pub(super) fn read_buffer_bytes(node: Option<&ConfigNode<'_>>, batch: &BatchSettings) -> usize {
     let Some(object) = node.and_then(|node| node.as_object("max_bytes")) else {
         return DEFAULT_BUFFER_BYTES;
     };

@@ -68,7 +68,7 @@ impl Extraction {
     }
 
     /// Divides sources by the half that they read.
-    pub(super) fn of<'s>(
+    pub(super) fn compile_by_half<'s>(
         metadata: impl Iterator<Item = (&'s String, &'s ValueSource)>,
         session: Option<&SessionSource>,
     ) -> PerHalf<Self> {
@@ -111,8 +111,8 @@ impl ValueSource {
                 "response_header",
             ])
             .and_then(|(key, node)| match key {
-                "request_json" => json_path(&node).map(Self::RequestJson),
-                "response_json" => json_path(&node).map(Self::ResponseJson),
+                "request_json" => read_json_path(&node).map(Self::RequestJson),
+                "response_json" => read_json_path(&node).map(Self::ResponseJson),
                 "request_header" => header_names::read_name(&node).map(Self::RequestHeader),
                 _ => header_names::read_name(&node).map(Self::ResponseHeader),
             });
@@ -124,7 +124,7 @@ impl ValueSource {
 impl SessionSource {
     const KEYS: [&'static str; 4] = ["header", "cookie", "query", "request_json"];
 
-    pub(super) fn is_in(object: &ObjectReader<'_>) -> bool {
+    pub(super) fn is_present(object: &ObjectReader<'_>) -> bool {
         Self::KEYS.iter().any(|key| object.get(key).is_some())
     }
 
@@ -132,20 +132,20 @@ impl SessionSource {
         let (key, node) = object.get_one_of(&Self::KEYS)?;
         match key {
             "header" => header_names::read_name(&node).map(Self::Header),
-            "cookie" => parameter(&node, "the name of a cookie").map(Self::Cookie),
-            "query" => parameter(&node, "the name of a query parameter").map(Self::Query),
-            _ => json_path(&node).map(Self::RequestJson),
+            "cookie" => read_parameter_name(&node, "the name of a cookie").map(Self::Cookie),
+            "query" => read_parameter_name(&node, "the name of a query parameter").map(Self::Query),
+            _ => read_json_path(&node).map(Self::RequestJson),
         }
     }
 }
 
-fn parameter(node: &ConfigNode<'_>, expectation: &str) -> Option<String> {
+fn read_parameter_name(node: &ConfigNode<'_>, expectation: &str) -> Option<String> {
     let allowed = |b: u8| b.is_ascii_graphic() && !b"=;&,\"".contains(&b);
     let fits = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(allowed);
     node.as_text(expectation, fits).map(str::to_owned)
 }
 
-fn json_path(node: &ConfigNode<'_>) -> Option<JsonPath> {
+fn read_json_path(node: &ConfigNode<'_>) -> Option<JsonPath> {
     let Some(text) = node.value.as_str() else {
         node.report_expected("a JSON path such as \"$.model\"");
         return None;

@@ -24,15 +24,15 @@ pub(super) fn read_sources(node: &ConfigNode<'_>) -> Option<Vec<UserSource>> {
             .get_one_of(&["header", "jwt_claim", "peer_certificate"])
             .and_then(|(key, node)| match key {
                 "header" => header_names::read_name(&node).map(UserSource::Header),
-                "jwt_claim" => claim(&node).map(UserSource::JwtClaim),
-                _ => certificate(&node).map(UserSource::PeerCertificate),
+                "jwt_claim" => read_claim(&node).map(UserSource::JwtClaim),
+                _ => read_certificate(&node).map(UserSource::PeerCertificate),
             });
         object.reject_unknown();
         source
     })
 }
 
-fn claim(node: &ConfigNode<'_>) -> Option<Vec<String>> {
+fn read_claim(node: &ConfigNode<'_>) -> Option<Vec<String>> {
     let fits =
         |text: &str| text.len() <= MAX_CLAIM_BYTES && text.split('.').all(|name| !name.is_empty());
     let claim = node.as_text(
@@ -42,7 +42,7 @@ fn claim(node: &ConfigNode<'_>) -> Option<Vec<String>> {
     Some(claim.split('.').map(str::to_owned).collect())
 }
 
-fn certificate(node: &ConfigNode<'_>) -> Option<&'static str> {
+fn read_certificate(node: &ConfigNode<'_>) -> Option<&'static str> {
     node.as_choice(&[
         ("uri_san", "uri_san_peer_certificate"),
         ("dns_san", "dns_san_peer_certificate"),

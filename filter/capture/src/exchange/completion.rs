@@ -21,8 +21,8 @@ const TIMEOUT: u64 = flag::UPSTREAM_REQUEST_TIMEOUT
     | flag::STREAM_IDLE_TIMEOUT
     | flag::UPSTREAM_MAX_STREAM_DURATION
     | flag::DURATION_TIMEOUT;
-const CLIENT_LEFT: u64 = flag::DOWNSTREAM_CONNECTION_TERMINATION | flag::DOWNSTREAM_REMOTE_RESET;
-const UPSTREAM_BROKE: u64 = flag::LOCAL_RESET
+const CLIENT_ABORTED: u64 = flag::DOWNSTREAM_CONNECTION_TERMINATION | flag::DOWNSTREAM_REMOTE_RESET;
+const UPSTREAM_RESET: u64 = flag::LOCAL_RESET
     | flag::UPSTREAM_REMOTE_RESET
     | flag::UPSTREAM_CONNECTION_FAILURE
     | flag::UPSTREAM_CONNECTION_TERMINATION
@@ -56,9 +56,9 @@ pub(super) fn classify(end_state: EndState<'_>) -> Completion {
         Completion::Timeout
     } else if upgraded {
         Completion::Complete
-    } else if has(CLIENT_LEFT) {
+    } else if has(CLIENT_ABORTED) {
         Completion::ClientAborted
-    } else if has(UPSTREAM_BROKE) || details.starts_with(b"upstream_reset") {
+    } else if has(UPSTREAM_RESET) || details.starts_with(b"upstream_reset") {
         Completion::UpstreamReset
     } else if !details.is_empty() && !from_upstream(details) {
         Completion::LocalReply

@@ -105,7 +105,7 @@ impl Exchange {
             return;
         }
         let headers = stream.headers(Half::Response).unwrap_or_default();
-        self.status = headers.get(":status").and_then(parse);
+        self.status = headers.get(":status").and_then(parse_status);
         self.response.mark_seen(host.wall_clock(), ended);
         self.response.read_headers(&headers);
         self.capture_response_headers(&headers, ended);
@@ -155,8 +155,8 @@ impl Exchange {
         let State::Recording(recording) = self.state else {
             return;
         };
-        let now = Now::of(host);
-        let status = self.status.or_else(|| records::status(stream));
+        let now = Now::new(host);
+        let status = self.status.or_else(|| records::read_status(stream));
         let when = &recording.plan.when;
         if !when.matches(status, || recording.duration(&now)) {
             return;
@@ -166,7 +166,9 @@ impl Exchange {
             .is_some()
             .then(|| ProxyInfo::read(stream, &self.response, status));
         if self.response.began_at.is_none() {
-            self.response.body.set_size(records::response_size(stream));
+            self.response
+                .body
+                .set_size(records::read_response_size(stream));
         }
         let halves = [
             self.request.finish(Half::Request, &now),
@@ -200,15 +202,19 @@ impl Exchange {
             request.load();
         }
         let asked = rules.needs_route_name();
-        let route = asked.then(|| route_name(stream)).flatten();
-        let plan = self.plan(host, stream, &RequestView::new(&request, route.as_deref()));
+        let route = asked.then(|| read_route_name(stream)).flatten();
+        let plan = self.choose_plan(host, stream, &RequestView::new(&request, route.as_deref()));
         if plan.storage == StorageType::None || !is_sampled(&plan, host, &request) {
             return;
         }
         let Some(headers) = request.load() else {
             return;
         };
-        let route = if asked { route } else { route_name(stream) };
+        let route = if asked {
+            route
+        } else {
+            read_route_name(stream)
+        };
         shared.recorded_last.set(true);
         let started_at = host.wall_clock();
         let redactor = redactor(&self.plugin, &plan);
@@ -238,7 +244,7 @@ impl Exchange {
         }));
     }
 
-    fn plan(
+    fn choose_plan(
         &self,
         host: &impl Host,
         stream: &impl Stream,
@@ -249,7 +255,7 @@ impl Exchange {
         rules.choose_plan(request, metadata.as_deref(), |problems| {
             let now = host.steady_clock();
             shared.warnings.warn(WarningKind::RouteMetadata, now, || {
-                let route = text::truncate(&route_name(stream).unwrap_or_default(), 256);
+                let route = text::truncate(&read_route_name(stream).unwrap_or_default(), 256);
                 let problems: Vec<_> = problems.lines().collect();
                 format!(
                     "invalid metadata of route \"{route}\", its exchanges are recorded without query, \
@@ -288,7 +294,7 @@ impl Recording {
 }
 
 /// The name of Envoy's route; empty if it has none.
-fn route_name(stream: &impl Stream) -> Option<Vec<u8>> {
+fn read_route_name(stream: &impl Stream) -> Option<Vec<u8>> {
     stream.attribute(&["xds", "route_name"])
 }
 
@@ -339,7 +345,10 @@ fn record_exchange(
     }
     let mut halves = records::select_recorded(halves, &plan);
     let redacted = halves.iter().map(|half| half.redactions.total()).sum();
-    plugin.shared.stats.count(Counter::ValuesRedacted, redacted);
+    plugin
+        .shared
+        .stats
+        .increment(Counter::ValuesRedacted, redacted);
     let context = ExchangeContext {
         exchange_id: plugin.shared.uuid(host, started_at),
         plan: &plan,
@@ -369,7 +378,7 @@ fn record_loss(plugin: &Plugin, plan: &CapturePlan, now: &Now<'_>, halves: &[Fin
         .drop_exchange(now, records, bytes);
 }
 
-fn parse(digits: &[u8]) -> Option<u16> {
+fn parse_status(digits: &[u8]) -> Option<u16> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

@@ -19,7 +19,7 @@ pub(super) const SWITCHING_PROTOCOLS: u16 = 101;
 const MAX_DETAILS_BYTES: usize = 256;
 const MAX_ADDRESS_BYTES: usize = 256;
 /// Envoy's details of a regular response from the upstream.
-const USUAL_DETAILS: &[u8] = b"via_upstream";
+const REGULAR_DETAILS: &[u8] = b"via_upstream";
 
 /// What the proxy knows about an exchange at its end.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl ProxyInfo {
     pub(super) fn read(stream: &impl Stream, response: &HalfRecorder, status: Option<u16>) -> Self {
         let details = stream.attribute(&["response", "code_details"]);
         let details = details.unwrap_or_default();
-        let flags = number(stream, &["response", "flags"]).unwrap_or(0);
+        let flags = read_number(stream, &["response", "flags"]).unwrap_or(0);
         let end_state = EndState {
             flags,
             details: &details,
@@ -53,12 +53,12 @@ impl ProxyInfo {
             response_ended: response.ended,
             upgraded: status == Some(SWITCHING_PROTOCOLS),
         };
-        let worth_telling = !details.is_empty() && details != USUAL_DETAILS;
+        let has_details = !details.is_empty() && details != REGULAR_DETAILS;
         Self {
             completion: completion::classify(end_state),
             status,
             flags,
-            details: worth_telling.then(|| text::truncate(&details, MAX_DETAILS_BYTES)),
+            details: has_details.then(|| text::truncate(&details, MAX_DETAILS_BYTES)),
             upstream_host: stream
                 .attribute(&["upstream", "address"])
                 .filter(|address| !address.is_empty())
@@ -92,9 +92,9 @@ impl ExchangeContext<'_> {
             endpoint: Cow::Borrowed(&head.endpoint),
             method: Cow::Borrowed(&head.method),
             path: Cow::Borrowed(&head.path),
-            query: borrowed(head.query.as_ref()),
-            host: borrowed(head.host.as_ref()),
-            route: borrowed(head.route.as_ref()),
+            query: borrow(head.query.as_ref()),
+            host: borrow(head.host.as_ref()),
+            route: borrow(head.route.as_ref()),
             status: proxy_info.status,
             metadata: head.metadata.clone(),
             session: self.session(),
@@ -106,9 +106,9 @@ impl ExchangeContext<'_> {
             first_byte_at: half.first_byte_at,
             ended_at: half.ended_at,
             body_size: half.size,
-            body_xxh3: borrowed(half.hash.as_ref()),
-            content_type: borrowed(half.content_type.as_ref()),
-            content_encoding: borrowed(half.content_encoding.as_ref()),
+            body_xxh3: borrow(half.hash.as_ref()),
+            content_type: borrow(half.content_type.as_ref()),
+            content_encoding: borrow(half.content_encoding.as_ref()),
             body_decoded: half.decoded,
             truncated: half.truncated,
             body_missing: half.missing,
@@ -117,15 +117,15 @@ impl ExchangeContext<'_> {
                 .iter()
                 .map(|(rule, count)| (Cow::Borrowed(rule), count))
                 .collect(),
-            headers: pairs(&half.headers),
-            trailers: pairs(&half.trailers),
+            headers: borrow_pairs(&half.headers),
+            trailers: borrow_pairs(&half.trailers),
             completion: proxy_info.completion,
             response_flags: proxy_info.flags,
-            response_details: borrowed(proxy_info.details.as_ref()),
-            upstream_host: borrowed(proxy_info.upstream_host.as_ref()),
-            workload: borrowed(self.workload),
-            request_id: borrowed(head.request_id.as_ref()),
-            traceparent: borrowed(head.traceparent.as_ref()),
+            response_details: borrow(proxy_info.details.as_ref()),
+            upstream_host: borrow(proxy_info.upstream_host.as_ref()),
+            workload: borrow(self.workload),
+            request_id: borrow(head.request_id.as_ref()),
+            traceparent: borrow(head.traceparent.as_ref()),
         }
     }
 
@@ -152,14 +152,14 @@ impl ExchangeContext<'_> {
 }
 
 /// The status according to the proxy, if no response was seen.
-pub(super) fn status(stream: &impl Stream) -> Option<u16> {
-    number(stream, &["response", "code"]).and_then(|code| u16::try_from(code).ok())
+pub(super) fn read_status(stream: &impl Stream) -> Option<u16> {
+    read_number(stream, &["response", "code"]).and_then(|code| u16::try_from(code).ok())
 }
 
 /// The size of the response's body according to the proxy, if no response was seen because an earlier
 /// filter responded.
-pub(super) fn response_size(stream: &impl Stream) -> u64 {
-    number(stream, &["response", "size"]).unwrap_or(0)
+pub(super) fn read_response_size(stream: &impl Stream) -> u64 {
+    read_number(stream, &["response", "size"]).unwrap_or(0)
 }
 
 /// The halves that the plan includes. Redactions in the request's head count for the response if the
@@ -175,11 +175,11 @@ pub(super) fn select_recorded(halves: [FinishedHalf; 2], plan: &CapturePlan) -> 
         .collect()
 }
 
-fn borrowed(text: Option<&String>) -> Option<Cow<'_, str>> {
+fn borrow(text: Option<&String>) -> Option<Cow<'_, str>> {
     text.map(|text| Cow::Borrowed(text.as_str()))
 }
 
-fn pairs(headers: &[(String, String)]) -> Vec<HeaderField<'_>> {
+fn borrow_pairs(headers: &[(String, String)]) -> Vec<HeaderField<'_>> {
     headers
         .iter()
         .map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_str())))
@@ -187,7 +187,7 @@ fn pairs(headers: &[(String, String)]) -> Vec<HeaderField<'_>> {
 }
 
 /// The host serialises numbers as eight bytes, little-endian.
-fn number(stream: &impl Stream, path: &[&str]) -> Option<u64> {
+fn read_number(stream: &impl Stream, path: &[&str]) -> Option<u64> {
     stream
         .attribute(path)?
         .try_into()

@@ -8,10 +8,10 @@ mod values;
 mod walk;
 
 pub use path::{JsonPath, MAX_PATH_BYTES, MAX_STEPS, PathError};
-pub use scan::{End, Kind, MAX_DEPTH, Scanner, Token};
+pub use scan::{MAX_DEPTH, ScanEnd, Scanner, Token, TokenKind};
 pub use values::MAX_VALUE_BYTES;
 pub use walk::Paths;
 
 pub(crate) use scan::BYTE_ORDER_MARK;
-pub(crate) use text::{Piece, split_escapes};
+pub(crate) use text::{StringPart, split_string};
 pub(crate) use walk::Walk;

@@ -14,7 +14,7 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// `{`
     OpenObject,
     /// `[`
@@ -35,7 +35,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     /// Object, string, number…
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Offset of the first byte, which is the quote of a string.
     pub start: usize,
     /// Offset after the last byte.
@@ -47,7 +47,7 @@ pub struct Token {
 
 /// Why there are no more tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ScanEnd {
     /// The bytes ended between documents.
     Whole,
     /// The bytes ended inside a document.
@@ -67,7 +67,7 @@ pub struct Scanner<'b> {
     /// One bit for each open container, the innermost lowest: set for objects.
     objects: u128,
     next: Next,
-    end: Option<End>,
+    end: Option<ScanEnd>,
 }
 
 /// What the grammar allows next.
@@ -86,8 +86,8 @@ impl Token {
     #[must_use]
     pub const fn content(&self) -> std::ops::Range<usize> {
         match self.kind {
-            Kind::Key | Kind::Text if self.cut => self.start + 1..self.end,
-            Kind::Key | Kind::Text => self.start + 1..self.end - 1,
+            TokenKind::Key | TokenKind::Text if self.cut => self.start + 1..self.end,
+            TokenKind::Key | TokenKind::Text => self.start + 1..self.end - 1,
             _ => self.start..self.end,
         }
     }
@@ -114,7 +114,7 @@ impl<'b> Scanner<'b> {
 
     /// None as long as there are tokens.
     #[must_use]
-    pub const fn end(&self) -> Option<End> {
+    pub const fn end(&self) -> Option<ScanEnd> {
         self.end
     }
 
@@ -136,22 +136,28 @@ impl<'b> Scanner<'b> {
             self.skip_space();
             let Some(byte) = self.bytes.get(self.at).copied() else {
                 let between = self.depth == 0;
-                self.end = Some(if between { End::Whole } else { End::Cut });
+                self.end = Some(if between {
+                    ScanEnd::Whole
+                } else {
+                    ScanEnd::Cut
+                });
                 return None;
             };
             let object = self.in_object();
             match (self.next, byte) {
-                (Next::CommaOrClose, b',') if object => self.step(Next::Key),
-                (Next::Colon, b':') | (Next::CommaOrClose, b',') => self.step(Next::Value),
+                (Next::CommaOrClose, b',') if object => self.advance(Next::Key),
+                (Next::Colon, b':') | (Next::CommaOrClose, b',') => self.advance(Next::Value),
                 (Next::CommaOrClose | Next::KeyOrClose, b'}') if object => {
-                    return Some(self.close());
+                    return Some(self.scan_close());
                 }
                 (Next::CommaOrClose | Next::ValueOrClose, b']') if !object => {
-                    return Some(self.close());
+                    return Some(self.scan_close());
                 }
-                (Next::Key | Next::KeyOrClose, b'"') => return Some(self.scan_string(Kind::Key)),
+                (Next::Key | Next::KeyOrClose, b'"') => {
+                    return Some(self.scan_string(TokenKind::Key));
+                }
                 (Next::Value | Next::ValueOrClose, _) => return self.scan_value(byte),
-                _ => self.end = Some(End::Malformed(self.at)),
+                _ => self.end = Some(ScanEnd::Malformed(self.at)),
             }
         }
         None
@@ -166,7 +172,7 @@ impl<'b> Scanner<'b> {
         self.at += self.rest().iter().take_while(space).count();
     }
 
-    fn step(&mut self, next: Next) {
+    fn advance(&mut self, next: Next) {
         self.at += 1;
         self.next = next;
     }
@@ -177,27 +183,27 @@ impl<'b> Scanner<'b> {
 
     fn scan_value(&mut self, first: u8) -> Option<Token> {
         match first {
-            b'{' => self.open(Kind::OpenObject),
-            b'[' => self.open(Kind::OpenArray),
-            b'"' => Some(self.scan_string(Kind::Text)),
+            b'{' => self.scan_open(TokenKind::OpenObject),
+            b'[' => self.scan_open(TokenKind::OpenArray),
+            b'"' => Some(self.scan_string(TokenKind::Text)),
             b'-' | b'0'..=b'9' => Some(self.scan_number()),
             b't' => self.scan_word(b"true"),
             b'f' => self.scan_word(b"false"),
             b'n' => self.scan_word(b"null"),
-            _ => self.stop(End::Malformed(self.at)),
+            _ => self.end_with(ScanEnd::Malformed(self.at)),
         }
     }
 
-    fn stop(&mut self, end: End) -> Option<Token> {
+    fn end_with(&mut self, end: ScanEnd) -> Option<Token> {
         self.end = Some(end);
         None
     }
 
-    fn open(&mut self, kind: Kind) -> Option<Token> {
+    fn scan_open(&mut self, kind: TokenKind) -> Option<Token> {
         if self.depth == MAX_DEPTH {
-            return self.stop(End::TooDeep(self.at));
+            return self.end_with(ScanEnd::TooDeep(self.at));
         }
-        let object = kind == Kind::OpenObject;
+        let object = kind == TokenKind::OpenObject;
         self.depth += 1;
         self.objects = self.objects << 1 | u128::from(object);
         self.next = if object {
@@ -205,14 +211,14 @@ impl<'b> Scanner<'b> {
         } else {
             Next::ValueOrClose
         };
-        Some(self.token(kind, 1, false))
+        Some(self.take_token(kind, 1, false))
     }
 
-    fn close(&mut self) -> Token {
+    fn scan_close(&mut self) -> Token {
         self.depth -= 1;
         self.objects >>= 1;
         self.next = self.after_value();
-        self.token(Kind::Close, 1, false)
+        self.take_token(TokenKind::Close, 1, false)
     }
 
     const fn after_value(&self) -> Next {
@@ -223,7 +229,7 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    fn token(&mut self, kind: Kind, length: usize, cut: bool) -> Token {
+    fn take_token(&mut self, kind: TokenKind, length: usize, cut: bool) -> Token {
         let start = self.at;
         self.at += length;
         Token {
@@ -234,7 +240,7 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    fn scan_string(&mut self, kind: Kind) -> Token {
+    fn scan_string(&mut self, kind: TokenKind) -> Token {
         let rest = self.rest();
         let mut length = 1;
         let closed = loop {
@@ -249,15 +255,15 @@ impl<'b> Scanner<'b> {
             }
         };
         if !closed {
-            self.end = Some(End::Cut);
-            return self.token(kind, rest.len(), true);
+            self.end = Some(ScanEnd::Cut);
+            return self.take_token(kind, rest.len(), true);
         }
-        self.next = if kind == Kind::Key {
+        self.next = if kind == TokenKind::Key {
             Next::Colon
         } else {
             self.after_value()
         };
-        self.token(kind, length, false)
+        self.take_token(kind, length, false)
     }
 
     fn scan_number(&mut self) -> Token {
@@ -265,20 +271,20 @@ impl<'b> Scanner<'b> {
         let rest = self.rest();
         let length = rest.iter().take_while(part).count();
         self.next = self.after_value();
-        self.token(Kind::Number, length, length == rest.len())
+        self.take_token(TokenKind::Number, length, length == rest.len())
     }
 
     fn scan_word(&mut self, word: &[u8]) -> Option<Token> {
         let rest = self.rest();
         if rest.starts_with(word) {
             self.next = self.after_value();
-            return Some(self.token(Kind::Word, word.len(), false));
+            return Some(self.take_token(TokenKind::Word, word.len(), false));
         }
         if word.starts_with(rest) {
-            self.end = Some(End::Cut);
-            return Some(self.token(Kind::Word, rest.len(), true));
+            self.end = Some(ScanEnd::Cut);
+            return Some(self.take_token(TokenKind::Word, rest.len(), true));
         }
-        self.stop(End::Malformed(self.at))
+        self.end_with(ScanEnd::Malformed(self.at))
     }
 }
 
@@ -288,7 +294,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn tokens(bytes: &[u8]) -> (Vec<(Kind, Vec<u8>, bool)>, End) {
+    fn tokens(bytes: &[u8]) -> (Vec<(TokenKind, Vec<u8>, bool)>, ScanEnd) {
         let mut scanner = Scanner::new(bytes);
         let mut tokens = Vec::new();
         while let Some(token) = scanner.next_token() {
@@ -297,7 +303,7 @@ mod tests {
         (tokens, scanner.end().unwrap())
     }
 
-    fn end(bytes: &[u8]) -> End {
+    fn end(bytes: &[u8]) -> ScanEnd {
         tokens(bytes).1
     }
 
@@ -312,21 +318,21 @@ mod tests {
         assert_eq!(
             shown,
             [
-                (Kind::OpenObject, &b"{"[..], false),
-                (Kind::Key, b"a\\\"", false),
-                (Kind::OpenArray, b"[", false),
-                (Kind::Number, b"1", false),
-                (Kind::Number, b"-2.5e3", false),
-                (Kind::Word, b"true", false),
-                (Kind::Close, b"]", false),
-                (Kind::Key, b"b", false),
-                (Kind::Word, b"null", false),
-                (Kind::Key, b"c", false),
-                (Kind::Text, b"\xff", false),
-                (Kind::Close, b"}", false),
+                (TokenKind::OpenObject, &b"{"[..], false),
+                (TokenKind::Key, b"a\\\"", false),
+                (TokenKind::OpenArray, b"[", false),
+                (TokenKind::Number, b"1", false),
+                (TokenKind::Number, b"-2.5e3", false),
+                (TokenKind::Word, b"true", false),
+                (TokenKind::Close, b"]", false),
+                (TokenKind::Key, b"b", false),
+                (TokenKind::Word, b"null", false),
+                (TokenKind::Key, b"c", false),
+                (TokenKind::Text, b"\xff", false),
+                (TokenKind::Close, b"}", false),
             ]
         );
-        assert_eq!(end, End::Whole);
+        assert_eq!(end, ScanEnd::Whole);
     }
 
     #[test]
@@ -335,7 +341,7 @@ mod tests {
         let (all, _) = tokens(whole);
         for cut in 1..whole.len() {
             let (found, end) = tokens(&whole[..cut]);
-            assert_eq!(end, End::Cut, "at {cut}");
+            assert_eq!(end, ScanEnd::Cut, "at {cut}");
             let sure = found.iter().filter(|token| !token.2).count();
             assert_eq!(found[..sure], all[..sure], "at {cut}");
             assert!(found.len() - sure <= 1, "at {cut}");
@@ -345,9 +351,9 @@ mod tests {
     #[test]
     fn scans_consecutive_documents() {
         assert_eq!(tokens(b"\xef\xbb\xbf{}\n[]\n1 \"a\"").0.len(), 6);
-        assert_eq!(end(b"{}\n{}"), End::Whole);
-        assert_eq!(end(b""), End::Whole);
-        assert_eq!(end(b"12"), End::Whole);
+        assert_eq!(end(b"{}\n{}"), ScanEnd::Whole);
+        assert_eq!(end(b""), ScanEnd::Whole);
+        assert_eq!(end(b"12"), ScanEnd::Whole);
     }
 
     #[test]
@@ -367,16 +373,16 @@ mod tests {
             (b"[,]", 1),
             (b"{\"a\": /* */ 1}", 6),
         ] {
-            assert_eq!(end(bytes), End::Malformed(at), "{bytes:?}");
+            assert_eq!(end(bytes), ScanEnd::Malformed(at), "{bytes:?}");
         }
     }
 
     #[test]
     fn enforces_nesting_limit() {
         let deep = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
-        assert_eq!(end(&deep(MAX_DEPTH)), End::Whole);
-        assert_eq!(end(&deep(MAX_DEPTH + 1)), End::TooDeep(MAX_DEPTH));
+        assert_eq!(end(&deep(MAX_DEPTH)), ScanEnd::Whole);
+        assert_eq!(end(&deep(MAX_DEPTH + 1)), ScanEnd::TooDeep(MAX_DEPTH));
         let objects = [b"{\"a\":".repeat(MAX_DEPTH), b"1".to_vec()].concat();
-        assert_eq!(end(&objects), End::Cut);
+        assert_eq!(end(&objects), ScanEnd::Cut);
     }
 }

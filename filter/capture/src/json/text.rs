@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// A part of a string's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum StringPart {
     /// Bytes without escapes.
     Plain(Range<usize>),
     /// An escape and its character.
@@ -15,7 +15,7 @@ pub(crate) enum Piece {
 
 /// Splits a string's content. Unknown escapes mean the character after the backslash, as for lenient
 /// parsers; half a surrogate pair means U+FFFD.
-pub(crate) fn split_escapes(content: &[u8]) -> impl Iterator<Item = Piece> + '_ {
+pub(crate) fn split_string(content: &[u8]) -> impl Iterator<Item = StringPart> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = content.get(at..).filter(|rest| !rest.is_empty())?;
@@ -23,23 +23,23 @@ pub(crate) fn split_escapes(content: &[u8]) -> impl Iterator<Item = Piece> + '_ 
         let plain = memchr(b'\\', rest).unwrap_or(rest.len());
         if plain > 0 {
             at += plain;
-            return Some(Piece::Plain(start..at));
+            return Some(StringPart::Plain(start..at));
         }
         let escape = parse_escape(rest);
         at += escape.map_or(1, |(length, _)| length);
         Some(match escape {
-            Some((_, character)) => Piece::Escape(start..at, character),
-            None => Piece::Plain(start..at),
+            Some((_, character)) => StringPart::Escape(start..at, character),
+            None => StringPart::Plain(start..at),
         })
     })
 }
 
 pub(super) fn unescape(content: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(content.len());
-    for piece in split_escapes(content) {
+    for piece in split_string(content) {
         match piece {
-            Piece::Plain(range) => text.extend(content.get(range).unwrap_or_default()),
-            Piece::Escape(_, character) => {
+            StringPart::Plain(range) => text.extend(content.get(range).unwrap_or_default()),
+            StringPart::Escape(_, character) => {
                 text.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }

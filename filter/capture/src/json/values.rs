@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::scan::{Kind, Token};
+use super::scan::{Token, TokenKind};
 use super::text::unescape;
 use super::walk::{Paths, Walk};
 
@@ -21,7 +21,7 @@ impl Paths {
             let Some(token) = walk.next_token() else {
                 break;
             };
-            if walk.hits().is_empty() || token.kind == Kind::Key {
+            if walk.hits().is_empty() || token.kind == TokenKind::Key {
                 continue;
             }
             let Some(value) = parse_scalar(bytes, token) else {
@@ -44,7 +44,7 @@ fn parse_scalar(bytes: &[u8], token: Token) -> Option<Value> {
     }
     let content = bytes.get(token.content())?;
     match token.kind {
-        Kind::Text => {
+        TokenKind::Text => {
             // An escape is at least as long as its character.
             let beginning = content.get(..MAX_VALUE_BYTES * 6).unwrap_or(content);
             Some(Value::String(crate::text::truncate(
@@ -52,13 +52,13 @@ fn parse_scalar(bytes: &[u8], token: Token) -> Option<Value> {
                 MAX_VALUE_BYTES,
             )))
         }
-        Kind::Number => serde_json::from_slice(content).ok().map(Value::Number),
-        Kind::Word => match content {
+        TokenKind::Number => serde_json::from_slice(content).ok().map(Value::Number),
+        TokenKind::Word => match content {
             b"true" => Some(Value::Bool(true)),
             b"false" => Some(Value::Bool(false)),
             _ => None,
         },
-        Kind::Key | Kind::OpenObject | Kind::OpenArray | Kind::Close => None,
+        TokenKind::Key | TokenKind::OpenObject | TokenKind::OpenArray | TokenKind::Close => None,
     }
 }
 

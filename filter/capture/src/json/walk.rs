@@ -2,7 +2,7 @@
 //! continue inside it, as bits, so that the work does not grow with the number of matches.
 
 use super::path::{JsonPath, Select, Step};
-use super::scan::{End, Kind, Scanner, Token};
+use super::scan::{ScanEnd, Scanner, Token, TokenKind};
 use super::text::unescape;
 
 /// Paths compiled to be followed together, numbered in their order.
@@ -92,7 +92,7 @@ impl StateSet {
 }
 
 /// The numbers of the set bits.
-fn members(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
+fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
     words.iter().enumerate().flat_map(|(index, word)| {
         let mut left = *word;
         std::iter::from_fn(move || {
@@ -135,7 +135,7 @@ impl<'b, 'p> Walk<'b, 'p> {
     }
 
     /// None as long as there are tokens.
-    pub(crate) const fn end(&self) -> Option<End> {
+    pub(crate) const fn end(&self) -> Option<ScanEnd> {
         self.scanner.end()
     }
 
@@ -148,18 +148,19 @@ impl<'b, 'p> Walk<'b, 'p> {
     pub(crate) fn next_token(&mut self) -> Option<Token> {
         let token = self.scanner.next_token()?;
         match token.kind {
-            Kind::Close => self.close_container(),
-            Kind::Key => {
+            TokenKind::Close => self.close_container(),
+            TokenKind::Key => {
                 if !token.cut {
                     self.enter_member(token);
                 }
             }
-            Kind::OpenObject | Kind::OpenArray => {
+            TokenKind::OpenObject | TokenKind::OpenArray => {
                 self.begin_value();
                 self.sets.extend(&self.inside.0);
-                self.open.push((token.kind == Kind::OpenArray).then_some(0));
+                self.open
+                    .push((token.kind == TokenKind::OpenArray).then_some(0));
             }
-            Kind::Text | Kind::Number | Kind::Word => self.begin_value(),
+            TokenKind::Text | TokenKind::Number | TokenKind::Word => self.begin_value(),
         }
         Some(token)
     }
@@ -213,7 +214,7 @@ impl<'b, 'p> Walk<'b, 'p> {
         self.inside.0.fill(0);
         let words = self.inside.0.len();
         let outer = self.sets.len().saturating_sub(words);
-        for number in members(self.sets.get(outer..).unwrap_or_default()) {
+        for number in set_bits(self.sets.get(outer..).unwrap_or_default()) {
             let Some(State { step, ends }) = self.paths.states.get(number) else {
                 continue;
             };
@@ -253,7 +254,7 @@ mod tests {
         let mut walk = Walk::new(text.as_bytes(), &paths);
         let mut found = Vec::new();
         while let Some(token) = walk.next_token() {
-            if token.kind != Kind::Key {
+            if token.kind != TokenKind::Key {
                 let shown = text[token.start..token.end].to_owned();
                 found.extend(walk.hits().iter().map(|path| (*path, shown.clone())));
             }
@@ -336,16 +337,16 @@ mod tests {
         let mut walk = Walk::new(text, &paths);
         let mut spans = Vec::new();
         while let Some(token) = walk.next_token() {
-            if token.kind == Kind::Key || walk.hits().is_empty() {
+            if token.kind == TokenKind::Key || walk.hits().is_empty() {
                 continue;
             }
             let end = match token.kind {
-                Kind::OpenObject | Kind::OpenArray => walk.skip_container(),
+                TokenKind::OpenObject | TokenKind::OpenArray => walk.skip_container(),
                 _ => token.end,
             };
             spans.push(&text[token.start..end]);
         }
         assert_eq!(spans, [&b"[1, {\"b\": [2]}]"[..], b"3", b"{\"x"]);
-        assert_eq!(walk.end(), Some(End::Cut));
+        assert_eq!(walk.end(), Some(ScanEnd::Cut));
     }
 }

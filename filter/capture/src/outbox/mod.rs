@@ -202,7 +202,7 @@ impl Outbox {
                         "cannot call the cluster {cluster}: it is unknown or has no healthy host"
                     )
                 });
-            self.shared.stats.count(Counter::BatchesRetried, 1);
+            self.shared.stats.increment(Counter::BatchesRetried, 1);
             self.backoff
                 .record_failure(now.steady(), |bound| self.shared.random_below(host, bound));
             // To the end of the queue: a batch that fails for a reason of its own must not block others.
@@ -236,7 +236,7 @@ impl Outbox {
         let sealed = self.in_flight.swap_remove(index).sealed;
         match response.status {
             Some(200..=299) => {
-                self.shared.stats.count(Counter::BatchesSent, 1);
+                self.shared.stats.increment(Counter::BatchesSent, 1);
                 self.backoff.record_success();
                 self.release(&sealed);
             }
@@ -247,7 +247,7 @@ impl Outbox {
 
     /// Drops a batch that the collector rejected: sending it again would not help.
     fn reject(&mut self, host: &impl Host, now: &Now<'_>, sealed: &SealedBatch, status: u16) {
-        self.shared.stats.count(Counter::BatchesFailed, 1);
+        self.shared.stats.increment(Counter::BatchesFailed, 1);
         self.shared.warnings.warn(WarningKind::BatchRefused, now.steady(), || {
             let SealedBatch { id, records, .. } = sealed;
             format!("the collector rejected batch {id} with status {status}: {records} records are lost")
@@ -275,7 +275,7 @@ impl Outbox {
         sealed: Rc<SealedBatch>,
         response: CollectorResponse,
     ) {
-        self.shared.stats.count(Counter::BatchesRetried, 1);
+        self.shared.stats.increment(Counter::BatchesRetried, 1);
         let Destination { collector, .. } = &*self.destination;
         let kind = match response.status {
             None | Some(408 | 429 | 500..) => WarningKind::Unreachable,
@@ -410,18 +410,18 @@ impl Outbox {
 
     fn count_captured(&mut self, now: &Now<'_>, new_records: &[PendingRecord<'_>]) {
         let stats = &self.shared.stats;
-        stats.count(Counter::RecordsCaptured, new_records.len() as u64);
+        stats.increment(Counter::RecordsCaptured, new_records.len() as u64);
         let truncated = new_records
             .iter()
             .filter(|pending| pending.record.truncated)
             .count();
-        stats.count(Counter::BodiesTruncated, truncated as u64);
+        stats.increment(Counter::BodiesTruncated, truncated as u64);
         let dropped = new_records
             .iter()
             .filter(|pending| pending.record.body_missing == Some(BodyMissing::Dropped))
             .count();
         if dropped > 0 {
-            stats.count(Counter::BodiesDropped, dropped as u64);
+            stats.increment(Counter::BodiesDropped, dropped as u64);
             let bytes = new_records.iter().map(|pending| pending.lost_bytes).sum();
             self.record_loss(GapReason::BodyDropped, now, 0, bytes);
         }
@@ -446,9 +446,11 @@ impl Outbox {
             stats, warnings, ..
         } = &*self.shared;
         match reason {
-            GapReason::BufferFull => stats.count(Counter::RecordsDroppedBufferFull, records),
-            GapReason::RecordTooLarge => stats.count(Counter::RecordsDroppedTooLarge, records),
-            GapReason::BatchRefused => stats.count(Counter::RecordsDroppedBatchRefused, records),
+            GapReason::BufferFull => stats.increment(Counter::RecordsDroppedBufferFull, records),
+            GapReason::RecordTooLarge => stats.increment(Counter::RecordsDroppedTooLarge, records),
+            GapReason::BatchRefused => {
+                stats.increment(Counter::RecordsDroppedBatchRefused, records);
+            }
             GapReason::BodyDropped => {}
         }
         if matches!(reason, GapReason::BufferFull | GapReason::BodyDropped) {
@@ -486,10 +488,12 @@ impl Outbox {
         if charges_limiter {
             self.shared.compression_limiter.charge(raw_bytes);
         }
-        self.shared.stats.count(Counter::BytesRaw, raw_bytes as u64);
         self.shared
             .stats
-            .count(Counter::BytesSent, bytes.len() as u64);
+            .increment(Counter::BytesRaw, raw_bytes as u64);
+        self.shared
+            .stats
+            .increment(Counter::BytesSent, bytes.len() as u64);
         let id: Uuid = self.shared.uuid(host, now.wall());
         let sealed = SealedBatch {
             id: id.to_string(),

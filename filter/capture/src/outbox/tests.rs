@@ -26,8 +26,8 @@ fn batch_is_sent_after_max_delay() {
     assert_eq!((records.len(), gaps.len()), (2, 0));
     assert_eq!(records[0].0.exchange_id, records[1].0.exchange_id);
     assert_eq!(records[0].1, b"hi");
-    harness.answer(&calls[0], Some(200), None);
-    assert_eq!(harness.held(), 0);
+    harness.respond(&calls[0], Some(200), None);
+    assert_eq!(harness.used_bytes(), 0);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn at_most_two_calls_in_flight() {
     harness.tick(0);
     let calls = harness.calls();
     assert_eq!(calls.len(), 2);
-    harness.answer(&calls[0], Some(200), None);
+    harness.respond(&calls[0], Some(200), None);
     assert_eq!(harness.calls().len(), 1);
 }
 
@@ -78,7 +78,7 @@ fn failed_batch_is_retried_unchanged() {
         harness.exchange(b"hi");
         harness.tick(SECOND);
         let first = harness.calls().remove(0);
-        harness.answer(&first, status, None);
+        harness.respond(&first, status, None);
         assert!(harness.calls().is_empty(), "not at once");
         harness.tick(SECOND);
         let again = harness.calls().remove(0);
@@ -87,8 +87,8 @@ fn failed_batch_is_retried_unchanged() {
             (first.id(), &first.body),
             "{status:?}"
         );
-        harness.answer(&again, Some(200), None);
-        assert_eq!(harness.held(), 0);
+        harness.respond(&again, Some(200), None);
+        assert_eq!(harness.used_bytes(), 0);
         harness.tick(0);
         assert_eq!(harness.vm.host().counted(Counter::BatchesRetried), 1);
     }
@@ -100,7 +100,7 @@ fn waits_as_long_as_retry_after() {
     harness.exchange(b"hi");
     harness.tick(SECOND);
     let first = harness.calls().remove(0);
-    harness.answer(&first, Some(429), Some(20));
+    harness.respond(&first, Some(429), Some(20));
     harness.tick(20 * SECOND - 1);
     assert!(harness.calls().is_empty());
     harness.tick(3 * SECOND);
@@ -114,7 +114,7 @@ fn rejected_batch_is_dropped_and_reported() {
         harness.exchange(b"hi");
         harness.tick(SECOND);
         let refused = harness.calls().remove(0);
-        harness.answer(&refused, Some(status), None);
+        harness.respond(&refused, Some(status), None);
         harness.tick(40 * SECOND);
         let calls = harness.calls();
         let (records, gaps) = calls[0].content();
@@ -139,20 +139,20 @@ fn call_without_response_is_retried() {
     let again = harness.calls().remove(0);
     assert_eq!(again.id(), lost.id());
     // A late response is ignored.
-    harness.answer(&lost, Some(200), None);
-    assert!(harness.held() > 0);
-    harness.answer(&again, Some(200), None);
-    assert_eq!(harness.held(), 0);
+    harness.respond(&lost, Some(200), None);
+    assert!(harness.used_bytes() > 0);
+    harness.respond(&again, Some(200), None);
+    assert_eq!(harness.used_bytes(), 0);
 }
 
 #[test]
 fn failed_dispatch_is_retried() {
     let harness = Harness::new(&json!({}));
-    harness.dispatch.refuses.set(true);
+    harness.dispatch.fails.set(true);
     harness.exchange(b"hi");
     harness.tick(SECOND);
     assert!(harness.calls().is_empty());
-    harness.dispatch.refuses.set(false);
+    harness.dispatch.fails.set(false);
     harness.tick(SECOND);
     assert_eq!(harness.calls().len(), 1);
     assert!(
@@ -177,7 +177,11 @@ fn dead_collector_bounds_memory_and_reports_losses() {
     for _ in 0..exchanges {
         seed = seed.wrapping_mul(5).wrapping_add(1);
         harness.exchange(&[seed; 2000]);
-        assert!(harness.held() <= limit, "{} bytes are held", harness.held());
+        assert!(
+            harness.used_bytes() <= limit,
+            "{} bytes are held",
+            harness.used_bytes()
+        );
     }
     // The collector recovers.
     let (mut records, mut bodies, mut lost) = (0_u64, 0_u64, 0_u64);
@@ -192,13 +196,13 @@ fn dead_collector_bounds_memory_and_reports_losses() {
                 lost += gap.records;
                 body_bytes_lost += gap.bytes;
             }
-            harness.answer(&call, Some(200), None);
+            harness.respond(&call, Some(200), None);
         }
     }
     assert!(lost > 0 && bodies > 0);
     assert_eq!(records + lost, 2 * exchanges);
     assert_eq!(bodies * 2000 + body_bytes_lost, 2 * exchanges * 2000);
-    assert_eq!(harness.held(), 0);
+    assert_eq!(harness.used_bytes(), 0);
 }
 
 /// Sends batches of one exchange of 120 KB each and tells whether they were compressed. All are
@@ -217,7 +221,7 @@ fn compressed(harness: &Harness, exchanges: usize) -> Vec<bool> {
         for call in calls {
             assert_eq!(call.content().0.len(), 2);
             compressed.push(call.headers.contains_key("content-encoding"));
-            harness.answer(&call, Some(200), None);
+            harness.respond(&call, Some(200), None);
         }
     }
 }

@@ -81,7 +81,7 @@ impl Redaction {
     ) -> RedactedBody {
         let format = BodyFormat::from_content_type(body.content_type);
         if body.bytes.is_empty() || !self.applies_to(&format) {
-            return body.unchanged();
+            return body.into_unchanged();
         }
         let (plain, decoded) = match ContentEncoding::parse(body.content_encoding) {
             ContentEncoding::None => (None, false),
@@ -133,7 +133,7 @@ impl Redaction {
 
     fn handle_unreadable(&self, body: RawBody<'_>) -> RedactedBody {
         match self.unreadable {
-            UnreadablePolicy::Keep => body.unchanged(),
+            UnreadablePolicy::Keep => body.into_unchanged(),
             UnreadablePolicy::DropBody => RedactedBody {
                 bytes: Vec::new(),
                 decoded: false,
@@ -177,7 +177,7 @@ fn is_compressed_unlabelled(bytes: &[u8]) -> bool {
 }
 
 impl RawBody<'_> {
-    fn unchanged(self) -> RedactedBody {
+    fn into_unchanged(self) -> RedactedBody {
         RedactedBody {
             bytes: self.bytes,
             decoded: false,

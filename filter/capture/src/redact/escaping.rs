@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use memchr::memrchr;
 
-use crate::json::{Piece, split_escapes};
+use crate::json::{StringPart, split_string};
 
 /// Length of `\u0040`, the longest escape of JSON.
 const JSON_ESCAPE_BYTES: usize = 6;
@@ -38,9 +38,9 @@ struct Decoded {
     spans: Vec<Span>,
 }
 
-/// Bytes in all their readings, with one layer of escapes decoded after the other.
+/// Bytes in all their layers, with one layer of escapes decoded after the other.
 #[derive(Debug)]
-pub(super) struct Readings<'w> {
+pub(super) struct EscapeLayers<'w> {
     written: &'w [u8],
     layers: Vec<Decoded>,
     /// The first layer to search: the written bytes, unless they are known to be escaped.
@@ -92,22 +92,22 @@ impl Escaping {
     }
 }
 
-impl<'w> Readings<'w> {
+impl<'w> EscapeLayers<'w> {
     pub(super) fn new(escaping: Escaping, written: &'w [u8]) -> Self {
         let layers: Vec<_> = escaping
             .may_contain_escapes(written)
             .then(|| Decoded::new(escaping, written))
             .into_iter()
             .collect();
-        let mut readings = Self {
+        let mut layers = Self {
             written,
             first: layers.len(),
             layers,
         };
-        while let Some(layer) = readings.next_layer() {
-            readings.layers.push(layer);
+        while let Some(layer) = layers.next_layer() {
+            layers.layers.push(layer);
         }
-        readings
+        layers
     }
 
     fn next_layer(&self) -> Option<Decoded> {
@@ -239,12 +239,12 @@ impl Decoded {
     }
 
     fn decode_json(&mut self, written: &[u8]) {
-        for piece in split_escapes(written) {
+        for piece in split_string(written) {
             match piece {
-                Piece::Plain(range) => {
+                StringPart::Plain(range) => {
                     self.push_plain(range.start, written.get(range).unwrap_or_default());
                 }
-                Piece::Escape(range, character) => {
+                StringPart::Escape(range, character) => {
                     self.push_escape(range.start, character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
             }
@@ -351,27 +351,24 @@ mod tests {
             (Escaping::Form, "x%2525252540y", "x%40y"),
             (Escaping::Plain, r"x\u@y 100%", r"x\u@y 100%"),
         ] {
-            let readings = Readings::new(escaping, written.as_bytes());
-            let last = readings.layers.len();
-            assert_eq!(readings.last(), text.as_bytes(), "{written}");
+            let layers = EscapeLayers::new(escaping, written.as_bytes());
+            let last = layers.layers.len();
+            assert_eq!(layers.last(), text.as_bytes(), "{written}");
             let end = written.len();
-            assert_eq!(readings.map_to_written(last, 0..1), 0..1);
-            assert_eq!(readings.map_to_written(last, 0..text.len()), 0..end);
+            assert_eq!(layers.map_to_written(last, 0..1), 0..1);
+            assert_eq!(layers.map_to_written(last, 0..text.len()), 0..end);
             assert_eq!(
-                readings.map_to_written(last, text.len()..text.len()),
+                layers.map_to_written(last, text.len()..text.len()),
                 end..end
             );
             if text == "x@y" {
                 let at = 1..end - 1;
-                assert_eq!(readings.map_to_written(last, 1..2), at, "{written}");
+                assert_eq!(layers.map_to_written(last, 1..2), at, "{written}");
                 // A range that begins or ends inside an escape covers all of it.
-                for (level, reading) in readings.iter() {
+                for (level, reading) in layers.iter() {
                     let inside = reading.len() - 2;
-                    assert_eq!(readings.map_to_written(level, inside..inside + 1), at);
-                    assert_eq!(
-                        readings.map_to_written(level, inside..inside).start,
-                        at.start
-                    );
+                    assert_eq!(layers.map_to_written(level, inside..inside + 1), at);
+                    assert_eq!(layers.map_to_written(level, inside..inside).start, at.start);
                 }
             }
         }

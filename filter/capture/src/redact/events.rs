@@ -7,7 +7,7 @@ use dossier_content::sse;
 
 use super::escaping::Escaping;
 use super::search::Search;
-use crate::json::{BYTE_ORDER_MARK, End, Scanner};
+use crate::json::{BYTE_ORDER_MARK, ScanEnd, Scanner};
 
 /// The end marker in streams of language models, which only looks like JSON.
 const DONE: &[u8] = b"[DONE]";
@@ -36,14 +36,14 @@ impl Search<'_, '_> {
             if line.is_empty() {
                 self.redact_event(&std::mem::take(&mut event));
             } else {
-                let data = self.data(line.clone());
+                let data = self.find_data(line.clone());
                 event.push(Line { whole: line, data });
             }
         }
         self.redact_event(&event);
     }
 
-    fn data(&self, line: Range<usize>) -> Option<Range<usize>> {
+    fn find_data(&self, line: Range<usize>) -> Option<Range<usize>> {
         let text = self.edit.slice(line.clone());
         let (name, value) = sse::field(text);
         (text.get(..name)? == b"data" && name < text.len()).then_some(line.start + value..line.end)
@@ -51,7 +51,7 @@ impl Search<'_, '_> {
 
     fn redact_event(&mut self, lines: &[Line]) {
         let data = || lines.iter().filter_map(|line| line.data.clone());
-        let spread = data().any(|data| self.is_spread(data));
+        let spread = data().any(|data| self.continues_in_next_line(data));
         if spread
             && !self.redaction.paths.is_empty()
             && let (Some(first), Some(last)) = (data().next(), data().next_back())
@@ -72,13 +72,13 @@ impl Search<'_, '_> {
     }
 
     /// Whether a document begins in this line and continues in the next.
-    fn is_spread(&self, data: Range<usize>) -> bool {
+    fn continues_in_next_line(&self, data: Range<usize>) -> bool {
         if data.end == self.edit.input().len() || !self.is_event_json(data.clone()) {
             return false;
         }
         let mut scanner = Scanner::new(self.edit.slice(data));
         while scanner.next_token().is_some() {}
-        scanner.end() == Some(End::Cut)
+        scanner.end() == Some(ScanEnd::Cut)
     }
 
     /// Paths cannot be followed through a document in pieces, so its data is replaced as a whole.

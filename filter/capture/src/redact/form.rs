@@ -84,7 +84,7 @@ impl<'r> Search<'r, '_> {
     /// The bytes between two delimiters: headers, a blank line, content, a line end.
     fn redact_part(&mut self, part: Range<usize>) {
         let bytes = self.edit.slice(part.clone());
-        let Some((head, separator)) = blank_line(bytes) else {
+        let Some((head, separator)) = find_blank_line(bytes) else {
             return self.redact_text(part, Escaping::Plain);
         };
         let begin = part.start + head + separator;
@@ -92,9 +92,9 @@ impl<'r> Search<'r, '_> {
         let end = if part.end == self.edit.input().len() {
             part.end
         } else {
-            begin + without_line_end(content).len()
+            begin + strip_line_end(content).len()
         };
-        let names = part_names(bytes.get(..head).unwrap_or_default());
+        let names = parse_part_names(bytes.get(..head).unwrap_or_default());
         let query = &self.redaction.query;
         self.redact_text(part.start..part.start + head, Escaping::Plain);
         match names.iter().find_map(|name| query.rule(name)) {
@@ -135,7 +135,7 @@ impl Delimiter {
 }
 
 /// Offset of the blank line after the headers, and its length including the line end before it.
-fn blank_line(part: &[u8]) -> Option<(usize, usize)> {
+fn find_blank_line(part: &[u8]) -> Option<(usize, usize)> {
     let long = memmem::find(part, b"\r\n\r\n").map(|at| (at, 4));
     let short = memmem::find(part, b"\n\n").map(|at| (at, 2));
     match (long, short) {
@@ -144,36 +144,36 @@ fn blank_line(part: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-fn without_line_end(content: &[u8]) -> &[u8] {
+fn strip_line_end(content: &[u8]) -> &[u8] {
     let content = content.strip_suffix(b"\n").unwrap_or(content);
     content.strip_suffix(b"\r").unwrap_or(content)
 }
 
 /// The `name` of `content-disposition: form-data; name="…"`. There may be several, as in `filename=";
 /// name=a"; name="b"`, because readers disagree where quotes end.
-fn part_names(headers: &[u8]) -> Vec<Vec<u8>> {
+fn parse_part_names(headers: &[u8]) -> Vec<Vec<u8>> {
     const DISPOSITION: &[u8] = b"content-disposition:";
     let mut names = Vec::new();
     for line in headers.split(|byte| *byte == b'\n') {
         let start = line.get(..DISPOSITION.len());
         if start.is_some_and(|start| start.eq_ignore_ascii_case(DISPOSITION)) {
             let ends = memchr_iter(b';', line).filter_map(|end| line.get(end + 1..));
-            names.extend(ends.filter_map(name_value));
+            names.extend(ends.filter_map(parse_name));
         }
     }
     names
 }
 
 /// The value, if the first parameter is a `name`.
-fn name_value(parameters: &[u8]) -> Option<Vec<u8>> {
+fn parse_name(parameters: &[u8]) -> Option<Vec<u8>> {
     let (key, value) = parameters.trim_ascii_start().split_first_chunk::<4>()?;
     let value = value.trim_ascii_start().strip_prefix(b"=")?;
     let is_name = key.eq_ignore_ascii_case(b"name");
-    is_name.then(|| parameter_value(value.trim_ascii()))
+    is_name.then(|| parse_parameter_value(value.trim_ascii()))
 }
 
 /// A quoted value, in which a backslash escapes a quote, or an unquoted one.
-fn parameter_value(value: &[u8]) -> Vec<u8> {
+fn parse_parameter_value(value: &[u8]) -> Vec<u8> {
     let Some(quoted) = value.strip_prefix(b"\"") else {
         let end = memchr(b';', value).unwrap_or(value.len());
         return value.get(..end).unwrap_or_default().trim_ascii().to_vec();
@@ -219,7 +219,7 @@ mod tests {
             ("\r\nContent-Disposition: attachment", &[]),
             ("\r\nContent-Type: text/plain; name=x", &[]),
         ] {
-            let found = part_names(headers.as_bytes());
+            let found = parse_part_names(headers.as_bytes());
             let found: Vec<_> = found
                 .iter()
                 .map(|name| String::from_utf8_lossy(name))

@@ -21,7 +21,7 @@ impl Search<'_, '_> {
     }
 
     fn redact_message(&mut self, message: Range<usize>) {
-        for (range, pattern) in self.matches(self.edit.slice(message.clone())) {
+        for (range, pattern) in self.plain_matches(self.edit.slice(message.clone())) {
             let range = message.start + range.start..message.start + range.end;
             let stars = vec![b'*'; range.len()];
             self.edit.replace(range, &stars);

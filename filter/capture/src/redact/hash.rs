@@ -9,7 +9,7 @@ use sha2::Sha256;
 /// Of a [`HashKey`].
 pub const MIN_KEY_BYTES: usize = 16;
 /// Enough to tell values apart, short enough to read.
-const KEPT_BYTES: usize = 16;
+const HASH_BYTES: usize = 16;
 
 /// Never shown in logs or debug output.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl HashKey {
         mac.update(value);
         let hash = mac.finalize().into_bytes();
         let mut text = String::from("hmac:");
-        for byte in hash.iter().take(KEPT_BYTES) {
+        for byte in hash.iter().take(HASH_BYTES) {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }

@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use super::escaping::Escaping;
 use super::search::Search;
-use crate::json::{BYTE_ORDER_MARK, End, Kind, Scanner, Token, Walk};
+use crate::json::{BYTE_ORDER_MARK, ScanEnd, Scanner, Token, TokenKind, Walk};
 
 /// Begins each document of a JSON text sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
@@ -45,7 +45,7 @@ impl Search<'_, '_> {
             }
         }
         match walk.end() {
-            Some(End::Malformed(at) | End::TooDeep(at)) => Some(range.start + at),
+            Some(ScanEnd::Malformed(at) | ScanEnd::TooDeep(at)) => Some(range.start + at),
             _ => None,
         }
     }
@@ -60,11 +60,11 @@ impl Search<'_, '_> {
         }
         let mut scanner = Scanner::new(bytes);
         while let Some(token) = scanner.next_token() {
-            if token.kind == Kind::Key {
+            if token.kind == TokenKind::Key {
                 return true;
             }
         }
-        matches!(scanner.end(), Some(End::Whole | End::Cut))
+        matches!(scanner.end(), Some(ScanEnd::Whole | ScanEnd::Cut))
     }
 
     /// Whether the bytes are JSON up to their end, or to where they are truncated.
@@ -72,7 +72,7 @@ impl Search<'_, '_> {
         let bytes = self.edit.slice(range.clone());
         let mut scanner = Scanner::new(bytes);
         while scanner.next_token().is_some() {}
-        self.is_json(range) && matches!(scanner.end(), Some(End::Whole | End::Cut))
+        self.is_json(range) && matches!(scanner.end(), Some(ScanEnd::Whole | ScanEnd::Cut))
     }
 
     fn redact_token(&mut self, base: usize, bytes: &[u8], token: Token, walk: &mut Walk<'_, '_>) {
@@ -80,19 +80,22 @@ impl Search<'_, '_> {
         let content = base + content.start..base + content.end;
         let path = walk.hits().first().copied();
         match (token.kind, path) {
-            (Kind::Key, _) | (Kind::Text, None) => self.redact_text(content, Escaping::Json),
-            (Kind::Number, None) => self.redact_number(content),
-            (Kind::Close, _) | (Kind::OpenObject | Kind::OpenArray | Kind::Word, None) => {}
-            (Kind::OpenObject | Kind::OpenArray, Some(path)) => {
+            (TokenKind::Key, _) | (TokenKind::Text, None) => {
+                self.redact_text(content, Escaping::Json);
+            }
+            (TokenKind::Number, None) => self.redact_number(content),
+            (TokenKind::Close, _)
+            | (TokenKind::OpenObject | TokenKind::OpenArray | TokenKind::Word, None) => {}
+            (TokenKind::OpenObject | TokenKind::OpenArray, Some(path)) => {
                 let end = walk.skip_container();
                 let value = bytes.get(token.start..end).unwrap_or_default();
                 self.replace_at_path(base + token.start..base + end, value, path);
             }
-            (Kind::Text, Some(path)) => {
+            (TokenKind::Text, Some(path)) => {
                 let value = Escaping::Json.decode(self.edit.slice(content));
                 self.replace_at_path(base + token.start..base + token.end, &value, path);
             }
-            (Kind::Number | Kind::Word, Some(path)) => {
+            (TokenKind::Number | TokenKind::Word, Some(path)) => {
                 let value = self.edit.slice(content.clone());
                 self.replace_at_path(content, value, path);
             }
@@ -111,7 +114,7 @@ impl Search<'_, '_> {
             return;
         }
         let number = self.edit.slice(range.clone());
-        if let Some(pattern) = self.first_match(number) {
+        if let Some(pattern) = self.first_plain_match(number) {
             if let Some(pattern) = self.redaction.patterns.get(pattern) {
                 self.replace_json_value(range, number, &pattern.name);
             }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::counts::RedactionCounts;
-use super::escaping::{Escaping, Readings};
+use super::escaping::{EscapeLayers, Escaping};
 use super::hash::HashKey;
 use super::pattern::find_uncertain_tail;
 use super::rules::{Redaction, Replacement};
@@ -63,7 +63,7 @@ impl<'r, 'b> Search<'r, 'b> {
             return;
         }
         let written = self.edit.slice(range.clone());
-        self.find(written, escaping);
+        self.find_matches(written, escaping);
         let tail = if self.may_continue(range.end) {
             range.start + self.find_tail(written, escaping)
         } else {
@@ -76,7 +76,7 @@ impl<'r, 'b> Search<'r, 'b> {
             if start >= tail {
                 break;
             }
-            let value = Readings::new(escaping, self.edit.slice(start..end));
+            let value = EscapeLayers::new(escaping, self.edit.slice(start..end));
             let with = self.replacement(value.last());
             self.edit.replace(start..end, with.as_bytes());
             self.count_pattern(found.pattern);
@@ -88,16 +88,16 @@ impl<'r, 'b> Search<'r, 'b> {
     }
 
     /// The index of the first pattern that matches in plain text.
-    pub(super) fn first_match(&mut self, written: &[u8]) -> Option<usize> {
-        self.find(written, Escaping::Plain);
+    pub(super) fn first_plain_match(&mut self, written: &[u8]) -> Option<usize> {
+        self.find_matches(written, Escaping::Plain);
         let first = self.found.first().map(|found| found.pattern);
         self.found.clear();
         first
     }
 
     /// Matches of the patterns in plain text, ordered and without overlaps.
-    pub(super) fn matches(&mut self, written: &[u8]) -> Vec<(Range<usize>, usize)> {
-        self.find(written, Escaping::Plain);
+    pub(super) fn plain_matches(&mut self, written: &[u8]) -> Vec<(Range<usize>, usize)> {
+        self.find_matches(written, Escaping::Plain);
         let apart = |found: Match| (found.range, found.pattern);
         self.found.drain(..).map(apart).collect()
     }
@@ -138,24 +138,24 @@ impl<'r, 'b> Search<'r, 'b> {
         }
     }
 
-    /// Finds the matches in all readings, sorted and merged.
-    fn find(&mut self, written: &[u8], escaping: Escaping) {
+    /// Finds the matches in all layers, sorted and merged.
+    fn find_matches(&mut self, written: &[u8], escaping: Escaping) {
         self.found.clear();
-        self.find_in_readings(written, escaping);
+        self.find_in_layers(written, escaping);
         if escaping == Escaping::Form && written.contains(&b'+') {
             // A plus may also be a plus, as in +49 170 or in a+b@example.com.
-            self.find_in_readings(written, Escaping::Percent);
+            self.find_in_layers(written, Escaping::Percent);
         }
         merge_overlapping(&mut self.found);
     }
 
-    fn find_in_readings(&mut self, written: &[u8], escaping: Escaping) {
+    fn find_in_layers(&mut self, written: &[u8], escaping: Escaping) {
         let found = &mut self.found;
-        let readings = Readings::new(escaping, written);
-        for (level, text) in readings.iter() {
+        let layers = EscapeLayers::new(escaping, written);
+        for (level, text) in layers.iter() {
             for (pattern, shape) in self.redaction.patterns.iter().enumerate() {
                 shape.find(text, &mut |range| {
-                    let range = readings.map_to_written(level, extend_to_characters(text, range));
+                    let range = layers.map_to_written(level, extend_to_characters(text, range));
                     found.push(Match { range, pattern });
                 });
             }
@@ -165,13 +165,13 @@ impl<'r, 'b> Search<'r, 'b> {
     /// The beginning of the tail that is uncertain in any reading.
     fn find_tail(&self, written: &[u8], escaping: Escaping) -> usize {
         let written = escaping.strip_incomplete_escape(written);
-        let readings = Readings::new(escaping, written);
+        let layers = EscapeLayers::new(escaping, written);
         let mut start = written.len();
-        for (level, text) in readings.iter() {
+        for (level, text) in layers.iter() {
             for cut in [Escaping::Plain, Escaping::Json, Escaping::Percent] {
                 let patterns = self.redaction.patterns.iter();
                 let tail = find_uncertain_tail(patterns, cut.strip_incomplete_escape(text));
-                start = start.min(readings.map_to_written(level, tail..tail).start);
+                start = start.min(layers.map_to_written(level, tail..tail).start);
             }
         }
         start

@@ -27,7 +27,7 @@ fn newest_root_sends_records_of_all() {
     assert_eq!(calls[0].content().0.len(), 4);
     harness.vm.remove_root(newer);
     harness.exchange(b"more");
-    harness.answer(&calls[0], Some(200), None);
+    harness.respond(&calls[0], Some(200), None);
     harness.tick(SECOND);
     assert_eq!(harness.calls().len(), 1, "the old root takes over again");
 }
@@ -102,7 +102,7 @@ fn token_from_environment_is_never_logged() {
     harness.tick(SECOND);
     let call = harness.calls().remove(0);
     assert_eq!(call.headers["authorization"], "Bearer hunter2");
-    harness.answer(&call, Some(401), None);
+    harness.respond(&call, Some(401), None);
     harness.tick(0);
     assert!(
         !harness

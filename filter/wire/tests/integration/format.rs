@@ -389,7 +389,10 @@ fn invalid_record_leaves_others_readable() {
     assert!(matches!(items[2], Err(RecordError::Header { .. })));
     assert!(matches!(
         items[3],
-        Err(RecordError::BodyLongerThanStated { stated: 4, kept: 5 })
+        Err(RecordError::BodyLongerThanStated {
+            stated: 4,
+            actual: 5
+        })
     ));
     assert!(matches!(items[4], Err(RecordError::Header { .. })));
     assert!(matches!(

@@ -13,21 +13,21 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// An exchange with the headers and bodies of both halves, and its duration.
 struct TestExchange<'a> {
-    head: &'a [(&'a str, &'a str)],
-    sent: &'a [u8],
-    answer: &'a [(&'a str, &'a str)],
-    answered: &'a [u8],
-    took: u64,
+    request_headers: &'a [(&'a str, &'a str)],
+    request_body: &'a [u8],
+    response_headers: &'a [(&'a str, &'a str)],
+    response_body: &'a [u8],
+    duration: u64,
 }
 
 impl Default for TestExchange<'_> {
     fn default() -> Self {
         Self {
-            head: &[JSON],
-            sent: b"{}",
-            answer: &[(":status", "200"), JSON],
-            answered: b"{}",
-            took: 10,
+            request_headers: &[JSON],
+            request_body: b"{}",
+            response_headers: &[(":status", "200"), JSON],
+            response_body: b"{}",
+            duration: 10,
         }
     }
 }
@@ -39,19 +39,19 @@ impl TestExchange<'_> {
         attributes: &[(&str, &[u8])],
     ) -> Vec<(Record<'static>, Vec<u8>)> {
         let host = harness.vm.host();
-        let mut stream = request(self.head);
+        let mut stream = request(self.request_headers);
         for (path, value) in attributes {
             stream.set(path, value);
         }
         let mut exchange = Exchange::new(Rc::clone(&harness.plugin));
-        exchange.on_request_headers(host, &stream, self.sent.is_empty());
-        stream.chunk = self.sent.to_vec();
-        exchange.on_request_body(host, &stream, self.sent.len(), true);
-        host.advance(self.took);
-        stream.respond(self.answer);
-        exchange.on_response_headers(host, &stream, self.answered.is_empty());
-        stream.chunk = self.answered.to_vec();
-        exchange.on_response_body(host, &stream, self.answered.len(), true);
+        exchange.on_request_headers(host, &stream, self.request_body.is_empty());
+        stream.chunk = self.request_body.to_vec();
+        exchange.on_request_body(host, &stream, self.request_body.len(), true);
+        host.advance(self.duration);
+        stream.respond(self.response_headers);
+        exchange.on_response_headers(host, &stream, self.response_body.is_empty());
+        stream.chunk = self.response_body.to_vec();
+        exchange.on_response_body(host, &stream, self.response_body.len(), true);
         exchange.finish(host, &stream);
         recorded(harness)
     }
@@ -78,10 +78,10 @@ fn metadata_of_either_half_reaches_both() {
         "nul": {"request_json": "$.nul"},
     }});
     let test_exchange = TestExchange {
-        head: &[JSON, ("x-tier", "gold")],
-        sent: br#"{"list": [1], "model": "gpt-4", "nul": "a\u0000b"}"#,
-        answer: &[(":status", "200"), JSON, ("server", "s1")],
-        answered: br#"{"usage": {"total": 7}}"#,
+        request_headers: &[JSON, ("x-tier", "gold")],
+        request_body: br#"{"list": [1], "model": "gpt-4", "nul": "a\u0000b"}"#,
+        response_headers: &[(":status", "200"), JSON, ("server", "s1")],
+        response_body: br#"{"usage": {"total": 7}}"#,
         ..TestExchange::default()
     };
     for (record, _) in test_exchange.with(&capture) {
@@ -98,7 +98,7 @@ fn metadata_of_either_half_reaches_both() {
 fn unrecorded_half_still_gives_metadata() {
     let capture = json!({"storage_type": "response", "metadata": {"m": {"request_json": "$.m"}}});
     let test_exchange = TestExchange {
-        sent: br#"{"m": true}"#,
+        request_body: br#"{"m": true}"#,
         ..TestExchange::default()
     };
     let records = test_exchange.with(&capture);
@@ -118,7 +118,7 @@ fn client_session_id_replaces_timeout() {
     });
     let session = |sent: &[u8]| {
         let test_exchange = TestExchange {
-            sent,
+            request_body: sent,
             ..TestExchange::default()
         };
         test_exchange.with(&capture).remove(0).0.session
@@ -134,8 +134,8 @@ fn client_session_id_replaces_timeout() {
 /// The session group of an exchange, which is the same on both halves.
 fn group(capture: &Value, header: &'static str, sent: &'static [u8]) -> Option<String> {
     let test_exchange = TestExchange {
-        head: &[JSON, ("x-tenant", header)],
-        sent,
+        request_headers: &[JSON, ("x-tenant", header)],
+        request_body: sent,
         ..TestExchange::default()
     };
     let records = test_exchange.with(capture);
@@ -204,13 +204,13 @@ fn redacted_header_does_not_divide_sessions() {
 fn records_only_configured_headers() {
     let capture = json!({"storage_type": "both", "headers": {"request": ["X-A", "accept"], "response": ["x-b"]}});
     let test_exchange = TestExchange {
-        head: &[
+        request_headers: &[
             ("x-a", "1"),
             ("cookie", "secret"),
             ("x-a", "2"),
             ("accept", "*/*"),
         ],
-        answer: &[(":status", "200"), ("x-a", "no"), ("x-b", "3")],
+        response_headers: &[(":status", "200"), ("x-a", "no"), ("x-b", "3")],
         ..TestExchange::default()
     };
     let records = test_exchange.with(&capture);
@@ -225,8 +225,8 @@ fn records_only_configured_headers() {
 #[test]
 fn records_grpc_status_without_trailers() {
     let test_exchange = TestExchange {
-        answer: &[(":status", "200"), ("grpc-status", "7"), ("x-other", "no")],
-        answered: b"",
+        response_headers: &[(":status", "200"), ("grpc-status", "7"), ("x-other", "no")],
+        response_body: b"",
         ..TestExchange::default()
     };
     let (record, _) = test_exchange
@@ -240,7 +240,7 @@ fn recorded_headers_stay_within_limit() {
     let long = "v".repeat(5000);
     let head: Vec<_> = (0..10).map(|_| ("x-a", long.as_str())).collect();
     let test_exchange = TestExchange {
-        head: &head,
+        request_headers: &head,
         ..TestExchange::default()
     };
     let records =
@@ -258,12 +258,12 @@ fn recorded_headers_stay_within_limit() {
 fn excluded_body_type_keeps_its_size() {
     let capture = json!({"storage_type": "both", "content_types": ["text/*"]});
     let test_exchange = TestExchange {
-        answer: &[
+        response_headers: &[
             (":status", "200"),
             ("content-type", "Text/Plain; charset=utf-8"),
         ],
-        sent: b"{\"a\": 1}",
-        answered: b"words",
+        request_body: b"{\"a\": 1}",
+        response_body: b"words",
         ..TestExchange::default()
     };
     let records = test_exchange.with(&capture);
@@ -287,8 +287,8 @@ fn end_conditions_drop_exchange() {
         json!({"storage_type": "both", "when": {"status": ["5xx"], "min_duration": "5ms"}});
     let captured = |status, took| {
         let test_exchange = TestExchange {
-            answer: &[(":status", status)],
-            took,
+            response_headers: &[(":status", status)],
+            duration: took,
             ..TestExchange::default()
         };
         test_exchange.with(&capture).len()
@@ -305,7 +305,7 @@ fn sampling_by_request_id_keeps_halves_together() {
     for number in 0..200 {
         let id = format!("id-{number}");
         let test_exchange = TestExchange {
-            head: &[("x-request-id", &id)],
+            request_headers: &[("x-request-id", &id)],
             ..TestExchange::default()
         };
         let records = test_exchange.with(&capture).len();
@@ -331,12 +331,12 @@ fn redacts_bodies_headers_query_and_metadata() {
         },
     });
     let test_exchange = TestExchange {
-        head: &[
+        request_headers: &[
             JSON,
             ("x-api-key", "hunter2"),
             ("x-note", "mail bob@example.com"),
         ],
-        sent: br#"{"password": "hunter2", "card": "4111 1111 1111 1111", "rest": 1}"#,
+        request_body: br#"{"password": "hunter2", "card": "4111 1111 1111 1111", "rest": 1}"#,
         ..TestExchange::default()
     };
     let harness = with_defaults(&capture);
@@ -390,8 +390,8 @@ fn head_redactions_count_for_response_alone() {
 fn unsearchable_body_is_dropped() {
     let capture = json!({"storage_type": "request", "redact": {"patterns": ["email"]}});
     let test_exchange = TestExchange {
-        head: &[JSON, ("content-encoding", "br")],
-        sent: b"bob@example.com",
+        request_headers: &[JSON, ("content-encoding", "br")],
+        request_body: b"bob@example.com",
         ..TestExchange::default()
     };
     let (record, body) = test_exchange.with(&capture).remove(0);
@@ -410,8 +410,8 @@ fn invalid_route_metadata_records_minimum() {
     }));
     let invalid = serialised_metadata(&json!({"dossier": {"redact": {"jsn": ["$.a"]}}}));
     let test_exchange = TestExchange {
-        head: &[JSON, ("x-a", "private")],
-        sent: b"{\"a\": \"private\"}",
+        request_headers: &[JSON, ("x-a", "private")],
+        request_body: b"{\"a\": \"private\"}",
         ..TestExchange::default()
     };
     let records = test_exchange.through(&harness, &[("xds.route_metadata", &invalid)]);
@@ -470,8 +470,8 @@ fn several_encodings_or_types_are_unreadable() {
         (&[gzip, identity], "gzip, identity"),
     ] {
         let test_exchange = TestExchange {
-            head,
-            sent: b"bob@example.com",
+            request_headers: head,
+            request_body: b"bob@example.com",
             ..TestExchange::default()
         };
         let (record, body) = test_exchange.with(&capture).remove(0);
@@ -482,8 +482,8 @@ fn several_encodings_or_types_are_unreadable() {
         );
     }
     let test_exchange = TestExchange {
-        head: &[("content-type", "text/plain"), JSON],
-        sent: b"bob@example.com",
+        request_headers: &[("content-type", "text/plain"), JSON],
+        request_body: b"bob@example.com",
         ..TestExchange::default()
     };
     let (record, body) = test_exchange.with(&capture).remove(0);
@@ -510,7 +510,7 @@ fn truncated_head_shows_no_partial_secret() {
     let long = "x/".repeat(4091);
     let target = format!("/{long}{card}?q={long}{card}");
     let test_exchange = TestExchange {
-        head: &[JSON, ("x-long", &value), (":path", &target)],
+        request_headers: &[JSON, ("x-long", &value), (":path", &target)],
         ..TestExchange::default()
     };
     let (record, _) = test_exchange.with(&capture).remove(0);
@@ -526,7 +526,7 @@ fn truncated_head_shows_no_partial_secret() {
 fn partially_searched_body_has_no_hash() {
     let capture = |max_body_bytes: usize, redact: Value| json!({"storage_type": "request", "max_body_bytes": max_body_bytes, "redact": redact});
     let test_exchange = TestExchange {
-        sent: br#"{"user": "bob", "password": "0815"}"#,
+        request_body: br#"{"user": "bob", "password": "0815"}"#,
         ..TestExchange::default()
     };
     let hash = |capture: Value| test_exchange.with(&capture).remove(0).0.body_xxh3;

@@ -135,12 +135,12 @@ impl OutboxHarness {
         let halves = [Half::Request, Half::Response].into_iter().zip(bodies);
         let mut entries: Vec<_> = halves.map(|(half, size)| entry(half, *size)).collect();
         self.outbox
-            .add(&self.host, &Now::of(&self.host), &mut entries);
+            .add(&self.host, &Now::new(&self.host), &mut entries);
     }
 
     fn wait(&mut self, micros: u64) {
         self.host.advance(micros);
-        let now = Now::of(&self.host);
+        let now = Now::new(&self.host);
         self.outbox.tick(&self.host, &now);
         while let Some(sealed) = self.outbox.next_batch(&now) {
             let token = u32::try_from(self.calls.len()).unwrap();
@@ -150,10 +150,10 @@ impl OutboxHarness {
         }
     }
 
-    fn answer(&mut self, call: usize, answer: CollectorResponse) {
+    fn respond(&mut self, call: usize, answer: CollectorResponse) {
         let token = u32::try_from(call).unwrap();
         self.outbox
-            .handle_response(&self.host, &Now::of(&self.host), token, answer);
+            .handle_response(&self.host, &Now::new(&self.host), token, answer);
     }
 }
 
@@ -220,7 +220,7 @@ proptest! {
                 Step::Lost(lost_bytes) => {
                     records += 1;
                     bytes += lost_bytes;
-                    harness.outbox.drop_exchange(&Now::of(&harness.host), 1, lost_bytes);
+                    harness.outbox.drop_exchange(&Now::new(&harness.host), 1, lost_bytes);
                 }
                 Step::Wait(micros) => harness.wait(micros),
                 // Expired calls may still get a response, but no call gets two.
@@ -229,7 +229,7 @@ proptest! {
                         && answered.insert(call)
                     {
                         let answer = ledger.answer(&harness.calls[call], stored, answer);
-                        harness.answer(call, answer);
+                        harness.respond(call, answer);
                     }
                 }
             }
@@ -243,7 +243,7 @@ proptest! {
             for call in in_flight {
                 let call = usize::try_from(call).unwrap();
                 let answer = ledger.answer(&harness.calls[call], true, STORED);
-                harness.answer(call, answer);
+                harness.respond(call, answer);
             }
             if harness.outbox.is_idle() {
                 break;

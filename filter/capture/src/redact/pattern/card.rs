@@ -19,7 +19,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         at = start + group;
         if group >= MIN_GROUP_DIGITS
             && !is_fraction(text, start)
-            && let Some(end) = card(text, start)
+            && let Some(end) = match_card(text, start)
         {
             found(start..end);
             at = end;
@@ -34,7 +34,7 @@ fn is_fraction(text: &[u8], start: usize) -> bool {
 }
 
 /// The end of the longest card number that begins here. It consists of whole groups.
-fn card(text: &[u8], start: usize) -> Option<usize> {
+fn match_card(text: &[u8], start: usize) -> Option<usize> {
     let mut digits = [0; MAX_DIGITS];
     let mut count = 0;
     let mut group = 0;
@@ -75,10 +75,10 @@ fn is_card(digits: &[u8]) -> bool {
         Some(8 | 9) => digits.len() == 16,
         _ => false,
     };
-    issued && luhn(digits)
+    issued && has_valid_check_digit(digits)
 }
 
-fn luhn(digits: &[u8]) -> bool {
+fn has_valid_check_digit(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
         .rev()

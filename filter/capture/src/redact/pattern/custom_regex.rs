@@ -152,7 +152,7 @@ impl CompiledRegex {
         let mut cache = self.cache.borrow_mut();
         let mut at = 0;
         loop {
-            match self.next(text, at, &mut cache, work) {
+            match self.find_next(text, at, &mut cache, work) {
                 Ok(Some(range)) => {
                     at = range.end;
                     found(range);
@@ -168,7 +168,7 @@ impl CompiledRegex {
     }
 
     /// The first match that begins at or after an offset.
-    fn next(
+    fn find_next(
         &self,
         text: &[u8],
         at: usize,
@@ -176,16 +176,16 @@ impl CompiledRegex {
         work: &mut WorkLimit,
     ) -> Result<Option<Range<usize>>, WorkLimitExceeded> {
         let (forward, reverse) = cache.as_parts_mut();
-        let Some(end) = end_of_match(self.regex.forward(), forward, text, at, work)? else {
+        let Some(end) = find_match_end(self.regex.forward(), forward, text, at, work)? else {
             return Ok(None);
         };
-        let start = start_of_match(self.regex.reverse(), reverse, text, at..end, work)?;
+        let start = find_match_start(self.regex.reverse(), reverse, text, at..end, work)?;
         Ok(Some(start..end))
     }
 }
 
 /// The end of the first match from an offset on. Like the library's own loop, but counts the reads.
-fn end_of_match(
+fn find_match_end(
     dfa: &DFA,
     cache: &mut dfa::Cache,
     text: &[u8],
@@ -224,7 +224,7 @@ fn end_of_match(
 }
 
 /// The beginning of the match that ends with the range.
-fn start_of_match(
+fn find_match_start(
     dfa: &DFA,
     cache: &mut dfa::Cache,
     text: &[u8],

@@ -16,7 +16,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
         let local = slice(text, at - local.count()..at);
         let marks = count_leading(local, |byte| matches!(byte, b'.' | b'\'' | b'-'));
         let rest = text.get(from..).unwrap_or_default();
-        let domain = domain(slice(rest, 0..count_leading(rest, is_domain)));
+        let domain = match_domain(slice(rest, 0..count_leading(rest, is_domain)));
         if marks < local.len() && domain > 0 {
             found(at - (local.len() - marks)..from + domain);
         }
@@ -34,7 +34,7 @@ fn is_domain(byte: u8) -> bool {
 
 /// Length of the domain at the beginning of bytes that a domain may contain; 0 if there is none. It
 /// ends with the last label that can be a top-level domain: `b.co.` and `b.co.1` both end in `co`.
-fn domain(bytes: &[u8]) -> usize {
+fn match_domain(bytes: &[u8]) -> usize {
     let mut end = bytes.len();
     while let Some(dot) = memrchr(b'.', slice(bytes, 0..end)) {
         let label = slice(bytes, dot + 1..end);

@@ -15,7 +15,7 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
             byte.is_ascii_alphanumeric()
         });
         at = start + word;
-        if let Some(end) = iban(text, start) {
+        if let Some(end) = match_iban(text, start) {
             found(start..end);
             at = end;
         }
@@ -24,10 +24,10 @@ pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
 
 /// Whether two letters and two digits begin here, not inside a word.
 pub(super) fn starts_iban(text: &[u8], start: usize) -> bool {
-    head(text, start).is_some() && !is_alphanumeric(byte_before(text, start))
+    parse_head(text, start).is_some() && !is_alphanumeric(byte_before(text, start))
 }
 
-fn head(text: &[u8], start: usize) -> Option<&[u8; 4]> {
+fn parse_head(text: &[u8], start: usize) -> Option<&[u8; 4]> {
     let head = text.get(start..)?.first_chunk::<4>()?;
     let [a, b, c, d] = head;
     let fits = a.is_ascii_alphabetic()
@@ -38,8 +38,8 @@ fn head(text: &[u8], start: usize) -> Option<&[u8; 4]> {
 }
 
 /// The end of the longest number that begins here. It ends with a word.
-fn iban(text: &[u8], start: usize) -> Option<usize> {
-    let head = head(text, start)?;
+fn match_iban(text: &[u8], start: usize) -> Option<usize> {
+    let head = parse_head(text, start)?;
     let mut account = 0;
     let mut count = head.len();
     let mut at = start + count;
@@ -50,10 +50,12 @@ fn iban(text: &[u8], start: usize) -> Option<usize> {
             if count == MAX_CHARACTERS {
                 return end;
             }
-            account = append(account, character);
+            account = append_character(account, character);
             count += 1;
         } else {
-            if count >= MIN_CHARACTERS && head.iter().fold(account, |n, c| append(n, *c)) == 1 {
+            if count >= MIN_CHARACTERS
+                && head.iter().fold(account, |n, c| append_character(n, *c)) == 1
+            {
                 end = Some(at);
             }
             if !matches!(byte, Some(b' ' | b'-')) || !is_alphanumeric(text.get(at + 1).copied()) {
@@ -65,7 +67,7 @@ fn iban(text: &[u8], start: usize) -> Option<usize> {
 }
 
 /// Appends a character to the number, modulo 97. Letters count from 10.
-fn append(number: u32, character: u8) -> u32 {
+fn append_character(number: u32, character: u8) -> u32 {
     let value = char::from(character).to_digit(36).unwrap_or_default();
     let shift = if value < 10 { 10 } else { 100 };
     (number * shift + value) % 97

@@ -22,23 +22,23 @@ const DASHED: [&[u8]; 2] = [b"000-000-0000", b"000.000.0000"];
 pub(super) fn find(text: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     for plus in memchr_iter(b'+', text) {
         if !is_alphanumeric(byte_before(text, plus))
-            && let Some(end) = international(text, plus + 1)
+            && let Some(end) = match_international(text, plus + 1)
         {
             found(plus..end);
         }
     }
     for bracket in memchr_iter(b'(', text) {
-        national(text, bracket, &BRACKETED, found);
+        find_national(text, bracket, &BRACKETED, found);
     }
     for mark in memchr2_iter(b'-', b'.', text) {
         if let Some(start) = mark.checked_sub(3) {
-            national(text, start, &DASHED, found);
+            find_national(text, start, &DASHED, found);
         }
     }
 }
 
 /// The end of the number whose country code begins here.
-fn international(text: &[u8], start: usize) -> Option<usize> {
+fn match_international(text: &[u8], start: usize) -> Option<usize> {
     let mut digits = 0;
     let mut at = start;
     let mut end = start;
@@ -60,7 +60,7 @@ pub(super) fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
-fn national(text: &[u8], start: usize, forms: &[&[u8]], found: &mut dyn FnMut(Range<usize>)) {
+fn find_national(text: &[u8], start: usize, forms: &[&[u8]], found: &mut dyn FnMut(Range<usize>)) {
     let written = |form: &&&[u8]| {
         let end = start + form.len();
         text.get(start..end).is_some_and(|number| {

@@ -16,24 +16,24 @@ pub(in crate::redact) fn find_uncertain_tail<'p>(
     text: &[u8],
 ) -> usize {
     let length = text.len();
-    let start = word(text)
-        .min(web_token(text))
-        .min(digits(text))
-        .min(account(text));
+    let start = last_word_start(text)
+        .min(web_token_start(text))
+        .min(number_start(text))
+        .min(account_start(text));
     patterns
         .map(|pattern| length.saturating_sub(pattern.max_tail_bytes().saturating_sub(1)))
         .fold(start, usize::min)
 }
 
 /// The last word, up to its limit.
-fn word(text: &[u8]) -> usize {
+fn last_word_start(text: &[u8]) -> usize {
     let space = |byte: &u8| byte.is_ascii_whitespace();
     let start = text.iter().rposition(space).map_or(0, |space| space + 1);
     start.max(text.len().saturating_sub(MAX_TAIL_BYTES))
 }
 
 /// The beginning of a JSON web token of any length.
-fn web_token(text: &[u8]) -> usize {
+fn web_token_start(text: &[u8]) -> usize {
     let part = |byte: &&u8| token::is_base64url(**byte) || **byte == b'.';
     let run = text.iter().rev().take_while(part).count();
     let start = text.len() - run;
@@ -42,14 +42,14 @@ fn web_token(text: &[u8]) -> usize {
 }
 
 /// Groups of digits: a card or a telephone number.
-fn digits(text: &[u8]) -> usize {
+fn number_start(text: &[u8]) -> usize {
     let part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'+' || phone::is_separator(**byte);
     let run = text.iter().rev().take_while(part).count();
     text.len() - run.min(MAX_NUMBER_BYTES)
 }
 
 /// Groups of letters and digits that begin with a country and two check digits.
-fn account(text: &[u8]) -> usize {
+fn account_start(text: &[u8]) -> usize {
     let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b' ' | b'-');
     let run = text.iter().rev().take_while(part).count();
     let start = text.len() - run.min(MAX_NUMBER_BYTES);
