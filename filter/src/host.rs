@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use dossier_capture::headers::Headers;
 use dossier_capture::host::CollectorResponse;
-use dossier_capture::host::{Counter, Host, Level, OUTBOX_BYTES, Stream};
+use dossier_capture::host::{Host, Level, Stream};
+use dossier_capture::metrics::{Counter, OUTBOX_BYTES};
 use dossier_wire::Half;
 
 #[link(wasm_import_module = "env")]

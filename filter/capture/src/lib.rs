@@ -8,12 +8,14 @@
 //! - [`outbox`]: batches records and delivers them to the collector, within a memory limit.
 //! - [`vm`]: the root contexts and outboxes of one VM.
 //! - [`host`]: the interface to the proxy.
+//! - [`metrics`]: the counters of the filter.
 
 pub mod config;
 pub mod exchange;
 pub mod headers;
 pub mod host;
 pub mod json;
+pub mod metrics;
 pub mod outbox;
 pub mod redact;
 pub mod vm;
@@ -21,10 +23,10 @@ pub mod vm;
 mod compression_limiter;
 mod ids;
 mod memory_budget;
+mod metrics_buffer;
 mod now;
 mod sampling;
 mod shared;
-mod stats;
 mod text;
 mod warnings;
 

@@ -9,7 +9,7 @@ use crate::compression_limiter::CompressionLimiter;
 use crate::host::Host;
 use crate::ids::IdGenerator;
 use crate::memory_budget::MemoryBudget;
-use crate::stats::Stats;
+use crate::metrics_buffer::MetricsBuffer;
 use crate::warnings::WarningLog;
 
 /// One for each VM; single-threaded.
@@ -17,7 +17,7 @@ use crate::warnings::WarningLog;
 pub(crate) struct SharedState {
     pub(crate) budget: Rc<MemoryBudget>,
     pub(crate) compression_limiter: CompressionLimiter,
-    pub(crate) stats: Stats,
+    pub(crate) metrics: MetricsBuffer,
     pub(crate) warnings: WarningLog,
     /// Whether the exchange that began last is recorded: a prediction for the next one.
     pub(crate) recorded_last: Cell<bool>,
@@ -29,7 +29,7 @@ impl SharedState {
         Self {
             budget: Rc::new(MemoryBudget::new(budget_bytes)),
             compression_limiter: CompressionLimiter::default(),
-            stats: Stats::default(),
+            metrics: MetricsBuffer::default(),
             warnings: WarningLog::default(),
             recorded_last: Cell::default(),
             ids: RefCell::default(),

@@ -12,7 +12,8 @@ use crate::exchange::Exchange;
 use crate::headers::Headers;
 use crate::headers::tests::headers;
 use crate::host::CollectorResponse;
-use crate::host::{CollectorRequest, Counter, Dispatch, Host, Level, Stream};
+use crate::host::{CollectorRequest, Dispatch, Host, Level, Stream};
+use crate::metrics::Counter;
 use crate::vm::{Plugin, Vm};
 
 /// A host whose clocks only move with [`Self::advance`].

@@ -211,7 +211,7 @@ impl<H: Host> Vm<H> {
         }
         self.flush();
         // The gauge is shared with other VMs, and this VM's memory is freed.
-        self.shared.stats.flush(&self.host, 0);
+        self.shared.metrics.flush(&self.host, 0);
     }
 
     fn is_active_root(&self, root: u32) -> bool {
@@ -234,7 +234,7 @@ impl<H: Host> Vm<H> {
 
     fn flush(&self) {
         self.shared
-            .stats
+            .metrics
             .flush(&self.host, self.shared.budget.used());
         self.shared.warnings.flush(&self.host);
     }

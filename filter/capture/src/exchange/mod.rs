@@ -22,8 +22,9 @@ use dossier_wire::Half;
 
 use crate::config::{CapturePlan, RequestView, StorageType};
 use crate::headers::{HeaderLookup, Headers};
-use crate::host::{Counter, Host, Stream};
+use crate::host::{Host, Stream};
 use crate::memory_budget::MemoryReservation;
+use crate::metrics::Counter;
 use crate::now::Now;
 use crate::text;
 use crate::vm::Plugin;
@@ -347,7 +348,7 @@ fn record_exchange(
     let redacted = halves.iter().map(|half| half.redactions.total()).sum();
     plugin
         .shared
-        .stats
+        .metrics
         .increment(Counter::ValuesRedacted, redacted);
     let context = ExchangeContext {
         exchange_id: plugin.shared.uuid(host, started_at),

@@ -17,8 +17,9 @@ use dossier_wire::{BatchLimitExceeded, BodyMissing, Encoder, GapReason};
 use uuid::Uuid;
 
 use crate::config::BatchSettings;
-use crate::host::{CollectorResponse, Counter, Host};
+use crate::host::{CollectorResponse, Host};
 use crate::memory_budget::MemoryReservation;
+use crate::metrics::Counter;
 use crate::now::Now;
 use crate::shared::SharedState;
 use crate::warnings::WarningKind;
@@ -202,7 +203,7 @@ impl Outbox {
                         "cannot call the cluster {cluster}: it is unknown or has no healthy host"
                     )
                 });
-            self.shared.stats.increment(Counter::BatchesRetried, 1);
+            self.shared.metrics.increment(Counter::BatchesRetried, 1);
             self.backoff
                 .record_failure(now.steady(), |bound| self.shared.random_below(host, bound));
             // To the end of the queue: a batch that fails for a reason of its own must not block others.
@@ -236,7 +237,7 @@ impl Outbox {
         let sealed = self.in_flight.swap_remove(index).sealed;
         match response.status {
             Some(200..=299) => {
-                self.shared.stats.increment(Counter::BatchesSent, 1);
+                self.shared.metrics.increment(Counter::BatchesSent, 1);
                 self.backoff.record_success();
                 self.release(&sealed);
             }
@@ -247,7 +248,7 @@ impl Outbox {
 
     /// Drops a batch that the collector rejected: sending it again would not help.
     fn reject(&mut self, host: &impl Host, now: &Now<'_>, sealed: &SealedBatch, status: u16) {
-        self.shared.stats.increment(Counter::BatchesFailed, 1);
+        self.shared.metrics.increment(Counter::BatchesFailed, 1);
         self.shared.warnings.warn(WarningKind::BatchRefused, now.steady(), || {
             let SealedBatch { id, records, .. } = sealed;
             format!("the collector rejected batch {id} with status {status}: {records} records are lost")
@@ -275,7 +276,7 @@ impl Outbox {
         sealed: Rc<SealedBatch>,
         response: CollectorResponse,
     ) {
-        self.shared.stats.increment(Counter::BatchesRetried, 1);
+        self.shared.metrics.increment(Counter::BatchesRetried, 1);
         let Destination { collector, .. } = &*self.destination;
         let kind = match response.status {
             None | Some(408 | 429 | 500..) => WarningKind::Unreachable,
@@ -409,19 +410,19 @@ impl Outbox {
     }
 
     fn count_captured(&mut self, now: &Now<'_>, new_records: &[PendingRecord<'_>]) {
-        let stats = &self.shared.stats;
-        stats.increment(Counter::RecordsCaptured, new_records.len() as u64);
+        let metrics = &self.shared.metrics;
+        metrics.increment(Counter::RecordsCaptured, new_records.len() as u64);
         let truncated = new_records
             .iter()
             .filter(|pending| pending.record.truncated)
             .count();
-        stats.increment(Counter::BodiesTruncated, truncated as u64);
+        metrics.increment(Counter::BodiesTruncated, truncated as u64);
         let dropped = new_records
             .iter()
             .filter(|pending| pending.record.body_missing == Some(BodyMissing::Dropped))
             .count();
         if dropped > 0 {
-            stats.increment(Counter::BodiesDropped, dropped as u64);
+            metrics.increment(Counter::BodiesDropped, dropped as u64);
             let bytes = new_records.iter().map(|pending| pending.lost_bytes).sum();
             self.record_loss(GapReason::BodyDropped, now, 0, bytes);
         }
@@ -443,13 +444,15 @@ impl Outbox {
     fn record_loss(&mut self, reason: GapReason, now: &Now<'_>, records: u64, bytes: u64) {
         self.gaps.record(reason, records, bytes, now);
         let SharedState {
-            stats, warnings, ..
+            metrics, warnings, ..
         } = &*self.shared;
         match reason {
-            GapReason::BufferFull => stats.increment(Counter::RecordsDroppedBufferFull, records),
-            GapReason::RecordTooLarge => stats.increment(Counter::RecordsDroppedTooLarge, records),
+            GapReason::BufferFull => metrics.increment(Counter::RecordsDroppedBufferFull, records),
+            GapReason::RecordTooLarge => {
+                metrics.increment(Counter::RecordsDroppedTooLarge, records);
+            }
             GapReason::BatchRefused => {
-                stats.increment(Counter::RecordsDroppedBatchRefused, records);
+                metrics.increment(Counter::RecordsDroppedBatchRefused, records);
             }
             GapReason::BodyDropped => {}
         }
@@ -489,10 +492,10 @@ impl Outbox {
             self.shared.compression_limiter.charge(raw_bytes);
         }
         self.shared
-            .stats
+            .metrics
             .increment(Counter::BytesRaw, raw_bytes as u64);
         self.shared
-            .stats
+            .metrics
             .increment(Counter::BytesSent, bytes.len() as u64);
         let id: Uuid = self.shared.uuid(host, now.wall());
         let sealed = SealedBatch {

@@ -5,7 +5,7 @@ use serde_json::json;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use crate::host::Counter;
+use crate::metrics::Counter;
 use crate::testing::Harness;
 
 #[cfg(not(target_arch = "wasm32"))]

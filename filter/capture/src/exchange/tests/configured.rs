@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::config::serialised_metadata;
-use crate::host::Counter;
+use crate::metrics::Counter;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -3,16 +3,17 @@
 
 use std::cell::Cell;
 
-use crate::host::{Counter, Host};
+use crate::host::Host;
+use crate::metrics::Counter;
 
 /// Counts since the last flush.
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
+pub(crate) struct MetricsBuffer {
     counts: [Cell<u64>; Counter::ALL.len()],
     outbox_bytes: Cell<u64>,
 }
 
-impl Stats {
+impl MetricsBuffer {
     pub(crate) fn increment(&self, counter: Counter, by: u64) {
         if let Some(count) = self.counts.get(counter as usize) {
             count.set(count.get().saturating_add(by));
