@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::spool::SpoolState;
 
-pub use self::reload::{ReloadMetrics, Reloaded};
+pub use self::reload::{ReloadMetrics, ReloadTarget};
 pub use self::retention::{RetentionMetrics, RunOutcome};
 pub use self::tls::{HandshakeOutcome, TlsMetrics};
 
@@ -27,7 +27,7 @@ const LATENCY_BUCKETS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "the names are label values")]
 pub enum BatchOutcome {
@@ -35,11 +35,11 @@ pub enum BatchOutcome {
     stored,
     /// It was stored before.
     duplicate,
-    /// It waits on disk.
+    /// Written to the spool.
     spooled,
-    /// It was malformed, too large, or not allowed.
+    /// Malformed, too large, or not allowed.
     refused,
-    /// Too much was in flight.
+    /// Too many batches were in flight.
     deferred,
     /// Postgres could not take it.
     failed,
@@ -87,15 +87,15 @@ pub struct Metrics {
     spool_batches: Gauge,
     spool_bytes: Gauge,
     spool_oldest: Gauge<f64, AtomicU64>,
-    /// Bytes of batches that are being worked on.
+    /// Bytes of batches in flight.
     pub in_flight_bytes: Gauge,
-    /// Connections of clients.
+    /// Open connections.
     pub connections: Gauge,
-    /// What retention did.
+    /// Runs of retention.
     pub retention: RetentionMetrics,
-    /// How TLS connections began.
+    /// TLS handshakes.
     pub tls: TlsMetrics,
-    /// How files were read again.
+    /// Reloads of files.
     pub reload: ReloadMetrics,
 }
 
@@ -141,7 +141,7 @@ impl Metrics {
         };
         registry.register(
             "ingest_batches",
-            "Batches by what became of them",
+            "Batches by outcome",
             metrics.batches.clone(),
         );
         registry.register("ingest_records", "Records stored", metrics.records.clone());
@@ -164,7 +164,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "ingest_in_flight",
-            "Batches in work",
+            "Batches in flight",
             Unit::Bytes,
             metrics.in_flight_bytes.clone(),
         );
@@ -176,12 +176,12 @@ impl Metrics {
         );
         registry.register(
             "gap_records",
-            "Records that producers say they lost",
+            "Records that producers report lost",
             metrics.gap_records.clone(),
         );
         registry.register(
             "gap_body_bytes",
-            "Body bytes that producers say they lost",
+            "Body bytes that producers report lost",
             metrics.gap_bytes.clone(),
         );
         registry.register(
@@ -191,7 +191,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "http_request",
-            "Time to answer",
+            "Time to respond",
             Unit::Seconds,
             metrics.latency.clone(),
         );
@@ -212,13 +212,13 @@ impl Metrics {
         );
         registry.register_with_unit(
             "spool",
-            "What the spool takes on disk, damaged batches included",
+            "Size of the spool on disk, damaged batches included",
             Unit::Bytes,
             self.spool_bytes.clone(),
         );
         registry.register_with_unit(
             "spool_oldest_age",
-            "How long the first of the waiting batches has waited",
+            "Age of the oldest waiting batch",
             Unit::Seconds,
             self.spool_oldest.clone(),
         );
@@ -239,7 +239,7 @@ impl Metrics {
         );
     }
 
-    /// Notes how the spool stands.
+    /// Sets the gauges of the spool.
     pub fn set_spool(&self, state: &SpoolState, now: OffsetDateTime) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.spool_batches.set(gauge(state.batches));
@@ -253,7 +253,7 @@ impl Metrics {
         self.batches.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// Counts what a producer says it lost.
+    /// Counts what a producer reports lost.
     pub fn count_gap(&self, gap: &Gap) {
         let label = ReasonLabel {
             reason: gap.reason.as_str(),
@@ -262,7 +262,7 @@ impl Metrics {
         self.gap_bytes.get_or_create(&label).inc_by(gap.bytes);
     }
 
-    /// Counts an answered request. `route` is the route's pattern, never the path as sent.
+    /// Counts a request and its duration. `route` is the route's pattern, never the path as sent.
     pub fn observe_request(&self, route: &str, status: u16, seconds: f64) {
         self.requests
             .get_or_create(&RequestLabel {
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_shown() {
+    fn renders_counted_values() {
         let metrics = Metrics::new();
         metrics.count_batch(BatchOutcome::stored);
         metrics.records.inc_by(3);

@@ -16,8 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::connections::Service;
-use self::reload::Reload;
+use self::connections::ConnectionServer;
+use self::reload::Reloader;
 pub use self::tls::{Tls, TlsError};
 use crate::app::App;
 use crate::model::clock::Clock;
@@ -26,10 +26,10 @@ use crate::spool::Spool;
 use crate::store::Store;
 use crate::{api, http, ingest, jobs};
 
-/// How long requests that are under way may take to end once a stop is asked for.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+/// How long requests in progress may take once a stop is requested.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Answers requests until `stop` resolves, then ends those under way and returns.
+/// Serves requests until `stop` resolves, then finishes those in progress and returns.
 ///
 /// # Errors
 /// An error of the listener, or of the operating system about SIGHUP.
@@ -43,7 +43,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
     let address = listener.local_addr()?;
-    let hang_up = signal(SignalKind::hangup())?;
+    let sighup = signal(SignalKind::hangup())?;
     let ServiceSettings {
         access,
         clients,
@@ -53,34 +53,34 @@ pub async fn serve(
     let jwt_keys = access.jwt.as_ref().map(|jwt| jwt.keys.clone());
     let app = App::new(store, spool, clock, access, clients);
     let metrics = Arc::clone(&app.metrics);
-    let mut reload = Reload::new(Arc::clone(&metrics));
+    let mut reloader = Reloader::new(Arc::clone(&metrics));
     if let Some(tls) = &tls {
-        reload.tls(Arc::clone(tls));
+        reloader.watch_tls(Arc::clone(tls));
     }
     if let Some(access) = database {
-        reload.database(access, app.store.clone());
+        reloader.watch_database(access, app.store.clone());
     }
     if let Some(keys) = jwt_keys {
-        reload.jwt(keys, app.authenticator.clone());
+        reloader.watch_jwt_keys(keys, app.authenticator.clone());
     }
-    let reloading = tokio::spawn(reload.run(interval, hang_up));
+    let reloading = tokio::spawn(reloader.run(interval, sighup));
     let jobs = tokio::spawn(jobs::run(app.clone(), retention));
     let (draining, drain_began) = oneshot::channel();
     let stop = async move {
         stop.await;
-        info!("stopping: no new requests, those under way are finished");
+        info!("stopping: accepting no new requests, finishing those in progress");
         // The receiver is gone only if the server has ended already.
         let _ = draining.send(());
     };
     info!(%address, tls = tls.is_some(), version = env!("CARGO_PKG_VERSION"), "listening");
-    let service = Service::new(router(app), clients, metrics);
+    let server = ConnectionServer::new(router(app), clients, metrics);
     tokio::select! {
-        () = service.run(listener, tls, stop) => {}
-        () = out_of_time(drain_began) => {
-            warn!("requests still under way after {DRAIN_LIMIT:?} are cut off; what was acknowledged is stored");
+        () = server.run(listener, tls, stop) => {}
+        () = drain_timeout(drain_began) => {
+            warn!("requests still in progress after {DRAIN_TIMEOUT:?} are aborted; acknowledged batches are stored");
         }
     }
-    // What it is at is begun again at the next start.
+    // Unfinished work is repeated after the next start.
     for task in [jobs, reloading] {
         task.abort();
         let _ = task.await;
@@ -88,7 +88,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// All routes with what they share.
+/// All routes, with the middleware around them.
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(api::routes())
@@ -102,9 +102,10 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn out_of_time(drain_began: oneshot::Receiver<()>) {
+/// Resolves when draining has taken too long; never if it does not begin.
+async fn drain_timeout(drain_began: oneshot::Receiver<()>) {
     if drain_began.await.is_err() {
         std::future::pending::<()>().await;
     }
-    tokio::time::sleep(DRAIN_LIMIT).await;
+    tokio::time::sleep(DRAIN_TIMEOUT).await;
 }

@@ -1,4 +1,4 @@
-//! Whether what is in force is what the files hold.
+//! Metrics of reloading: whether what is in force is what the files hold.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -6,26 +6,26 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What is made of files, and made anew when they change.
+/// What is read from files, and read again when they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "the names are label values")]
-pub enum Reloaded {
+pub enum ReloadTarget {
     /// Certificate, key, and authorities of clients.
     tls,
     /// The URL and password of the database.
     database,
-    /// The secret that tokens are verified by.
+    /// The secret that verifies tokens.
     jwt_secret,
-    /// The public keys that tokens are verified by, where they are in a file.
+    /// The public keys that verify tokens, if they are in a file.
     jwks,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Label {
-    what: Reloaded,
+    what: ReloadTarget,
 }
 
-/// Counts of readings.
+/// Reloads by target.
 #[derive(Debug, Default)]
 pub struct ReloadMetrics {
     done: Family<Label, Counter>,
@@ -53,18 +53,18 @@ impl ReloadMetrics {
     }
 
     /// Changed files took effect.
-    pub fn done(&self, what: Reloaded) {
+    pub fn record_success(&self, what: ReloadTarget) {
         self.done.get_or_create(&Label { what }).inc();
-        self.is_current(what);
+        self.set_current(what);
     }
 
     /// What is in force is what the files hold.
-    pub fn is_current(&self, what: Reloaded) {
+    pub fn set_current(&self, what: ReloadTarget) {
         self.outdated.get_or_create(&Label { what }).set(0);
     }
 
     /// Changed files could not be used.
-    pub fn failed(&self, what: Reloaded) {
+    pub fn record_failure(&self, what: ReloadTarget) {
         self.failed.get_or_create(&Label { what }).inc();
         self.outdated.get_or_create(&Label { what }).set(1);
     }

@@ -1,4 +1,4 @@
-//! What retention did.
+//! Metrics of retention.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,9 +15,9 @@ use time::OffsetDateTime;
 pub enum RunOutcome {
     /// Nothing is left to do.
     done,
-    /// Something was in use, and is left to the next run.
+    /// Something was in use; the next run tries again.
     postponed,
-    /// Another collector was at it.
+    /// Another collector was running retention.
     elsewhere,
     /// Something went wrong.
     failed,
@@ -33,17 +33,17 @@ struct TableLabel {
     table: &'static str,
 }
 
-/// Counts of what retention did.
+/// Runs of retention and what they removed.
 #[derive(Debug, Default)]
 pub struct RetentionMetrics {
     runs: Family<OutcomeLabel, Counter>,
     pruned_rows: Family<TableLabel, Counter>,
     last_done: Gauge<f64, AtomicU64>,
-    /// Partitions that went.
+    /// Partitions dropped.
     pub dropped_partitions: Counter,
-    /// What they took on disk.
+    /// Their size on disk.
     pub freed_bytes: Counter,
-    /// Days whose partitions were made before a batch needed them.
+    /// Days whose partitions were created before a batch needed them.
     pub days_ahead: Counter,
 }
 
@@ -51,7 +51,7 @@ impl RetentionMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "retention_runs",
-            "Times at which expired data was looked for, by what came of it",
+            "Retention runs by outcome",
             self.runs.clone(),
         );
         registry.register(
@@ -72,12 +72,12 @@ impl RetentionMetrics {
         );
         registry.register(
             "retention_days_ahead",
-            "Days whose partitions were made before a batch needed them",
+            "Days whose partitions were created before a batch needed them",
             self.days_ahead.clone(),
         );
         registry.register_with_unit(
             "retention_last_done_timestamp",
-            "When nothing was left to do, or another collector was at it; since 1970",
+            "Unix time of the last run that left nothing to do here",
             Unit::Seconds,
             self.last_done.clone(),
         );
@@ -92,7 +92,7 @@ impl RetentionMetrics {
         }
     }
 
-    /// Counts rows that went.
+    /// Counts deleted rows.
     pub fn count_pruned(&self, table: &'static str, rows: u64) {
         self.pruned_rows
             .get_or_create(&TableLabel { table })

@@ -1,4 +1,4 @@
-//! How TLS connections begin.
+//! Metrics of TLS handshakes.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -9,19 +9,19 @@ use prometheus_client::registry::Registry;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "the names are label values")]
 pub enum HandshakeOutcome {
-    /// There is a connection.
+    /// It succeeded.
     done,
-    /// The client left, or was cut off.
+    /// The client disconnected.
     closed_early,
     /// It took too long.
     timed_out,
-    /// The client's certificate is not taken, or there is none where one is needed.
+    /// The client's certificate is not accepted, or is missing where one is required.
     certificate_refused,
-    /// The client does not take the collector's certificate.
+    /// The client does not accept the collector's certificate.
     refused_by_client,
-    /// No version, cipher or protocol that both know.
+    /// No version, cipher or protocol that both support.
     nothing_in_common,
-    /// What came is no TLS, or broken.
+    /// The client sent no TLS, or malformed TLS.
     malformed,
 }
 
@@ -30,7 +30,7 @@ struct OutcomeLabel {
     outcome: HandshakeOutcome,
 }
 
-/// Counts of handshakes.
+/// Handshakes by outcome.
 #[derive(Debug, Default)]
 pub struct TlsMetrics {
     handshakes: Family<OutcomeLabel, Counter>,
@@ -46,7 +46,7 @@ impl TlsMetrics {
     }
 
     /// Counts a handshake.
-    pub fn handshake(&self, outcome: HandshakeOutcome) {
+    pub fn count_handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes
             .get_or_create(&OutcomeLabel { outcome })
             .inc();

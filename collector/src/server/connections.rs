@@ -1,7 +1,8 @@
-//! Connections of clients: at most so many at a time, and none may hold its place without using it.
+//! Connections of clients: a bounded number at a time, each with timeouts, so that no client can hold one
+//! without using it.
 //!
-//! HTTP/1.1 only: each of its bounds is one of hyper's or of the socket's, see decision 17. A TLS handshake
-//! holds a place too, and nobody up.
+//! HTTP/1.1 only: each limit is one of hyper or of the socket, see decision 17. A TLS handshake counts as
+//! a connection and delays no other.
 
 use std::future::Future;
 use std::io;
@@ -29,30 +30,29 @@ use crate::metrics::Metrics;
 use crate::settings::clients::ClientSettings;
 
 /// How long to wait when no connection can be accepted, as when all file descriptors are in use.
-const PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What accepted connections are served by.
-pub(super) struct Service {
-    open: GracefulShutdown,
-    /// For clients without a certificate.
+/// Accepts connections and serves them.
+pub(super) struct ConnectionServer {
+    graceful: GracefulShutdown,
+    /// Serves clients without a certificate.
     router: Router,
-    /// For clients with one.
+    /// Serves clients with one.
     certified: Router,
     settings: ClientSettings,
     metrics: Arc<Metrics>,
 }
 
-/// The place of a connection, for as long as this lives.
-struct Place {
+/// Holds a connection's permit and counts the connection, until this is dropped.
+struct ConnectionGuard {
     _permit: OwnedSemaphorePermit,
-    _counted: Counted,
+    metrics: Arc<Metrics>,
 }
 
-impl Service {
-    /// All connections are served by this router.
+impl ConnectionServer {
     pub(super) fn new(router: Router, settings: ClientSettings, metrics: Arc<Metrics>) -> Self {
         Self {
-            open: GracefulShutdown::new(),
+            graceful: GracefulShutdown::new(),
             certified: router.clone().layer(Extension(ClientCertificate)),
             router,
             settings,
@@ -60,65 +60,65 @@ impl Service {
         }
     }
 
-    /// Serves connections until `stop` resolves, then ends each after the request under way on it.
+    /// Serves connections until `stop` resolves, then closes each after the request in progress on it.
     pub(super) async fn run(
         self,
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
         stop: impl Future<Output = ()>,
     ) {
-        let places = Arc::new(Semaphore::new(
+        let permits = Arc::new(Semaphore::new(
             usize::try_from(self.settings.most).unwrap_or(Semaphore::MAX_PERMITS),
         ));
         let handshakes =
             tls.map(|tls| Handshakes::new(tls, self.settings.timeout, Arc::clone(&self.metrics)));
-        // As many as there are places, at most.
-        let mut beginning = JoinSet::new();
+        // Bounded by the number of permits.
+        let mut handshaking = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
-                (stream, permit) = next(&listener, &places) => {
-                    let place = Place { _permit: permit, _counted: Counted::new(&self.metrics) };
+                (stream, permit) = accept(&listener, &permits) => {
+                    let guard = ConnectionGuard::new(permit, &self.metrics);
                     let socket = self.socket(stream);
                     match handshakes.clone() {
-                        None => self.serve(socket, self.router.clone(), place),
+                        None => self.serve(socket, self.router.clone(), guard),
                         Some(handshakes) => {
-                            beginning.spawn(async move { (handshakes.make(socket).await, place) });
+                            handshaking.spawn(async move { (handshakes.perform(socket).await, guard) });
                         }
                     }
                 }
-                Some(begun) = beginning.join_next() => {
-                    if let Ok((Some(stream), place)) = begun {
-                        self.serve_tls(stream, place);
+                Some(handshake) = handshaking.join_next() => {
+                    if let Ok((Some(stream), guard)) = handshake {
+                        self.serve_tls(stream, guard);
                     }
                 }
                 () = &mut stop => break,
             }
         }
         drop(listener);
-        // No request is under way on these.
-        beginning.shutdown().await;
-        self.open.shutdown().await;
+        // No request is in progress on these.
+        handshaking.shutdown().await;
+        self.graceful.shutdown().await;
     }
 
-    /// A socket whose client is given up when it does not go on reading.
+    /// A socket that fails if the client stops reading.
     fn socket(&self, stream: TcpStream) -> Socket {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.settings.timeout));
         Box::pin(stream)
     }
 
-    fn serve_tls(&self, stream: TlsStream<Socket>, place: Place) {
+    fn serve_tls(&self, stream: TlsStream<Socket>, guard: ConnectionGuard) {
         // The handshake has verified it.
         let router = if stream.get_ref().1.peer_certificates().is_some() {
             &self.certified
         } else {
             &self.router
         };
-        self.serve(stream, router.clone(), place);
+        self.serve(stream, router.clone(), guard);
     }
 
-    fn serve<S>(&self, stream: S, router: Router, place: Place)
+    fn serve<S>(&self, stream: S, router: Router, guard: ConnectionGuard)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -126,60 +126,60 @@ impl Service {
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.timeout)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        let serving = self.open.watch(connection);
+        let serving = self.graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = serving.await {
-                // Mostly a client that left, or was too slow.
-                debug!(%error, "a connection ended early");
+                // Mostly a client that disconnected, or was too slow.
+                debug!(%error, "connection ended early");
             }
-            drop(place);
+            drop(guard);
         });
     }
 }
 
-/// The next connection, once there is a place for it. Until then it waits in the system's queue.
-async fn next(
+impl ConnectionGuard {
+    fn new(permit: OwnedSemaphorePermit, metrics: &Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self {
+            _permit: permit,
+            metrics: Arc::clone(metrics),
+        }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+/// Accepts the next connection once there is a permit for it. Until then it waits in the system's queue.
+async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            // It is never closed.
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+            // The semaphore is never closed.
             std::future::pending().await
         };
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) if is_of_the_client(&error) => {}
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) if is_client_error(&error) => {}
             Err(error) => {
-                warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(PAUSE).await;
+                warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-/// The client was gone before it was accepted.
-fn is_of_the_client(error: &io::Error) -> bool {
+/// Whether the client disconnected before its connection was accepted.
+fn is_client_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
     )
-}
-
-/// A connection as the metrics count it, for as long as this lives.
-struct Counted(Arc<Metrics>);
-
-impl Counted {
-    fn new(metrics: &Arc<Metrics>) -> Self {
-        metrics.connections.inc();
-        Self(Arc::clone(metrics))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.dec();
-    }
 }

@@ -1,5 +1,5 @@
-//! TLS handshakes: each within a time limit, counted by how it ended. The log tells at most once a minute
-//! that some fail, and nothing of who failed.
+//! TLS handshakes: each within a time limit, counted by its outcome. Failures are logged at most once a
+//! minute, without the client's address.
 
 use std::io;
 use std::pin::Pin;
@@ -16,84 +16,84 @@ use tracing::warn;
 use super::tls::Tls;
 use crate::metrics::{HandshakeOutcome, Metrics};
 
-/// Most that a handshake may take. Over the slowest of networks it takes a few seconds.
-const LONGEST: Duration = Duration::from_secs(10);
-const BETWEEN_LINES: Duration = Duration::from_mins(1);
+/// Over the slowest networks a handshake takes a few seconds.
+const MAX_DURATION: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A socket whose client must go on reading.
+/// A socket that fails if the client stops reading.
 pub(super) type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// Makes them. Cloning it clones a handle.
+/// Performs handshakes. Clones share its state.
 #[derive(Debug, Clone)]
 pub(super) struct Handshakes {
     tls: Arc<Tls>,
     limit: Duration,
     metrics: Arc<Metrics>,
-    told: Arc<Mutex<Told>>,
+    log: Arc<Mutex<FailureLog>>,
 }
 
-/// What the log was told.
+/// When failures were logged last, and how many there were since.
 #[derive(Debug, Default)]
-struct Told {
-    at: Option<Instant>,
+struct FailureLog {
+    logged_at: Option<Instant>,
     failures_since: u64,
 }
 
 impl Handshakes {
-    /// With this; none may take longer than what a client may take for other things.
+    /// `client_timeout` is how long a client may take for other things: a handshake may not take longer.
     pub(super) fn new(tls: Arc<Tls>, client_timeout: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
             tls,
-            limit: LONGEST.min(client_timeout),
+            limit: MAX_DURATION.min(client_timeout),
             metrics,
-            told: Arc::default(),
+            log: Arc::default(),
         }
     }
 
-    /// Makes one. Nothing is left of the connection if it fails.
-    pub(super) async fn make(&self, socket: Socket) -> Option<TlsStream<Socket>> {
-        let made = timeout(self.limit, self.tls.acceptor().accept(socket)).await;
-        let outcome = match &made {
+    /// Performs a handshake. If it fails, the connection is closed.
+    pub(super) async fn perform(&self, socket: Socket) -> Option<TlsStream<Socket>> {
+        let result = timeout(self.limit, self.tls.acceptor().accept(socket)).await;
+        let outcome = match &result {
             Ok(Ok(_)) => HandshakeOutcome::done,
             Ok(Err(error)) => outcome(error),
             Err(_) => HandshakeOutcome::timed_out,
         };
-        self.metrics.tls.handshake(outcome);
-        self.tell(outcome);
-        made.ok()?.ok()
+        self.metrics.tls.count_handshake(outcome);
+        self.log_failure(outcome);
+        result.ok()?.ok()
     }
 
-    fn tell(&self, outcome: HandshakeOutcome) {
-        // Who checks whether a port is open closes it again at once, and is no fault.
+    fn log_failure(&self, outcome: HandshakeOutcome) {
+        // Closing at once is what a check of the port does; it is no failure.
         if matches!(
             outcome,
             HandshakeOutcome::done | HandshakeOutcome::closed_early
         ) {
             return;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failures) = told.failure(Instant::now()) {
-            warn!(last = ?outcome, failures, "TLS connections could not be made");
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failures) = log.count(Instant::now()) {
+            warn!(last = ?outcome, failures, "TLS handshakes failed");
         }
     }
 }
 
-impl Told {
-    /// Counts a failure. Returns how many there were since the log was last told, if it is time again.
-    fn failure(&mut self, now: Instant) -> Option<u64> {
+impl FailureLog {
+    /// Counts a failure. Returns how many there were since the last log line, if it is time for the next.
+    fn count(&mut self, now: Instant) -> Option<u64> {
         self.failures_since += 1;
-        if self.at.is_some_and(|at| now - at < BETWEEN_LINES) {
+        if self.logged_at.is_some_and(|at| now - at < LOG_INTERVAL) {
             return None;
         }
-        self.at = Some(now);
+        self.logged_at = Some(now);
         Some(std::mem::take(&mut self.failures_since))
     }
 }
 
-/// How a handshake ended that failed.
+/// The outcome of a failed handshake.
 fn outcome(error: &io::Error) -> HandshakeOutcome {
-    let fault = error.get_ref().and_then(|it| it.downcast_ref::<Error>());
-    match fault {
+    let tls_error = error.get_ref().and_then(|it| it.downcast_ref::<Error>());
+    match tls_error {
         None => HandshakeOutcome::closed_early,
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {
             HandshakeOutcome::certificate_refused
@@ -111,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_told_once_a_minute_how_many_failed() {
-        let (mut told, begin) = (Told::default(), Instant::now());
-        assert_eq!(told.failure(begin), Some(1));
+    fn logs_failure_count_once_a_minute() {
+        let (mut log, begin) = (FailureLog::default(), Instant::now());
+        assert_eq!(log.count(begin), Some(1));
         for second in 1..60 {
-            assert_eq!(told.failure(begin + Duration::from_secs(second)), None);
+            assert_eq!(log.count(begin + Duration::from_secs(second)), None);
         }
-        assert_eq!(told.failure(begin + BETWEEN_LINES), Some(60));
-        assert_eq!(told.failure(begin + BETWEEN_LINES), None);
+        assert_eq!(log.count(begin + LOG_INTERVAL), Some(60));
+        assert_eq!(log.count(begin + LOG_INTERVAL), None);
     }
 }

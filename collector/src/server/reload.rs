@@ -1,9 +1,8 @@
-//! What is made of files is made anew when they change: certificates are renewed and passwords replaced
-//! while the collector runs.
+//! Reloads certificates and secrets when their files change, while the collector runs.
 //!
 //! The files are read every few seconds, and on SIGHUP, and compared by what they hold. That notices a
 //! file that is written in place, one that is renamed, and the links that Kubernetes swaps in a mounted
-//! Secret. What cannot be used changes nothing; it is tried again when the files change again.
+//! Secret. Content that cannot be used changes nothing; it is tried again when the files change again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,14 +16,14 @@ use tracing::{info, warn};
 
 use super::tls::{Tls, TlsError};
 use crate::auth::{Authenticator, JwksError};
-use crate::metrics::{Metrics, Reloaded};
+use crate::metrics::{Metrics, ReloadTarget};
 use crate::model::sha256::sha256;
 use crate::settings::access::{JwtKeys, JwtSecret};
 use crate::settings::secret::read_bounded;
 use crate::settings::{DatabaseAccess, SettingsError};
 use crate::store::Store;
 
-/// Why what the files hold cannot be used. It names the setting and the file.
+/// Why the files' content cannot be used. It names the setting and the file.
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
     #[error(transparent)]
@@ -37,22 +36,22 @@ enum ReloadError {
 
 type Fingerprint = [u8; 32];
 
-/// Something that is made of files.
-struct Watched {
-    what: Reloaded,
+/// The files of one target, and how to apply their content.
+struct WatchedFiles {
+    what: ReloadTarget,
     files: Vec<PathBuf>,
-    seen: Option<Fingerprint>,
-    make: Box<dyn Fn() -> Result<(), ReloadError> + Send>,
+    last_fingerprint: Option<Fingerprint>,
+    apply: Box<dyn Fn() -> Result<(), ReloadError> + Send>,
 }
 
-/// All that is made of files.
-pub(super) struct Reload {
-    watched: Vec<Watched>,
+/// Watches files and reloads what is read from them.
+pub(super) struct Reloader {
+    watched: Vec<WatchedFiles>,
     metrics: Arc<Metrics>,
 }
 
-impl Reload {
-    /// Nothing yet.
+impl Reloader {
+    /// Watches nothing yet.
     pub(super) const fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             watched: Vec::new(),
@@ -60,26 +59,26 @@ impl Reload {
         }
     }
 
-    /// What TLS is served with.
-    pub(super) fn tls(&mut self, tls: Arc<Tls>) {
-        self.watch(Reloaded::tls, tls.files(), move || Ok(tls.reload()?));
+    /// Watches the certificates that TLS is served with.
+    pub(super) fn watch_tls(&mut self, tls: Arc<Tls>) {
+        self.watch(ReloadTarget::tls, tls.files(), move || Ok(tls.reload()?));
     }
 
-    /// How connections to Postgres are made.
-    pub(super) fn database(&mut self, access: DatabaseAccess, store: Store) {
-        self.watch(Reloaded::database, access.files(), move || {
+    /// Watches the files with the database's URL and password.
+    pub(super) fn watch_database(&mut self, access: DatabaseAccess, store: Store) {
+        self.watch(ReloadTarget::database, access.files(), move || {
             store.reconnect_with(access.options()?);
             Ok(())
         });
     }
 
-    /// What tokens are verified by.
-    pub(super) fn jwt(&mut self, keys: JwtKeys, authenticator: Authenticator) {
+    /// Watches the file with the keys that verify tokens.
+    pub(super) fn watch_jwt_keys(&mut self, keys: JwtKeys, authenticator: Authenticator) {
         match keys {
             JwtKeys::Secret(_, secret) => {
                 let files = secret.file().map(|file| file.path.clone());
                 self.watch(
-                    Reloaded::jwt_secret,
+                    ReloadTarget::jwt_secret,
                     files.into_iter().collect(),
                     move || {
                         authenticator.replace_jwt_secret(&JwtSecret::read(&secret)?);
@@ -87,61 +86,61 @@ impl Reload {
                     },
                 );
             }
-            JwtKeys::File(path) => self.watch(Reloaded::jwks, vec![path.clone()], move || {
+            JwtKeys::File(path) => self.watch(ReloadTarget::jwks, vec![path.clone()], move || {
                 let reloaded = authenticator.reload_jwks_file();
                 reloaded.map_err(|error| ReloadError::Keys {
                     path: path.clone(),
                     error,
                 })
             }),
-            // It is asked again from time to time, and when a token names a key that is not known.
+            // The URL is read again from time to time, and when a token names an unknown key.
             JwtKeys::Url(_) => {}
         }
     }
 
     fn watch(
         &mut self,
-        what: Reloaded,
+        what: ReloadTarget,
         files: Vec<PathBuf>,
-        make: impl Fn() -> Result<(), ReloadError> + Send + 'static,
+        apply: impl Fn() -> Result<(), ReloadError> + Send + 'static,
     ) {
         if !files.is_empty() {
-            self.watched.push(Watched {
+            self.watched.push(WatchedFiles {
                 what,
                 files,
-                seen: None,
-                make: Box::new(make),
+                last_fingerprint: None,
+                apply: Box::new(apply),
             });
         }
     }
 
-    /// Goes on until it is dropped.
-    pub(super) async fn run(mut self, every: Duration, mut hang_up: Signal) {
-        let mut times = interval(every);
-        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Checks the files at this interval and on SIGHUP, until it is dropped.
+    pub(super) async fn run(mut self, every: Duration, mut sighup: Signal) {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let asked = tokio::select! {
-                _ = times.tick() => false,
-                _ = hang_up.recv() => true,
+            let is_signal = tokio::select! {
+                _ = ticks.tick() => false,
+                _ = sighup.recv() => true,
             };
-            // Files may be on a network that hangs.
-            match spawn_blocking(move || self.look(asked)).await {
-                Ok(looked) => self = looked,
+            // Files may be on a network file system that hangs.
+            match spawn_blocking(move || self.check(is_signal)).await {
+                Ok(checked) => self = checked,
                 Err(error) => {
-                    warn!(%error, "changed files are no longer noticed: start the collector again");
+                    warn!(%error, "changed files are no longer noticed: restart the collector");
                     return;
                 }
             }
         }
     }
 
-    fn look(mut self, asked: bool) -> Self {
+    fn check(mut self, is_signal: bool) -> Self {
         let changed = self
             .watched
             .iter_mut()
-            .filter_map(|watched| watched.look(&self.metrics).then_some(()))
+            .filter_map(|watched| watched.check(&self.metrics).then_some(()))
             .count();
-        if asked && changed == 0 {
+        if is_signal && changed == 0 {
             info!(
                 parts = self.watched.len(),
                 "SIGHUP: no file of certificates or secrets has changed"
@@ -151,33 +150,33 @@ impl Reload {
     }
 }
 
-impl Watched {
-    /// Returns whether the files have changed.
-    fn look(&mut self, metrics: &Metrics) -> bool {
-        // First the fingerprint: what changes after it is noticed the next time.
+impl WatchedFiles {
+    /// Applies the files' content if it has changed. Returns whether it has.
+    fn check(&mut self, metrics: &Metrics) -> bool {
+        // The fingerprint is taken first: a change after it is noticed the next time.
         let now = fingerprint(&self.files);
-        let before = self.seen.replace(now);
+        let before = self.last_fingerprint.replace(now);
         if before == Some(now) {
             return false;
         }
         let what = self.what;
-        match ((self.make)(), before) {
-            // What they held at the start is in force already.
-            (Ok(()), None) => metrics.reload.is_current(what),
+        match ((self.apply)(), before) {
+            // The content at the start is in force already.
+            (Ok(()), None) => metrics.reload.set_current(what),
             (Ok(()), Some(_)) => {
-                metrics.reload.done(what);
-                info!(?what, "files have changed, and what they hold is in force");
+                metrics.reload.record_success(what);
+                info!(?what, "files have changed; their content is in force");
             }
             (Err(error), _) => {
-                metrics.reload.failed(what);
-                warn!(?what, %error, "files have changed and cannot be used: what they held before stays in force");
+                metrics.reload.record_failure(what);
+                warn!(?what, %error, "files have changed and cannot be used; the previous content stays in force");
             }
         }
         before.is_some()
     }
 }
 
-/// Of what the files hold, and of which cannot be read.
+/// A hash of the files' content, or of the error for each that cannot be read.
 fn fingerprint(files: &[PathBuf]) -> Fingerprint {
     let each = files.iter().map(|file| match read_bounded(file) {
         Ok(content) => sha256([content.as_ref()]).to_vec(),
@@ -187,9 +186,9 @@ fn fingerprint(files: &[PathBuf]) -> Fingerprint {
     sha256(each.iter().map(Vec::as_slice))
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for WatchedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watched").field(&self.what).finish()
+        f.debug_tuple("WatchedFiles").field(&self.what).finish()
     }
 }
 
@@ -201,21 +200,21 @@ mod tests {
 
     use super::*;
 
-    /// Something that is made of a file which must hold a number.
-    fn number(file: &Path) -> (Watched, Arc<AtomicU32>) {
+    /// A file that must hold a number, and the number in force.
+    fn number(file: &Path) -> (WatchedFiles, Arc<AtomicU32>) {
         let in_force = Arc::new(AtomicU32::new(0));
         let (path, number) = (file.to_owned(), Arc::clone(&in_force));
-        let make = move || {
+        let apply = move || {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let held = text.parse().map_err(|_| SettingsError::NoDataDir)?;
             number.store(held, Ordering::Relaxed);
             Ok(())
         };
-        let watched = Watched {
-            what: Reloaded::tls,
+        let watched = WatchedFiles {
+            what: ReloadTarget::tls,
             files: vec![file.to_owned()],
-            seen: None,
-            make: Box::new(make),
+            last_fingerprint: None,
+            apply: Box::new(apply),
         };
         (watched, in_force)
     }
@@ -231,35 +230,35 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_made_anew_and_what_is_broken_is_not() {
+    fn applies_changed_files_unless_broken() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("number");
         let metrics = Metrics::new();
         fs::write(&file, "1").unwrap();
         let (mut watched, in_force) = number(&file);
-        let mut look = || {
-            let changed = watched.look(&metrics);
+        let mut check = || {
+            let changed = watched.check(&metrics);
             (changed, in_force.load(Ordering::Relaxed))
         };
-        assert_eq!(look(), (false, 1));
+        assert_eq!(check(), (false, 1));
         assert_eq!(shown(&metrics), ["-", "-", "0"]);
-        assert_eq!(look(), (false, 1));
+        assert_eq!(check(), (false, 1));
         fs::write(&file, "2").unwrap();
-        assert_eq!(look(), (true, 2));
+        assert_eq!(check(), (true, 2));
         assert_eq!(shown(&metrics), ["1", "-", "0"]);
-        // Told once, however often it is looked at.
+        // Counted once, however often it is checked.
         fs::write(&file, "x").unwrap();
-        assert_eq!((look(), look()), ((true, 2), (false, 2)));
+        assert_eq!((check(), check()), ((true, 2), (false, 2)));
         assert_eq!(shown(&metrics), ["1", "1", "1"]);
         fs::remove_file(&file).unwrap();
-        assert_eq!(look(), (true, 2));
+        assert_eq!(check(), (true, 2));
         fs::write(&file, "2").unwrap();
-        assert_eq!(look(), (true, 2));
+        assert_eq!(check(), (true, 2));
         assert_eq!(shown(&metrics), ["2", "2", "0"]);
     }
 
     #[test]
-    fn links_that_are_swapped_are_noticed() {
+    fn notices_swapped_links() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -272,10 +271,10 @@ mod tests {
         symlink("..data/number", path("number")).unwrap();
         let (mut watched, in_force) = number(&path("number"));
         let metrics = Metrics::new();
-        assert!(!watched.look(&metrics));
+        assert!(!watched.check(&metrics));
         symlink("second", path("..data_tmp")).unwrap();
         fs::rename(path("..data_tmp"), path("..data")).unwrap();
-        assert!(watched.look(&metrics));
+        assert!(watched.check(&metrics));
         assert_eq!(in_force.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What TLS is served with: made of files, and made anew when they change.
+//! The TLS configuration: read from files, and read again when they change.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,32 +17,32 @@ use crate::settings::SettingsError;
 use crate::settings::secret::SecretFile;
 use crate::settings::tls::{ClientAuth, ClientCertificates, TlsSettings};
 
-/// Nothing else is spoken, see decision 17.
+/// The only protocol that is offered, see decision 17.
 const PROTOCOL: &[u8] = b"http/1.1";
 
-/// Why TLS cannot be served with what the files hold. None of it repeats any of that.
+/// Why TLS cannot be served with the files' content, which no message quotes.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] SettingsError),
-    /// A file holds no certificates, or not whole.
+    /// A file holds no certificates, or malformed ones.
     #[error("{0}: expected certificates in PEM, got something else")]
     Certificates(String),
-    /// A file holds no key that could be used.
+    /// A file holds no usable key.
     #[error(
         "{0}: expected a private key in PEM (PKCS#8, PKCS#1 or SEC1) without a passphrase, got something else"
     )]
     Key(String),
-    /// Certificate and key do not make a server.
+    /// Certificate and key do not match, or cannot be used.
     #[error("{places}: they do not fit together: {source}")]
     Pair {
-        /// Both settings and files.
+        /// Both settings and their files.
         places: String,
         /// What is wrong.
         source: Box<rustls::Error>,
     },
-    /// A certificate is none of an authority.
+    /// A certificate cannot be used as an authority.
     #[error("{place}: a certificate cannot be used as an authority: {source}")]
     Authority {
         /// The setting and the file.
@@ -50,7 +50,7 @@ pub enum TlsError {
         /// What is wrong.
         source: Box<rustls::Error>,
     },
-    /// No verifier can be made of the authorities.
+    /// The authorities cannot be used to verify clients.
     #[error("{place}: {source}")]
     Authorities {
         /// The setting and the file.
@@ -58,12 +58,12 @@ pub enum TlsError {
         /// What is wrong.
         source: VerifierBuilderError,
     },
-    /// The library has no ciphers for the versions it should speak.
+    /// The library has no ciphers for the versions to be offered.
     #[error("TLS cannot be served: {0}")]
     Library(#[source] Box<rustls::Error>),
 }
 
-/// What TLS is served with now.
+/// The TLS configuration in force.
 #[derive(Debug)]
 pub struct Tls {
     settings: TlsSettings,
@@ -80,22 +80,21 @@ impl Tls {
         Ok(Self { settings, config })
     }
 
-    /// Reads the files again. New connections are served with what they hold now.
+    /// Reads the files again, for new connections.
     ///
     /// # Errors
-    /// [`TlsError`]; nothing changes then.
+    /// [`TlsError`]; the previous configuration stays in force then.
     pub fn reload(&self) -> Result<(), TlsError> {
         let config = Arc::new(config(&self.settings)?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
-    /// The files that it is made of.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         self.settings.files()
     }
 
-    /// For one connection.
+    /// An acceptor with the configuration in force.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&config))
@@ -106,7 +105,7 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&settings.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&settings.key.bytes()?)
-        // It may quote the file.
+        // The library's error may quote the file.
         .map_err(|_| TlsError::Key(settings.key.to_string()))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -122,7 +121,7 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             source: Box::new(source),
         })?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
-    // Who resumes a session is not verified again, however long ago the certificate has expired.
+    // A client that resumes a session is not verified again, even if its certificate has expired since.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -145,7 +144,7 @@ fn verifier(
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider);
     let builder = match clients.needed {
         ClientAuth::All => builder,
-        // Who sends batches is asked again when one comes.
+        // Producers are checked again at each batch.
         ClientAuth::Ingest => builder.allow_unauthenticated(),
     };
     builder.build().map_err(|source| TlsError::Authorities {

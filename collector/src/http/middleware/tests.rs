@@ -10,6 +10,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use tracing::Dispatch;
+use tracing::dispatcher::{get_default, with_default};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -67,8 +69,10 @@ async fn handler() -> &'static str {
         user: UserId::new("alice").unwrap(),
         role: Role::User,
     });
-    let work = || {
-        drop(info_span!("work"));
+    // The recorder is the subscriber of the test's own thread only.
+    let dispatch = get_default(Dispatch::clone);
+    let work = move || {
+        with_default(&dispatch, || drop(info_span!("work")));
         Ok::<_, PoolError>("done")
     };
     BlockingPool::new(1).run(work).await.unwrap()

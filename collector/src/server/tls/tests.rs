@@ -1,4 +1,4 @@
-//! What the files may hold, and what is said of them.
+//! Which files are accepted, and the errors for the others.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A certificate that signs itself, and its key, in PEM.
+/// A self-signed certificate and its key, in PEM.
 fn pair() -> (String, String) {
     let mut params = CertificateParams::new(["collector.test".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -53,15 +53,15 @@ impl Files {
         Tls::load(self.settings.clone())
     }
 
-    /// What is wrong with a file that holds this.
-    fn fault(&self, name: &str, text: &str) -> String {
+    /// The error if a file holds this.
+    fn error_with(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
         let before = fs::read_to_string(&path).unwrap();
         self.write(name, text);
-        let fault = self.load().unwrap_err().to_string();
+        let error = self.load().unwrap_err().to_string();
         self.write(name, &before);
-        assert!(fault.contains(&*path.to_string_lossy()), "{fault}");
-        fault
+        assert!(error.contains(&*path.to_string_lossy()), "{error}");
+        error
     }
 }
 
@@ -70,14 +70,14 @@ fn served(tls: &Tls) -> Arc<ServerConfig> {
 }
 
 #[test]
-fn what_fits_together_is_served_by_http_1_1_alone() {
+fn matching_files_serve_http_1_1_alone() {
     let files = Files::new();
     let tls = files.load().unwrap();
     assert_eq!(served(&tls).alpn_protocols, [PROTOCOL]);
 }
 
 #[test]
-fn each_fault_names_its_file_and_repeats_nothing_of_it() {
+fn errors_name_file_without_its_content() {
     let files = Files::new();
     let (certificate, key) = pair();
     let half = key.get(..key.len() / 2).unwrap();
@@ -96,12 +96,12 @@ fn each_fault_names_its_file_and_repeats_nothing_of_it() {
         ("ca.crt", &key, "tls_client_ca"),
         ("ca.crt", &garbled, "tls_client_ca"),
     ] {
-        let fault = files.fault(name, text);
-        assert!(fault.contains(setting), "{fault}");
+        let error = files.error_with(name, text);
+        assert!(error.contains(setting), "{error}");
         for line in text.lines().filter(|line| line.len() > 20) {
-            assert!(!fault.contains(line), "{name}: {fault}");
+            assert!(!error.contains(line), "{name}: {error}");
         }
-        assert!(!fault.contains("hunter2"), "{fault}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
     fs::remove_file(files.folder.path().join("ca.crt")).unwrap();
     let missing = files.load().unwrap_err().to_string();
@@ -109,12 +109,12 @@ fn each_fault_names_its_file_and_repeats_nothing_of_it() {
 }
 
 #[test]
-fn what_is_broken_does_not_take_the_place_of_what_is_not() {
+fn failed_reload_keeps_previous_configuration() {
     let files = Files::new();
     let tls = files.load().unwrap();
     let first = served(&tls);
     let (certificate, key) = pair();
-    // One of the two is there sooner than the other.
+    // One of the two files is replaced before the other.
     files.write("tls.crt", &certificate);
     assert!(matches!(tls.reload(), Err(TlsError::Pair { .. })));
     assert!(Arc::ptr_eq(&first, &served(&tls)));
@@ -124,7 +124,7 @@ fn what_is_broken_does_not_take_the_place_of_what_is_not() {
 }
 
 #[test]
-fn a_file_of_several_authorities_is_taken_whole() {
+fn reads_all_authorities_of_a_file() {
     let files = Files::new();
     files.write("ca.crt", &(pair().0 + &pair().0));
     files.load().unwrap();

@@ -58,7 +58,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
     scene.wait_for(&handshakes("certificate_refused"), 1).await;
     let told = scene
         .log()
-        .matches("TLS connections could not be made")
+        .matches("TLS handshakes failed")
         .count();
     assert_eq!(told, 1);
 }

@@ -74,7 +74,7 @@ async fn what_is_no_tls_is_ended_and_the_log_told_once() {
     let log = scene.log();
     let told: Vec<_> = log
         .lines()
-        .filter(|line| line.contains("TLS connections could not be made"))
+        .filter(|line| line.contains("TLS handshakes failed"))
         .collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("malformed") && !told[0].contains("healthz"));
