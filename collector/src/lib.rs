@@ -1,17 +1,20 @@
-//! Dossier's collector: takes batches from the filter, keeps them in Postgres, answers queries.
+//! Dossier's collector: receives batches from the filter, stores them in Postgres, answers queries.
 //!
 //! The layers, each knowing only those below it:
 //!
 //! - [`cli`]: the `dossier` command.
 //! - [`server`]: listens, wires the layers together, stops gracefully.
-//! - [`api`] and [`ingest`]: HTTP for readers and for producers.
-//! - [`http`]: what both share.
-//! - [`jobs`]: what the collector does by itself.
-//! - [`spool`]: batches on disk while Postgres is away.
+//! - [`api`], [`ingest`] and [`jobs`]: HTTP for readers, HTTP for producers, and background work; they
+//!   share the parts in [`app`].
+//! - [`http`]: extractors, envelope, errors and middleware of all endpoints.
+//! - [`auth`] and [`limits`]: who sends a request; how much memory, how many threads and how many
+//!   requests are allowed.
+//! - [`spool`]: batches on disk while Postgres is unavailable.
 //! - [`store`]: all SQL.
 //! - [`model`]: what entries, sessions, keys and scopes are, without HTTP or SQL.
 //!
-//! [`postgres`] runs a private Postgres for those who name no other.
+//! Beside them, [`settings`], [`metrics`], [`telemetry`] and [`logging`] know no HTTP endpoint and no SQL;
+//! [`postgres`] runs a private Postgres if no database is configured.
 
 pub mod api;
 pub mod app;

@@ -141,3 +141,18 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
 fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::admission::Admission;
+
+    #[test]
+    fn largest_batch_fits_in_memory_limit() {
+        let mut reservation = Admission::default().reserve();
+        reservation.grow(MAX_SENT_BYTES).unwrap();
+        reservation
+            .grow(dossier_wire::frame::MAX_BATCH_BYTES)
+            .unwrap();
+    }
+}

@@ -97,13 +97,4 @@ mod tests {
         drop(other_half);
         assert_eq!(admission.reserved_bytes(), 0);
     }
-
-    #[test]
-    fn largest_batch_fits() {
-        let mut reservation = Admission::default().reserve();
-        reservation.grow(crate::ingest::MAX_SENT_BYTES).unwrap();
-        reservation
-            .grow(dossier_wire::frame::MAX_BATCH_BYTES)
-            .unwrap();
-    }
 }

@@ -77,7 +77,7 @@ impl RetentionMetrics {
         );
         registry.register_with_unit(
             "retention_last_done_timestamp",
-            "Unix time of the last run that left nothing to do here",
+            "Unix time of the last run that completed, here or in another collector",
             Unit::Seconds,
             self.last_done.clone(),
         );

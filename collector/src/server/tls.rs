@@ -35,26 +35,26 @@ pub enum TlsError {
     )]
     Key(String),
     /// Certificate and key do not match, or cannot be used.
-    #[error("{places}: they do not fit together: {source}")]
+    #[error("{files}: certificate and key do not match: {source}")]
     Pair {
         /// Both settings and their files.
-        places: String,
+        files: String,
         /// What is wrong.
         source: Box<rustls::Error>,
     },
     /// A certificate cannot be used as an authority.
-    #[error("{place}: a certificate cannot be used as an authority: {source}")]
+    #[error("{file}: a certificate cannot be used as an authority: {source}")]
     Authority {
         /// The setting and the file.
-        place: String,
+        file: String,
         /// What is wrong.
         source: Box<rustls::Error>,
     },
     /// The authorities cannot be used to verify clients.
-    #[error("{place}: {source}")]
+    #[error("{file}: {source}")]
     Authorities {
         /// The setting and the file.
-        place: String,
+        file: String,
         /// What is wrong.
         source: VerifierBuilderError,
     },
@@ -117,7 +117,7 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|source| TlsError::Pair {
-            places: format!("{}, {}", settings.certificate, settings.key),
+            files: format!("{}, {}", settings.certificate, settings.key),
             source: Box::new(source),
         })?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
@@ -137,7 +137,7 @@ fn verifier(
         authorities
             .add(certificate)
             .map_err(|source| TlsError::Authority {
-                place: file.to_string(),
+                file: file.to_string(),
                 source: Box::new(source),
             })?;
     }
@@ -148,7 +148,7 @@ fn verifier(
         ClientAuth::Ingest => builder.allow_unauthenticated(),
     };
     builder.build().map_err(|source| TlsError::Authorities {
-        place: file.to_string(),
+        file: file.to_string(),
         source,
     })
 }

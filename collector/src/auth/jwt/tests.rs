@@ -1,4 +1,4 @@
-//! Good tokens, and every way in which one is not.
+//! Valid tokens, and every way in which one is not.
 
 use jsonwebtoken::Header;
 use serde_json::json;
@@ -79,8 +79,8 @@ async fn accepts_token_signed_by_each_key_kind() {
 
 #[tokio::test]
 async fn rejects_token_of_unknown_signer() {
-    let stranger = Signer::secret("another secret, of somebody unknown");
-    let token = stranger.token(&claims(&json!({})));
+    let unknown = Signer::secret("another secret, of an unknown signer");
+    let token = unknown.token(&claims(&json!({})));
     assert_eq!(
         error_of(&by_secret(), &token).await,
         Some(TokenError::Signature)
@@ -88,8 +88,8 @@ async fn rejects_token_of_unknown_signer() {
 
     let known = Signer::ec("a");
     let (public, _folder) = by_public_keys(&[&known]);
-    for stranger in [Signer::ec("a"), Signer::ec("b"), Signer::rsa("a")] {
-        let token = stranger.token(&claims(&json!({})));
+    for unknown in [Signer::ec("a"), Signer::ec("b"), Signer::rsa("a")] {
+        let token = unknown.token(&claims(&json!({})));
         assert_eq!(error_of(&public, &token).await, Some(TokenError::Signature));
     }
 }
@@ -99,7 +99,7 @@ async fn rejects_algorithm_or_key_chosen_by_token() {
     let (ec, rsa) = (Signer::ec("e"), Signer::rsa("r"));
     let (public, _folder) = by_public_keys(&[&ec, &rsa]);
     let plain = claims(&json!({}));
-    // The public key as if it were a shared secret: whatever of it somebody may have tried.
+    // The public key used as if it were a shared secret, in both forms that an attacker may try.
     let key = rsa.public();
     for secret in [key.to_string(), key["n"].as_str().unwrap().to_owned()] {
         let header = Header {

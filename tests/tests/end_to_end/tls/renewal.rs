@@ -65,7 +65,7 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
     scene.wait_for(FAILED, 2).await;
     assert_eq!(scene.shown().await, before);
     let log = scene.log();
-    assert!(log.contains("do not fit together"), "{log}");
+    assert!(log.contains("do not match"), "{log}");
     assert!(log.contains(&scene.mounted.path("tls.key")), "{log}");
     let secret = other.key_pem();
     for line in secret.lines().chain(["hunter2"]) {
