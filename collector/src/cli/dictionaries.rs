@@ -5,7 +5,7 @@ use clap::Args;
 use super::{CliError, ShortUse, out};
 use crate::jobs;
 use crate::model::clock::Clock;
-use crate::settings::{Database, DatabaseArgs};
+use crate::settings::DatabaseArgs;
 use crate::store::DictionaryRecord;
 
 /// Arguments of `dossier dictionaries`.
@@ -20,7 +20,7 @@ pub(super) struct Dictionaries {
 
 impl Dictionaries {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let database = ShortUse::open(self.database.resolve()?).await?;
         let listed = async {
             if self.make {
                 jobs::dictionaries::train(&database.store, Clock::system().now()).await?;

@@ -17,7 +17,7 @@ use crate::model::clock::Clock;
 use crate::postgres;
 use crate::settings::spool::SpoolArgs;
 use crate::settings::tls::TlsArgs;
-use crate::settings::{self, Database, DatabaseArgs};
+use crate::settings::{Database, DatabaseArgs};
 use crate::store::{self, MigrationName, PartitionState, Schema, Server, Store, StoreError};
 
 /// The oldest Postgres that has what is needed.
@@ -40,9 +40,9 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
-        let spool = settings::spool_of(self.spool, &self.database)?;
-        let tls = settings::tls_of(self.tls, &self.database)?;
-        let mut findings = examine(Database::resolve(self.database)?).await;
+        let spool = self.spool.resolve(&self.database)?;
+        let tls = self.tls.settings();
+        let mut findings = examine(self.database.resolve()?).await;
         findings.push(Finding::new("spool", spool::examine(spool.as_ref())));
         if let Some(tls) = tls {
             findings.push(Finding::new("tls", tls::examine(tls)));

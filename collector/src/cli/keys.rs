@@ -12,7 +12,7 @@ use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKey, KeyRecord, MAX_KEY_NAME_BYTES, Role};
-use crate::settings::{Database, DatabaseArgs};
+use crate::settings::DatabaseArgs;
 use crate::store::{KeyList, KeySelection, NewKey, Store};
 
 /// Arguments of `dossier keys`.
@@ -111,7 +111,7 @@ impl Create {
                 .expires_in_days
                 .map(|days| now + Duration::days(days.into())),
         };
-        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let database = ShortUse::open(self.database.resolve()?).await?;
         let created = create(&database.store, &key, &secret, now).await;
         database.close().await;
         let KeyId(id) = created?;
@@ -127,7 +127,7 @@ impl Create {
 
 impl List {
     async fn run(self) -> Result<ExitCode, CliError> {
-        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let database = ShortUse::open(self.database.resolve()?).await?;
         let listed = list(&database.store, self.user.as_ref()).await;
         database.close().await;
         let listed = listed?;
@@ -145,7 +145,7 @@ impl Revoke {
             Some(user) => KeySelection::User(user),
             None => KeySelection::Ids(self.ids.into_iter().map(KeyId).collect()),
         };
-        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let database = ShortUse::open(self.database.resolve()?).await?;
         let revoked = revoke(&database.store, &which).await;
         database.close().await;
         Ok(report(&which, &revoked?)?)

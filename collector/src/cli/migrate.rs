@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{CliError, ShortUse, out};
-use crate::settings::{Database, DatabaseArgs};
+use crate::settings::DatabaseArgs;
 use crate::store::{MigrationName, Schema};
 
 const PENDING: u8 = 3;
@@ -33,7 +33,7 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
-        let database = ShortUse::open(Database::resolve(self.database)?).await?;
+        let database = ShortUse::open(self.database.resolve()?).await?;
         if self.check {
             let schema = database.store.schema().await;
             database.close().await;

@@ -2,6 +2,7 @@
 
 mod columns;
 mod completions;
+mod config;
 mod dictionaries;
 mod doctor;
 mod keys;
@@ -12,11 +13,12 @@ mod retention;
 mod serve;
 mod validate;
 
+use std::env;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio_rustls::rustls::crypto::ring;
 
@@ -24,6 +26,7 @@ use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
 use crate::postgres::{self, PostgresError, PrivatePostgres};
 use crate::server::TlsError;
+use crate::settings::layers::{self, ParseError, Parsed};
 use crate::settings::{Database, SettingsError};
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
@@ -40,8 +43,9 @@ Start here:
   dossier keys create --user proxy --role ingest  a key for the filter to send batches
   dossier validate envoy.yaml                     is the filter configured as it should be?
   dossier doctor                                  is the database as it should be?
+  dossier config                                  which settings are in force?
 
-Every flag can be given as an environment variable, named behind it in brackets."
+Every setting can be a flag, the environment variable in brackets after it, or a key of the settings file."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -52,6 +56,8 @@ struct Cli {
 enum Command {
     /// Take batches and answer queries until stopped
     Serve(Box<serve::Serve>),
+    /// Show the settings in force, and where each comes from
+    Config(Box<config::Config>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
     /// Show what expires when, or let go at once what has expired
@@ -115,13 +121,22 @@ pub enum CliError {
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, parsed) = match parse() {
+        Ok(parsed) => parsed,
+        Err(ParseError::Settings(error)) => return fail(&error.into()),
+        Err(ParseError::Usage(error)) => {
+            // Nobody is left to tell if it cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+        }
+    };
     // Of the two libraries of cryptography that are built in, this one is for TLS. Who does not say which,
     // as sqlx does not everywhere, asks here. It was not chosen before, so that nothing can fail.
     let _ = ring::default_provider().install_default();
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
-        Command::Migrate(_)
+        Command::Config(_)
+        | Command::Migrate(_)
         | Command::Retention(_)
         | Command::Keys(_)
         | Command::Dictionaries(_)
@@ -132,6 +147,7 @@ pub fn run() -> ExitCode {
     });
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
+        Command::Config(config) => config.run(&parsed),
         Command::Migrate(migrate) => block_on(migrate.run()),
         Command::Retention(retention) => block_on(retention.run()),
         Command::Keys(keys) => block_on(keys.run()),
@@ -143,15 +159,24 @@ pub fn run() -> ExitCode {
         Command::Openapi(openapi) => openapi.run(),
         Command::Completions(completions) => completions.run(),
     };
-    match outcome {
-        Ok(code) => code,
-        // Whoever read has had enough, and need not be told.
-        Err(CliError::System(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("dossier: {error}");
-            ExitCode::FAILURE
-        }
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn parse() -> Result<(Cli, Parsed), ParseError> {
+    let mut command = Cli::command();
+    let parsed = layers::parse(&command, env::args_os().collect())?;
+    let cli = Cli::from_arg_matches(&parsed.matches);
+    Ok((cli.map_err(|error| error.format(&mut command))?, parsed))
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    // A reader that has closed the pipe wants no more, not even an error.
+    let is_unread =
+        matches!(error, CliError::System(error) if error.kind() == ErrorKind::BrokenPipe);
+    if !is_unread {
+        eprintln!("dossier: {error}");
     }
+    ExitCode::FAILURE
 }
 
 fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {

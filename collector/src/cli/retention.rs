@@ -10,8 +10,8 @@ use super::columns::{self, minute};
 use super::{CliError, ShortUse, out};
 use crate::model::clock::Clock;
 use crate::model::retention::RetentionPeriods;
-use crate::settings::retention::KeepArgs;
-use crate::settings::{Database, DatabaseArgs, keep_of};
+use crate::settings::DatabaseArgs;
+use crate::settings::retention::RetentionPeriodArgs;
 use crate::store::{
     AgedTable, DropOutcome, DropReport, Partition, PartitionKind, RowCount, SessionPruneCursor,
     Store,
@@ -41,14 +41,14 @@ struct Common {
     database: DatabaseArgs,
 
     #[command(flatten)]
-    keep: KeepArgs,
+    periods: RetentionPeriodArgs,
 }
 
 impl Retention {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
         let (Command::Plan(common) | Command::Apply(common)) = &self.command;
-        let keep = keep_of(&common.keep, &common.database)?;
-        let database = Database::resolve(common.database.clone())?;
+        let keep = common.periods.into();
+        let database = common.database.clone().resolve()?;
         let now = Clock::system().now();
         let database = ShortUse::open(database).await?;
         let done = match self.command {

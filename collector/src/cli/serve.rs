@@ -14,29 +14,29 @@ use super::CliError;
 use crate::model::clock::Clock;
 use crate::postgres::PrivatePostgres;
 use crate::server::{self, Tls};
-use crate::settings::{Database, ServeArgs, ServiceSettings, Settings};
+use crate::settings::{Database, ServiceSettings, SettingsArgs};
 use crate::spool::{Spool, SpoolSettings};
 use crate::store::{Store, StoreError};
 
-/// How often a collector that was started without Postgres looks for it.
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// How often a collector that was started without Postgres tries to connect.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Arguments of `dossier serve`.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
-    args: ServeArgs,
+    settings: SettingsArgs,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let settings = Settings::resolve(self.args)?;
+        let settings = self.settings.resolve()?;
         // A write that the limit on file sizes forbids is an error like a full disk, not the end.
         let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
         // Nor is a client that has gone; the program may have been started so that it would be.
         let _gone = signal(SignalKind::pipe())?;
         // Nor is SIGHUP the end: it has files read again.
-        let _hang_up = signal(SignalKind::hangup())?;
+        let _sighup = signal(SignalKind::hangup())?;
         let tls = settings.tls.map(Tls::load).transpose()?.map(Arc::new);
         // Before Postgres is started, so that an early Ctrl-C stops it again.
         let stop = stop_signal()?;
@@ -96,9 +96,9 @@ async fn serve(
 
 /// Prepares the database once it is there. Returns only if it turns out to be of no use.
 async fn prepare_in_time(store: &Store) -> StoreError {
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
-        sleep(BETWEEN_TRIES).await;
+        sleep(RETRY_INTERVAL).await;
         match store.prepare().await {
             Ok(()) => {
                 info!("Postgres is there: queries are answered from now on");
@@ -106,9 +106,9 @@ async fn prepare_in_time(store: &Store) -> StoreError {
             }
             Err(error) if error.is_auth_failure() => {
                 let reason = error.to_string();
-                if reason != told {
+                if reason != logged {
                     warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
-                    told = reason;
+                    logged = reason;
                 }
             }
             Err(error) if error.is_transient() => debug!(%error, "Postgres is still away"),

@@ -89,7 +89,7 @@ pub(super) fn record_caller(caller: &Caller) {
 async fn run_with_time_limits(clients: &ClientSettings, request: Request, next: Next) -> Response {
     // In a task of its own, so that a caller who disconnects does not stop it between two statements: the
     // connection would return to the pool out of step, and give one caller's rows to the next.
-    let request = request.map(|body| with_deadline(body, clients.timeout));
+    let request = request.map(|body| with_deadline(body, clients.client_timeout));
     let answering = tokio::spawn(next.run(request).in_current_span());
     match tokio::time::timeout(clients.request_timeout, answering).await {
         Ok(Ok(response)) => response,

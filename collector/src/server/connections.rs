@@ -68,10 +68,10 @@ impl ConnectionServer {
         stop: impl Future<Output = ()>,
     ) {
         let permits = Arc::new(Semaphore::new(
-            usize::try_from(self.settings.most).unwrap_or(Semaphore::MAX_PERMITS),
+            usize::try_from(self.settings.max_clients).unwrap_or(Semaphore::MAX_PERMITS),
         ));
         let handshakes =
-            tls.map(|tls| Handshakes::new(tls, self.settings.timeout, Arc::clone(&self.metrics)));
+            tls.map(|tls| Handshakes::new(tls, self.settings.client_timeout, Arc::clone(&self.metrics)));
         // Bounded by the number of permits.
         let mut handshaking = JoinSet::new();
         let mut stop = pin!(stop);
@@ -104,7 +104,7 @@ impl ConnectionServer {
     /// A socket that fails if the client stops reading.
     fn socket(&self, stream: TcpStream) -> Socket {
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.settings.timeout));
+        stream.set_write_timeout(Some(self.settings.client_timeout));
         Box::pin(stream)
     }
 
@@ -124,7 +124,7 @@ impl ConnectionServer {
     {
         let connection = Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.settings.timeout)
+            .header_read_timeout(self.settings.client_timeout)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let serving = self.graceful.watch(connection);
         tokio::spawn(async move {

@@ -206,7 +206,10 @@ mod tests {
         let (path, number) = (file.to_owned(), Arc::clone(&in_force));
         let apply = move || {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            let held = text.parse().map_err(|_| SettingsError::NoDataDir)?;
+            let held = text.parse().map_err(|_| SettingsError::Unreadable {
+                place: "held".to_owned(),
+                source: std::io::ErrorKind::InvalidData.into(),
+            })?;
             number.store(held, Ordering::Relaxed);
             Ok(())
         };

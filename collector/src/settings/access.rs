@@ -5,67 +5,112 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use reqwest::Url;
 
 use super::SettingsError;
-use super::secret::{Secret, SecretFile};
+use super::secret::{SecretFile, SecretSource, SecretText};
+use super::values::{number, text};
 
 /// RFC 7518 asks for as many bytes as the hash of HS256 has.
 const MIN_SECRET_BYTES: usize = 32;
 const MAX_SECRET_BYTES: usize = 4096;
 const MAX_CLAIM_BYTES: usize = 256;
-const DEFAULT_ROLE_CLAIM: &str = "role";
-const DEFAULT_RATE: u32 = 200;
 const MAX_RATE: u32 = 100_000;
+const MAX_BURST: u32 = 10 * MAX_RATE;
 
 /// Who gets in beside the holders of keys, and how often.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("jwt_keys"))]
 pub struct AccessArgs {
-    /// Secret that signs tokens (HS256), 32 bytes or more; a file keeps it out of the process list
+    /// Secret that signs tokens (HS256), 32 to 4096 bytes
     #[arg(
         long,
         env = "DOSSIER_JWT_SECRET",
         value_name = "SECRET",
-        hide_env_values = true
+        hide_env_values = true,
+        group = "jwt_keys"
     )]
-    pub jwt_secret: Option<String>,
+    pub jwt_secret: Option<SecretText>,
 
-    /// File that holds the secret
-    #[arg(long, env = "DOSSIER_JWT_SECRET_FILE", value_name = "FILE")]
+    /// File that holds the secret, so that no process list shows it
+    #[arg(
+        long,
+        env = "DOSSIER_JWT_SECRET_FILE",
+        value_name = "FILE",
+        group = "jwt_keys"
+    )]
     pub jwt_secret_file: Option<PathBuf>,
 
-    /// File with the public keys of those who sign tokens (RS256, ES256), a JSON Web Key Set
-    #[arg(long, env = "DOSSIER_JWT_JWKS_FILE", value_name = "FILE")]
+    /// File with the public keys of token signers (RS256, ES256), a JSON Web Key Set
+    #[arg(
+        long,
+        env = "DOSSIER_JWT_JWKS_FILE",
+        value_name = "FILE",
+        group = "jwt_keys"
+    )]
     pub jwt_jwks_file: Option<PathBuf>,
 
-    /// URL of those public keys: https, or http on this machine
-    #[arg(long, env = "DOSSIER_JWT_JWKS_URL", value_name = "URL")]
-    pub jwt_jwks_url: Option<String>,
+    /// URL of such a set: https, or http on the same machine
+    #[arg(
+        long,
+        env = "DOSSIER_JWT_JWKS_URL",
+        value_name = "URL",
+        value_parser = jwks_url,
+        hide_env_values = true,
+        group = "jwt_keys"
+    )]
+    pub jwt_jwks_url: Option<Url>,
 
-    /// Claim that names the caller's role [default: role]
-    #[arg(long, env = "DOSSIER_JWT_ROLE_CLAIM", value_name = "NAME")]
-    pub jwt_role_claim: Option<String>,
+    /// Claim that names the caller's role
+    #[arg(
+        long,
+        env = "DOSSIER_JWT_ROLE_CLAIM",
+        value_name = "NAME",
+        default_value = "role",
+        value_parser = text(MAX_CLAIM_BYTES),
+        requires = "jwt_keys"
+    )]
+    pub jwt_role_claim: String,
 
-    /// Whom tokens must be meant for (aud); of several, separated by commas, any
+    /// Audiences (aud) of which a token must name one, separated by commas; without it any
     #[arg(
         long,
         env = "DOSSIER_JWT_AUDIENCE",
         value_name = "NAME",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = text(MAX_CLAIM_BYTES),
+        requires = "jwt_keys"
     )]
     pub jwt_audience: Vec<String>,
 
-    /// Who must have issued tokens (iss)
-    #[arg(long, env = "DOSSIER_JWT_ISSUER", value_name = "NAME")]
+    /// Issuer (iss) that a token must name; without it any
+    #[arg(
+        long,
+        env = "DOSSIER_JWT_ISSUER",
+        value_name = "NAME",
+        value_parser = text(MAX_CLAIM_BYTES),
+        requires = "jwt_keys"
+    )]
     pub jwt_issuer: Option<String>,
 
-    /// Requests of one reader a second, to 100000; 0 for no limit [default: 200]
-    #[arg(long, env = "DOSSIER_RATE_LIMIT", value_name = "N")]
-    pub rate_limit: Option<u32>,
+    /// Maximum requests of one reader per second, 0 to 100000; 0 for no limit
+    #[arg(
+        long,
+        env = "DOSSIER_RATE_LIMIT",
+        value_name = "N",
+        default_value = "200",
+        value_parser = number(0..=MAX_RATE)
+    )]
+    pub rate_limit: u32,
 
-    /// Requests that a reader who has waited may send at once [default: twice the limit]
-    #[arg(long, env = "DOSSIER_RATE_LIMIT_BURST", value_name = "N")]
+    /// Requests that a reader who has waited may send at once, 0 to 1000000 [default: twice the limit]
+    #[arg(
+        long,
+        env = "DOSSIER_RATE_LIMIT_BURST",
+        value_name = "N",
+        value_parser = number(0..=MAX_BURST)
+    )]
     pub rate_limit_burst: Option<u32>,
 }
 
@@ -97,7 +142,7 @@ pub struct JwtSettings {
 #[derive(Debug, Clone)]
 pub enum JwtKeys {
     /// HS256: the secret, and where it is read again.
-    Secret(JwtSecret, Secret),
+    Secret(JwtSecret, SecretSource),
     /// RS256 and ES256: a JSON Web Key Set in a file.
     File(PathBuf),
     /// RS256 and ES256: a JSON Web Key Set behind a URL.
@@ -117,22 +162,34 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
-impl AccessSettings {
-    /// Puts flags, environment and file together.
+impl AccessArgs {
+    /// Reads what the settings name, and relates them.
     ///
     /// # Errors
     /// [`SettingsError`], which names the setting.
-    pub(crate) fn resolve(args: AccessArgs, file: AccessArgs) -> Result<Self, SettingsError> {
-        let rate = rate(
-            args.rate_limit.or(file.rate_limit),
-            args.rate_limit_burst.or(file.rate_limit_burst),
-        )?;
-        let jwt = jwt(args, file)?;
-        Ok(Self {
-            jwt,
-            rate,
+    pub(crate) fn resolve(self) -> Result<AccessSettings, SettingsError> {
+        Ok(AccessSettings {
+            rate: rate(self.rate_limit, self.rate_limit_burst)?,
+            jwt: self.jwt()?,
             certificate_for_batches: false,
         })
+    }
+
+    fn jwt(self) -> Result<Option<JwtSettings>, SettingsError> {
+        let names = ["jwt_secret", "jwt_secret_file"];
+        let secret = SecretSource::either(names, self.jwt_secret, self.jwt_secret_file);
+        let keys = match (secret, self.jwt_jwks_file, self.jwt_jwks_url) {
+            (Some(source), _, _) => JwtKeys::Secret(JwtSecret::read(&source)?, source),
+            (None, Some(path), _) => key_file(path)?,
+            (None, None, Some(url)) => JwtKeys::Url(url),
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(JwtSettings {
+            keys,
+            role_claim: self.jwt_role_claim,
+            audience: self.jwt_audience,
+            issuer: self.jwt_issuer,
+        }))
     }
 }
 
@@ -141,13 +198,12 @@ impl JwtSecret {
     ///
     /// # Errors
     /// [`SettingsError`], which names the setting and the file.
-    pub fn read(secret: &Secret) -> Result<Self, SettingsError> {
-        let text = secret.read()?;
+    pub fn read(source: &SecretSource) -> Result<Self, SettingsError> {
+        let text = source.read()?;
         if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
-            return Err(SettingsError::JwtSecret {
-                place: secret.to_string(),
-                bytes: text.len(),
-            });
+            let (min, max, got) = (MIN_SECRET_BYTES, MAX_SECRET_BYTES, text.len());
+            let problem = format!("expected {min} to {max} bytes, got {got}");
+            return Err(SettingsError::invalid(source.to_string(), problem));
         }
         Ok(Self(text))
     }
@@ -165,142 +221,86 @@ impl fmt::Debug for JwtSecret {
     }
 }
 
-fn rate(limit: Option<u32>, burst: Option<u32>) -> Result<Option<Rate>, SettingsError> {
-    let limit = limit.unwrap_or(DEFAULT_RATE);
-    let burst = burst.unwrap_or(limit.saturating_mul(2));
-    let Some(per_second) = NonZeroU32::new(limit) else {
-        return Ok(None);
-    };
-    match NonZeroU32::new(burst) {
-        Some(burst) if limit <= MAX_RATE && (limit..=10 * MAX_RATE).contains(&burst.get()) => {
+fn rate(limit: u32, burst: Option<u32>) -> Result<Option<Rate>, SettingsError> {
+    let burst = burst.unwrap_or(2 * limit);
+    match (NonZeroU32::new(limit), NonZeroU32::new(burst)) {
+        (None, _) => Ok(None),
+        (Some(per_second), Some(burst)) if burst >= per_second => {
             Ok(Some(Rate { per_second, burst }))
         }
-        _ => Err(SettingsError::RateLimit { limit, burst }),
+        _ => {
+            let problem = format!("expected at least rate_limit, {limit}, got {burst}");
+            Err(SettingsError::invalid("rate_limit_burst", problem))
+        }
     }
 }
 
-fn jwt(args: AccessArgs, file: AccessArgs) -> Result<Option<JwtSettings>, SettingsError> {
-    let role_claim = args.jwt_role_claim.clone().or(file.jwt_role_claim.clone());
-    let issuer = args.jwt_issuer.clone().or(file.jwt_issuer.clone());
-    let audience = if args.jwt_audience.is_empty() {
-        file.jwt_audience.clone()
-    } else {
-        args.jwt_audience.clone()
+/// Reads the file, so that a wrong path is an error at the start and not at the first token.
+fn key_file(path: PathBuf) -> Result<JwtKeys, SettingsError> {
+    let file = SecretFile {
+        setting: "jwt_jwks_file",
+        path,
     };
-    let keys = match keys(args)? {
-        Some(keys) => keys,
-        None => match keys(file)? {
-            Some(keys) => keys,
-            // Somebody believes that tokens are checked.
-            None if role_claim.is_some() || issuer.is_some() || !audience.is_empty() => {
-                return Err(SettingsError::NoJwtKeys);
-            }
-            None => return Ok(None),
-        },
-    };
-    Ok(Some(JwtSettings {
-        keys,
-        role_claim: text("jwt_role_claim", role_claim)?.unwrap_or(DEFAULT_ROLE_CLAIM.to_owned()),
-        audience: audience
-            .into_iter()
-            .filter_map(|name| text("jwt_audience", Some(name)).transpose())
-            .collect::<Result<_, _>>()?,
-        issuer: text("jwt_issuer", issuer)?,
-    }))
+    file.bytes()?;
+    Ok(JwtKeys::File(file.path))
 }
 
-fn text(setting: &'static str, text: Option<String>) -> Result<Option<String>, SettingsError> {
-    match text {
-        Some(text) if text.is_empty() || text.len() > MAX_CLAIM_BYTES => {
-            Err(SettingsError::JwtText(setting))
-        }
-        text => Ok(text),
-    }
-}
-
-fn keys(args: AccessArgs) -> Result<Option<JwtKeys>, SettingsError> {
-    let sources = (
-        args.jwt_secret,
-        args.jwt_secret_file,
-        args.jwt_jwks_file,
-        args.jwt_jwks_url,
-    );
-    Ok(Some(match sources {
-        (None, None, None, None) => return Ok(None),
-        (Some(text), None, None, None) => secret(Secret::Given {
-            setting: "jwt_secret",
-            text,
-        })?,
-        (None, Some(path), None, None) => secret(Secret::File(SecretFile {
-            setting: "jwt_secret_file",
-            path,
-        }))?,
-        (None, None, Some(path), None) => {
-            let file = SecretFile {
-                setting: "jwt_jwks_file",
-                path,
-            };
-            // Whoever starts the collector should learn of a wrong path now, not at the first token.
-            file.bytes()?;
-            JwtKeys::File(file.path)
-        }
-        (None, None, None, Some(url)) => JwtKeys::Url(jwks_url(&url)?),
-        _ => return Err(SettingsError::ManyJwtKeys),
-    }))
-}
-
-fn secret(place: Secret) -> Result<JwtKeys, SettingsError> {
-    JwtSecret::read(&place).map(|secret| JwtKeys::Secret(secret, place))
-}
-
-/// Whoever could change these keys on their way could sign tokens for anybody.
-fn jwks_url(text: &str) -> Result<Url, SettingsError> {
-    let url: Url = text.parse().map_err(|_| SettingsError::JwksUrl)?;
-    let host = url.host_str().ok_or(SettingsError::JwksUrl)?;
+/// A URL of keys that nobody can change in between: with them, tokens could be signed for anybody.
+fn jwks_url(text: &str) -> Result<Url, &'static str> {
+    const EXPECTED: &str =
+        "expected https://…, or http://… on this machine, without user and password";
+    let url: Url = text.parse().map_err(|_| EXPECTED)?;
+    let host = url.host_str().ok_or(EXPECTED)?;
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let address = address.parse::<IpAddr>();
-    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    let secure = url.scheme() == "https" || (url.scheme() == "http" && here);
-    let anonymous = url.username().is_empty() && url.password().is_none();
-    if secure && anonymous {
-        Ok(url)
-    } else {
-        Err(SettingsError::JwksUrl)
-    }
+    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_local);
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    (is_safe && is_anonymous).then_some(url).ok_or(EXPECTED)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::layers::ParseError;
+    use crate::settings::testing::{parse, parse_with_file};
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-    fn resolve(args: AccessArgs) -> Result<AccessSettings, SettingsError> {
-        AccessSettings::resolve(args, AccessArgs::default())
+    fn resolve(flags: &[&str]) -> Result<AccessSettings, ParseError> {
+        Ok(parse::<AccessArgs>(flags)?.resolve()?)
     }
 
-    fn given(text: &str) -> Result<JwtSecret, SettingsError> {
-        JwtSecret::read(&Secret::Given {
+    fn secret(text: &str) -> Result<JwtSecret, SettingsError> {
+        JwtSecret::read(&SecretSource::Setting {
             setting: "jwt_secret",
-            text: text.to_owned(),
+            text: text.into(),
         })
     }
 
-    fn keys_of(args: AccessArgs) -> JwtKeys {
-        resolve(args).unwrap().jwt.unwrap().keys
+    fn keys(flags: &[&str]) -> JwtKeys {
+        resolve(flags).unwrap().jwt.unwrap().keys
     }
 
     #[test]
-    fn without_settings_no_token_is_taken_and_readers_are_paced() {
-        let settings = resolve(AccessArgs::default()).unwrap();
-        assert!(settings.jwt.is_none());
-        let rate = settings.rate.unwrap();
+    fn tokens_are_refused_by_default() {
+        assert!(resolve(&[]).unwrap().jwt.is_none());
+    }
+
+    #[test]
+    fn readers_are_limited_by_default() {
+        let rate = resolve(&[]).unwrap().rate.unwrap();
         assert_eq!((rate.per_second.get(), rate.burst.get()), (200, 400));
     }
 
     #[test]
-    fn rates_have_bounds() {
-        let rate = |limit, burst| rate(Some(limit), burst);
+    fn rates_out_of_bounds_are_refused() {
+        let rate = |limit: u32, burst: Option<u32>| {
+            let mut flags = vec![format!("--rate-limit={limit}")];
+            flags.extend(burst.map(|burst| format!("--rate-limit-burst={burst}")));
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            resolve(&flags).map(|settings| settings.rate)
+        };
         assert_eq!(rate(0, None).unwrap(), None);
         assert_eq!(rate(0, Some(5)).unwrap(), None);
         assert_eq!(
@@ -319,77 +319,81 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_tokens_come_from_one_place_and_flags_go_before_the_file() {
-        let secret = AccessArgs {
-            jwt_secret: Some(SECRET.to_owned()),
-            ..AccessArgs::default()
-        };
-        let url = AccessArgs {
-            jwt_jwks_url: Some("https://example.com/keys".to_owned()),
-            jwt_audience: vec!["dossier".to_owned()],
-            ..AccessArgs::default()
-        };
-        let jwt = AccessSettings::resolve(secret.clone(), url.clone())
-            .unwrap()
-            .jwt
-            .unwrap();
+    fn keys_of_flag_precede_keys_of_file() {
+        let file = "jwt_jwks_url = 'https://example.com/keys'\njwt_audience = ['dossier']";
+        let flag = format!("--jwt-secret={SECRET}");
+        let args: AccessArgs = parse_with_file(file, &[&flag]).unwrap();
+        let jwt = args.resolve().unwrap().jwt.unwrap();
         assert!(
             matches!(jwt.keys, JwtKeys::Secret(secret, _) if secret.as_bytes() == SECRET.as_bytes())
         );
         assert_eq!(jwt.audience, ["dossier"]);
         assert_eq!(jwt.role_claim, "role");
-        assert!(matches!(keys_of(url.clone()), JwtKeys::Url(_)));
-        let both = AccessArgs {
-            jwt_secret: secret.jwt_secret,
-            ..url
-        };
-        assert!(matches!(resolve(both), Err(SettingsError::ManyJwtKeys)));
-        let none = AccessArgs {
-            jwt_issuer: Some("https://example.com".to_owned()),
-            ..AccessArgs::default()
-        };
-        assert!(matches!(resolve(none), Err(SettingsError::NoJwtKeys)));
+        let args: AccessArgs = parse_with_file(file, &[]).unwrap();
+        let keys = args.resolve().unwrap().jwt.unwrap().keys;
+        assert!(matches!(keys, JwtKeys::Url(_)));
     }
 
     #[test]
-    fn a_secret_is_long_enough_and_never_shown() {
+    fn keys_of_two_places_are_refused() {
+        let flag = format!("--jwt-secret={SECRET}");
+        let both = [&flag, "--jwt-jwks-url=https://example.com/keys"];
+        let error = resolve(&both).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "jwt_secret, jwt_jwks_url: expected at most one of them"
+        );
+    }
+
+    #[test]
+    fn claims_without_keys_are_refused() {
+        let error = resolve(&["--jwt-issuer=https://example.com"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "jwt_secret, jwt_secret_file, jwt_jwks_file, jwt_jwks_url: expected one of them: another setting needs it"
+        );
+    }
+
+    #[test]
+    fn secret_is_long_enough_and_never_shown() {
         for (text, fits) in [
             ("x".repeat(MIN_SECRET_BYTES - 1), false),
             ("x".repeat(MIN_SECRET_BYTES), true),
             ("x".repeat(MAX_SECRET_BYTES), true),
             ("x".repeat(MAX_SECRET_BYTES + 1), false),
         ] {
-            assert_eq!(given(&text).is_ok(), fits, "{} bytes", text.len());
+            assert_eq!(secret(&text).is_ok(), fits, "{} bytes", text.len());
         }
-        let error = given("hunter2").unwrap_err().to_string();
+        let error = secret("hunter2").unwrap_err().to_string();
         assert!(
             error.contains("32") && !error.contains("hunter2"),
             "{error}"
         );
-        assert_eq!(format!("{:?}", given(SECRET).unwrap()), "JwtSecret(…)");
+        assert_eq!(format!("{:?}", secret(SECRET).unwrap()), "JwtSecret(…)");
     }
 
     #[test]
-    fn a_secret_in_a_file_goes_without_the_line_s_end() {
+    fn secret_in_file_lacks_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-        let keys = keys_of(AccessArgs {
-            jwt_secret_file: Some(path),
-            ..AccessArgs::default()
-        });
+        let keys = keys(&[&format!("--jwt-secret-file={}", path.display())]);
         assert!(
-            matches!(keys, JwtKeys::Secret(secret, Secret::File(_)) if secret.as_bytes() == SECRET.as_bytes())
+            matches!(keys, JwtKeys::Secret(secret, SecretSource::File(_)) if secret.as_bytes() == SECRET.as_bytes())
         );
-        let missing = resolve(AccessArgs {
-            jwt_jwks_file: Some(folder.path().join("keys.json")),
-            ..AccessArgs::default()
-        });
-        assert!(matches!(missing, Err(SettingsError::Unreadable { .. })));
     }
 
     #[test]
-    fn keys_come_over_a_connection_that_nobody_can_change() {
+    fn missing_key_file_is_refused() {
+        let missing = resolve(&["--jwt-jwks-file=/not/there/keys.json"]);
+        assert!(matches!(
+            missing,
+            Err(ParseError::Settings(SettingsError::Unreadable { .. }))
+        ));
+    }
+
+    #[test]
+    fn only_safe_urls_of_keys_are_taken() {
         for (url, fits) in [
             ("https://example.com/.well-known/jwks.json", true),
             ("http://127.0.0.1:8080/keys", true),
@@ -403,13 +407,17 @@ mod tests {
         ] {
             assert_eq!(jwks_url(url).is_ok(), fits, "{url}");
         }
+        let wrong = resolve(&["--jwt-jwks-url=https://user:hunter2@example.com/keys"]);
+        let error = wrong.unwrap_err().to_string();
+        assert!(error.starts_with("jwt_jwks_url: expected https"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]
-    fn texts_have_bounds() {
-        let claim = |bytes: usize| text("jwt_issuer", Some("x".repeat(bytes)));
-        assert!(claim(MAX_CLAIM_BYTES).is_ok());
-        assert!(claim(MAX_CLAIM_BYTES + 1).is_err());
-        assert!(claim(0).is_err());
+    fn texts_out_of_bounds_are_refused() {
+        let parse = text(MAX_CLAIM_BYTES);
+        assert!(parse(&"x".repeat(MAX_CLAIM_BYTES)).is_ok());
+        assert!(parse(&"x".repeat(MAX_CLAIM_BYTES + 1)).is_err());
+        assert!(parse("").is_err());
     }
 }

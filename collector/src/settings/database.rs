@@ -1,17 +1,18 @@
-//! Settings of the database: which Postgres, and the way in.
+//! Settings of the database: which Postgres, and how to connect.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
-use super::secret::{Secret, SecretFile};
-use super::{File, SettingsError, read_file};
+use super::SettingsError;
+use super::secret::{SecretFile, SecretSource, SecretText};
 
-/// Where the database is.
-#[derive(Debug, Clone, Default, Args)]
+/// Which database to use.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("postgres_url"))]
 pub struct DatabaseArgs {
     /// Settings file (TOML); its keys are these flags with underscores
     #[arg(long, env = "DOSSIER_CONFIG", value_name = "FILE")]
@@ -22,19 +23,30 @@ pub struct DatabaseArgs {
         long,
         env = "DOSSIER_DATABASE_URL",
         value_name = "postgres://USER:PASSWORD@HOST/DATABASE",
-        hide_env_values = true
+        hide_env_values = true,
+        group = "postgres_url"
     )]
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretText>,
 
     /// File that holds the database URL, for URLs with a password
-    #[arg(long, env = "DOSSIER_DATABASE_URL_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "DOSSIER_DATABASE_URL_FILE",
+        value_name = "FILE",
+        group = "postgres_url"
+    )]
     pub database_url_file: Option<PathBuf>,
 
     /// File that holds the password, for URLs without one
-    #[arg(long, env = "DOSSIER_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "DOSSIER_DATABASE_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "postgres_url"
+    )]
     pub database_password_file: Option<PathBuf>,
 
-    /// Folder of the private Postgres [default: /var/lib/dossier for root, else ~/.local/share/dossier]
+    /// Folder of the private Postgres and of the spool [default: /var/lib/dossier for root, else ~/.local/share/dossier]
     #[arg(long, env = "DOSSIER_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 }
@@ -44,58 +56,49 @@ pub struct DatabaseArgs {
 pub enum Database {
     /// One that runs already.
     Given {
-        /// How to connect to it, by what was read just now.
+        /// How to connect to it, as read at the start.
         options: Box<PgConnectOptions>,
-        /// To read it again.
+        /// To read them again.
         access: DatabaseAccess,
     },
     /// A private one in this folder.
     Private(PathBuf),
 }
 
-/// Where it is written how to connect to a Postgres.
+/// Where the URL and the password of a Postgres are read from.
 #[derive(Debug, Clone)]
 pub struct DatabaseAccess {
-    url: Secret,
+    url: SecretSource,
     password: Option<SecretFile>,
 }
 
-impl Database {
-    /// Which Postgres the arguments, the environment and the file name.
+impl DatabaseArgs {
+    /// The database that is given, or the private one.
     ///
     /// # Errors
     /// [`SettingsError`], which names the setting.
-    pub fn resolve(args: DatabaseArgs) -> Result<Self, SettingsError> {
-        let file = read_file(args.config.as_deref())?;
-        database(args, file)
-    }
-}
-
-pub(super) fn database(args: DatabaseArgs, file: File) -> Result<Database, SettingsError> {
-    const NAMES: [&str; 2] = ["database_url", "database_url_file"];
-    let url = match Secret::choose(NAMES, args.database_url, args.database_url_file)? {
-        Some(url) => Some(url),
-        None => Secret::choose(NAMES, file.database_url, file.database_url_file)?,
-    };
-    let password = args.database_password_file.or(file.database_password_file);
-    let password = password.map(|path| SecretFile {
-        setting: "database_password_file",
-        path,
-    });
-    match (url, password) {
-        (Some(url), password) => {
-            let access = DatabaseAccess { url, password };
-            Ok(Database::Given {
-                options: Box::new(access.options()?),
-                access,
-            })
+    pub fn resolve(self) -> Result<Database, SettingsError> {
+        let names = ["database_url", "database_url_file"];
+        let folder = self.data_dir();
+        match SecretSource::either(names, self.database_url, self.database_url_file) {
+            Some(url) => {
+                let password = self.database_password_file.map(|path| SecretFile {
+                    setting: "database_password_file",
+                    path,
+                });
+                let access = DatabaseAccess { url, password };
+                Ok(Database::Given {
+                    options: Box::new(access.options()?),
+                    access,
+                })
+            }
+            None => folder.map(Database::Private),
         }
-        (None, Some(_)) => Err(SettingsError::PasswordAlone),
-        (None, None) => Ok(Database::Private(
-            args.data_dir
-                .or(file.data_dir)
-                .map_or_else(default_data_dir, Ok)?,
-        )),
+    }
+
+    /// The folder of the private Postgres.
+    pub(super) fn data_dir(&self) -> Result<PathBuf, SettingsError> {
+        self.data_dir.clone().map_or_else(default_data_dir, Ok)
     }
 }
 
@@ -106,18 +109,22 @@ impl DatabaseAccess {
     /// [`SettingsError`], which names the setting and the file.
     pub fn options(&self) -> Result<PgConnectOptions, SettingsError> {
         let url = self.url.read()?;
-        let wrong = || SettingsError::DatabaseUrl(self.url.to_string());
+        let wrong = || {
+            let problem = "expected postgres://user:password@host/database, got something else";
+            SettingsError::invalid(self.url.to_string(), problem)
+        };
         let options = PgConnectOptions::from_str(&url).map_err(|_| wrong())?;
         let Some(password) = &self.password else {
             return Ok(options);
         };
         if has_password(&url.parse().map_err(|_| wrong())?) {
-            return Err(SettingsError::TwoPasswords(self.url.to_string()));
+            let problem = format!("the URL of {} has a password already: remove one", self.url);
+            return Err(SettingsError::invalid("database_password_file", problem));
         }
         Ok(options.password(&password.text()?))
     }
 
-    /// The files that it is read from.
+    /// The files that they are read from.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let files = self.url.file().into_iter().chain(&self.password);
@@ -129,7 +136,7 @@ fn has_password(url: &Url) -> bool {
     url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
 }
 
-pub(super) fn default_data_dir() -> Result<PathBuf, SettingsError> {
+fn default_data_dir() -> Result<PathBuf, SettingsError> {
     if nix::unistd::Uid::effective().is_root() {
         return Ok(PathBuf::from("/var/lib/dossier"));
     }
@@ -141,7 +148,10 @@ pub(super) fn default_data_dir() -> Result<PathBuf, SettingsError> {
     folder("XDG_DATA_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
         .map(|base| base.join("dossier"))
-        .ok_or(SettingsError::NoDataDir)
+        .ok_or_else(|| {
+            let problem = "this user has no home folder: choose one with --data-dir";
+            SettingsError::invalid("data_dir", problem)
+        })
 }
 
 #[cfg(test)]
@@ -149,65 +159,46 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::settings::layers::ParseError;
+    use crate::settings::testing::{parse, parse_with_file};
 
-    const URL: &str = "postgres://a@here/x";
+    const URL: &str = "--database-url=postgres://a@here/x";
 
-    /// Without a settings file.
-    fn resolve(args: DatabaseArgs) -> Result<Database, SettingsError> {
-        database(args, File::default())
-    }
-
-    fn url(url: &str) -> DatabaseArgs {
-        DatabaseArgs {
-            database_url: Some(url.to_owned()),
-            ..DatabaseArgs::default()
-        }
+    fn resolve(flags: &[&str]) -> Result<Database, ParseError> {
+        Ok(parse::<DatabaseArgs>(flags)?.resolve()?)
     }
 
     #[test]
-    fn a_url_on_the_command_line_wins_over_one_in_the_file() {
-        let file = File {
-            database_url_file: Some("/not/there".into()),
-            ..File::default()
-        };
-        let database = database(url(URL), file).unwrap();
+    fn url_of_flag_precedes_file_of_settings_file() {
+        let file = "database_url_file = '/not/there'";
+        let args: DatabaseArgs = parse_with_file(file, &[URL]).unwrap();
         assert!(
-            matches!(database, Database::Given { options, .. } if options.get_host() == "here")
+            matches!(args.resolve().unwrap(), Database::Given { options, .. } if options.get_host() == "here")
         );
     }
 
     #[test]
-    fn of_two_urls_in_one_place_none_is_chosen() {
-        let twice = DatabaseArgs {
-            database_url_file: Some("/not/there".into()),
-            ..url(URL)
-        };
-        let file = File {
-            database_url: twice.database_url.clone(),
-            database_url_file: twice.database_url_file.clone(),
-            ..File::default()
-        };
+    fn two_urls_of_one_source_are_refused() {
+        let twice = [URL, "--database-url-file=/not/there"];
+        let file = "database_url = 'postgres://a@here/x'\ndatabase_url_file = '/not/there'";
         for error in [
-            resolve(twice).unwrap_err(),
-            database(DatabaseArgs::default(), file).unwrap_err(),
+            parse::<DatabaseArgs>(&twice).unwrap_err(),
+            parse_with_file::<DatabaseArgs>(file, &[]).unwrap_err(),
         ] {
-            assert!(matches!(
-                error,
-                SettingsError::Both("database_url", "database_url_file")
-            ));
+            let error = error.to_string();
+            for name in ["database_url, ", "database_url_file", "at most one"] {
+                assert!(error.contains(name), "{error}");
+            }
         }
     }
 
     #[test]
-    fn a_password_comes_from_one_place() {
+    fn password_comes_from_one_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         fs::write(&path, "hunter2\n").unwrap();
-        let with = |address: &str| DatabaseArgs {
-            database_password_file: Some(path.clone()),
-            ..url(address)
-        };
-        let Database::Given { options, access } = resolve(with(URL)).unwrap() else {
+        let file = format!("--database-password-file={}", path.display());
+        let Database::Given { options, access } = resolve(&[URL, &file]).unwrap() else {
             panic!("no URL");
         };
         let password = |options: &PgConnectOptions| {
@@ -221,34 +212,31 @@ mod tests {
         assert_eq!(password(&options).as_deref(), Some("hunter3"));
         assert_eq!(access.files(), std::slice::from_ref(&path));
         for twice in [
-            "postgres://a:b@here/x",
-            "postgres://a@here/x?password=hunter4",
+            "--database-url=postgres://a:b@here/x",
+            "--database-url=postgres://a@here/x?password=hunter4",
         ] {
-            let error = resolve(with(twice)).unwrap_err();
-            assert!(matches!(error, SettingsError::TwoPasswords(_)), "{error}");
-            assert!(!error.to_string().contains("hunter"), "{error}");
+            let error = resolve(&[twice, &file]).unwrap_err().to_string();
+            assert!(error.contains("has a password already"), "{error}");
+            assert!(!error.contains("hunter"), "{error}");
         }
-        let alone = DatabaseArgs {
-            database_url: None,
-            ..with(URL)
-        };
-        assert!(matches!(resolve(alone), Err(SettingsError::PasswordAlone)));
+        let error = resolve(&[&file]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("database_url, database_url_file: "),
+            "{error}"
+        );
     }
 
     #[test]
-    fn what_is_no_url_is_named_with_its_file_and_not_told() {
+    fn wrong_url_is_named_and_not_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("url");
         fs::write(&path, "hunter2").unwrap();
-        let in_file = DatabaseArgs {
-            database_url_file: Some(path.clone()),
-            ..DatabaseArgs::default()
-        };
-        for (args, place) in [
-            (url("hunter2"), "database_url: ".to_owned()),
-            (in_file, format!("database_url_file: {}: ", path.display())),
+        let in_file = format!("--database-url-file={}", path.display());
+        for (flag, place) in [
+            ("--database-url=hunter2", "database_url: ".to_owned()),
+            (&in_file, format!("database_url_file: {}: ", path.display())),
         ] {
-            let error = resolve(args).unwrap_err().to_string();
+            let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(&place), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -1,4 +1,4 @@
-//! Secrets: given as they are, or in a file, as Docker and Kubernetes hand them out.
+//! Secrets: in a setting, or in a file, as Docker and Kubernetes provide them.
 
 use std::fmt;
 use std::fs::File;
@@ -7,18 +7,22 @@ use std::path::{Path, PathBuf};
 
 use super::SettingsError;
 
-/// Largest file. Chains of certificates have some KiB, sets of keys no more.
+/// Chains of certificates have some KiB, sets of keys no more.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
 
-/// Where a secret is. It is shown as the setting that names it, and its file; never as the secret.
+/// A secret that a setting gives. It is never shown.
 #[derive(Clone)]
-pub enum Secret {
+pub struct SecretText(String);
+
+/// Where a secret is read from. It is shown as the setting that names it, and its file.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
     /// The setting is the secret.
-    Given {
-        /// Which setting.
+    Setting {
+        /// Its name.
         setting: &'static str,
         /// The secret.
-        text: String,
+        text: SecretText,
     },
     /// A file holds it.
     File(SecretFile),
@@ -33,25 +37,33 @@ pub struct SecretFile {
     pub path: PathBuf,
 }
 
-impl Secret {
+impl From<&str> for SecretText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+impl SecretSource {
     /// From two settings, of which at most one is given. `names` are the settings' names.
-    ///
-    /// # Errors
-    /// [`SettingsError::Both`] if both are.
-    pub(super) fn choose(
+    pub(super) fn either(
         names: [&'static str; 2],
-        text: Option<String>,
+        text: Option<SecretText>,
         path: Option<PathBuf>,
-    ) -> Result<Option<Self>, SettingsError> {
+    ) -> Option<Self> {
         let [setting, file_setting] = names;
         match (text, path) {
-            (None, None) => Ok(None),
-            (Some(text), None) => Ok(Some(Self::Given { setting, text })),
-            (None, Some(path)) => Ok(Some(Self::File(SecretFile {
+            (Some(text), _) => Some(Self::Setting { setting, text }),
+            (None, Some(path)) => Some(Self::File(SecretFile {
                 setting: file_setting,
                 path,
-            }))),
-            (Some(_), Some(_)) => Err(SettingsError::Both(setting, file_setting)),
+            })),
+            (None, None) => None,
         }
     }
 
@@ -61,7 +73,7 @@ impl Secret {
     /// [`SettingsError::Unreadable`]
     pub fn read(&self) -> Result<String, SettingsError> {
         match self {
-            Self::Given { text, .. } => Ok(text.clone()),
+            Self::Setting { text, .. } => Ok(text.0.clone()),
             Self::File(file) => file.text(),
         }
     }
@@ -70,24 +82,24 @@ impl Secret {
     #[must_use]
     pub const fn file(&self) -> Option<&SecretFile> {
         match self {
-            Self::Given { .. } => None,
+            Self::Setting { .. } => None,
             Self::File(file) => Some(file),
         }
     }
 }
 
 impl SecretFile {
-    /// What it holds, without the end of the last line.
+    /// Its content without the end of the last line.
     ///
     /// # Errors
     /// [`SettingsError::Unreadable`]
     pub fn text(&self) -> Result<String, SettingsError> {
         let text = String::from_utf8(self.bytes()?)
-            .map_err(|_| self.unreadable(io::Error::other("it is no text (UTF-8)")))?;
+            .map_err(|_| self.unreadable(io::Error::other("the file is not UTF-8 text")))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 
-    /// What it holds.
+    /// Its content.
     ///
     /// # Errors
     /// [`SettingsError::Unreadable`]
@@ -103,7 +115,7 @@ impl SecretFile {
     }
 }
 
-/// What a file holds, if that is not too much for what a file of settings may hold.
+/// The content of a file of at most [`MAX_FILE_BYTES`].
 ///
 /// # Errors
 /// Those of the operating system; of a file that is too long, one that says so.
@@ -114,7 +126,7 @@ pub fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         .read_to_end(&mut content)?;
     if content.len() > MAX_FILE_BYTES {
         return Err(io::Error::other(format!(
-            "it has more than {MAX_FILE_BYTES} bytes"
+            "the file has more than {MAX_FILE_BYTES} bytes"
         )));
     }
     Ok(content)
@@ -126,18 +138,12 @@ impl fmt::Display for SecretFile {
     }
 }
 
-impl fmt::Display for Secret {
+impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Given { setting, .. } => f.write_str(setting),
+            Self::Setting { setting, .. } => f.write_str(setting),
             Self::File(file) => file.fmt(f),
         }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({self})")
     }
 }
 
@@ -145,32 +151,27 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
-    fn choose(text: Option<&str>, path: Option<&Path>) -> Result<Option<Secret>, SettingsError> {
-        Secret::choose(
-            ["word", "word_file"],
-            text.map(str::to_owned),
-            path.map(Path::to_owned),
-        )
-    }
-
-    fn in_file(path: &Path) -> Secret {
-        choose(None, Some(path)).unwrap().unwrap()
+    fn in_file(path: &Path) -> SecretSource {
+        SecretSource::either(["word", "word_file"], None, Some(path.to_owned())).unwrap()
     }
 
     #[test]
-    fn a_secret_is_given_or_in_a_file_and_never_both() {
-        assert!(choose(None, None).unwrap().is_none());
-        let given = choose(Some("hunter2\n"), None).unwrap().unwrap();
+    fn secret_is_read_and_never_shown() {
+        let either = |text: Option<&str>| {
+            SecretSource::either(["word", "word_file"], text.map(SecretText::from), None)
+        };
+        assert!(either(None).is_none());
+        let given = either(Some("hunter2\n")).unwrap();
         assert_eq!(given.read().unwrap(), "hunter2\n");
-        assert_eq!(format!("{given} {given:?}"), "word Secret(word)");
-        let both = choose(Some("hunter2"), Some(Path::new("/x")));
-        let error = both.unwrap_err().to_string();
-        assert!(error.contains("word") && error.contains("word_file"));
-        assert!(!error.contains("hunter2"), "{error}");
+        let shown = format!("{given} {given:?}");
+        assert!(
+            shown.starts_with("word ") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]
-    fn the_end_of_the_line_does_not_belong_to_the_secret() {
+    fn line_end_is_not_part_of_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         for (held, secret) in [
@@ -185,17 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_and_not_told() {
+    fn unreadable_file_is_named_and_not_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         let fault = || in_file(&path).read().unwrap_err().to_string();
         let place = format!("word_file: {}: ", path.display());
         assert!(fault().starts_with(&place), "{}", fault());
         std::fs::write(&path, b"hunter2\xff").unwrap();
-        assert_eq!(fault(), format!("{place}it is no text (UTF-8)"));
+        assert_eq!(fault(), format!("{place}the file is not UTF-8 text"));
         std::fs::write(&path, "x".repeat(MAX_FILE_BYTES)).unwrap();
         assert_eq!(in_file(&path).read().unwrap().len(), MAX_FILE_BYTES);
         std::fs::write(&path, "x".repeat(MAX_FILE_BYTES + 1)).unwrap();
-        assert_eq!(fault(), format!("{place}it has more than 262144 bytes"));
+        assert_eq!(
+            fault(),
+            format!("{place}the file has more than 262144 bytes")
+        );
     }
 }

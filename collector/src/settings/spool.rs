@@ -5,53 +5,47 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::SettingsError;
+use super::database::DatabaseArgs;
+use super::values::bytes_or_none;
 use crate::spool::SpoolSettings;
 
-const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 /// The largest batch fits in with its head.
-const LEAST_MAX_BYTES: u64 = 8 << 20;
+const MIN_MAX_BYTES: u64 = 8 << 20;
 
 /// Where batches wait while Postgres is away.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SpoolArgs {
-    /// Folder for batches while Postgres is away; one collector's alone [default: spool in the data folder]
+    /// Folder for batches while Postgres is unavailable; each collector needs its own [default: spool in the data folder]
     #[arg(long, env = "DOSSIER_SPOOL_DIR", value_name = "FOLDER")]
     pub spool_dir: Option<PathBuf>,
 
-    /// Most bytes in it, at least 8388608; 0 for no spool [default: 1073741824]
-    #[arg(long, env = "DOSSIER_SPOOL_MAX_BYTES", value_name = "BYTES")]
-    pub spool_max_bytes: Option<u64>,
+    /// Maximum size of the spool, at least 8388608; 0 for no spool
+    #[arg(
+        long,
+        env = "DOSSIER_SPOOL_MAX_BYTES",
+        value_name = "BYTES",
+        default_value = "1073741824",
+        value_parser = bytes_or_none(MIN_MAX_BYTES)
+    )]
+    pub spool_max_bytes: u64,
 }
 
 impl SpoolArgs {
-    /// Takes from these what is given, and from `others` what is not.
-    #[must_use]
-    pub fn or(self, others: Self) -> Self {
-        Self {
-            spool_dir: self.spool_dir.or(others.spool_dir),
-            spool_max_bytes: self.spool_max_bytes.or(others.spool_max_bytes),
-        }
-    }
-
-    /// The spool that is wanted, if any. `data_dir` tells where the data folder is.
+    /// The spool, unless it is switched off.
     ///
     /// # Errors
     /// [`SettingsError`], which names the setting.
-    pub fn resolve(
-        self,
-        data_dir: impl FnOnce() -> Result<PathBuf, SettingsError>,
-    ) -> Result<Option<SpoolSettings>, SettingsError> {
-        let max_bytes = self.spool_max_bytes.unwrap_or(DEFAULT_MAX_BYTES);
-        if max_bytes == 0 {
+    pub fn resolve(self, database: &DatabaseArgs) -> Result<Option<SpoolSettings>, SettingsError> {
+        if self.spool_max_bytes == 0 {
             return Ok(None);
-        }
-        if max_bytes < LEAST_MAX_BYTES {
-            return Err(SettingsError::SpoolMaxBytes(max_bytes));
         }
         let folder = match self.spool_dir {
             Some(folder) => folder,
-            None => data_dir()?.join("spool"),
+            None => database.data_dir()?.join("spool"),
         };
-        Ok(Some(SpoolSettings { folder, max_bytes }))
+        Ok(Some(SpoolSettings {
+            folder,
+            max_bytes: self.spool_max_bytes,
+        }))
     }
 }

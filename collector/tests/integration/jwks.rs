@@ -116,8 +116,8 @@ impl Collector {
             certificate_for_batches: false,
         };
         let clients = ClientSettings {
-            most: 1024,
-            timeout: MINUTES,
+            max_clients: 1024,
+            client_timeout: MINUTES,
             request_timeout: MINUTES,
         };
         let retention = RetentionSettings {

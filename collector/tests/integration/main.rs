@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod config;
 mod dictionaries;
 mod fuzz;
 mod jwks;

@@ -7,21 +7,22 @@ use time::macros::datetime;
 
 use super::*;
 use crate::auth::signer::{Signer, published};
-use crate::settings::access::{AccessArgs, AccessSettings};
+use crate::settings::access::AccessArgs;
+use crate::settings::testing::parse;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const SECRET: &str = "a secret that only these tests know of";
 
 /// Settings as resolved from the command line.
 fn tokens(change: impl FnOnce(&mut AccessArgs)) -> TokenVerifier {
-    let mut args = AccessArgs::default();
+    let mut args: AccessArgs = parse(&[]).unwrap();
     change(&mut args);
-    let settings = AccessSettings::resolve(args, AccessArgs::default()).unwrap();
+    let settings = args.resolve().unwrap();
     TokenVerifier::new(settings.jwt.unwrap())
 }
 
 fn by_secret() -> TokenVerifier {
-    tokens(|args| args.jwt_secret = Some(SECRET.to_owned()))
+    tokens(|args| args.jwt_secret = Some(SECRET.into()))
 }
 
 fn by_public_keys(signers: &[&Signer]) -> (TokenVerifier, TempDir) {
@@ -203,7 +204,7 @@ async fn checks_exp_and_nbf_with_leeway() {
 #[tokio::test]
 async fn checks_audience_and_issuer_if_configured() {
     let strict = tokens(|args| {
-        args.jwt_secret = Some(SECRET.to_owned());
+        args.jwt_secret = Some(SECRET.into());
         args.jwt_audience = vec!["dossier".to_owned(), "audit".to_owned()];
         args.jwt_issuer = Some("https://id.example.com".to_owned());
     });
@@ -257,8 +258,8 @@ async fn subject_becomes_user() {
 #[tokio::test]
 async fn reads_role_claim_or_defaults_to_user() {
     let tokens = tokens(|args| {
-        args.jwt_secret = Some(SECRET.to_owned());
-        args.jwt_role_claim = Some("https://example.com/role".to_owned());
+        args.jwt_secret = Some(SECRET.into());
+        args.jwt_role_claim = "https://example.com/role".to_owned();
     });
     for (claim, expected) in [
         (json!("admin"), Ok(Role::Admin)),

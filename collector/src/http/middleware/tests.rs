@@ -86,8 +86,8 @@ async fn spans(uri: &str, headers: &[(&str, &str)]) -> BTreeMap<&'static str, Re
     let layer = RequestLayer {
         metrics: Arc::new(Metrics::new()),
         clients: ClientSettings {
-            most: 1,
-            timeout: Duration::from_secs(30),
+            max_clients: 1,
+            client_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
         },
     };

@@ -1,0 +1,192 @@
+//! All settings together: precedence, the file, and that the documents say what the description says.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Arg;
+
+use super::layers::ParseError;
+use super::testing::{parse, parse_with_file};
+use super::*;
+
+fn with_file(text: &str, flags: &[&str]) -> Result<Settings, ParseError> {
+    Ok(parse_with_file::<SettingsArgs>(text, flags)?.resolve()?)
+}
+
+fn error_of(text: &str) -> String {
+    with_file(text, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn flags_precede_file_and_file_precedes_defaults() {
+    let file = "listen = '127.0.0.1:1'\nmax_connections = 7\ndata_dir = '/from/file'";
+    let settings = with_file(file, &["--max-connections=9"]).unwrap();
+    assert_eq!(settings.listen.port(), 1);
+    assert_eq!(settings.max_connections, 9);
+    assert!(
+        matches!(settings.database, Database::Private(folder) if folder == Path::new("/from/file"))
+    );
+    let defaults = with_file("data_dir = '/x'", &[]).unwrap();
+    assert_eq!(defaults.listen.to_string(), "127.0.0.1:8686");
+    assert_eq!(defaults.max_connections, 10);
+    assert_eq!(defaults.service.reload.interval, Duration::from_secs(10));
+}
+
+#[test]
+fn spool_is_in_data_folder_by_default() {
+    let spool = |file: &str, flags: &[&str]| with_file(file, flags).map(|settings| settings.spool);
+    let plain = spool("data_dir = '/x'", &[]).unwrap().unwrap();
+    assert_eq!(plain.folder, Path::new("/x/spool"));
+    assert_eq!(plain.max_bytes, 1 << 30);
+    let file = "spool_dir = '/y'\nspool_max_bytes = 0";
+    let both = spool(file, &["--spool-max-bytes=8388608"]).unwrap();
+    let both = both.unwrap();
+    assert_eq!(
+        (both.folder.as_path(), both.max_bytes),
+        (Path::new("/y"), 1 << 23)
+    );
+    let none = spool("data_dir = '/x'\nspool_max_bytes = 0", &[]);
+    assert!(none.unwrap().is_none());
+    let error = spool("spool_max_bytes = 1", &[]).unwrap_err().to_string();
+    assert!(error.contains("spool_max_bytes"), "{error}");
+}
+
+#[test]
+fn unknown_key_is_refused_with_the_nearest() {
+    let error = error_of("databse_url = 'hunter2'");
+    assert!(
+        error.ends_with("dossier.toml: unknown setting databse_url: did you mean database_url?"),
+        "{error}"
+    );
+    let error = error_of("config = '/x'");
+    assert!(error.contains("unknown setting config"), "{error}");
+}
+
+#[test]
+fn wrong_values_in_file_are_named_with_it() {
+    for (text, ending) in [
+        (
+            "max_connections = 1",
+            "dossier.toml: max_connections: expected a whole number from 2 to 1000, got \"1\"",
+        ),
+        (
+            "tls_certificate = '/a'\ntls_key = '/b'\ntls_client_ca = '/c'\ntls_client_auth = 'some'",
+            "dossier.toml: tls_client_auth: expected one of ingest, all, got \"some\"",
+        ),
+        (
+            "listen = ['127.0.0.1:1', '127.0.0.1:2']",
+            "dossier.toml: listen: expected at most once",
+        ),
+        (
+            "listen = true",
+            "dossier.toml: listen: expected text, a whole number, or a list of texts without commas",
+        ),
+        (
+            "listen = 'x'\n\nlisten = 'y'",
+            "dossier.toml: line 3: duplicate key",
+        ),
+    ] {
+        let error = error_of(text);
+        assert!(error.ends_with(ending), "{error}");
+    }
+}
+
+#[test]
+fn secrets_in_wrong_files_are_not_quoted() {
+    for text in [
+        "database_url = 'hunter2'",
+        "database_url = ['hunter2', 'hunter2']",
+        "database_url = { hunter2 = 1 }",
+        "jwt_secret = 'hunter2'",
+        "jwt_jwks_url = 'hunter2'",
+        "jwt_secret = 'hunter2",
+        "jwt_secret = hunter2",
+    ] {
+        let error = error_of(text);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn names_of_a_setting_follow_one_rule() {
+    for setting in layers::description().get_arguments() {
+        let key = setting.get_id().as_str();
+        let flag = setting.get_long().unwrap();
+        let variable = setting.get_env().unwrap().to_str().unwrap();
+        assert_eq!(flag, key.replace('_', "-"));
+        assert_eq!(variable, format!("DOSSIER_{}", key.to_uppercase()));
+    }
+}
+
+#[test]
+fn bounds_in_the_help_are_those_enforced() {
+    for setting in layers::description().get_arguments() {
+        let help = setting.get_help().unwrap().to_string();
+        let words: Vec<&str> = help.split([' ', ',', ';']).collect();
+        let bounds = words.windows(3).find_map(|words| match words {
+            [min, "to", max] => Some((min.parse::<u32>().ok()?, max.parse::<u32>().ok()?)),
+            _ => None,
+        });
+        let Some((min, max)) = bounds.filter(|_| setting.get_id() != "jwt_secret") else {
+            continue;
+        };
+        let flag = setting.get_long().unwrap();
+        let accepts = |value: u32| {
+            let given = format!("--{flag}={value}");
+            parse::<SettingsArgs>(&[&given]).is_ok()
+        };
+        assert!(accepts(min) && accepts(max) && !accepts(max + 1), "{flag}");
+        assert!(min == 0 || !accepts(min - 1), "{flag}");
+    }
+}
+
+#[test]
+fn documented_settings_are_those_described() {
+    const HEAD: &str =
+        "| key | flag | environment variable | default | meaning |\n|---|---|---|---|---|\n";
+    let description = layers::description();
+    let mut table = HEAD.to_owned();
+    for setting in description.get_arguments() {
+        table.push_str(&row(setting));
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(
+        page.contains(&format!("\n{table}\n")),
+        "docs/configuration.md should have this table:\n\n{table}"
+    );
+}
+
+/// A setting's row in the documents.
+fn row(setting: &Arg) -> String {
+    let key = setting.get_id().as_str();
+    let help = setting.get_help().unwrap().to_string();
+    let (meaning, computed) = help
+        .strip_suffix(']')
+        .and_then(|help| help.split_once(" [default: "))
+        .map_or((help.as_str(), None), |(meaning, default)| {
+            (meaning, Some(default))
+        });
+    let default = setting.get_default_values().first();
+    let default = default.map(|value| format!("`{}`", value.to_str().unwrap()));
+    let default = default.or(computed.map(str::to_owned)).unwrap_or_default();
+    // The file does not name itself.
+    let name_in_file = if key == NAME_OF_FILE {
+        String::new()
+    } else {
+        format!("`{key}`")
+    };
+    let mut row = format!(
+        "| {} | `--{}` | `{}` | {default} | {meaning}",
+        name_in_file,
+        setting.get_long().unwrap(),
+        setting.get_env().unwrap().to_str().unwrap(),
+    );
+    for (index, value) in setting.get_possible_values().iter().enumerate() {
+        let separator = if index == 0 { ":" } else { ";" };
+        let (name, help) = (value.get_name(), value.get_help().unwrap());
+        write!(row, "{separator} `{name}`: {help}").unwrap();
+    }
+    row.push_str(" |\n");
+    row
+}
