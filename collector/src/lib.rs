@@ -15,11 +15,13 @@
 //!
 //! Beside them, [`settings`], [`metrics`], [`telemetry`] and [`logging`] know no HTTP endpoint and no SQL;
 //! [`postgres`] runs a private Postgres if no database is configured.
+//! `envoy_config` checks configurations of the filter for `dossier validate`.
 
 pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
+mod envoy_config;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -1,20 +1,4 @@
-//! `dossier validate`: checks the filter's configuration before Envoy does, with the filter's own
-//! code.
-//!
-//! - [`document`]: files of YAML or JSON.
-//! - [`node`]: a value in a document and the way to it.
-//! - [`kinds`]: what a document is, and where a configuration can stand in it.
-//! - [`envoy`] and [`istio`]: the two that have one inside.
-//! - [`plugin`]: one configuration, and what stands around it.
-//! - [`finding`]: what can be wrong.
-
-mod document;
-mod envoy;
-mod finding;
-mod istio;
-mod kinds;
-mod node;
-mod plugin;
+//! `dossier validate`: checks the filter's configuration before Envoy does.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use self::finding::{Findings, Severity};
+use crate::envoy_config::{self, Severity};
 
 /// At least one configuration is wrong.
 const EXIT_ERRORS: u8 = 1;
@@ -47,9 +31,9 @@ pub(super) struct Validate {
     files: Vec<PathBuf>,
 }
 
-/// What was found in all files.
+/// Sums over all files.
 #[derive(Debug, Default)]
-struct Tally {
+struct Totals {
     configurations: usize,
     errors: usize,
     warnings: usize,
@@ -57,29 +41,29 @@ struct Tally {
 }
 
 impl Validate {
-    /// Checks all files and tells what is wrong with them.
+    /// Checks all files and prints what is wrong with them.
     ///
     /// # Errors
     /// Standard output cannot be written to.
     pub(super) fn run(&self) -> io::Result<ExitCode> {
         let mut out = io::stdout().lock();
-        let mut tally = Tally::default();
+        let mut totals = Totals::default();
         for file in &self.files {
-            check_file(file, &mut tally, &mut out)?;
+            check_file(file, &mut totals, &mut out)?;
         }
         writeln!(
             out,
             "{}, {}, {}, {}",
-            count(self.files.len(), "file"),
-            count(tally.configurations, "configuration"),
-            count(tally.errors, "error"),
-            count(tally.warnings, "warning")
+            counted(self.files.len(), "file"),
+            counted(totals.configurations, "configuration"),
+            counted(totals.errors, "error"),
+            counted(totals.warnings, "warning")
         )?;
-        Ok(tally.exit_code())
+        Ok(totals.exit_code())
     }
 }
 
-impl Tally {
+impl Totals {
     fn exit_code(&self) -> ExitCode {
         if self.unreadable > 0 {
             ExitCode::from(EXIT_UNREADABLE)
@@ -91,33 +75,25 @@ impl Tally {
     }
 }
 
-fn check_file(file: &Path, tally: &mut Tally, out: &mut impl Write) -> io::Result<()> {
-    let documents = match document::read(file) {
-        Ok(documents) => documents,
+fn check_file(file: &Path, totals: &mut Totals, out: &mut impl Write) -> io::Result<()> {
+    let findings = match envoy_config::check_file(file) {
+        Ok(findings) => findings,
         Err(error) => {
-            tally.errors += 1;
-            tally.unreadable += 1;
+            totals.errors += 1;
+            totals.unreadable += 1;
             eprintln!("dossier: {}: {error}", file.display());
             return Ok(());
         }
     };
-    let mut found = Findings::default();
-    for (index, document) in documents.iter().enumerate() {
-        if documents.len() > 1 {
-            found.begin_document(index + 1);
-        }
-        kinds::check(document, &mut found);
-    }
-    found.end();
-    tally.configurations += found.configurations();
-    for (document, finding) in found.all() {
+    totals.configurations += findings.configurations();
+    for (document, finding) in findings.all() {
         let kind = match finding.severity() {
             Severity::Error => {
-                tally.errors += 1;
+                totals.errors += 1;
                 ""
             }
             Severity::Warning => {
-                tally.warnings += 1;
+                totals.warnings += 1;
                 "warning: "
             }
         };
@@ -130,12 +106,9 @@ fn check_file(file: &Path, tally: &mut Tally, out: &mut impl Write) -> io::Resul
     Ok(())
 }
 
-fn count(number: usize, what: &str) -> String {
+fn counted(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),
     }
 }
-
-#[cfg(test)]
-mod tests;

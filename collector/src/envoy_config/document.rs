@@ -1,5 +1,4 @@
-//! Reads a file of YAML or JSON documents, within bounds, and never quotes it in an error: it may
-//! hold a token.
+//! Reads a file of YAML or JSON documents, within bounds, and never quotes it in an error: it may contain a token.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,12 +7,12 @@ use std::path::Path;
 use serde_json::Value;
 use serde_saphyr::{Error, Location};
 
-/// Longest file. Configurations of a whole mesh are smaller.
+/// Configurations of a whole mesh are smaller.
 pub(super) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a file holds no documents.
+/// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum ReadError {
     #[error("it cannot be read: {0}")]
     File(#[from] io::Error),
     #[error(
@@ -34,28 +33,28 @@ pub(super) enum Unreadable {
 }
 
 /// Reads a file, or standard input for `-`.
-pub(super) fn read(file: &Path) -> Result<Vec<Value>, Unreadable> {
+pub(super) fn read(file: &Path) -> Result<Vec<Value>, ReadError> {
     let bytes = if file.as_os_str() == "-" {
         read_bounded(io::stdin().lock())?
     } else {
         read_bounded(File::open(file)?)?
     };
-    let text = String::from_utf8(bytes).map_err(|_| Unreadable::NotText)?;
+    let text = String::from_utf8(bytes).map_err(|_| ReadError::NotText)?;
     parse(&text)
 }
 
-fn read_bounded(from: impl Read) -> Result<Vec<u8>, Unreadable> {
+fn read_bounded(from: impl Read) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     from.take(MAX_FILE_BYTES as u64 + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() > MAX_FILE_BYTES {
-        return Err(Unreadable::TooLarge);
+        return Err(ReadError::TooLarge);
     }
     Ok(bytes)
 }
 
 /// Reads documents; empty ones are left out.
-pub(super) fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
+pub(super) fn parse(text: &str) -> Result<Vec<Value>, ReadError> {
     let options = serde_saphyr::options! { with_snippet: false };
     let error = match serde_saphyr::from_multiple_with_options(text, options) {
         Ok(documents) => return Ok(documents),
@@ -68,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
     );
     let origin = origin(&error);
     if let Error::DuplicateMappingKey { .. } = origin {
-        return Err(Unreadable::DuplicateKey { line, column });
+        return Err(ReadError::DuplicateKey { line, column });
     }
     // JSON may be indented by tabs, and a dump of a whole proxy has more values than YAML needs.
     if let Ok(document) = serde_json::from_str(text) {
@@ -79,8 +78,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
         | Error::AliasReplayCounterOverflow { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => Unreadable::TooComplex { line, column },
-        _ => Unreadable::Syntax { line, column },
+        | Error::AliasReplayStackDepthExceeded { .. } => ReadError::TooComplex { line, column },
+        _ => ReadError::Syntax { line, column },
     })
 }
 
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_and_json_are_read_whole() {
+    fn yaml_and_json_are_read() {
         for (text, documents) in [
             ("", vec![]),
             ("a: 1", vec![json!({"a": 1})]),
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_located_and_not_quoted() {
+    fn syntax_error_is_located_and_not_quoted() {
         let doubled = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]", n - 1));
         let bomb: Vec<_> = std::iter::once("a0: &a0 [x, x]".to_owned())
             .chain(doubled)
@@ -142,14 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_bound() {
+    fn file_over_limit_is_refused() {
         let just_fits = io::repeat(b' ').take(MAX_FILE_BYTES as u64);
         assert_eq!(read_bounded(just_fits).unwrap().len(), MAX_FILE_BYTES);
         let endless = io::repeat(b' ');
-        assert!(matches!(read_bounded(endless), Err(Unreadable::TooLarge)));
+        assert!(matches!(read_bounded(endless), Err(ReadError::TooLarge)));
         assert!(matches!(
             read(Path::new("/no/such/file")),
-            Err(Unreadable::File(_))
+            Err(ReadError::File(_))
         ));
     }
 }

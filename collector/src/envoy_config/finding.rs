@@ -1,26 +1,24 @@
 //! What can be wrong with a configuration. Tokens are never shown.
 
-/// Whether a finding fails the check.
+/// Whether a finding makes the check fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
-    /// It does.
+pub(crate) enum Severity {
     Error,
-    /// It does not.
     Warning,
 }
 
-/// One thing that is wrong. `path` is the way to it in its document.
+/// An error or a warning. `path` is its place in the document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Finding {
-    /// By the filter's own checker, whose line begins with the path.
+pub(crate) enum Finding {
+    /// An error of the filter's own checker, which begins with the path.
     #[error("{0}")]
     Refused(String),
-    /// A file without a configuration of ours.
+    /// A file without a configuration of the filter.
     #[error(
         "expected a configuration of Dossier, got none: if Envoy discovers it elsewhere, check the file that holds it"
     )]
-    NothingOfOurs,
-    /// A plugin of ours without a configuration that the filter can read.
+    NoConfigurationFound,
+    /// A plugin without a configuration that the filter can read.
     #[error("{path}: expected {expected}, got {found}")]
     NoConfiguration {
         path: String,
@@ -36,9 +34,9 @@ pub(super) enum Finding {
         line: usize,
         column: usize,
     },
-    /// Metadata of ours where no filter sees it.
+    /// Dossier's metadata where no filter sees it.
     #[error("{path}: Envoy shows filters the metadata of routes only: move it to the routes")]
-    NotOnARoute { path: String },
+    MetadataNotOnRoute { path: String },
     /// A cluster that the bootstrap does not have.
     #[error("{path}: expected one of static_resources.clusters, got {cluster:?}")]
     UnknownCluster { path: String, cluster: String },
@@ -47,7 +45,7 @@ pub(super) enum Finding {
         "{path}: {cluster:?} is not one of static_resources.clusters: cds_config must bring it"
     )]
     DiscoveredCluster { path: String, cluster: String },
-    /// A filter whose configuration is not here.
+    /// A filter whose configuration is elsewhere.
     #[error("{path}: Envoy discovers the filter elsewhere: check the file that holds it, too")]
     DiscoveredFilter { path: String },
     /// A variable that Envoy does not pass on to the filter.
@@ -55,7 +53,7 @@ pub(super) enum Finding {
         "{path}: expected {name}, which collector.token names, got nothing of that name: the filter sees no other variables"
     )]
     HiddenVariable { path: String, name: String },
-    /// A filter that would take the traffic with it.
+    /// A filter whose crash would fail requests.
     #[error(
         "{path}: expected {expected}, got nothing of the kind: should the filter ever crash, requests are answered 503"
     )]
@@ -66,8 +64,7 @@ pub(super) enum Finding {
 }
 
 impl Finding {
-    /// Whether it fails the check.
-    pub(super) const fn severity(&self) -> Severity {
+    pub(crate) const fn severity(&self) -> Severity {
         match self {
             Self::DiscoveredCluster { .. }
             | Self::DiscoveredFilter { .. }
@@ -77,44 +74,44 @@ impl Finding {
     }
 }
 
-/// What was found in one file.
+/// The findings of one file.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     document: Option<usize>,
     configurations: usize,
     all: Vec<(Option<usize>, Finding)>,
 }
 
 impl Findings {
-    /// What follows is about this document, counted from 1.
+    /// Further findings are about this document, counted from 1.
     pub(super) const fn begin_document(&mut self, number: usize) {
         self.document = Some(number);
     }
 
-    /// Counts a configuration of ours.
+    /// Counts a configuration of the filter.
     pub(super) const fn count_configuration(&mut self) {
         self.configurations += 1;
     }
 
-    /// Notes what is wrong.
+    /// Adds a finding about the current document.
     pub(super) fn add(&mut self, finding: Finding) {
         self.all.push((self.document, finding));
     }
 
-    /// Ends the file, which should have held something of ours.
+    /// Ends the file, which should have contained a configuration of the filter.
     pub(super) fn end(&mut self) {
         if self.configurations == 0 && self.all.is_empty() {
-            self.all.push((None, Finding::NothingOfOurs));
+            self.all.push((None, Finding::NoConfigurationFound));
         }
     }
 
-    /// How many configurations of ours there are.
-    pub(super) const fn configurations(&self) -> usize {
+    /// The number of configurations of the filter.
+    pub(crate) const fn configurations(&self) -> usize {
         self.configurations
     }
 
-    /// All that is wrong, with the number of its document if there are several.
-    pub(super) fn all(&self) -> &[(Option<usize>, Finding)] {
+    /// All findings, each with the number of its document if there are several.
+    pub(crate) fn all(&self) -> &[(Option<usize>, Finding)] {
         &self.all
     }
 }

@@ -1,11 +1,11 @@
-//! Configurations of ours are found wherever they stand, and nothing else is taken for one.
+//! Where configurations of the filter are found, and what is wrong with them.
 
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Findings, Severity};
-use super::{document, kinds};
+use super::finding::Finding;
+use super::{Findings, Severity, document, kinds};
 
-fn found(text: &str) -> Findings {
+fn check_text(text: &str) -> Findings {
     let mut found = Findings::default();
     for document in document::parse(text).unwrap() {
         kinds::check(&document, &mut found);
@@ -14,8 +14,8 @@ fn found(text: &str) -> Findings {
     found
 }
 
-fn found_in(value: &Value) -> Findings {
-    found(&value.to_string())
+fn check_value(value: &Value) -> Findings {
+    check_text(&value.to_string())
 }
 
 fn findings(found: &Findings) -> Vec<&Finding> {
@@ -48,7 +48,7 @@ fn as_text(text: &str) -> Value {
 }
 
 /// Asserts that there is one configuration with the one fault of [`faulty`], at this path.
-fn assert_found_at(path: &str, found: &Findings) {
+fn assert_reported_at(path: &str, found: &Findings) {
     let lines = lines(found);
     assert_eq!(found.configurations(), 1, "{path}: {lines:?}");
     assert_eq!(lines.len(), 1, "{path}: {lines:?}");
@@ -57,7 +57,7 @@ fn assert_found_at(path: &str, found: &Findings) {
 }
 
 #[test]
-fn a_configuration_is_found_wherever_it_can_stand() {
+fn configuration_is_found_in_every_place() {
     let filter = wasm_filter(&plugin(&as_struct(&faulty())));
     let filters =
         json!([{"name": "other", "typed_config": {"@type": "x"}}, {"typed_config": filter}]);
@@ -114,16 +114,16 @@ fn a_configuration_is_found_wherever_it_can_stand() {
             ),
         ),
     ] {
-        assert_found_at(path, &found_in(&document));
+        assert_reported_at(path, &check_value(&document));
     }
 }
 
 #[test]
-fn a_plugin_is_ours_by_its_name_or_its_configuration() {
+fn plugin_is_recognized_by_name_or_configuration() {
     let empty = as_struct(&json!({}));
     for key in ["name", "root_id", "rootId"] {
         let plugin = json!({key: "dossier", "fail_open": true, "configuration": empty});
-        let found = found_in(&wasm_filter(&plugin));
+        let found = check_value(&wasm_filter(&plugin));
         assert_eq!(found.configurations(), 1, "{key}");
         assert_eq!(
             lines(&found),
@@ -131,7 +131,7 @@ fn a_plugin_is_ours_by_its_name_or_its_configuration() {
         );
     }
     let by_vm = json!({"vmConfig": {"vmId": "dossier"}, "failOpen": true});
-    let found = found_in(&wasm_filter(&by_vm));
+    let found = check_value(&wasm_filter(&by_vm));
     assert!(
         lines(&found)[0].starts_with("config.configuration: expected a google.protobuf.Struct"),
         "{:?}",
@@ -146,7 +146,7 @@ fn a_plugin_is_ours_by_its_name_or_its_configuration() {
             "apiVersion": "x", "kind": "WasmPlugin", "metadata": {"name": name},
             "spec": {"url": url, "failStrategy": "FAIL_OPEN"},
         });
-        let found = found_in(&manifest);
+        let found = check_value(&manifest);
         assert_eq!(found.configurations(), usize::from(ours), "{name} {url}");
         let expected = if ours {
             "spec.pluginConfig: expected an object with collector and routes, got nothing"
@@ -162,7 +162,7 @@ fn a_plugin_is_ours_by_its_name_or_its_configuration() {
 }
 
 #[test]
-fn what_is_not_ours_is_not_taken_for_it() {
+fn other_plugins_are_ignored() {
     let others = wasm_filter(&plugin(&as_struct(&json!({"rules": []}))));
     let config_map = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -178,28 +178,32 @@ fn what_is_not_ours_is_not_taken_for_it() {
         config_map,
         virtual_host,
     ] {
-        let found = found_in(&document);
-        assert_eq!(findings(&found), [&Finding::NothingOfOurs], "{document}");
+        let found = check_value(&document);
+        assert_eq!(
+            findings(&found),
+            [&Finding::NoConfigurationFound],
+            "{document}"
+        );
     }
-    assert_eq!(findings(&found("")), [&Finding::NothingOfOurs]);
+    assert_eq!(findings(&check_text("")), [&Finding::NoConfigurationFound]);
 }
 
 #[test]
-fn text_must_be_json_because_the_filter_reads_nothing_else() {
+fn text_that_is_not_json_is_refused() {
     let mut plugin = plugin(&as_text("{}\ncollector: hunter2"));
     plugin["name"] = json!("dossier");
-    let found = found_in(&wasm_filter(&plugin));
-    let told = lines(&found);
+    let found = check_value(&wasm_filter(&plugin));
+    let reported = lines(&found);
     assert!(
-        told[0]
+        reported[0]
             .starts_with("config.configuration.value: expected JSON, got other text at its line 2"),
-        "{told:?}"
+        "{reported:?}"
     );
-    assert!(!told[0].contains("hunter2"));
+    assert!(!reported[0].contains("hunter2"));
 }
 
 #[test]
-fn keys_of_routes_are_checked_and_refused_elsewhere() {
+fn keys_are_checked_on_routes_and_refused_elsewhere() {
     let keys = json!({"filter_metadata": {"dossier": {"ttl_days": 0}}});
     let routes = json!({"route_config": {
         "metadata": keys,
@@ -209,25 +213,25 @@ fn keys_of_routes_are_checked_and_refused_elsewhere() {
             "routes": [{"match": {"prefix": "/"}, "metadata": keys}],
         }],
     }});
-    let found = found_in(&routes);
+    let found = check_value(&routes);
     assert_eq!(found.configurations(), 3);
-    let told = lines(&found);
-    assert_eq!(told.len(), 3, "{told:?}");
+    let reported = lines(&found);
+    assert_eq!(reported.len(), 3, "{reported:?}");
     let elsewhere = "Envoy shows filters the metadata of routes only: move it to the routes";
     assert_eq!(
-        told[0],
+        reported[0],
         format!("route_config.metadata.filter_metadata.dossier: {elsewhere}")
     );
     assert_eq!(
-        told[1],
+        reported[1],
         format!("route_config.virtualHosts[0].metadata.filterMetadata.dossier: {elsewhere}")
     );
     let at_route =
         "route_config.virtualHosts[0].routes[0].metadata.filter_metadata.dossier.ttl_days: ";
-    assert!(told[2].starts_with(at_route), "{told:?}");
+    assert!(reported[2].starts_with(at_route), "{reported:?}");
     // A patch of a route need not say what it matches.
     let patch = |apply_to: &str| {
-        found_in(
+        check_value(
             &json!({"apiVersion": "x", "kind": "EnvoyFilter", "spec": {"configPatches": [
                 {"applyTo": apply_to, "patch": {"value": {"metadata": keys}}},
             ]}}),
@@ -239,12 +243,12 @@ fn keys_of_routes_are_checked_and_refused_elsewhere() {
 }
 
 #[test]
-fn what_stands_around_a_configuration_must_fit_it() {
+fn clusters_and_variables_must_exist() {
     let configuration = json!({"collector": {"cluster": "c", "token": "${TOKEN}"}});
     let bootstrap = |dynamic: Value, cluster: &str, environment: Value| {
         let mut plugin = plugin(&as_struct(&configuration));
         plugin["vm_config"] = json!({"environment_variables": environment});
-        found_in(&json!({
+        check_value(&json!({
             "dynamic_resources": dynamic,
             "static_resources": {
                 "clusters": [{"name": cluster}],
@@ -289,9 +293,9 @@ fn what_stands_around_a_configuration_must_fit_it() {
 }
 
 #[test]
-fn a_mesh_plugin_names_its_variables_too() {
+fn mesh_plugin_must_list_its_variables() {
     let manifest = |environment: Value| {
-        found_in(&json!({"apiVersion": "x", "kind": "WasmPlugin", "spec": {
+        check_value(&json!({"apiVersion": "x", "kind": "WasmPlugin", "spec": {
             "failStrategy": "FAIL_RELOAD",
             "vmConfig": {"env": environment},
             "pluginConfig": {"collector": {"cluster": "outbound|8686||dossier", "token": "${TOKEN}"}},
@@ -308,7 +312,7 @@ fn a_mesh_plugin_names_its_variables_too() {
 }
 
 #[test]
-fn a_filter_that_fails_closed_is_warned_of() {
+fn failing_closed_is_a_warning() {
     let configuration = as_struct(&json!({"collector": {"cluster": "c"}}));
     for (policy, warned) in [
         (json!({}), true),
@@ -320,7 +324,7 @@ fn a_filter_that_fails_closed_is_warned_of() {
     ] {
         let mut plugin = policy.clone();
         plugin["configuration"] = configuration.clone();
-        let found = found_in(&wasm_filter(&plugin));
+        let found = check_value(&wasm_filter(&plugin));
         let severities: Vec<_> = findings(&found).iter().map(|it| it.severity()).collect();
         let expected = if warned {
             vec![Severity::Warning]
@@ -331,14 +335,18 @@ fn a_filter_that_fails_closed_is_warned_of() {
     }
     let manifest = json!({"apiVersion": "x", "kind": "WasmPlugin",
         "spec": {"pluginConfig": {"collector": {"cluster": "c"}}}});
-    let told = lines(&found_in(&manifest));
-    assert!(told[0].starts_with("spec.failStrategy: "), "{told:?}");
+    let reported = lines(&check_value(&manifest));
+    assert!(
+        reported[0].starts_with("spec.failStrategy: "),
+        "{reported:?}"
+    );
 }
 
 #[test]
-fn a_filter_that_is_discovered_elsewhere_is_pointed_at_and_nothing_is_wrong() {
+fn discovered_filter_is_a_warning() {
     let filter = json!({"name": "dossier", "config_discovery": {"type_urls": ["x"]}});
-    let found = found_in(&json!({"static_resources": {"listeners": [{"http_filters": [filter]}]}}));
+    let found =
+        check_value(&json!({"static_resources": {"listeners": [{"http_filters": [filter]}]}}));
     let findings = findings(&found);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].severity(), Severity::Warning);

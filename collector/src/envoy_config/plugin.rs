@@ -1,46 +1,46 @@
-//! One configuration, checked by the filter's own code and against what stands around it.
+//! One configuration of the filter: checked by the filter's own code, and against the clusters and variables around it.
 
 use dossier_capture::config::Config;
 
-use super::envoy::Clusters;
+use super::clusters::Clusters;
 use super::finding::{Finding, Findings};
 use super::node::Node;
 
-/// What our plugin is called where it has a name.
+/// The name of the filter in configurations.
 pub(super) const NAME: &str = "dossier";
 
 /// The environment variables that a plugin can see.
 #[derive(Debug)]
 pub(super) struct Variables {
-    /// Where they are named, or should be.
+    /// Where they are listed, or should be.
     pub(super) path: String,
     /// Their names.
     pub(super) names: Vec<String>,
 }
 
-/// Checks a configuration; what is not known of its surroundings is not checked.
+/// Checks a configuration; without variables or clusters, what it says of them is not checked.
 pub(super) fn check(
     configuration: &Node<'_>,
     variables: Option<&Variables>,
     clusters: Option<&Clusters>,
-    found: &mut Findings,
+    findings: &mut Findings,
 ) {
-    found.count_configuration();
+    findings.count_configuration();
     if let Err(problems) = Config::from_value(configuration.value, &configuration.path) {
         for line in problems.lines() {
-            found.add(Finding::Refused(line.to_owned()));
+            findings.add(Finding::Refused(line.to_owned()));
         }
     }
-    // Read from the value itself, so that all errors are told even if the checker refused it.
+    // Read from the value itself, so that all errors are reported even if the checker refused it.
     if let Some(clusters) = clusters {
-        check_cluster(configuration, clusters, found);
+        check_cluster(configuration, clusters, findings);
     }
     if let Some(variables) = variables {
-        check_token(configuration, variables, found);
+        check_token(configuration, variables, findings);
     }
 }
 
-fn check_cluster(configuration: &Node<'_>, clusters: &Clusters, found: &mut Findings) {
+fn check_cluster(configuration: &Node<'_>, clusters: &Clusters, findings: &mut Findings) {
     let Some(node) = configuration.find(&["collector", "cluster"]) else {
         return;
     };
@@ -51,14 +51,14 @@ fn check_cluster(configuration: &Node<'_>, clusters: &Clusters, found: &mut Find
         return;
     }
     let (path, cluster) = (node.path, cluster.to_owned());
-    found.add(if clusters.more_may_come {
+    findings.add(if clusters.has_discovery {
         Finding::DiscoveredCluster { path, cluster }
     } else {
         Finding::UnknownCluster { path, cluster }
     });
 }
 
-fn check_token(configuration: &Node<'_>, variables: &Variables, found: &mut Findings) {
+fn check_token(configuration: &Node<'_>, variables: &Variables, findings: &mut Findings) {
     let token = configuration.find(&["collector", "token"]);
     let name = token
         .and_then(|node| node.value.as_str())
@@ -66,7 +66,7 @@ fn check_token(configuration: &Node<'_>, variables: &Variables, found: &mut Find
     if let Some(name) = name
         && !variables.names.iter().any(|known| known == name)
     {
-        found.add(Finding::HiddenVariable {
+        findings.add(Finding::HiddenVariable {
             path: variables.path.clone(),
             name: name.to_owned(),
         });

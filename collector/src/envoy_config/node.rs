@@ -1,18 +1,16 @@
-//! A value in a document and the way to it.
+//! A value in a document and its path.
 
 use serde_json::{Map, Value};
 
-/// A value that knows where it stands.
+/// A value with its path.
 #[derive(Debug, Clone)]
 pub(super) struct Node<'v> {
-    /// The value.
     pub(super) value: &'v Value,
-    /// The way to it, such as `spec.pluginConfig`; empty for the document itself.
+    /// Such as `spec.pluginConfig`; empty for the document itself.
     pub(super) path: String,
 }
 
 impl<'v> Node<'v> {
-    /// A document.
     pub(super) const fn document(value: &'v Value) -> Self {
         Self {
             value,
@@ -28,7 +26,7 @@ impl<'v> Node<'v> {
         map.get(written).map(|value| self.child(written, value))
     }
 
-    /// The value at the end of several keys.
+    /// The value at a path of keys.
     pub(super) fn find(&self, keys: &[&str]) -> Option<Self> {
         keys.iter()
             .try_fold(self.clone(), |node, key| node.get(key))
@@ -39,12 +37,12 @@ impl<'v> Node<'v> {
         self.get(key).is_some()
     }
 
-    /// The text of a key.
+    /// The text value of a key.
     pub(super) fn text(&self, key: &str) -> Option<&'v str> {
         self.get(key)?.value.as_str()
     }
 
-    /// Whether the value is an object of the type that ends so.
+    /// Whether the value is an object of this type.
     pub(super) fn is_of_type(&self, name: &str) -> bool {
         self.text("@type").is_some_and(|url| is_type(url, name))
     }
@@ -82,7 +80,7 @@ pub(super) fn is_type(url: &str, name: &str) -> bool {
     url.rsplit('/').next() == Some(name)
 }
 
-/// The way to a key of what stands at `path`.
+/// The path of a key in the object at `path`.
 pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
@@ -114,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_found_in_both_spellings_and_named_as_written() {
+    fn keys_are_found_in_both_spellings() {
         let value = json!({"vmConfig": {"vm_id": "x"}, "list": [{"a": 1}]});
         let root = Node::document(&value);
         let id = root.find(&["vm_config", "vm_id"]).unwrap();

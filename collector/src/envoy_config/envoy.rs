@@ -1,75 +1,49 @@
-//! Envoy's configuration, whole or in parts: finds our filters, and our keys in the metadata of
-//! routes.
+//! Envoy's configuration, whole or in parts: finds Dossier's filters, and its keys in the metadata of routes.
 
 use std::borrow::Cow;
 
 use dossier_capture::config::check_route_keys;
 use serde_json::Value;
 
+use super::clusters::Clusters;
 use super::finding::{Finding, Findings};
 use super::node::{Node, is_type, join};
 use super::plugin::{self, NAME, Variables};
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
-/// These hold another type as a struct, under `value`, and its name in `type_url`.
+/// These contain another type as a struct, under `value`, and its name in `type_url`.
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
 
-/// What an object with metadata is.
+/// The kind of an object that has metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holder {
+pub(super) enum MetadataOwner {
     /// A route, whose metadata filters see.
     Route,
-    /// Anything else.
+    /// Any other object.
     Other,
-    /// To be told by its keys.
-    ByShape,
+    /// Recognized by its keys.
+    Unknown,
 }
 
-/// The clusters of a bootstrap.
-#[derive(Debug)]
-pub(super) struct Clusters {
-    /// Those written in it.
-    pub(super) names: Vec<String>,
-    /// Whether it discovers others.
-    pub(super) more_may_come: bool,
-}
-
-impl Clusters {
-    /// Those of a document, if it is a whole bootstrap.
-    pub(super) fn of(document: &Node<'_>) -> Option<Self> {
-        let static_resources = document.get("static_resources")?;
-        let clusters = static_resources.get("clusters");
-        let clusters = clusters.iter().flat_map(Node::items);
-        Some(Self {
-            names: clusters
-                .filter_map(|cluster| cluster.text("name").map(str::to_owned))
-                .collect(),
-            more_may_come: document
-                .find(&["dynamic_resources", "cds_config"])
-                .is_some(),
-        })
-    }
-}
-
-/// Looks for what is ours in a value and all that it holds. The parser bounds the depth.
+/// Checks Dossier's parts in a value and all that it contains. The parser bounds the depth.
 pub(super) fn walk(
     node: &Node<'_>,
-    holder: Holder,
+    owner: MetadataOwner,
     clusters: Option<&Clusters>,
-    found: &mut Findings,
+    findings: &mut Findings,
 ) {
     if let Some(plugin) = wasm(node) {
-        return filter(&plugin, clusters, found);
+        return filter(&plugin, clusters, findings);
     }
     if node.text("name") == Some(NAME) && node.has("config_discovery") {
         let path = join(&node.path, "config_discovery");
-        return found.add(Finding::DiscoveredFilter { path });
+        return findings.add(Finding::DiscoveredFilter { path });
     }
     if let Some(keys) = node.find(&["metadata", "filter_metadata", NAME]) {
-        metadata(node, holder, &keys, found);
+        metadata(node, owner, &keys, findings);
     }
     for child in node.fields().chain(node.items()) {
-        walk(&child, Holder::ByShape, clusters, found);
+        walk(&child, MetadataOwner::Unknown, clusters, findings);
     }
 }
 
@@ -83,7 +57,7 @@ fn wasm<'v>(node: &Node<'v>) -> Option<Node<'v>> {
     (is_typed_struct && is_wasm).then(|| node.find(&["value", "config"]))?
 }
 
-fn filter(plugin: &Node<'_>, clusters: Option<&Clusters>, found: &mut Findings) {
+fn filter(plugin: &Node<'_>, clusters: Option<&Clusters>, findings: &mut Findings) {
     let configuration = configuration(plugin);
     let is_named = [
         plugin.text("name"),
@@ -97,7 +71,7 @@ fn filter(plugin: &Node<'_>, clusters: Option<&Clusters>, found: &mut Findings) 
         return;
     }
     if !fails_open(plugin) {
-        found.add(Finding::FailsClosed {
+        findings.add(Finding::FailsClosed {
             path: join(&plugin.path, "failure_policy"),
             expected: "FAIL_RELOAD or FAIL_OPEN",
         });
@@ -108,16 +82,16 @@ fn filter(plugin: &Node<'_>, clusters: Option<&Clusters>, found: &mut Findings) 
                 value: &value,
                 path,
             };
-            plugin::check(&configuration, Some(&variables(plugin)), clusters, found);
+            plugin::check(&configuration, Some(&variables(plugin)), clusters, findings);
         }
         Err(finding) => {
-            found.count_configuration();
-            found.add(finding);
+            findings.count_configuration();
+            findings.add(finding);
         }
     }
 }
 
-/// Our configuration as Envoy hands it to the filter, and the way to it.
+/// The filter's configuration as Envoy passes it, and its path.
 fn configuration<'v>(plugin: &Node<'v>) -> Result<(Cow<'v, Value>, String), Finding> {
     let missing = |found| Finding::NoConfiguration {
         path: join(&plugin.path, "configuration"),
@@ -175,18 +149,18 @@ fn variables(plugin: &Node<'_>) -> Variables {
     }
 }
 
-fn metadata(node: &Node<'_>, holder: Holder, keys: &Node<'_>, found: &mut Findings) {
-    let is_route = match holder {
-        Holder::Route => true,
-        Holder::Other => false,
-        Holder::ByShape => node.has("match"),
+fn metadata(node: &Node<'_>, owner: MetadataOwner, keys: &Node<'_>, findings: &mut Findings) {
+    let is_route = match owner {
+        MetadataOwner::Route => true,
+        MetadataOwner::Other => false,
+        MetadataOwner::Unknown => node.has("match"),
     };
-    found.count_configuration();
+    findings.count_configuration();
     if !is_route {
         let path = keys.path.clone();
-        return found.add(Finding::NotOnARoute { path });
+        return findings.add(Finding::MetadataNotOnRoute { path });
     }
     for line in check_route_keys(keys.value, &keys.path).lines() {
-        found.add(Finding::Refused(line.to_owned()));
+        findings.add(Finding::Refused(line.to_owned()));
     }
 }
