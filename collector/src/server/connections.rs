@@ -70,8 +70,9 @@ impl ConnectionServer {
         let permits = Arc::new(Semaphore::new(
             usize::try_from(self.settings.max_clients).unwrap_or(Semaphore::MAX_PERMITS),
         ));
-        let handshakes =
-            tls.map(|tls| Handshakes::new(tls, self.settings.client_timeout, Arc::clone(&self.metrics)));
+        let handshakes = tls.map(|tls| {
+            Handshakes::new(tls, self.settings.client_timeout, Arc::clone(&self.metrics))
+        });
         // Bounded by the number of permits.
         let mut handshaking = JoinSet::new();
         let mut stop = pin!(stop);
