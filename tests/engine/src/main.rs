@@ -1,26 +1,44 @@
-//! `dossier-engine keys`: prints what each configuration key costs, as the table of
-//! docs/performance.md. `dossier-engine counts`: writes down anew what an exchange costs.
+//! `dossier-engine`: counts the instructions of the built filter. `make bench-keys` and
+//! `make bench-counts` run it.
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
 use dossier_engine::counts;
 use dossier_engine::keys::{self, Case, Cost};
 use dossier_engine::traffic::Exchange;
 use dossier_engine::{EngineError, Filter};
 
+/// Count the instructions that the built filter executes
+#[derive(Debug, Parser)]
+#[command(
+    name = "dossier-engine",
+    version,
+    arg_required_else_help = true,
+    after_help = "DOSSIER_FILTER_WASM names a filter other than the one that `make filter` builds."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what each configuration key costs, as the table in docs/figures/keys.md
+    Keys,
+    /// Write tests/engine/counts.json: what an exchange costs, which a test compares
+    Counts,
+}
+
 fn main() -> ExitCode {
-    let done = match std::env::args().nth(1).as_deref() {
-        Some("keys") => print_keys(),
-        Some("counts") => write_counts(),
-        _ => {
-            eprintln!("usage: dossier-engine keys|counts");
-            return ExitCode::from(2);
-        }
+    let outcome = match Cli::parse().command {
+        Command::Keys => print_keys(),
+        Command::Counts => write_counts(),
     };
-    match done {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("dossier-engine: {error}");
             ExitCode::FAILURE
         }
     }

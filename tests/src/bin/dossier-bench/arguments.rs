@@ -1,286 +1,239 @@
 //! The command line.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::price::{Protocol, Variant};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand};
 
-/// What to measure.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Arguments {
-    Streaming(Streaming),
-    Filter(Price),
-    Retention(Retention),
-    Ingest(Ingest),
-    /// Whether the filter's memory stays where it is.
-    Soak {
-        /// Of full load.
-        minutes: usize,
-    },
-    /// What the collector adds to the bare SQL.
-    Query {
-        /// Turns of each question.
-        rounds: usize,
-    },
-    /// How much of the disk bodies take.
-    Storage {
-        /// Turns of each way to read.
-        rounds: usize,
-    },
+use crate::filter::{Protocol, Variant};
+
+const MAX_COUNT: u64 = 1000;
+/// Bodies larger than this are not recorded whole.
+const MAX_BODY_BYTES: u64 = 1 << 20;
+const MAX_WORKERS: i64 = 8;
+const MAX_ENTRIES: u64 = 10_000_000;
+const MAX_COPIES: u64 = 8;
+
+/// Measure what recording, reading and deletion cost, with the real programs, and print Markdown tables
+#[derive(Debug, PartialEq, Eq, Parser)]
+#[command(
+    name = "dossier-bench",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Run it by `.ci/tools/bench COMMAND [OPTIONS]`, which installs and builds what it needs. \
+docs/performance.md explains the tables."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
 }
 
-/// Whether events arrive as soon as without the filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Streaming {
-    /// Turns of each Envoy.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Command {
+    /// Compare the delay of streamed events with and without the filter
+    Streaming(StreamingArgs),
+    /// Compare Envoys with and without the filter: CPU, throughput, latency and memory of requests
+    Filter(FilterArgs),
+    /// Watch the filter's memory under full load
+    Soak(SoakArgs),
+    /// Compare queries with the bare SQL, over five million entries
+    Query(QueryArgs),
+    /// Measure the disk space of bodies, and what reading compressed bodies costs
+    Storage(StorageArgs),
+    /// Compare the ingest of batches with `psql` copying the same rows
+    Ingest(IngestArgs),
+    /// Drop expired entries while batches arrive, and measure how long batches wait
+    Retention(RetentionArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct StreamingArgs {
+    /// Rounds in which each Envoy has a turn
+    #[arg(long, value_name = "N", default_value = "20", value_parser = in_range(1..=MAX_COUNT))]
     pub(crate) rounds: usize,
-    /// Streams in a turn.
+    /// Streams in a turn
+    #[arg(long, value_name = "N", default_value = "30", value_parser = in_range(1..=MAX_COUNT))]
     pub(crate) streams: usize,
 }
 
-/// What recording costs each request.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Price {
-    /// Turns of each Envoy.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = list_variants())]
+pub(crate) struct FilterArgs {
+    /// Rounds in which each Envoy has a turn
+    #[arg(long, value_name = "N", default_value = "12", value_parser = in_range(1..=MAX_COUNT))]
     pub(crate) rounds: usize,
-    /// Envoys that are compared; the first is always the plain one.
-    pub(crate) variants: Vec<Variant>,
-    /// Bytes of the bodies.
+    /// Sizes of both bodies, separated by commas
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_delimiter = ',',
+        default_value = "0,1024,16384,262144",
+        value_parser = in_range(0..=MAX_BODY_BYTES)
+    )]
     pub(crate) sizes: Vec<usize>,
-    /// Worker threads of each Envoy.
+    /// Numbers of worker threads of each Envoy, separated by commas
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1,2",
+        value_parser = clap::value_parser!(u16).range(1..=MAX_WORKERS)
+    )]
     pub(crate) workers: Vec<u16>,
+    /// Versions of HTTP, separated by commas: 1 or 2
+    #[arg(
+        long,
+        value_name = "VERSION",
+        value_delimiter = ',',
+        default_value = "1,2",
+        value_parser = parse_protocol
+    )]
     pub(crate) protocols: Vec<Protocol>,
-    /// Where the tables go.
+    /// Numbers of the Envoys to compare, separated by commas; 0 is always among them [default: all]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_delimiter = ',',
+        value_parser = parse_variant
+    )]
+    variants: Vec<Variant>,
+    /// The folder for the tables, a CSV file and a picture
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     pub(crate) out: PathBuf,
 }
 
-/// How expired entries leave while batches come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retention {
-    /// Each with its own expired entries.
-    pub(crate) rounds: usize,
-    /// Entries that have expired, each with a body.
-    pub(crate) entries: usize,
-    /// How long batches come alone, and again while the entries leave.
-    pub(crate) seconds: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct SoakArgs {
+    /// Minutes of full load
+    #[arg(long, value_name = "N", default_value = "10", value_parser = in_range(1..=MAX_COUNT))]
+    pub(crate) minutes: usize,
 }
 
-/// How fast batches get in, beside `psql`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ingest {
-    /// Turns of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct QueryArgs {
+    /// Rounds in which each query runs
+    #[arg(long, value_name = "N", default_value = "50", value_parser = in_range(1..=MAX_COUNT))]
     pub(crate) rounds: usize,
-    /// Records of a turn.
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct StorageArgs {
+    /// Rounds in which pages of compressed and of plain bodies are read
+    #[arg(long, value_name = "N", default_value = "50", value_parser = in_range(1..=MAX_COUNT))]
+    pub(crate) rounds: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct IngestArgs {
+    /// Rounds in which the collector and `psql` have a turn each
+    #[arg(long, value_name = "N", default_value = "10", value_parser = in_range(1..=MAX_COUNT))]
+    pub(crate) rounds: usize,
+    /// Records in a turn
+    #[arg(long, value_name = "N", default_value = "60000", value_parser = in_range(1..=MAX_ENTRIES))]
     pub(crate) records: usize,
-    /// Bytes of the bodies.
+    /// Sizes of bodies, separated by commas
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_delimiter = ',',
+        default_value = "1024,4096",
+        value_parser = in_range(0..=MAX_BODY_BYTES)
+    )]
     pub(crate) sizes: Vec<usize>,
-    /// HTTP connections, each with one batch under way.
+    /// HTTP connections, each with one batch in flight
+    #[arg(long, value_name = "N", default_value = "24", value_parser = in_range(1..=MAX_COUNT))]
     pub(crate) connections: usize,
-    /// How many `psql` share the rows.
+    /// Processes of `psql` that share the rows
+    #[arg(long, value_name = "N", default_value = "1", value_parser = in_range(1..=MAX_COPIES))]
     pub(crate) copies: usize,
 }
 
-const USAGE: &str = "usage: dossier-bench streaming [--rounds 1..1000] [--streams 1..1000]
-       dossier-bench filter [--rounds 1..1000] [--sizes BYTES,..] [--workers 1..8,..] [--protocols 1,2]
-                            [--variants 0..14,..] [--out FOLDER]
-       dossier-bench soak [--minutes 1..1000]
-       dossier-bench query [--rounds 1..1000]
-       dossier-bench storage [--rounds 1..1000]
-       dossier-bench ingest [--rounds 1..1000] [--records 1..10000000] [--sizes BYTES,..] [--connections 1..1000]
-                            [--copies 1..8]
-       dossier-bench retention [--rounds 1..1000] [--entries 1..10000000] [--seconds 1..1000]";
-const MOST: usize = 1000;
-/// Bodies larger than this are beyond what is recorded.
-const MOST_BYTES: usize = 1 << 20;
-const MOST_WORKERS: u16 = 8;
-const MOST_ENTRIES: usize = 10_000_000;
-const MOST_COPIES: usize = 8;
-
-impl Arguments {
-    /// Reads them, without the program's name.
-    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, &'static str> {
-        match words.next().as_deref() {
-            Some("streaming") => Streaming::read(words).map(Self::Streaming),
-            Some("filter") => Price::read(words).map(Self::Filter),
-            Some("retention") => Retention::read(words).map(Self::Retention),
-            Some("ingest") => Ingest::read(words).map(Self::Ingest),
-            Some("soak") => read_one(words, "--minutes", 10).map(|minutes| Self::Soak { minutes }),
-            Some("query") => read_rounds(words).map(|rounds| Self::Query { rounds }),
-            Some("storage") => read_rounds(words).map(|rounds| Self::Storage { rounds }),
-            _ => None,
-        }
-        .ok_or(USAGE)
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct RetentionArgs {
+    /// Rounds, each with new expired entries
+    #[arg(long, value_name = "N", default_value = "1", value_parser = in_range(1..=MAX_COUNT))]
+    pub(crate) rounds: usize,
+    /// Expired entries, each with a body
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = in_range(1..=MAX_ENTRIES))]
+    pub(crate) entries: usize,
+    /// Seconds of batches alone, and again while entries are dropped
+    #[arg(long, value_name = "N", default_value = "20", value_parser = in_range(1..=MAX_COUNT))]
+    pub(crate) seconds: usize,
 }
 
-/// How many rounds.
-fn read_rounds(words: impl Iterator<Item = String>) -> Option<usize> {
-    read_one(words, "--rounds", 50)
-}
-
-/// The one number that there is.
-fn read_one(
-    mut words: impl Iterator<Item = String>,
-    name: &str,
-    otherwise: usize,
-) -> Option<usize> {
-    match (words.next(), words.next(), words.next()) {
-        (None, ..) => Some(otherwise),
-        (Some(given), Some(number), None) if given == name => count(&number),
-        _ => None,
-    }
-}
-
-impl Streaming {
-    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut arguments = Self {
-            rounds: 20,
-            streams: 30,
+impl FilterArgs {
+    /// The Envoys to compare; the first is the plain one, to which the others are compared.
+    pub(crate) fn compared_variants(&self) -> Vec<Variant> {
+        let chosen = if self.variants.is_empty() {
+            Variant::ALL.as_slice()
+        } else {
+            &self.variants
         };
-        while let Some(word) = words.next() {
-            let place = match word.as_str() {
-                "--rounds" => &mut arguments.rounds,
-                "--streams" => &mut arguments.streams,
-                _ => return None,
-            };
-            *place = count(&words.next()?)?;
-        }
-        Some(arguments)
+        let others = chosen.iter().filter(|variant| **variant != Variant::Plain);
+        std::iter::once(&Variant::Plain)
+            .chain(others)
+            .copied()
+            .collect()
     }
 }
 
-impl Retention {
-    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut arguments = Self {
-            rounds: 1,
-            entries: 1_000_000,
-            seconds: 20,
-        };
-        while let Some(word) = words.next() {
-            let value = words.next()?;
-            match word.as_str() {
-                "--rounds" => arguments.rounds = count(&value)?,
-                "--seconds" => arguments.seconds = count(&value)?,
-                "--entries" => arguments.entries = entries(&value)?,
-                _ => return None,
-            }
-        }
-        Some(arguments)
+fn in_range(range: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
+}
+
+fn parse_protocol(version: &str) -> Result<Protocol, String> {
+    match version {
+        "1" => Ok(Protocol::Http1),
+        "2" => Ok(Protocol::Http2),
+        _ => Err("expected 1 or 2".to_owned()),
     }
 }
 
-impl Ingest {
-    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut arguments = Self {
-            rounds: 10,
-            records: 60_000,
-            sizes: vec![1 << 10, 4 << 10],
-            connections: 24,
-            copies: 1,
-        };
-        while let Some(word) = words.next() {
-            let value = words.next()?;
-            match word.as_str() {
-                "--rounds" => arguments.rounds = count(&value)?,
-                "--records" => arguments.records = entries(&value)?,
-                "--sizes" => arguments.sizes = list(&value, body_size)?,
-                "--connections" => arguments.connections = count(&value)?,
-                "--copies" => {
-                    let copies = value.parse().ok();
-                    arguments.copies =
-                        copies.filter(|copies| (1..=MOST_COPIES).contains(copies))?;
-                }
-                _ => return None,
-            }
-        }
-        Some(arguments)
-    }
+fn parse_variant(number: &str) -> Result<Variant, String> {
+    let number: Option<usize> = number.parse().ok();
+    let variant = number.and_then(|number| Variant::ALL.get(number));
+    variant
+        .copied()
+        .ok_or_else(|| format!("expected 0 to {}", Variant::ALL.len() - 1))
 }
 
-impl Price {
-    fn read(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut arguments = Self {
-            rounds: 12,
-            variants: Variant::ALL.to_vec(),
-            sizes: vec![0, 1 << 10, 16 << 10, 256 << 10],
-            workers: vec![1, 2],
-            protocols: vec![Protocol::Http1, Protocol::Http2],
-            out: PathBuf::from("target/bench"),
-        };
-        while let Some(word) = words.next() {
-            let value = words.next()?;
-            match word.as_str() {
-                "--rounds" => arguments.rounds = count(&value)?,
-                "--sizes" => arguments.sizes = list(&value, body_size)?,
-                "--workers" => {
-                    let worker = |text: &str| {
-                        text.parse()
-                            .ok()
-                            .filter(|workers| (1..=MOST_WORKERS).contains(workers))
-                    };
-                    arguments.workers = list(&value, worker)?;
-                }
-                "--protocols" => {
-                    arguments.protocols = list(&value, |text| match text {
-                        "1" => Some(Protocol::Http1),
-                        "2" => Some(Protocol::Http2),
-                        _ => None,
-                    })?;
-                }
-                "--variants" => {
-                    let variant =
-                        |text: &str| Variant::ALL.get(text.parse::<usize>().ok()?).copied();
-                    arguments.variants = list(&value, variant)?;
-                    // What the others are compared with.
-                    arguments
-                        .variants
-                        .retain(|variant| *variant != Variant::Plain);
-                    arguments.variants.insert(0, Variant::Plain);
-                }
-                "--out" => arguments.out = PathBuf::from(value),
-                _ => return None,
-            }
-        }
-        Some(arguments)
-    }
-}
-
-fn count(word: &str) -> Option<usize> {
-    let number = word.parse().ok()?;
-    (1..=MOST).contains(&number).then_some(number)
-}
-
-fn entries(word: &str) -> Option<usize> {
-    let number = word.parse().ok()?;
-    (1..=MOST_ENTRIES).contains(&number).then_some(number)
-}
-
-fn body_size(word: &str) -> Option<usize> {
-    word.parse().ok().filter(|size| *size <= MOST_BYTES)
-}
-
-/// All of them or none.
-fn list<T>(words: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    words.split(',').map(read).collect()
+fn list_variants() -> String {
+    let names = Variant::ALL.iter().enumerate();
+    let lines = names.map(|(number, variant)| format!("\n  {number:>2}  {}", variant.name()));
+    format!("Envoys:{}", lines.collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
-    fn read(line: &str) -> Result<Arguments, &'static str> {
-        Arguments::read(line.split_whitespace().map(str::to_owned))
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("dossier-bench").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| cli.command)
     }
 
     #[test]
-    fn numbers_are_bounded_and_the_rest_is_refused() {
+    fn describes_valid_command_line() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn accepts_numbers_within_bounds() {
         let (rounds, streams) = (2, 1000);
-        let given = read("streaming --streams 1000 --rounds 2");
-        assert_eq!(
-            given,
-            Ok(Arguments::Streaming(Streaming { rounds, streams }))
-        );
-        assert_eq!(read("query"), Ok(Arguments::Query { rounds: 50 }));
-        assert_eq!(read("query --rounds 7"), Ok(Arguments::Query { rounds: 7 }));
+        let given = parse("streaming --streams 1000 --rounds 2").unwrap();
+        let expected = Command::Streaming(StreamingArgs { rounds, streams });
+        assert_eq!(given, expected);
+        let query = |rounds| Command::Query(QueryArgs { rounds });
+        assert_eq!(parse("query").unwrap(), query(50));
+        assert_eq!(parse("query --rounds 7").unwrap(), query(7));
+    }
+
+    #[test]
+    fn rejects_invalid_arguments_with_exit_code_2() {
         for wrong in [
             "",
             "loading",
@@ -309,18 +262,38 @@ mod tests {
             "retention --entries 10000001",
             "retention --seconds",
         ] {
-            assert_eq!(read(wrong), Err(USAGE), "{wrong}");
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
     }
 
     #[test]
-    fn the_plain_envoy_is_always_among_those_compared() {
-        let Ok(Arguments::Filter(price)) = read("filter --variants 8,0,5 --sizes 0,1024") else {
+    fn names_option_and_bounds_of_invalid_number() {
+        let error = parse("soak --minutes 0").unwrap_err().to_string();
+        assert!(error.contains("--minutes"), "{error}");
+        assert!(error.contains("1..=1000"), "{error}");
+        let error = parse("filter --variants 15").unwrap_err().to_string();
+        assert!(error.contains("expected 0 to 14"), "{error}");
+    }
+
+    #[test]
+    fn compares_with_plain_envoy_first() {
+        let Ok(Command::Filter(arguments)) = parse("filter --variants 8,0,5 --sizes 0,1024") else {
             panic!("refused");
         };
         let expected = [Variant::Plain, Variant::Both, Variant::NotMatching];
-        assert_eq!(price.variants, expected);
-        assert_eq!(price.sizes, [0, 1024]);
-        assert_eq!(price.rounds, 12);
+        assert_eq!(arguments.compared_variants(), expected);
+        assert_eq!(arguments.sizes, [0, 1024]);
+        assert_eq!(arguments.rounds, 12);
+    }
+
+    #[test]
+    fn compares_all_variants_by_default() {
+        let Ok(Command::Filter(arguments)) = parse("filter") else {
+            panic!("refused");
+        };
+        assert_eq!(arguments.compared_variants(), Variant::ALL);
+        assert_eq!(arguments.sizes, [0, 1 << 10, 16 << 10, 256 << 10]);
+        assert_eq!(arguments.workers, [1, 2]);
+        assert_eq!(arguments.protocols, [Protocol::Http1, Protocol::Http2]);
     }
 }

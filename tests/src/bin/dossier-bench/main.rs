@@ -6,36 +6,30 @@
 
 mod arguments;
 mod bare_filter;
+mod filter;
 mod ingest;
-mod price;
 mod query;
 mod recorder;
 mod retention;
 mod statistics;
 mod storage;
-mod stream;
+mod streaming;
 
 use std::process::ExitCode;
 
-use arguments::Arguments;
+use arguments::{Cli, Command};
+use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::read(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
-        }
-    };
-    let table = match arguments {
-        Arguments::Streaming(arguments) => stream::run(arguments).await,
-        Arguments::Filter(arguments) => price::run(&arguments).await,
-        Arguments::Soak { minutes } => price::soak::run(minutes).await,
-        Arguments::Retention(arguments) => retention::run(arguments).await,
-        Arguments::Query { rounds } => query::run(rounds).await,
-        Arguments::Ingest(arguments) => ingest::run(&arguments).await,
-        Arguments::Storage { rounds } => storage::run(rounds).await,
+    let table = match Cli::parse().command {
+        Command::Streaming(arguments) => streaming::run(arguments).await,
+        Command::Filter(arguments) => filter::run(&arguments).await,
+        Command::Soak(arguments) => filter::soak::run(arguments.minutes).await,
+        Command::Retention(arguments) => retention::run(arguments).await,
+        Command::Query(arguments) => query::run(arguments.rounds).await,
+        Command::Ingest(arguments) => ingest::run(&arguments).await,
+        Command::Storage(arguments) => storage::run(arguments.rounds).await,
     };
     match table {
         Ok(table) => {

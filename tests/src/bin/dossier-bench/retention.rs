@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
-use crate::arguments::Retention;
+use crate::arguments::RetentionArgs;
 use crate::query::dataset::failed;
 use crate::recorder::Recorder;
 use crate::statistics::{median, quantile};
@@ -46,7 +46,7 @@ struct Round {
 }
 
 /// Measures, and returns a table.
-pub(crate) async fn run(arguments: Retention) -> Result<String, HarnessError> {
+pub(crate) async fn run(arguments: RetentionArgs) -> Result<String, HarnessError> {
     let folder = TestFolder::create()?;
     let mut recorder = Recorder::start(folder.path()).await?;
     store_models(&mut recorder).await?;
@@ -135,7 +135,7 @@ async fn round(
     collector: &Collector,
     database: &mut PgConnection,
     key: &str,
-    arguments: Retention,
+    arguments: RetentionArgs,
 ) -> Result<Round, HarnessError> {
     let client = CollectorClient::new(collector.address)?;
     let time = Duration::from_secs(arguments.seconds as u64);
@@ -223,7 +223,7 @@ async fn run_sql(
         .map_err(failed("prepare the database"))
 }
 
-fn table(arguments: Retention, rounds: &[Round]) -> String {
+fn table(arguments: RetentionArgs, rounds: &[Round]) -> String {
     let rate = RECORDS as u128 * (1000 / BETWEEN_BATCHES.as_millis());
     let mut table = format!(
         "{} expired entries with bodies of {} bytes, as the collector packs them, go, while {rate} new ones of the same size come each second.\n\n\

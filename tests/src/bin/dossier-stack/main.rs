@@ -10,6 +10,7 @@ mod terminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use dossier_tests::HarnessError;
 use dossier_tests::stack::Stack;
 
@@ -20,8 +21,14 @@ use crate::terminal::say;
 
 const BETWEEN_CHECKS: Duration = Duration::from_millis(200);
 
+/// Start Postgres, the collector, an example service and Envoy with the filter, until Ctrl-C
+#[derive(Debug, Parser)]
+#[command(name = "dossier-stack", version, after_help = settings::HELP)]
+struct Cli {}
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    Cli::parse();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,6 +16,17 @@ const DATABASE_URL: &str = "DOSSIER_DATABASE_URL";
 const RUN_DIR: &str = "DOSSIER_RUN_DIR";
 const RUN_DEMO: &str = "DOSSIER_RUN_DEMO";
 
+/// Shown by `--help`.
+pub const HELP: &str = "\
+Environment:
+  DOSSIER_ENVOY_PORT        Envoy's port; 0 is any free one [default: 10000]
+  DOSSIER_ENVOY_ADMIN_PORT  the port of Envoy's admin interface [default: 9901]
+  DOSSIER_LISTEN            the collector's address [default: 127.0.0.1:8686]
+  DOSSIER_DATABASE_URL      a running Postgres [default: a private one]
+  DOSSIER_RUN_DIR           the folder for data, keys and logs [default: .run in the repository]
+  DOSSIER_RUN_DEMO          0 sends no example requests
+  DOSSIER_ROOT              the repository [default: the one around the current directory]";
+
 /// How long what a killed stack has left behind may take to end.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(15);
 

@@ -15,7 +15,7 @@ use dossier_tests::HarnessError;
 use dossier_tests::testing::TestFolder;
 use sqlx::Row;
 
-use crate::arguments::Ingest;
+use crate::arguments::IngestArgs;
 use crate::query::dataset::{self, failed};
 use crate::recorder::{Recorder, USERS};
 use crate::statistics::{median, quantile};
@@ -58,13 +58,13 @@ struct Bench {
     source: Cluster,
     target: Cluster,
     connections: Connections,
-    arguments: Ingest,
+    arguments: IngestArgs,
     /// Of both, and for what is copied.
     folders: [TestFolder; 3],
 }
 
 /// Measures, and returns tables.
-pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
+pub(crate) async fn run(arguments: &IngestArgs) -> Result<String, HarnessError> {
     let mut speed = format!(
         "Orders of {USERS} users, requests and responses; {} rounds of at least {} records; {} connections, {} psql. \
          A ratio is psql's time over ingest's, of the same round.\n\n\
@@ -92,7 +92,7 @@ pub(crate) async fn run(arguments: &Ingest) -> Result<String, HarnessError> {
 }
 
 impl Bench {
-    async fn start(arguments: &Ingest) -> Result<Self, HarnessError> {
+    async fn start(arguments: &IngestArgs) -> Result<Self, HarnessError> {
         let folders = [
             TestFolder::create()?,
             TestFolder::create()?,

@@ -16,7 +16,7 @@ use dossier_tests::testing::TestFolder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::arguments::Streaming;
+use crate::arguments::StreamingArgs;
 use crate::bare_filter::BareFilter;
 use crate::statistics::{median, quantile};
 use service::{EVENTS, Service, sent};
@@ -48,7 +48,7 @@ type Round = [Turn; 3];
 const NAMES: [&str; 3] = ["without a filter", "with an empty one", "with ours"];
 
 /// Measures, and returns a table.
-pub(crate) async fn run(arguments: Streaming) -> Result<String, HarnessError> {
+pub(crate) async fn run(arguments: StreamingArgs) -> Result<String, HarnessError> {
     let origin = Instant::now();
     let (service, stub_collector) = (Service::start(origin).await?, StubCollector::start().await?);
     let folders = [
@@ -201,8 +201,8 @@ async fn expect_records(
     Ok(())
 }
 
-fn table(arguments: Streaming, rounds: &[Round]) -> String {
-    let Streaming {
+fn table(arguments: StreamingArgs, rounds: &[Round]) -> String {
+    let StreamingArgs {
         rounds: count,
         streams,
     } = arguments;
@@ -283,7 +283,7 @@ mod tests {
             round(100.0, 300.0),
         ];
         let table = table(
-            Streaming {
+            StreamingArgs {
                 rounds: 3,
                 streams: 1,
             },

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Cell, Series, Spread, bytes};
-use crate::price::Variant;
+use crate::filter::Variant;
 
 /// What can be told of a variant in one column.
 struct Figure {

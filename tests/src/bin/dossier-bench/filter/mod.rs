@@ -18,7 +18,7 @@ use dossier_tests::bootstrap::{COLLECTOR_CLUSTER, UPSTREAM_CLUSTER};
 use dossier_tests::envoy::{DRAIN_TIME, Envoy, EnvoyPlan};
 use dossier_tests::testing::TestFolder;
 
-use crate::arguments::Price;
+use crate::arguments::FilterArgs;
 use crate::bare_filter::BareFilter;
 use load::Clients;
 use neighbours::Servers;
@@ -43,7 +43,7 @@ struct Subject {
 }
 
 /// Measures everything, and writes the tables.
-pub(crate) async fn run(arguments: &Price) -> Result<String, HarnessError> {
+pub(crate) async fn run(arguments: &FilterArgs) -> Result<String, HarnessError> {
     let bodies: Vec<_> = arguments
         .sizes
         .iter()
@@ -67,12 +67,12 @@ pub(crate) async fn run(arguments: &Price) -> Result<String, HarnessError> {
 }
 
 async fn start_all(
-    arguments: &Price,
+    arguments: &FilterArgs,
     workers: u16,
     servers: &Servers,
 ) -> Result<Vec<Subject>, HarnessError> {
     let mut subjects = Vec::new();
-    for variant in &arguments.variants {
+    for variant in &arguments.compared_variants() {
         subjects.push(start_one(*variant, workers, servers).await?);
     }
     Ok(subjects)
@@ -107,7 +107,7 @@ async fn start_one(
 
 /// All variants in turns, for one kind of load.
 async fn measure(
-    arguments: &Price,
+    arguments: &FilterArgs,
     subjects: &[Subject],
     at: (u16, Protocol, usize),
     bodies: &Arc<Bodies>,

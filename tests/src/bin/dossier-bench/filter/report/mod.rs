@@ -9,7 +9,7 @@ use dossier_tests::HarnessError;
 
 use super::load::Protocol;
 use super::variant::Variant;
-use crate::arguments::Price;
+use crate::arguments::FilterArgs;
 use crate::bare_filter::BareFilter;
 use crate::statistics::{median, quantile};
 
@@ -296,7 +296,7 @@ const CSV_HEAD: &str = "workers,protocol,body_bytes,variant,cpu_micros,cpu_ratio
                         throughput_ratio,p50_micros,p99_micros,p50_ratio,p99_ratio,p99_ratio_q1,p99_ratio_q3,p999_ratio,memory_bytes\n";
 
 /// Returns the tables, and writes them and the other forms into the folder that was asked for.
-pub(super) fn write(arguments: &Price, cells: &[Cell]) -> Result<String, HarnessError> {
+pub(super) fn write(arguments: &FilterArgs, cells: &[Cell]) -> Result<String, HarnessError> {
     let mut tables = format!(
         "{} rounds. Each ratio is to plain Envoy in the same round: its median, and the middle half of the rounds. \
          Latencies are at half of what plain Envoy can take. The ratios below a table are to what they name.\n",
