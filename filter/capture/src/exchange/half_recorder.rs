@@ -87,7 +87,7 @@ impl HalfRecorder {
     }
 
     pub(super) fn read_headers(&mut self, headers: &Headers) {
-        // The reader of the body may use any of several values, so all are bytes.
+        // The reader of the body may use any of several values, so all are recorded.
         let header = |name: &str| {
             let mut values = headers.all(name);
             let first = values.next()?;

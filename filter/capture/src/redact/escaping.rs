@@ -42,7 +42,7 @@ struct Decoded {
 #[derive(Debug)]
 pub(super) struct EscapeLayers<'w> {
     written: &'w [u8],
-    layers: Vec<Decoded>,
+    decoded: Vec<Decoded>,
     /// The first layer to search: the written bytes, unless they are known to be escaped.
     first: usize,
 }
@@ -102,10 +102,10 @@ impl<'w> EscapeLayers<'w> {
         let mut layers = Self {
             written,
             first: layers.len(),
-            layers,
+            decoded: layers,
         };
         while let Some(layer) = layers.next_layer() {
-            layers.layers.push(layer);
+            layers.decoded.push(layer);
         }
         layers
     }
@@ -114,34 +114,34 @@ impl<'w> EscapeLayers<'w> {
         let text = self.last();
         [Escaping::Json, Escaping::Percent]
             .into_iter()
-            .filter(|escaping| self.layers.len() < MAX_LAYERS && escaping.may_contain_escapes(text))
+            .filter(|escaping| self.decoded.len() < MAX_LAYERS && escaping.may_contain_escapes(text))
             .map(|escaping| Decoded::new(escaping, text))
             .find(Decoded::has_escapes)
     }
 
     /// The layers to search, with their levels.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        (self.first..=self.layers.len()).map(|level| (level, self.text(level)))
+        (self.first..=self.decoded.len()).map(|level| (level, self.text(level)))
     }
 
     /// The text with all layers decoded.
     pub(super) fn last(&self) -> &[u8] {
-        self.text(self.layers.len())
+        self.text(self.decoded.len())
     }
 
     fn text(&self, level: usize) -> &[u8] {
         let layer = level
             .checked_sub(1)
-            .and_then(|below| self.layers.get(below));
+            .and_then(|below| self.decoded.get(below));
         layer.map_or(self.written, Decoded::text)
     }
 
     /// Maps a range of a layer to the written bytes. The result splits no escape of any layer, so that
     /// the rest can still be decoded when the range is replaced.
     pub(super) fn map_to_written(&self, level: usize, range: Range<usize>) -> Range<usize> {
-        let above = self.layers.iter().skip(level);
+        let above = self.decoded.iter().skip(level);
         let range = above.fold(range, |range, layer| layer.map_to_decoded(range));
-        let all = self.layers.iter().enumerate().rev();
+        let all = self.decoded.iter().enumerate().rev();
         all.fold(range, |range, (below, layer)| {
             layer.map_to_written(range, self.text(below).len())
         })
@@ -352,7 +352,7 @@ mod tests {
             (Escaping::Plain, r"x\u@y 100%", r"x\u@y 100%"),
         ] {
             let layers = EscapeLayers::new(escaping, written.as_bytes());
-            let last = layers.layers.len();
+            let last = layers.decoded.len();
             assert_eq!(layers.last(), text.as_bytes(), "{written}");
             let end = written.len();
             assert_eq!(layers.map_to_written(last, 0..1), 0..1);

@@ -162,7 +162,7 @@ impl<'r, 'b> Search<'r, 'b> {
         }
     }
 
-    /// The beginning of the tail that is uncertain in any reading.
+    /// The beginning of the tail that is uncertain in any layer.
     fn find_tail(&self, written: &[u8], escaping: Escaping) -> usize {
         let written = escaping.strip_incomplete_escape(written);
         let layers = EscapeLayers::new(escaping, written);

@@ -390,7 +390,7 @@ async fn of_a_route_with_faulty_keys_only_the_bare_facts_are_recorded() {
     let log = setup.harness.envoy.process.log().text();
     let warnings: Vec<_> = log
         .lines()
-        .filter(|line| line.contains(" is faulty"))
+        .filter(|line| line.contains("invalid metadata of route"))
         .collect();
     // Each VM warns once, by its thread.
     let threads: BTreeSet<_> = warnings
