@@ -17,7 +17,7 @@ use crate::settings::access::AccessSettings;
 use crate::settings::clients::ClientSettings;
 use crate::spool::Spool;
 use crate::store::Store;
-use dossier_body::pace::Pace;
+use dossier_body::load_meter::LoadMeter;
 
 /// The parts of a running collector. Clones share them.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct App {
     /// Counts of everything.
     pub metrics: Arc<Metrics>,
     /// How much time there is to compress bodies.
-    pub load_meter: Pace,
+    pub load_meter: LoadMeter,
     /// Bounds the memory of batches in flight.
     pub admission: Admission,
     /// The threads that prepare batches.
@@ -71,7 +71,7 @@ impl App {
             outage,
             clock,
             metrics: Arc::new(Metrics::new()),
-            load_meter: Pace::default(),
+            load_meter: LoadMeter::default(),
             admission: Admission::default(),
             ingest_pool: BlockingPool::one_less_than_cores(),
             decode_pool: DecodePool::default(),

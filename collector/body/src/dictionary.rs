@@ -1,14 +1,4 @@
-//! Dictionaries: what the bodies of one endpoint have in common, so that it is not stored with each.
-//!
-//! - [`shared`]: fragments that stand in the bodies of several users.
-//! - [`tables`]: the head of a zstd dictionary.
-//! - [`train`](mod@train): makes a dictionary of both.
-//! - [`lesson`]: whether a new dictionary is worth having.
-
-mod lesson;
-mod shared;
-mod tables;
-mod train;
+//! zstd dictionaries: what the bodies of one endpoint have in common, so that it is stored once.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,43 +7,37 @@ use std::sync::{Arc, OnceLock};
 use dossier_wire::Half;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
-use super::pace::Effort;
+use crate::load_meter::CompressionEffort;
 
-pub use self::lesson::{InUse, Learned, Lesson};
-pub use self::shared::Sample;
-pub use self::train::{LEAST_USERS, train};
-
-/// Higher levels take much longer for little.
+/// Higher levels take much longer and gain little.
 const THOROUGH_LEVEL: i32 = 12;
-/// Takes a fraction of the time and gives a fifth more bytes. Those between take nearly as long as the higher,
-/// or give nearly as many bytes as the lower: level 3 saves two bytes of a hundred.
+/// Takes a fraction of the time, for a fifth more bytes. The levels between take nearly as long as the higher
+/// one, or save little: level 3 saves 2 %.
 const QUICK_LEVEL: i32 = 1;
 
-/// The number of a dictionary in the store. It is never given again.
+/// Id of a dictionary in the store. Ids are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DictionaryId(pub i32);
 
-/// A dictionary, prepared for use. What is packed with it can be unpacked with it alone.
+/// A dictionary, prepared for use. What is packed with it cannot be unpacked without it.
 pub struct Dictionary {
     id: DictionaryId,
     bytes: Vec<u8>,
     decoder: DecoderDictionary<'static>,
-    /// Large, and not needed for reading.
+    /// Large, and not needed for unpacking, so prepared at the first use.
     thorough: OnceLock<EncoderDictionary<'static>>,
     quick: OnceLock<EncoderDictionary<'static>>,
 }
 
-/// The dictionaries to pack with, by endpoint and half.
+/// The dictionaries in use for packing, by endpoint and half.
 #[derive(Debug, Clone, Default)]
 pub struct Dictionaries {
     by_endpoint: HashMap<String, [Option<Arc<Dictionary>>; 2]>,
 }
 
 impl Dictionary {
-    /// Prepares one.
-    ///
     /// # Errors
-    /// If the bytes are no dictionary of zstd.
+    /// If the bytes are not a zstd dictionary.
     pub fn new(id: DictionaryId, bytes: Vec<u8>) -> io::Result<Self> {
         Ok(Self {
             id,
@@ -64,32 +48,35 @@ impl Dictionary {
         })
     }
 
-    /// Its number in the store.
+    /// Its id in the store.
     #[must_use]
     pub const fn id(&self) -> DictionaryId {
         self.id
     }
 
-    /// Whether it was used to pack, and holds what that takes.
+    /// Whether it was used for packing, which takes additional memory.
     #[must_use]
     pub fn has_packed(&self) -> bool {
         self.thorough.get().is_some() || self.quick.get().is_some()
     }
 
-    pub(super) const fn decoder(&self) -> &DecoderDictionary<'static> {
+    pub(crate) const fn decoder(&self) -> &DecoderDictionary<'static> {
         &self.decoder
     }
 
-    pub(super) fn encoder(&self, effort: Effort) -> io::Result<&EncoderDictionary<'static>> {
-        let (place, level) = match effort {
-            Effort::Thorough => (&self.thorough, THOROUGH_LEVEL),
-            Effort::Quick => (&self.quick, QUICK_LEVEL),
+    pub(crate) fn encoder(
+        &self,
+        effort: CompressionEffort,
+    ) -> io::Result<&EncoderDictionary<'static>> {
+        let (cell, level) = match effort {
+            CompressionEffort::Thorough => (&self.thorough, THOROUGH_LEVEL),
+            CompressionEffort::Quick => (&self.quick, QUICK_LEVEL),
         };
-        if let Some(encoder) = place.get() {
+        if let Some(encoder) = cell.get() {
             return Ok(encoder);
         }
         let encoder = EncoderDictionary::try_copy(&self.bytes, level)?;
-        Ok(place.get_or_init(|| encoder))
+        Ok(cell.get_or_init(|| encoder))
     }
 }
 
@@ -109,7 +96,7 @@ impl PartialEq for Dictionary {
 impl Eq for Dictionary {}
 
 impl Dictionaries {
-    /// Adds one.
+    /// Adds a dictionary, in place of one for the same bodies.
     pub fn insert(&mut self, endpoint: String, half: Half, dictionary: Arc<Dictionary>) {
         let [request, response] = self.by_endpoint.entry(endpoint).or_default();
         match half {
@@ -118,9 +105,9 @@ impl Dictionaries {
         }
     }
 
-    /// The one for bodies of this half of this endpoint.
+    /// The dictionary for bodies of this half of this endpoint.
     #[must_use]
-    pub fn of(&self, endpoint: &str, half: Half) -> Option<&Arc<Dictionary>> {
+    pub fn get(&self, endpoint: &str, half: Half) -> Option<&Arc<Dictionary>> {
         let [request, response] = self.by_endpoint.get(endpoint)?;
         match half {
             Half::Request => request.as_ref(),
@@ -128,6 +115,3 @@ impl Dictionaries {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

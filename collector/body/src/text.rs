@@ -1,25 +1,29 @@
-//! From bytes to text, by charset.
+//! Decodes bytes to text, by charset.
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-/// Reads bytes as text, or says that they are none. A byte order mark outweighs the charset, and is
-/// left out. Nothing is replaced: a reader shall not take a guess for what was sent.
+/// `None` if the bytes are not text in the charset. A byte order mark takes precedence over the charset, and
+/// is left out. No replacement characters are used: readers could take them for what was sent.
 ///
-/// If the bytes are cut, so may the last character be: what stands before it is still text.
-pub(super) fn text(bytes: &[u8], charset: Option<&'static Encoding>, cut: bool) -> Option<String> {
+/// If `cut`, an incomplete last character is left out.
+pub(super) fn decode_text(
+    bytes: &[u8],
+    charset: Option<&'static Encoding>,
+    cut: bool,
+) -> Option<String> {
     let declared = (charset.unwrap_or(UTF_8), 0);
     let (charset, mark_bytes) = Encoding::for_bom(bytes).unwrap_or(declared);
     let bytes = bytes.get(mark_bytes..)?;
     let mut decoder = charset.new_decoder_without_bom_handling();
-    let most = decoder.max_utf8_buffer_length_without_replacement(bytes.len())?;
-    let mut text = String::with_capacity(most);
+    let max_bytes = decoder.max_utf8_buffer_length_without_replacement(bytes.len())?;
+    let mut text = String::with_capacity(max_bytes);
     let (result, _) = decoder.decode_to_string_without_replacement(bytes, &mut text, !cut);
     (result == DecoderResult::InputEmpty).then_some(text)
 }
 
-/// The charset of what may be JSON. JSON is UTF-8, whatever its content type says; but some write
-/// UTF-16, which shows by the first character, because that is ASCII in JSON.
-pub(super) fn json_charset(
+/// JSON is UTF-8, whatever its content type says; but some producers write UTF-16, which the first character
+/// reveals, since that is ASCII in JSON.
+pub(super) fn detect_json_charset(
     bytes: &[u8],
     declared: Option<&'static Encoding>,
 ) -> Option<&'static Encoding> {
@@ -39,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_in_its_charset() {
+    fn decodes_text_in_its_charset() {
         for (bytes, charset, read) in [
             (&b"caf\xc3\xa9"[..], None, Some("café")),
             (b"caf\xe9", Some(WINDOWS_1252), Some("café")),
@@ -54,7 +58,7 @@ mod tests {
             (b"", Some(SHIFT_JIS), Some("")),
         ] {
             assert_eq!(
-                text(bytes, charset, false).as_deref(),
+                decode_text(bytes, charset, false).as_deref(),
                 read,
                 "{charset:?} {bytes:?}"
             );
@@ -62,19 +66,19 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_in_two_leaves_the_text_before_it() {
+    fn incomplete_last_character_is_left_out() {
         for (bytes, charset) in [
             (&b"n\xc3"[..], None),
             (b"n\x93", Some(SHIFT_JIS)),
             (b"n\0\xe9", Some(UTF_16LE)),
         ] {
-            assert_eq!(text(bytes, charset, true).as_deref(), Some("n"));
-            assert_eq!(text(bytes, charset, false), None);
+            assert_eq!(decode_text(bytes, charset, true).as_deref(), Some("n"));
+            assert_eq!(decode_text(bytes, charset, false), None);
         }
     }
 
     #[test]
-    fn what_may_be_json_is_read_as_utf_8_or_16_first() {
+    fn json_is_utf_8_or_16_before_declared_charset() {
         for (bytes, declared, charset) in [
             (&b"{\0}\0"[..], None, Some(UTF_16LE)),
             (b"\0{\0}", Some(UTF_16LE), Some(UTF_16BE)),
@@ -83,15 +87,15 @@ mod tests {
             (b"\"\xe9\"", None, None),
             (b"\0", None, Some(UTF_8)),
         ] {
-            assert_eq!(json_charset(bytes, declared), charset, "{bytes:?}");
+            assert_eq!(detect_json_charset(bytes, declared), charset, "{bytes:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn utf_8_is_itself_and_nothing_else_is(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn default_charset_is_strict_utf_8(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assume!(Encoding::for_bom(&bytes).is_none());
-            prop_assert_eq!(text(&bytes, None, false), String::from_utf8(bytes).ok());
+            prop_assert_eq!(decode_text(&bytes, None, false), String::from_utf8(bytes).ok());
         }
     }
 }

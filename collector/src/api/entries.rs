@@ -17,7 +17,7 @@ use crate::http::error::{ApiError, FieldError};
 use crate::http::extract::Reader;
 use crate::model::entry::{BodyState, Entry, StoredBody};
 use crate::model::ids::EntryId;
-use dossier_body::{Allowance, unpack};
+use dossier_body::{RenderBudget, unpack};
 
 /// The encoding that the bytes are still in. Not `content-encoding`: a client would undo that, and they
 /// would not be the exact bytes any more.
@@ -34,7 +34,7 @@ pub async fn entry(
 ) -> Result<Success<impl Serialize>, ApiError> {
     let permit = app.decode_pool.acquire().await?;
     let entry = find(&app, &reader, id).await?;
-    let shown = move || Item::whole(entry, &mut Allowance::default());
+    let shown = move || Item::whole(entry, &mut RenderBudget::default());
     let entry = permit.run_to_json(shown).await?;
     Ok(Success::new("Entry retrieved", entry))
 }

@@ -14,7 +14,7 @@ use crate::http::error::{ApiError, FieldError};
 use crate::http::extract::Reader;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
-use dossier_body::Allowance;
+use dossier_body::RenderBudget;
 
 /// Both halves of an exchange; a half that was not recorded, or is gone, is null.
 #[derive(Serialize, ToSchema)]
@@ -60,11 +60,11 @@ impl Exchange {
         let (requests, responses): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|entry| entry.half == Half::Request);
-        let mut allowance = Allowance::default();
+        let mut budget = RenderBudget::default();
         let mut first = |half: Vec<Entry>| {
             let entry = half.into_iter().next();
             entry
-                .map(|entry| Item::whole(entry, &mut allowance))
+                .map(|entry| Item::whole(entry, &mut budget))
                 .transpose()
         };
         Ok(Self {

@@ -8,7 +8,7 @@ use super::validation::validate_batch;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::entry::NewBatch;
-use dossier_body::Packer;
+use dossier_body::BodyPacker;
 
 /// Validates the records of a batch as of its time of receipt, packs their bodies, and passes it to `encode`.
 ///
@@ -26,7 +26,7 @@ pub(super) fn prepare<T>(
     let effort = app
         .load_meter
         .effort(received.bytes().len(), app.clock.now());
-    let packer = Packer::with(&dictionaries, effort);
+    let packer = BodyPacker::with_effort(&dictionaries, effort);
     let received_at = received.batch.received_at;
     let batch = validate_batch(received.batch.id, parsed.records(), packer, received_at);
     Ok(encode(&batch))

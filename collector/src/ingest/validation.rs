@@ -17,7 +17,7 @@ use crate::model::entry::{
 };
 use crate::model::ids::{BatchId, ExchangeId, UserId};
 use crate::model::sha256::sha256;
-use dossier_body::{Packer, Unpacked};
+use dossier_body::{BodyPacker, UnpackedBody};
 
 /// How far a producer's clock may be ahead.
 const MAX_CLOCK_SKEW: time::Duration = time::Duration::days(1);
@@ -26,7 +26,7 @@ const MAX_CLOCK_SKEW: time::Duration = time::Duration::days(1);
 pub(super) fn validate_batch<'a>(
     id: BatchId,
     records: impl Iterator<Item = RawRecord<'a>>,
-    mut packer: Packer<'_>,
+    mut packer: BodyPacker<'_>,
     now: OffsetDateTime,
 ) -> NewBatch<'a> {
     let mut new = NewBatch {
@@ -65,7 +65,7 @@ pub(super) fn validate_batch<'a>(
 fn validate_record<'a>(
     record: Record<'a>,
     body: &'a [u8],
-    packer: &mut Packer<'_>,
+    packer: &mut BodyPacker<'_>,
     now: OffsetDateTime,
 ) -> Result<NewEntry<'a>, InvalidRecord> {
     let started_at = fields::instant("started_at", record.started_at)?;
@@ -131,7 +131,7 @@ fn pack_body<'a>(
     record: &Record<'a>,
     endpoint: &str,
     body: &'a [u8],
-    packer: &mut Packer<'_>,
+    packer: &mut BodyPacker<'_>,
     started_at: OffsetDateTime,
 ) -> Result<NewBody<'a>, InvalidRecord> {
     let expires_early = early_expiry(record, started_at)?;
@@ -144,9 +144,9 @@ fn pack_body<'a>(
                 .content_encoding
                 .as_deref()
                 .filter(|_| !record.body_decoded);
-            let (codec, data) = packer.pack(&Unpacked {
+            let (codec, data) = packer.pack(&UnpackedBody {
                 bytes: body,
-                keep: record.compress,
+                compression: record.compress,
                 encoding,
                 content_type: record.content_type.as_deref(),
                 endpoint,

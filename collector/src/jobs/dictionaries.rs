@@ -47,7 +47,7 @@ pub async fn train(store: &Store, now: OffsetDateTime) -> Result<(), StoreError>
     for target in store.training_targets(now).await? {
         let training_set = store.training_set(&target, now).await?;
         let span = Span::current();
-        let training = tokio::task::spawn_blocking(move || span.in_scope(|| training_set.learn()));
+        let training = tokio::task::spawn_blocking(move || span.in_scope(|| training_set.train()));
         // If it panicked, the dictionary would be missing, as before.
         let trained = training.await.ok().flatten();
         store.record_result(&target, trained.as_ref(), now).await?;

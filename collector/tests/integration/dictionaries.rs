@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
-use dossier_body::dictionary::LEAST_USERS;
-use dossier_body::{Codec, Packer, Unpacked, unpack};
+use dossier_body::training::MIN_USERS;
+use dossier_body::{BodyPacker, Codec, UnpackedBody, unpack};
 use dossier_collector::jobs::dictionaries::train;
 use dossier_collector::model::entry::{
     Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo,
@@ -67,12 +67,12 @@ impl Fixture {
         change: fn(&mut NewEntry<'_>),
     ) -> Result<InsertOutcome, StoreError> {
         let dictionaries = self.store.dictionaries();
-        let mut packer = Packer::new(&dictionaries);
+        let mut packer = BodyPacker::new(&dictionaries);
         let mut entries = Vec::new();
         for (number, bytes) in bodies.iter().enumerate() {
-            let (codec, data) = packer.pack(&Unpacked {
+            let (codec, data) = packer.pack(&UnpackedBody {
                 bytes: bytes.as_bytes(),
-                keep: StorageCompression::Auto,
+                compression: StorageCompression::Auto,
                 encoding: None,
                 content_type: Some("application/json"),
                 endpoint: ENDPOINT,
@@ -277,7 +277,7 @@ async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
 #[tokio::test]
 async fn without_enough_users_or_bodies_there_is_no_dictionary() {
     let fixture = Fixture::start().await;
-    fixture.fill(LEAST_USERS - 1, 300, unchanged).await;
+    fixture.fill(MIN_USERS - 1, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
     assert_eq!(fixture.number(ALL).await, 0);
     fixture.stop().await;

@@ -17,7 +17,7 @@ use crate::http::wire_schemas::{half, pairs};
 use crate::model::entry::{BodyState, Entry, Expiry, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::{EntryCursor, EntryPage, EntryParts, Total};
-use dossier_body::{Allowance, Caveat, Shown, show, unpack};
+use dossier_body::{RenderBudget, RenderedBody, Truncation, render, unpack};
 
 /// A page of entries.
 #[derive(Serialize, ToSchema)]
@@ -152,12 +152,12 @@ impl Page {
             Total::Exact(total) => (total, true),
             Total::AtLeast(total) => (total, false),
         };
-        let mut allowance = Allowance::default();
+        let mut budget = RenderBudget::default();
         Ok(Self {
             items: page
                 .entries
                 .into_iter()
-                .map(|entry| Item::of(entry, query.wanted.parts, &mut allowance))
+                .map(|entry| Item::of(entry, query.wanted.parts, &mut budget))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
@@ -173,11 +173,11 @@ impl Item {
     /// Shows all of an entry: also what its redactions were, and the hash of its body.
     pub(in crate::api) fn whole(
         mut entry: Entry,
-        allowance: &mut Allowance,
+        budget: &mut RenderBudget,
     ) -> Result<Self, ApiError> {
         let by_rule = std::mem::take(&mut entry.redactions);
         let sha256 = entry.sha256.map(|bytes| hexadecimal(&bytes));
-        let mut item = Self::of(entry, EntryParts::ALL, allowance)?;
+        let mut item = Self::of(entry, EntryParts::ALL, budget)?;
         item.content.redactions = sum(&by_rule);
         item.content.redactions_by_rule = Some(by_rule);
         item.content.sha256 = sha256;
@@ -188,10 +188,10 @@ impl Item {
     pub(in crate::api) fn of(
         mut entry: Entry,
         parts: EntryParts,
-        allowance: &mut Allowance,
+        budget: &mut RenderBudget,
     ) -> Result<Self, ApiError> {
         let shown = if parts.bodies {
-            Some(shown(&mut entry, allowance)?)
+            Some(render_data(&mut entry, budget)?)
         } else {
             None
         };
@@ -268,27 +268,27 @@ impl Proxy {
 
 /// What stands under `data`.
 enum Data {
-    Body(Shown),
+    Body(RenderedBody),
     Empty,
     Missing(&'static str),
     /// The bodies before it on the page are too large together.
     LeftOut,
 }
 
-fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError> {
+fn render_data(entry: &mut Entry, budget: &mut RenderBudget) -> Result<Data, ApiError> {
     Ok(match (entry.body_state, entry.body.take()) {
         (BodyState::Empty, _) => Data::Empty,
         (BodyState::Missing(reason), _) => Data::Missing(reason.as_str()),
         (BodyState::Stored, None) if entry.body_left_out => Data::LeftOut,
         (BodyState::Stored, None) => Data::Missing("expired"),
-        (BodyState::Stored, Some(_)) if allowance.is_used_up() => Data::LeftOut,
+        (BodyState::Stored, Some(_)) if budget.is_exhausted() => Data::LeftOut,
         (BodyState::Stored, Some(body)) => {
             let bytes =
                 unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))?;
             let encoding = entry.content_encoding.as_deref().filter(|_| !entry.decoded);
             let content_type = entry.content_type.as_deref();
-            let shown = show(bytes, content_type, encoding, entry.truncated, allowance);
-            Data::Body(shown.map_err(|error| ApiError::internal("body", error))?)
+            let rendered = render(bytes, content_type, encoding, entry.truncated, budget);
+            Data::Body(rendered.map_err(|error| ApiError::internal("body", error))?)
         }
     })
 }
@@ -296,7 +296,7 @@ fn shown(entry: &mut Entry, allowance: &mut Allowance) -> Result<Data, ApiError>
 impl Data {
     const fn form(&self) -> &'static str {
         match self {
-            Self::Body(shown) => shown.form,
+            Self::Body(body) => body.form,
             Self::Empty => "empty",
             Self::Missing(_) | Self::LeftOut => "missing",
         }
@@ -312,14 +312,14 @@ impl Data {
 
     fn caveat(&self) -> Option<&'static str> {
         match self {
-            Self::Body(shown) => shown.caveat.map(Caveat::as_str),
+            Self::Body(body) => body.truncation.map(Truncation::as_str),
             Self::Empty | Self::Missing(_) | Self::LeftOut => None,
         }
     }
 
     fn into_json(self) -> Result<Box<RawValue>, ApiError> {
         match self {
-            Self::Body(shown) => Ok(shown.data),
+            Self::Body(body) => Ok(body.data),
             Self::Empty | Self::Missing(_) | Self::LeftOut => {
                 to_raw_value(&Value::Null).map_err(|error| ApiError::internal("body", error))
             }

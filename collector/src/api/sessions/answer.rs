@@ -9,7 +9,7 @@ use crate::api::query::answer::Item;
 use crate::http::error::ApiError;
 use crate::model::ids::{SessionId, UserId};
 use crate::store::{FoundSession, SessionCursor, SessionEntries, SessionPage, Total};
-use dossier_body::Allowance;
+use dossier_body::RenderBudget;
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]
@@ -64,13 +64,13 @@ impl Page {
             Total::Exact(total) => (total, true),
             Total::AtLeast(total) => (total, false),
         };
-        let mut allowance = Allowance::default();
+        let mut budget = RenderBudget::default();
         let entries = asked.wanted.entries;
         Ok(Self {
             sessions: page
                 .sessions
                 .into_iter()
-                .map(|session| Session::of(session, entries, &mut allowance))
+                .map(|session| Session::of(session, entries, &mut budget))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
@@ -86,14 +86,14 @@ impl Session {
     fn of(
         session: FoundSession,
         wanted: Option<SessionEntries>,
-        allowance: &mut Allowance,
+        budget: &mut RenderBudget,
     ) -> Result<Self, ApiError> {
         let entries_shown = i64::try_from(session.entries.len()).unwrap_or(i64::MAX);
         let entries = wanted
             .map(|wanted| {
                 let entries = session.entries.into_iter();
                 entries
-                    .map(|entry| Item::of(entry, wanted.parts, allowance))
+                    .map(|entry| Item::of(entry, wanted.parts, budget))
                     .collect::<Result<_, _>>()
             })
             .transpose()?;

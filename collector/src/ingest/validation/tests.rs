@@ -25,7 +25,12 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
     let header: &'static str = header.to_string().leak();
     let record: Record<'static> = serde_json::from_str(header).unwrap();
     let none = Dictionaries::default();
-    let packed = validate_record(record, body.to_vec().leak(), &mut Packer::new(&none), NOW);
+    let packed = validate_record(
+        record,
+        body.to_vec().leak(),
+        &mut BodyPacker::new(&none),
+        NOW,
+    );
     packed.map_err(|error| error.to_string())
 }
 
@@ -204,7 +209,7 @@ fn stores_valid_records_next_to_malformed_ones() {
     let new = validate_batch(
         BatchId(uuid::Uuid::nil()),
         parsed.records(),
-        Packer::new(&Dictionaries::default()),
+        BodyPacker::new(&Dictionaries::default()),
         NOW,
     );
     let users: Vec<_> = new

@@ -10,8 +10,9 @@ use super::{MAX_IN_USE, half};
 use crate::model::entry::StoredBody;
 use crate::store::entries::row::stored_body;
 use crate::store::{Store, StoreError};
-use dossier_body::dictionary::{DictionaryId, InUse, LEAST_USERS, Learned, Lesson};
-use dossier_body::{Codec, LARGEST_WITH_DICTIONARY, SMALLEST_TO_COMPRESS, unpack};
+use dossier_body::dictionary::DictionaryId;
+use dossier_body::packing::{Codec, MAX_BYTES_WITH_DICTIONARY, MIN_BYTES_TO_COMPRESS, unpack};
+use dossier_body::training::{CurrentDictionary, MIN_USERS, TrainedDictionary, TrainingSet};
 
 /// Any fixed number will do, as long as all collectors share it, and it is not that of another job.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0003;
@@ -103,11 +104,11 @@ impl Store {
         .bind(now)
         .bind(MAX_LOOKED_AT)
         .bind(MIN_BODIES)
-        .bind(i64::try_from(LEAST_USERS).unwrap_or(i64::MAX))
+        .bind(i64::try_from(MIN_USERS).unwrap_or(i64::MAX))
         .bind(now - BETWEEN_CHECKS)
         .bind(MAX_TARGETS)
         .bind(LARGEST_PACKED)
-        .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
+        .bind(i64::try_from(MAX_BYTES_WITH_DICTIONARY).unwrap_or(i64::MAX))
         .bind(MAX_IN_USE)
         .fetch_all(&self.pool)
         .await?;
@@ -131,7 +132,7 @@ impl Store {
         &self,
         target: &TrainingTarget,
         now: OffsetDateTime,
-    ) -> Result<Lesson, StoreError> {
+    ) -> Result<TrainingSet, StoreError> {
         let rows = sqlx::query(
             "select p.user_id, coalesce(p.body_codec, b.codec)::text as codec, coalesce(p.body, b.data) as data,
                     coalesce(p.dictionary_id, b.dictionary_id) as dictionary_id
@@ -158,25 +159,25 @@ impl Store {
         .bind(MAX_LOOKED_AT)
         .bind(MAX_OF_A_USER)
         .bind(MAX_SAMPLES)
-        .bind(i64::try_from(LARGEST_WITH_DICTIONARY).unwrap_or(i64::MAX))
-        .bind(i64::try_from(Lesson::MOST_BYTES).unwrap_or(i64::MAX))
+        .bind(i64::try_from(MAX_BYTES_WITH_DICTIONARY).unwrap_or(i64::MAX))
+        .bind(i64::try_from(TrainingSet::MAX_BYTES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         let dictionaries = self.dictionaries_of(&rows).await?;
         let mut users = HashMap::new();
-        let mut lesson = Lesson::new(self.in_use(target, now).await?);
+        let mut training_set = TrainingSet::new(self.in_use(target, now).await?);
         for (number, row) in rows.iter().enumerate() {
             if number.is_multiple_of(64) {
                 // Others wait for this thread.
                 tokio::task::yield_now().await;
             }
-            if lesson.is_full() {
+            if training_set.is_full() {
                 break;
             }
             let Some(StoredBody { codec, data }) = stored_body(row, &dictionaries)? else {
                 continue;
             };
-            if codec == Codec::Identity && data.len() >= SMALLEST_TO_COMPRESS {
+            if codec == Codec::Identity && data.len() >= MIN_BYTES_TO_COMPRESS {
                 continue;
             }
             let Ok(mut body) = unpack(codec, data) else {
@@ -186,16 +187,16 @@ impl Store {
             body.shrink_to_fit();
             let user: String = row.try_get("user_id")?;
             let next = users.len();
-            lesson.add(*users.entry(user).or_insert(next), body);
+            training_set.add(*users.entry(user).or_insert(next), body);
         }
-        Ok(lesson)
+        Ok(training_set)
     }
 
     async fn in_use(
         &self,
         target: &TrainingTarget,
         now: OffsetDateTime,
-    ) -> Result<Option<InUse>, StoreError> {
+    ) -> Result<Option<CurrentDictionary>, StoreError> {
         let Some(id) = target.in_use else {
             return Ok(None);
         };
@@ -208,7 +209,7 @@ impl Store {
             return Ok(None);
         };
         let created_at: OffsetDateTime = row.try_get("created_at")?;
-        Ok(Some(InUse {
+        Ok(Some(CurrentDictionary {
             dictionary,
             ratio: row.try_get("ratio")?,
             age: now - created_at,
@@ -222,7 +223,7 @@ impl Store {
     pub async fn record_result(
         &self,
         target: &TrainingTarget,
-        learned: Option<&Learned>,
+        trained: Option<&TrainedDictionary>,
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
@@ -233,10 +234,10 @@ impl Store {
         .bind(&target.endpoint)
         .bind(target.half.as_str())
         .bind(now)
-        .bind(learned.is_some())
+        .bind(trained.is_some())
         .execute(&mut *transaction)
         .await?;
-        if let Some(learned) = learned {
+        if let Some(trained) = trained {
             sqlx::query(
                 "insert into dictionaries (endpoint, half, created_at, needed_until, ratio, checked_at, data)
                  values ($1, $2::half, $3, $3, $4, $3, $5)",
@@ -244,8 +245,8 @@ impl Store {
             .bind(&target.endpoint)
             .bind(target.half.as_str())
             .bind(now)
-            .bind(learned.ratio)
-            .bind(&learned.bytes)
+            .bind(trained.ratio)
+            .bind(&trained.bytes)
             .execute(&mut *transaction)
             .await?;
         }

@@ -1,15 +1,21 @@
-use dossier_wire::StorageCompression;
+use std::sync::Arc;
+
+use dossier_wire::{Half, StorageCompression};
 use proptest::prelude::*;
 
+use super::builder::{build_dictionary, choose};
+use super::entropy_tables::header_length;
+use super::shared_fragments::{Sample, shared_fragments};
 use super::*;
-use crate::{Codec, Packer, Unpacked, unpack};
+use crate::dictionary::{Dictionaries, Dictionary, DictionaryId};
+use crate::packing::{BodyPacker, Codec, UnpackedBody, unpack};
 
-/// Bodies of so many users, of which some things are common, one thing is each user's own, and one is
-/// shared by fewer users than it takes.
+/// Bodies of `users` users, with parts common to all, one part of each user's own, and one shared by too few
+/// users.
 fn bodies(users: usize, of_each: usize) -> Vec<(usize, String)> {
     let one = |number: usize| {
         let user = number % users;
-        let pair = if user < LEAST_USERS - 1 {
+        let pair = if user < MIN_USERS - 1 {
             "whispered among few"
         } else {
             ""
@@ -38,9 +44,9 @@ fn contains(whole: &[u8], part: &[u8]) -> bool {
 }
 
 #[test]
-fn a_dictionary_holds_what_enough_users_share_and_nothing_else() {
+fn dictionary_contains_only_what_enough_users_share() {
     let bodies = bodies(30, 12);
-    let dictionary = train(&samples(&bodies)).unwrap();
+    let dictionary = build_dictionary(&samples(&bodies)).unwrap();
     assert!(contains(&dictionary, b"shipped to the customer"));
     assert!(!contains(&dictionary, b"whispered"));
     for (user, body) in &bodies {
@@ -52,22 +58,22 @@ fn a_dictionary_holds_what_enough_users_share_and_nothing_else() {
 }
 
 #[test]
-fn too_few_users_get_no_dictionary() {
-    assert_eq!(train(&samples(&bodies(LEAST_USERS - 1, 60))), None);
-    assert_eq!(train(&[]), None);
+fn too_few_users_give_no_dictionary() {
+    assert_eq!(build_dictionary(&samples(&bodies(MIN_USERS - 1, 60))), None);
+    assert_eq!(build_dictionary(&[]), None);
 }
 
 #[test]
-fn short_bodies_are_packed_well_with_it_and_come_back() {
+fn short_bodies_pack_and_round_trip_with_dictionary() {
     let bodies = bodies(30, 12);
-    let bytes = train(&samples(&bodies)).unwrap();
+    let bytes = build_dictionary(&samples(&bodies)).unwrap();
     let mut dictionaries = Dictionaries::default();
     let dictionary = Arc::new(Dictionary::new(DictionaryId(7), bytes).unwrap());
     dictionaries.insert("/orders".to_owned(), Half::Request, dictionary);
-    let mut packer = Packer::new(&dictionaries);
-    let mut body = Unpacked {
+    let mut packer = BodyPacker::new(&dictionaries);
+    let mut body = UnpackedBody {
         bytes: bodies[0].1.as_bytes(),
-        keep: StorageCompression::Auto,
+        compression: StorageCompression::Auto,
         encoding: None,
         content_type: None,
         endpoint: "/orders",
@@ -82,19 +88,19 @@ fn short_bodies_are_packed_well_with_it_and_come_back() {
     assert_eq!(unpack(codec.clone(), data.to_vec()).unwrap(), body.bytes);
     assert!(unpack(codec, data[..data.len() - 1].to_vec()).is_err());
 
-    // Others know nothing of it.
+    // Other bodies are packed without it.
     body.half = Half::Response;
     assert_eq!(packer.pack(&body).0, Codec::Identity);
     body.half = Half::Request;
-    body.keep = StorageCompression::Never;
+    body.compression = StorageCompression::Never;
     assert_eq!(packer.pack(&body).0, Codec::Identity);
-    body.keep = StorageCompression::Auto;
+    body.compression = StorageCompression::Auto;
     body.encoding = Some("br");
     assert_eq!(packer.pack(&body).0, Codec::Identity);
 }
 
 #[test]
-fn what_is_in_a_dictionary_is_not_put_in_again() {
+fn dictionary_does_not_repeat_fragments() {
     let template =
         "a long text that stands in each body, and behind it the name of a place: ".repeat(2);
     let places = [
@@ -106,7 +112,7 @@ fn what_is_in_a_dictionary_is_not_put_in_again() {
     ];
     let one = |number: usize| (number % 18, format!("{template}{}", places[number % 5]));
     let bodies: Vec<_> = (0..1800).map(one).collect();
-    let dictionary = train(&samples(&bodies)).unwrap();
+    let dictionary = build_dictionary(&samples(&bodies)).unwrap();
     for place in places {
         assert!(contains(&dictionary, place.as_bytes()), "{place}");
     }
@@ -115,13 +121,13 @@ fn what_is_in_a_dictionary_is_not_put_in_again() {
 }
 
 #[test]
-fn its_content_is_not_shown() {
-    let bytes = train(&samples(&bodies(30, 12))).unwrap();
+fn debug_hides_content() {
+    let bytes = build_dictionary(&samples(&bodies(30, 12))).unwrap();
     let dictionary = Dictionary::new(DictionaryId(7), bytes).unwrap();
     assert_eq!(format!("{dictionary:?}"), "Dictionary(DictionaryId(7))");
 }
 
-/// Fragments that stand in the bodies of enough users, found without any trick.
+/// The number of users in whose bodies a fragment occurs, by brute force.
 fn users_with(samples: &[Sample<'_>], fragment: &[u8]) -> usize {
     let with = samples.iter().filter(|it| contains(it.bytes, fragment));
     let users: std::collections::HashSet<_> = with.map(|it| it.user).collect();
@@ -130,24 +136,24 @@ fn users_with(samples: &[Sample<'_>], fragment: &[u8]) -> usize {
 
 proptest! {
     #[test]
-    fn each_fragment_stands_in_bodies_of_enough_users(
+    fn fragments_occur_in_bodies_of_enough_users(
         bodies in prop::collection::vec((0..6_usize, "[ab ]{0,40}"), 0..24),
         users in 1..5_usize,
     ) {
         let samples = samples(&bodies);
-        for (fragment, times) in shared::fragments(&samples, users) {
+        for (fragment, times) in shared_fragments(&samples, users) {
             prop_assert!(times > 0);
             prop_assert!(users_with(&samples, fragment) >= users, "{fragment:?}");
         }
-        let chosen = train::choose(&samples, users);
+        let chosen = choose(&samples, users);
         for fragment in &chosen {
             prop_assert!(users_with(&samples, fragment) >= users, "{fragment:?}");
         }
-        prop_assert_eq!(train::choose(&samples, users), chosen);
+        prop_assert_eq!(choose(&samples, users), chosen);
     }
 
     #[test]
-    fn no_bytes_bring_the_reading_of_tables_down(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = tables::head_length(&bytes);
+    fn any_bytes_are_read_as_tables(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = header_length(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! How bodies are packed for the store.
+//! Packs bodies for the store, compressed with zstd if that pays, and unpacks them.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -9,29 +9,29 @@ use dossier_wire::{Half, StorageCompression};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, get_error_name, get_frame_content_size};
 
-use super::dictionary::{Dictionaries, Dictionary};
-use super::media::is_compressed;
-use super::pace::Effort;
+use crate::content_kind::is_compressed;
+use crate::dictionary::{Dictionaries, Dictionary};
+use crate::load_meter::CompressionEffort;
 
-/// Bodies below this many bytes are not worth compressing one by one.
-pub const SMALLEST_TO_COMPRESS: usize = 256;
-/// With a dictionary even these are.
-const SMALLEST_WITH_DICTIONARY: usize = 48;
-/// Longer bodies have enough in common with themselves: none is packed with a dictionary.
-pub const LARGEST_WITH_DICTIONARY: usize = 128 * 1024;
+/// Smaller bodies are not compressed without a dictionary.
+pub const MIN_BYTES_TO_COMPRESS: usize = 256;
+/// Smaller bodies are not compressed with a dictionary either.
+const MIN_BYTES_WITH_DICTIONARY: usize = 48;
+/// Larger bodies are repetitive enough in themselves, and are compressed without a dictionary.
+pub const MAX_BYTES_WITH_DICTIONARY: usize = 128 * 1024;
 /// zstd's own default: about the ratio of gzip at many times its speed.
 const ZSTD_LEVEL: i32 = 3;
 /// No producer's body is longer; a stored body that claims to be is damaged.
 const MAX_BODY_BYTES: u64 = dossier_wire::frame::MAX_BATCH_BYTES as u64;
 
-/// How a body is packed in the store.
+/// The encoding of a packed body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Codec {
-    /// As it came.
+    /// Not compressed.
     Identity,
     /// One zstd frame.
     Zstd,
-    /// One zstd frame that refers to a dictionary, without naming it.
+    /// One zstd frame that needs a dictionary, without its id.
     Dictionary(Arc<Dictionary>),
 }
 
@@ -46,7 +46,7 @@ impl Codec {
         }
     }
 
-    /// The dictionary that is needed to unpack it.
+    /// The dictionary that unpacking needs.
     #[must_use]
     pub fn dictionary(&self) -> Option<&Dictionary> {
         match self {
@@ -56,46 +56,46 @@ impl Codec {
     }
 }
 
-/// A packed body that cannot be unpacked: the store is damaged.
+/// A packed body that cannot be unpacked, since the store is damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored body cannot be unpacked: {0}")]
-pub struct Damaged(#[from] io::Error);
+#[error("stored body is damaged: {0}")]
+pub struct DamagedBody(#[from] io::Error);
 
-/// A body to be packed.
+/// A body to be packed, and what its packing depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Unpacked<'a, 'b> {
+pub struct UnpackedBody<'a, 'b> {
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// What its route asks.
-    pub keep: StorageCompression,
-    /// What its bytes are encoded in, if anything: compressing them again would be in vain.
+    /// As configured for its route.
+    pub compression: StorageCompression,
+    /// The content encoding of its bytes, if any; compressing them again would not pay.
     pub encoding: Option<&'b str>,
     /// `content-type`.
     pub content_type: Option<&'b str>,
-    /// In normal form.
+    /// The endpoint, in normal form.
     pub endpoint: &'b str,
-    /// Of which half.
+    /// The half of the exchange.
     pub half: Half,
 }
 
-/// Packs bodies, one after the other.
-pub struct Packer<'a> {
+/// Packs bodies, reusing its compressors.
+pub struct BodyPacker<'a> {
     dictionaries: &'a Dictionaries,
-    effort: Effort,
+    effort: CompressionEffort,
     plain: Option<Compressor<'static>>,
     with_dictionary: Option<Compressor<'a>>,
 }
 
-impl<'a> Packer<'a> {
-    /// Packs with these dictionaries, and takes time for it.
+impl<'a> BodyPacker<'a> {
+    /// With [`CompressionEffort::Thorough`].
     #[must_use]
     pub const fn new(dictionaries: &'a Dictionaries) -> Self {
-        Self::with(dictionaries, Effort::Thorough)
+        Self::with_effort(dictionaries, CompressionEffort::Thorough)
     }
 
-    /// Packs with these dictionaries, and takes as much time for it.
+    /// With the dictionaries and the effort of the caller.
     #[must_use]
-    pub const fn with(dictionaries: &'a Dictionaries, effort: Effort) -> Self {
+    pub const fn with_effort(dictionaries: &'a Dictionaries, effort: CompressionEffort) -> Self {
         Self {
             dictionaries,
             effort,
@@ -104,24 +104,24 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Packs a body as its route asks.
+    /// Packs a body as configured for its route.
     #[must_use]
-    pub fn pack<'b>(&mut self, body: &Unpacked<'b, '_>) -> (Codec, Cow<'b, [u8]>) {
+    pub fn pack<'b>(&mut self, body: &UnpackedBody<'b, '_>) -> (Codec, Cow<'b, [u8]>) {
         let bytes = body.bytes;
-        let fits = (SMALLEST_WITH_DICTIONARY..=LARGEST_WITH_DICTIONARY).contains(&bytes.len());
-        let dictionary = self.dictionaries.of(body.endpoint, body.half);
+        let fits = (MIN_BYTES_WITH_DICTIONARY..=MAX_BYTES_WITH_DICTIONARY).contains(&bytes.len());
+        let dictionary = self.dictionaries.get(body.endpoint, body.half);
         let dictionary = dictionary.filter(|_| fits);
-        let wanted = match body.keep {
+        let should_compress = match body.compression {
             StorageCompression::Always => !bytes.is_empty(),
             StorageCompression::Never => false,
             StorageCompression::Auto => {
-                (bytes.len() >= SMALLEST_TO_COMPRESS || dictionary.is_some())
+                (bytes.len() >= MIN_BYTES_TO_COMPRESS || dictionary.is_some())
                     && body.encoding.is_none()
                     && !is_compressed(body.content_type)
             }
         };
-        // Compressing to memory fails only for lack of memory; the body is then kept as it came.
-        let packed = wanted.then(|| match dictionary {
+        // Compression fails only if memory runs out; the body is then stored uncompressed.
+        let packed = should_compress.then(|| match dictionary {
             Some(dictionary) => {
                 let codec = Codec::Dictionary(Arc::clone(dictionary));
                 self.compress_with(dictionary, bytes)
@@ -131,9 +131,9 @@ impl<'a> Packer<'a> {
         });
         match packed {
             Some(Ok((codec, mut data)))
-                if body.keep == StorageCompression::Always || data.len() < bytes.len() =>
+                if body.compression == StorageCompression::Always || data.len() < bytes.len() =>
             {
-                // zstd was given room for the worst.
+                // Its capacity is that of the worst case.
                 data.shrink_to_fit();
                 (codec, Cow::Owned(data))
             }
@@ -154,7 +154,7 @@ impl<'a> Packer<'a> {
             Some(compressor) => compressor,
             none => {
                 let mut compressor = Compressor::default();
-                // The row beside the body names the dictionary.
+                // The row of the body has the dictionary's id.
                 compressor.include_dictid(false)?;
                 none.insert(compressor)
             }
@@ -165,15 +165,15 @@ impl<'a> Packer<'a> {
 }
 
 thread_local! {
-    /// To make it takes longer than to unpack a short body with it.
-    static UNPACKER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+    /// Creating one takes longer than unpacking a short body.
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-/// Undoes [`Packer::pack`].
+/// Undoes [`BodyPacker::pack`].
 ///
 /// # Errors
-/// [`Damaged`] if the bytes are not what `codec` says, or longer than any body may be.
-pub fn unpack(codec: Codec, data: Vec<u8>) -> Result<Vec<u8>, Damaged> {
+/// [`DamagedBody`] if the bytes do not match `codec`, or the body is longer than any may be.
+pub fn unpack(codec: Codec, data: Vec<u8>) -> Result<Vec<u8>, DamagedBody> {
     match codec {
         Codec::Identity => Ok(data),
         Codec::Zstd => {
@@ -182,24 +182,22 @@ pub fn unpack(codec: Codec, data: Vec<u8>) -> Result<Vec<u8>, Damaged> {
                 .take(MAX_BODY_BYTES + 1)
                 .read_to_end(&mut body)?;
             if body.len() as u64 > MAX_BODY_BYTES {
-                return Err(Damaged(io::Error::other(
-                    "it is longer than any body may be",
-                )));
+                return Err(DamagedBody(io::Error::other("longer than any body may be")));
             }
             Ok(body)
         }
         Codec::Dictionary(dictionary) => {
             let length = get_frame_content_size(&data).ok().flatten();
-            let length = length.filter(|length| *length <= LARGEST_WITH_DICTIONARY as u64);
+            let length = length.filter(|length| *length <= MAX_BYTES_WITH_DICTIONARY as u64);
             let length = length.and_then(|length| usize::try_from(length).ok());
-            let length = length.ok_or_else(|| io::Error::other("it does not tell its length"))?;
+            let length = length.ok_or_else(|| io::Error::other("no valid length"))?;
             let mut body = Vec::with_capacity(length);
-            let unpacked = UNPACKER.with_borrow_mut(|unpacker| {
-                unpacker.decompress_using_ddict(&mut body, &data, dictionary.decoder().as_ddict())
+            let unpacked = CONTEXT.with_borrow_mut(|context| {
+                context.decompress_using_ddict(&mut body, &data, dictionary.decoder().as_ddict())
             });
             match unpacked {
                 Ok(_) => Ok(body),
-                Err(code) => Err(Damaged(io::Error::other(get_error_name(code)))),
+                Err(code) => Err(DamagedBody(io::Error::other(get_error_name(code)))),
             }
         }
     }
@@ -211,34 +209,34 @@ mod tests {
 
     use super::*;
 
-    fn pack(bytes: &[u8], keep: StorageCompression, encoding: Option<&str>) -> Codec {
-        pack_typed(bytes, keep, encoding, None)
+    fn pack(bytes: &[u8], compression: StorageCompression, encoding: Option<&str>) -> Codec {
+        pack_typed(bytes, compression, encoding, None)
     }
 
     fn pack_typed(
         bytes: &[u8],
-        keep: StorageCompression,
+        compression: StorageCompression,
         encoding: Option<&str>,
         content_type: Option<&str>,
     ) -> Codec {
-        let body = Unpacked {
+        let body = UnpackedBody {
             bytes,
-            keep,
+            compression,
             encoding,
             content_type,
             endpoint: "/",
             half: Half::Request,
         };
-        Packer::new(&Dictionaries::default()).pack(&body).0
+        BodyPacker::new(&Dictionaries::default()).pack(&body).0
     }
 
     #[test]
-    fn a_damaged_body_is_an_error() {
+    fn rejects_damaged_body() {
         assert!(unpack(Codec::Zstd, b"no zstd frame".to_vec()).is_err());
     }
 
     #[test]
-    fn packing_follows_the_route() {
+    fn packing_follows_configured_compression() {
         let body = vec![b'a'; 1000];
         assert_eq!(pack(&body, StorageCompression::Auto, None), Codec::Zstd);
         assert_eq!(
@@ -260,22 +258,22 @@ mod tests {
     }
 
     #[test]
-    fn compressed_media_is_left_alone_unless_the_route_insists() {
+    fn compressed_media_is_packed_only_if_always() {
         let body = vec![b'a'; 1000];
-        let packed = |keep| pack_typed(&body, keep, None, Some("image/png"));
+        let packed = |compression| pack_typed(&body, compression, None, Some("image/png"));
         assert_eq!(packed(StorageCompression::Auto), Codec::Identity);
         assert_eq!(packed(StorageCompression::Always), Codec::Zstd);
     }
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        fn packed_body_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let none = Dictionaries::default();
-            let mut packer = Packer::new(&none);
-            for keep in [StorageCompression::Auto, StorageCompression::Always, StorageCompression::Never] {
-                let body = Unpacked {
+            let mut packer = BodyPacker::new(&none);
+            for compression in [StorageCompression::Auto, StorageCompression::Always, StorageCompression::Never] {
+                let body = UnpackedBody {
                     bytes: &bytes,
-                    keep,
+                    compression,
                     encoding: None,
                     content_type: None,
                     endpoint: "/",

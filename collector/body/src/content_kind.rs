@@ -1,11 +1,11 @@
-//! What a body is by its content type.
+//! What a body is, by its content type.
 
 use dossier_content::media_type::MediaType;
 use encoding_rs::Encoding;
 
-/// How a body is read.
+/// How a body is interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ContentKind {
     /// As JSON if it is, else as text.
     Json,
     Text,
@@ -16,17 +16,17 @@ pub(super) enum Kind {
     Binary,
 }
 
-/// What a content type says.
+/// What a content type tells about a body.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Media {
-    pub(super) kind: Kind,
-    /// How its text is written, if it says so and the name is known.
+pub(super) struct ContentInfo {
+    pub(super) kind: ContentKind,
+    /// Its charset, if given and supported.
     pub(super) charset: Option<&'static Encoding>,
 }
 
-impl Media {
-    /// Without a content type a body may be JSON, or text.
-    pub(super) fn of(content_type: Option<&str>) -> Self {
+impl ContentInfo {
+    /// Without a content type, a body may be JSON or text.
+    pub(super) fn new(content_type: Option<&str>) -> Self {
         let media_type = MediaType::parse(content_type);
         let label = media_type.parameter("charset").map(str::as_bytes);
         Self {
@@ -36,11 +36,11 @@ impl Media {
     }
 }
 
-/// Whether bodies of this type are compressed already, by what they are.
+/// Whether the format of this type is compressed already.
 pub(super) fn is_compressed(content_type: Option<&str>) -> bool {
     let essence = MediaType::parse(content_type).essence();
     match essence.split_once('/') {
-        // These are written as text, or as plain samples.
+        // The listed formats are text, or uncompressed samples.
         Some(("image", kind)) => {
             !matches!(kind, "svg+xml" | "bmp" | "x-ms-bmp" | "vnd.microsoft.icon")
         }
@@ -67,25 +67,25 @@ pub(super) fn is_compressed(content_type: Option<&str>) -> bool {
     }
 }
 
-fn kind(essence: &str) -> Kind {
+fn kind(essence: &str) -> ContentKind {
     match essence {
-        "" | "application/json" => Kind::Json,
-        "text/event-stream" => Kind::Events,
-        "application/grpc" | "application/grpc-web" => Kind::Grpc,
+        "" | "application/json" => ContentKind::Json,
+        "text/event-stream" => ContentKind::Events,
+        "application/grpc" | "application/grpc-web" => ContentKind::Grpc,
         "application/xml"
         | "application/javascript"
         | "application/x-www-form-urlencoded"
         | "application/graphql"
         | "application/x-ndjson"
-        | "application/yaml" => Kind::Text,
-        other if is_framed(other) => Kind::Grpc,
-        other if other.ends_with("+json") => Kind::Json,
-        other if other.starts_with("text/") || other.ends_with("+xml") => Kind::Text,
-        _ => Kind::Binary,
+        | "application/yaml" => ContentKind::Text,
+        other if is_framed(other) => ContentKind::Grpc,
+        other if other.ends_with("+json") => ContentKind::Json,
+        other if other.starts_with("text/") || other.ends_with("+xml") => ContentKind::Text,
+        _ => ContentKind::Binary,
     }
 }
 
-/// gRPC with the name of how its messages are written.
+/// gRPC with a suffix for the message encoding.
 fn is_framed(essence: &str) -> bool {
     ["application/grpc+", "application/grpc-web+"]
         .iter()
@@ -125,21 +125,28 @@ mod tests {
     #[test]
     fn the_essence_gives_the_kind_in_any_case() {
         for (content_type, kind) in [
-            (None, Kind::Json),
-            (Some(""), Kind::Json),
-            (Some("Application/JSON"), Kind::Json),
-            (Some("application/problem+json"), Kind::Json),
-            (Some("text/event-stream; charset=utf-8"), Kind::Events),
-            (Some("application/grpc"), Kind::Grpc),
-            (Some("application/grpc+json"), Kind::Grpc),
-            (Some("application/grpc-web+proto"), Kind::Grpc),
-            (Some("application/grpc-web-text"), Kind::Binary),
-            (Some("image/svg+xml"), Kind::Text),
-            (Some("text/csv"), Kind::Text),
-            (Some("image/png"), Kind::Binary),
-            (Some(";;==\"\u{1}é"), Kind::Json),
+            (None, ContentKind::Json),
+            (Some(""), ContentKind::Json),
+            (Some("Application/JSON"), ContentKind::Json),
+            (Some("application/problem+json"), ContentKind::Json),
+            (
+                Some("text/event-stream; charset=utf-8"),
+                ContentKind::Events,
+            ),
+            (Some("application/grpc"), ContentKind::Grpc),
+            (Some("application/grpc+json"), ContentKind::Grpc),
+            (Some("application/grpc-web+proto"), ContentKind::Grpc),
+            (Some("application/grpc-web-text"), ContentKind::Binary),
+            (Some("image/svg+xml"), ContentKind::Text),
+            (Some("text/csv"), ContentKind::Text),
+            (Some("image/png"), ContentKind::Binary),
+            (Some(";;==\"\u{1}é"), ContentKind::Json),
         ] {
-            assert_eq!(Media::of(content_type).kind, kind, "{content_type:?}");
+            assert_eq!(
+                ContentInfo::new(content_type).kind,
+                kind,
+                "{content_type:?}"
+            );
         }
     }
 
@@ -155,7 +162,7 @@ mod tests {
             ("text/plain;charset=utf-16", Some(UTF_16LE)),
             ("text/plain;charset=klingon", None),
         ] {
-            assert_eq!(Media::of(Some(content_type)).charset, charset);
+            assert_eq!(ContentInfo::new(Some(content_type)).charset, charset);
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Lists the frames of a gRPC body. Their messages stay as they are: only their schema tells more.
+//! Lists the frames of a gRPC body. Messages are not decoded, since that takes their schema.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dossier_content::grpc::{FrameHeader, HEADER_BYTES};
 use serde::Serialize;
 
-use super::MAX_LISTED;
+use crate::truncation::MAX_LISTED;
 
-/// A body in frames.
+/// The frames of a body.
 #[derive(Debug, Serialize)]
 pub(super) struct Frames {
     #[serde(rename = "frames")]
     listed: Vec<Frame>,
-    /// What there is of a last frame that is not whole, header and all, in base64.
+    /// An incomplete last frame, header included, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unfinished: Option<String>,
-    /// There are more than are listed.
+    /// There are more frames than are listed.
     #[serde(skip)]
     pub(super) more: bool,
 }
@@ -26,14 +26,14 @@ pub(super) struct Frame {
     compressed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     trailers: bool,
-    /// Bytes of the message.
+    /// Length of the message in bytes.
     size: usize,
     /// The message, in base64.
     data: String,
 }
 
-/// Lists the frames of a body, or says that it is not made of frames.
-pub(super) fn frames(body: &[u8]) -> Option<Frames> {
+/// `None` if the body does not consist of frames.
+pub(super) fn parse(body: &[u8]) -> Option<Frames> {
     let mut frames = Frames {
         listed: Vec::new(),
         unfinished: None,
@@ -63,7 +63,7 @@ pub(super) fn frames(body: &[u8]) -> Option<Frames> {
     Some(frames)
 }
 
-/// The first frame's header and message, and what follows it; none if it is cut off.
+/// The header and message of the first frame, and what follows it; `None` if it is incomplete.
 fn split(bytes: &[u8]) -> Option<(FrameHeader, &[u8], &[u8])> {
     let header = FrameHeader::read(bytes)?;
     let (message, after) = bytes.get(HEADER_BYTES..)?.split_at_checked(header.length)?;
@@ -78,11 +78,11 @@ mod tests {
     use super::*;
 
     fn shown(body: &[u8]) -> serde_json::Value {
-        serde_json::to_value(frames(body).unwrap()).unwrap()
+        serde_json::to_value(parse(body).unwrap()).unwrap()
     }
 
     #[test]
-    fn frames_are_listed_with_their_messages() {
+    fn lists_frames_with_messages() {
         let body = b"\0\0\0\0\x02hi\x01\0\0\0\x01z\0\0\0\0\0";
         assert_eq!(
             shown(body),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_of_grpc_web_are_marked() {
+    fn grpc_web_trailers_are_marked() {
         let body = b"\x80\0\0\0\x01x";
         assert_eq!(
             shown(body)["frames"][0],
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_cut_is_kept_apart() {
+    fn incomplete_last_frame_is_unfinished() {
         for (body, unfinished) in [
             (&b"\0\0\0\0\x01a\0\0\0\0\x09ab"[..], "AAAAAAlhYg=="),
             (b"\0\0\0\0\x01a\0\0", "AAA="),
@@ -116,37 +116,37 @@ mod tests {
     }
 
     #[test]
-    fn what_has_unknown_flags_is_not_made_of_frames() {
-        assert!(frames(b"\x02\0\0\0\0").is_none());
-        assert!(frames(b"hello, this is text").is_none());
+    fn unknown_flags_are_not_frames() {
+        assert!(parse(b"\x02\0\0\0\0").is_none());
+        assert!(parse(b"hello, this is text").is_none());
     }
 
     #[test]
-    fn the_list_is_bounded() {
-        let listed = frames(&vec![0; HEADER_BYTES * MAX_LISTED]).unwrap();
+    fn list_is_bounded() {
+        let listed = parse(&vec![0; HEADER_BYTES * MAX_LISTED]).unwrap();
         assert_eq!((listed.listed.len(), listed.more), (MAX_LISTED, false));
-        let listed = frames(&vec![0; HEADER_BYTES * (MAX_LISTED + 1)]).unwrap();
+        let listed = parse(&vec![0; HEADER_BYTES * (MAX_LISTED + 1)]).unwrap();
         assert_eq!((listed.listed.len(), listed.more), (MAX_LISTED, true));
     }
 
     proptest! {
         #[test]
-        fn any_messages_come_back(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..9)) {
+        fn any_messages_round_trip(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..9)) {
             let mut body = Vec::new();
             for message in &messages {
                 body.push(0);
                 body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
                 body.extend(message);
             }
-            let listed = frames(&body).unwrap();
+            let listed = parse(&body).unwrap();
             prop_assert!(listed.unfinished.is_none());
             let found: Vec<_> = listed.listed.iter().map(|it| STANDARD.decode(&it.data).unwrap()).collect();
             prop_assert_eq!(found, messages);
         }
 
         #[test]
-        fn any_bytes_are_listed_or_not(body in prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..80)) {
-            if let Some(listed) = frames(&body) {
+        fn every_byte_is_listed_or_unfinished(body in prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..80)) {
+            if let Some(listed) = parse(&body) {
                 let whole: usize = listed.listed.iter().map(|it| HEADER_BYTES + it.size).sum();
                 let rest = listed.unfinished.map_or(0, |it| STANDARD.decode(it).unwrap().len());
                 prop_assert_eq!(whole + rest, body.len());

@@ -1,20 +1,20 @@
-//! Joins the pieces in which common AI APIs stream a text.
+//! Joins the text that common AI APIs stream in pieces.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What stands between the texts of one stream when it carries several choices.
-const BETWEEN_CHOICES: &str = "\n\n";
+/// Separates the texts of several choices.
+const CHOICE_SEPARATOR: &str = "\n\n";
 
-/// The texts of a stream, piece by piece.
+/// The text of a stream so far, by choice.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct StreamedText {
     by_choice: BTreeMap<u64, String>,
 }
 
-/// What an event may carry, of those APIs taken together.
+/// The fields of an event that carry text, of all these APIs.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(rename = "type")]
@@ -43,8 +43,8 @@ struct ContentDelta {
     text: Option<String>,
 }
 
-impl Texts {
-    /// Adds the text of one event, if it carries any.
+impl StreamedText {
+    /// Adds the text of one event, if it has any.
     pub(super) fn add(&mut self, event: &RawValue) {
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(event.get()) else {
             return;
@@ -70,10 +70,10 @@ impl Texts {
         }
     }
 
-    /// All of them, or none if no event carried text.
+    /// `None` if no event had text.
     pub(super) fn join(self) -> Option<String> {
         let texts: Vec<_> = self.by_choice.into_values().collect();
-        (!texts.is_empty()).then(|| texts.join(BETWEEN_CHOICES))
+        (!texts.is_empty()).then(|| texts.join(CHOICE_SEPARATOR))
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn joined(events: &[&str]) -> Option<String> {
-        let mut texts = Texts::default();
+        let mut texts = StreamedText::default();
         for event in events {
             texts.add(&RawValue::from_string((*event).to_owned()).unwrap());
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deltas_of_each_api_are_joined() {
+    fn joins_deltas_of_each_api() {
         for events in [
             [
                 r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn several_choices_stay_apart() {
+    fn choices_are_joined_separately() {
         let events = [
             r#"{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}"#,
             r#"{"choices":[{"index":1,"delta":{"content":"B"}}]}"#,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_delta_gives_no_text() {
+    fn other_events_give_no_text() {
         let events = [
             r#"{"choices":[{"delta":{"content":null}}]}"#,
             r#"{"choices":[{"delta":{"content":[1]}}]}"#,

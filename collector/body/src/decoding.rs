@@ -1,4 +1,4 @@
-//! Undoes content encodings for reading: as far as the bytes go, and no further than a limit.
+//! Undoes content encodings: as far as the bytes go, up to a limit.
 
 use std::io::Read;
 
@@ -6,44 +6,46 @@ use brotli_decompressor::Decompressor;
 use dossier_content::content_coding::ContentCoding;
 use dossier_content::inflate::{End, Format, inflate};
 
-use super::Caveat;
+use crate::truncation::Truncation;
 
-/// Most encodings that one body is in.
+/// Limit of encodings of one body.
 const MAX_LAYERS: usize = 4;
-/// RFC 9659 lets no stream of the web need a larger window: 8 MiB.
+/// The largest window that RFC 9659 allows on the web: 8 MiB.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// A body without its content encodings, or as it was.
+/// A decoded body, or the body as it was if it could not be decoded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Decoded {
+pub(super) struct DecodedBody {
     pub(super) bytes: Vec<u8>,
-    /// Why these are not all bytes, or are in their encoding still.
-    pub(super) caveat: Option<Caveat>,
-    /// Nobody here knows the encoding, so that these are neither JSON nor text.
+    /// Why these are not all bytes, or are still encoded.
+    pub(super) truncation: Option<Truncation>,
+    /// The encoding is not supported, so the bytes are neither JSON nor text.
     pub(super) opaque: bool,
 }
 
-/// Undoes what the header `content-encoding` lists, the last first.
+/// Undoes the encodings that the header `content-encoding` lists, the last first.
 ///
-/// Bytes that are not in that encoding at all stay as they are: headers can be wrong.
-pub(super) fn decode(body: Vec<u8>, encoding: Option<&str>, limit: usize) -> Decoded {
+/// Bytes that are not in that encoding are returned unchanged: the header may be wrong.
+pub(super) fn decode(body: Vec<u8>, encoding: Option<&str>, limit: usize) -> DecodedBody {
     let layers = layers(encoding.unwrap_or_default());
-    let undone = layers.as_ref().map(|layers| peel(&body, layers, limit));
-    let (bytes, caveat) = match undone {
-        Some(Peeled::Nothing) => (body, None),
-        Some(Peeled::As(bytes, caveat)) => (bytes, caveat),
-        Some(Peeled::Other) | None => (body, Some(Caveat::NotDecoded)),
+    let result = layers
+        .as_ref()
+        .map(|layers| undo_layers(&body, layers, limit));
+    let (bytes, truncation) = match result {
+        Some(DecodeResult::NotEncoded) => (body, None),
+        Some(DecodeResult::Decoded(bytes, truncation)) => (bytes, truncation),
+        Some(DecodeResult::WrongEncoding) | None => (body, Some(Truncation::NotDecoded)),
     };
     let (bytes, over) = cut(bytes, limit);
-    Decoded {
+    DecodedBody {
         bytes,
-        caveat: over.or(caveat),
+        truncation: over.or(truncation),
         opaque: layers.is_none(),
     }
 }
 
-/// The encodings that a header lists, or none if one of them is unknown or there are too many.
+/// The encodings that a header lists; `None` if one is not supported or there are too many.
 fn layers(header: &str) -> Option<Vec<ContentCoding>> {
     let mut layers = header
         .split(',')
@@ -53,37 +55,38 @@ fn layers(header: &str) -> Option<Vec<ContentCoding>> {
     (layers.len() <= MAX_LAYERS).then_some(layers)
 }
 
-enum Peeled {
-    /// There was no encoding.
-    Nothing,
-    /// What came out, and why that is not all.
-    As(Vec<u8>, Option<Caveat>),
-    /// The bytes are in another encoding, or in none.
-    Other,
+enum DecodeResult {
+    NotEncoded,
+    /// The decoded bytes, and why they are not all.
+    Decoded(Vec<u8>, Option<Truncation>),
+    /// The bytes are in another encoding than the header says, or in none.
+    WrongEncoding,
 }
 
-fn peel(body: &[u8], layers: &[ContentCoding], limit: usize) -> Peeled {
-    let mut peeled: Option<(Vec<u8>, Option<Caveat>)> = None;
+fn undo_layers(body: &[u8], layers: &[ContentCoding], limit: usize) -> DecodeResult {
+    let mut decoded: Option<(Vec<u8>, Option<Truncation>)> = None;
     for layer in layers.iter().rev() {
-        let (outer, before) = peeled
+        let (outer, before) = decoded
             .as_ref()
-            .map_or((body, None), |(bytes, caveat)| (bytes, *caveat));
-        let (bytes, caveat) = undo(*layer, outer, limit);
-        if caveat == Some(Caveat::BrokenOff) && (bytes.is_empty() || is_text(outer)) {
-            return Peeled::Other;
+            .map_or((body, None), |(bytes, truncation)| (bytes, *truncation));
+        let (bytes, truncation) = undo(*layer, outer, limit);
+        if truncation == Some(Truncation::BrokenOff) && (bytes.is_empty() || is_text(outer)) {
+            return DecodeResult::WrongEncoding;
         }
-        peeled = Some((bytes, before.or(caveat)));
+        decoded = Some((bytes, before.or(truncation)));
     }
-    peeled.map_or(Peeled::Nothing, |(bytes, caveat)| Peeled::As(bytes, caveat))
+    decoded.map_or(DecodeResult::NotEncoded, |(bytes, truncation)| {
+        DecodeResult::Decoded(bytes, truncation)
+    })
 }
 
-/// Raw deflate and brotli have no mark to know them by, so that text can be taken for a beginning of
-/// either; but neither is ever text.
+/// Raw deflate and brotli have no magic number, so text may decode as the beginning of either; but neither is
+/// ever text itself.
 fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok()
 }
 
-fn undo(coding: ContentCoding, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+fn undo(coding: ContentCoding, body: &[u8], limit: usize) -> (Vec<u8>, Option<Truncation>) {
     match coding {
         ContentCoding::Identity => cut(body.to_vec(), limit),
         ContentCoding::Gzip => inflated(Format::Gzip, body, limit),
@@ -93,39 +96,39 @@ fn undo(coding: ContentCoding, body: &[u8], limit: usize) -> (Vec<u8>, Option<Ca
     }
 }
 
-fn inflated(format: Format, body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+fn inflated(format: Format, body: &[u8], limit: usize) -> (Vec<u8>, Option<Truncation>) {
     let inflated = inflate(format, body, limit);
-    let caveat = match inflated.end {
+    let truncation = match inflated.end {
         End::Complete => None,
-        End::Limit => Some(Caveat::OverLimit),
-        End::CutOff | End::Damaged => Some(Caveat::BrokenOff),
+        End::Limit => Some(Truncation::OverLimit),
+        End::CutOff | End::Damaged => Some(Truncation::BrokenOff),
     };
-    (inflated.bytes, caveat)
+    (inflated.bytes, truncation)
 }
 
-fn read(decoder: impl Read, limit: usize) -> (Vec<u8>, Option<Caveat>) {
+fn read(decoder: impl Read, limit: usize) -> (Vec<u8>, Option<Truncation>) {
     let mut bytes = Vec::new();
-    // What was read before an error stays.
+    // Bytes read before an error are kept.
     let whole = decoder.take(limit as u64 + 1).read_to_end(&mut bytes);
     let (bytes, over) = cut(bytes, limit);
-    (bytes, over.or(whole.err().map(|_| Caveat::BrokenOff)))
+    (bytes, over.or(whole.err().map(|_| Truncation::BrokenOff)))
 }
 
-fn zstd(body: &[u8], limit: usize) -> (Vec<u8>, Option<Caveat>) {
+fn zstd(body: &[u8], limit: usize) -> (Vec<u8>, Option<Truncation>) {
     let decoder = zstd::Decoder::with_buffer(body).and_then(|mut decoder| {
         decoder.window_log_max(ZSTD_WINDOW_LOG)?;
         Ok(decoder)
     });
     match decoder {
         Ok(decoder) => read(decoder, limit),
-        Err(_) => (Vec::new(), Some(Caveat::BrokenOff)),
+        Err(_) => (Vec::new(), Some(Truncation::BrokenOff)),
     }
 }
 
-fn cut(mut bytes: Vec<u8>, limit: usize) -> (Vec<u8>, Option<Caveat>) {
+fn cut(mut bytes: Vec<u8>, limit: usize) -> (Vec<u8>, Option<Truncation>) {
     let over = bytes.len() > limit;
     bytes.truncate(limit);
-    (bytes, over.then_some(Caveat::OverLimit))
+    (bytes, over.then_some(Truncation::OverLimit))
 }
 
 #[cfg(test)]
@@ -196,25 +199,25 @@ mod tests {
         ]
     }
 
-    fn decoded(body: &[u8], encoding: &str) -> (Vec<u8>, Option<Caveat>) {
+    fn decoded(body: &[u8], encoding: &str) -> (Vec<u8>, Option<Truncation>) {
         let decoded = decode(body.to_vec(), Some(encoding), LIMIT);
-        (decoded.bytes, decoded.caveat)
+        (decoded.bytes, decoded.truncation)
     }
 
     #[test]
-    fn every_encoding_is_undone() {
+    fn decodes_every_encoding() {
         for (encoding, body) in encoded() {
             assert_eq!(decoded(&body, encoding), (lines(), None), "{encoding}");
         }
         assert_eq!(decoded(&gzip(b"x"), " X-GZip "), (b"x".to_vec(), None));
         assert_eq!(decoded(b"x", "identity"), (b"x".to_vec(), None));
-        assert_eq!(decode(b"x".to_vec(), None, LIMIT).caveat, None);
+        assert_eq!(decode(b"x".to_vec(), None, LIMIT).truncation, None);
         let members = [gzip(b"one "), gzip(b"two")].concat();
         assert_eq!(decoded(&members, "gzip"), (b"one two".to_vec(), None));
     }
 
     #[test]
-    fn stacked_encodings_are_undone_the_last_first() {
+    fn decodes_stacked_encodings_last_first() {
         let body = zstd(&zlib(&gzip(&lines())));
         assert_eq!(
             decoded(&body, "gzip, deflate, identity, zstd"),
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn more_layers_than_the_bound_are_left() {
+    fn too_many_layers_are_not_decoded() {
         let four = (0..MAX_LAYERS).fold(b"x".to_vec(), |body, _| gzip(&body));
         assert_eq!(decoded(&four, "gzip,gzip,gzip,gzip"), (b"x".to_vec(), None));
         let five = gzip(&four);
@@ -232,22 +235,26 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_cut_is_undone_as_far_as_it_goes() {
+    fn truncated_body_decodes_to_a_prefix() {
         for (encoding, body) in encoded() {
             for length in 1..body.len() {
-                let (bytes, caveat) = decoded(&body[..length], encoding);
-                if caveat == Some(Caveat::NotDecoded) {
+                let (bytes, truncation) = decoded(&body[..length], encoding);
+                if truncation == Some(Truncation::NotDecoded) {
                     assert_eq!(bytes, &body[..length]);
                 } else {
                     assert!(lines().starts_with(&bytes), "{encoding} {length}");
-                    assert_eq!(caveat, Some(Caveat::BrokenOff), "{encoding} {length}");
+                    assert_eq!(
+                        truncation,
+                        Some(Truncation::BrokenOff),
+                        "{encoding} {length}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn most_of_a_body_that_is_cut_can_be_read() {
+    fn truncated_body_decodes_for_the_most_part() {
         for (encoding, body) in encoded() {
             // zstd gives out whole blocks only, and this is one.
             if encoding == "zstd" {
@@ -263,21 +270,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_its_encoding_stays_as_it_is() {
+    fn wrong_encoding_leaves_body_unchanged() {
         for encoding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
-            let (bytes, caveat) = decoded(b"{\"plain\": 1}", encoding);
+            let (bytes, truncation) = decoded(b"{\"plain\": 1}", encoding);
             assert_eq!(bytes, b"{\"plain\": 1}", "{encoding}");
-            assert_eq!(caveat, Some(Caveat::NotDecoded), "{encoding}");
+            assert_eq!(truncation, Some(Truncation::NotDecoded), "{encoding}");
         }
         let unknown = decode(b"x".to_vec(), Some("gzip, rot13"), LIMIT);
         assert_eq!(
-            (unknown.caveat, unknown.opaque),
-            (Some(Caveat::NotDecoded), true)
+            (unknown.truncation, unknown.opaque),
+            (Some(Truncation::NotDecoded), true)
         );
     }
 
     #[test]
-    fn nothing_expands_beyond_the_limit() {
+    fn output_never_exceeds_limit() {
         let zeros = vec![0; 2 * LIMIT + 1];
         for (encoding, body) in [
             ("gzip", gzip(&zeros)),
@@ -288,12 +295,12 @@ mod tests {
             ("gzip, zstd", zstd(&gzip(&zeros))),
             ("identity", zeros.clone()),
         ] {
-            let (bytes, caveat) = decoded(&body, encoding);
+            let (bytes, truncation) = decoded(&body, encoding);
             assert_eq!(bytes.len(), LIMIT, "{encoding}");
-            assert_eq!(caveat, Some(Caveat::OverLimit), "{encoding}");
+            assert_eq!(truncation, Some(Truncation::OverLimit), "{encoding}");
             let exact = decode(body, Some(encoding), zeros.len());
             assert_eq!(
-                (exact.bytes.len(), exact.caveat),
+                (exact.bytes.len(), exact.truncation),
                 (zeros.len(), None),
                 "{encoding}"
             );
@@ -302,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_undone_or_left(
+        fn any_bytes_stay_within_limit(
             body in prop::collection::vec(any::<u8>(), 0..300),
             encoding in "(gzip|deflate|br|zstd|,| ){0,5}",
         ) {
@@ -310,7 +317,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_stream_never_fails(at in 0_usize..600, byte: u8) {
+        fn damaged_stream_stays_within_limit(at in 0_usize..600, byte: u8) {
             for (encoding, mut body) in encoded() {
                 let at = at % body.len();
                 body[at] = byte;
@@ -320,7 +327,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_comes_back(body in prop::collection::vec(any::<u8>(), 1..2000)) {
+        fn encoded_body_round_trips(body in prop::collection::vec(any::<u8>(), 1..2000)) {
             for (encoding, encoded) in [
                 ("gzip", gzip(&body)),
                 ("deflate", zlib(&body)),

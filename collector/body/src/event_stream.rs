@@ -1,23 +1,23 @@
-//! Reads a stream of server-sent events, by the rules of the HTML standard.
+//! Parses server-sent events, by the rules of the HTML standard.
 
 use dossier_content::sse;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::MAX_LISTED;
-use super::deltas::Texts;
+use crate::streamed_text::StreamedText;
+use crate::truncation::MAX_LISTED;
 
-/// A stream, event by event.
+/// The events of a stream.
 #[derive(Debug, Serialize)]
-pub(super) struct Stream<'a> {
+pub(super) struct EventStream<'a> {
     pub(super) events: Vec<Event<'a>>,
-    /// The texts that the events carry piece by piece, joined.
+    /// The text that the events carry in pieces, joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<String>,
-    /// What there is of a last event that no empty line ends.
+    /// An incomplete last event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unfinished: Option<&'a str>,
-    /// There are more than are listed.
+    /// There are more events than are listed.
     #[serde(skip)]
     pub(super) more: bool,
 }
@@ -39,29 +39,29 @@ enum Data {
     Text(String),
 }
 
-/// The fields of an event, as they come in.
+/// The fields of the current event.
 #[derive(Debug, Default)]
-struct Fields<'a> {
+struct EventFields<'a> {
     kind: Option<&'a str>,
     id: Option<&'a str>,
     /// Lines, joined.
     data: Option<String>,
 }
 
-/// Reads a stream, which `\n`, `\r` or `\r\n` divide into lines and empty lines into events.
-pub(super) fn events(text: &str) -> Stream<'_> {
-    let mut stream = Stream {
+/// Lines end with `\n`, `\r` or `\r\n`, events with an empty line.
+pub(super) fn parse(text: &str) -> EventStream<'_> {
+    let mut stream = EventStream {
         events: Vec::new(),
         text: None,
         unfinished: None,
         more: false,
     };
-    let (mut fields, mut texts) = (Fields::default(), Texts::default());
+    let (mut fields, mut texts) = (EventFields::default(), StreamedText::default());
     let (mut event_begin, mut rest) = (text, text);
     while let Some((line, after)) = split_line(rest) {
         rest = after;
         if !line.is_empty() {
-            fields.take(line);
+            fields.add_line(line);
             continue;
         }
         event_begin = rest;
@@ -93,8 +93,8 @@ fn is_comment(line: &str) -> bool {
     line.starts_with(':')
 }
 
-impl<'a> Fields<'a> {
-    fn take(&mut self, line: &'a str) {
+impl<'a> EventFields<'a> {
+    fn add_line(&mut self, line: &'a str) {
         let (name, value) = sse::field(line.as_bytes());
         let value = line.get(value..).unwrap_or_default();
         match line.get(..name).unwrap_or_default() {
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
                 }
                 None => self.data = Some(value.to_owned()),
             },
-            // Comments, the time to wait before a new connection, and what nobody knows.
+            // Comments, the reconnection time, and unknown fields.
             _ => {}
         }
     }
@@ -120,13 +120,13 @@ impl<'a> Fields<'a> {
         (!self.is_empty()).then(|| Event {
             kind: self.kind,
             id: self.id,
-            data: self.data.map(Data::of),
+            data: self.data.map(Data::parse),
         })
     }
 }
 
 impl Data {
-    fn of(text: String) -> Self {
+    fn parse(text: String) -> Self {
         match serde_json::from_str::<&RawValue>(&text) {
             Ok(json) => Self::Json(json.to_owned()),
             Err(_) => Self::Text(text),
@@ -142,11 +142,11 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Value {
-        serde_json::to_value(events(text)).unwrap()
+        serde_json::to_value(parse(text)).unwrap()
     }
 
     #[test]
-    fn a_chat_completion_is_listed_and_joined() {
+    fn chat_completion_is_listed_and_joined() {
         let stream = concat!(
             "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n",
             ": keep-alive\n\n",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_by_the_standard() {
+    fn fields_follow_the_standard() {
         for (stream, events) in [
             ("data:x\n\n", json!([{"data": "x"}])),
             ("data:  x\n\n", json!([{"data": " x"}])),
@@ -190,15 +190,15 @@ mod tests {
     }
 
     #[test]
-    fn digits_and_duplicates_of_json_survive() {
+    fn json_keeps_digits_and_duplicates() {
         let json = r#"{"n":12345678901234567890.10,"a":1,"a":2}"#;
         let stream = format!("data: {json}\n\n");
-        let shown = serde_json::to_string(&events(&stream)).unwrap();
+        let shown = serde_json::to_string(&parse(&stream)).unwrap();
         assert_eq!(shown, format!(r#"{{"events":[{{"data":{json}}}]}}"#));
     }
 
     #[test]
-    fn an_event_that_is_cut_off_is_kept_apart() {
+    fn incomplete_last_event_is_unfinished() {
         for (stream, unfinished) in [
             ("data: x\n\ndata: {\"ch", json!("data: {\"ch")),
             (
@@ -216,19 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_bounded() {
+    fn list_is_bounded() {
         let stream = "data\n\n".repeat(MAX_LISTED);
-        let listed = events(&stream);
+        let listed = parse(&stream);
         assert_eq!((listed.events.len(), listed.more), (MAX_LISTED, false));
         let stream = "data\n\n".repeat(MAX_LISTED + 1);
-        let listed = events(&stream);
+        let listed = parse(&stream);
         assert_eq!((listed.events.len(), listed.more), (MAX_LISTED, true));
         assert_eq!(listed.unfinished, None);
     }
 
     proptest! {
         #[test]
-        fn any_data_comes_back(texts in prop::collection::vec("[a-z é]{1,9}", 0..9), end in "\r\n|\n|\r") {
+        fn any_data_round_trips(texts in prop::collection::vec("[a-z é]{1,9}", 0..9), end in "\r\n|\n|\r") {
             let events: Vec<_> = texts.iter().map(|text| format!("data: {text}{end}{end}")).collect();
             let stream = events.concat();
             let expected: Vec<_> = texts.iter().map(|text| json!({"data": text})).collect();
@@ -236,8 +236,8 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read(text in "(data|id|:| |\r|\n|\\{|\\}|é|[a-z]){0,40}") {
-            let stream = events(&text);
+        fn any_text_parses(text in "(data|id|:| |\r|\n|\\{|\\}|é|[a-z]){0,40}") {
+            let stream = parse(&text);
             prop_assert!(serde_json::to_string(&stream).is_ok());
         }
     }
