@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{Mutex, MutexGuard};
-use tracing::{info, warn};
+use tracing::{info, instrument, warn};
 
 use self::set::KeySet;
 pub use self::source::JwksError;
@@ -93,6 +93,7 @@ impl Jwks {
 
     /// Reads the source, unless that was done within [`MIN_READ_INTERVAL`], perhaps while this one waited
     /// for the lock.
+    #[instrument(name = "auth.refresh_jwks", skip_all)]
     async fn refresh(
         &self,
         mut last_read: MutexGuard<'_, Option<OffsetDateTime>>,

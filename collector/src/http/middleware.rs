@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::field::Empty;
@@ -36,6 +36,14 @@ pub struct RequestLayer {
     pub clients: ClientSettings,
 }
 
+/// What identifies a request in its span, in the log and in metrics.
+struct RequestInfo {
+    id: String,
+    method: Method,
+    /// The route's pattern, never the path as sent.
+    route: String,
+}
+
 /// The outermost layer of every request.
 pub async fn handle_request(
     State(layer): State<RequestLayer>,
@@ -43,21 +51,8 @@ pub async fn handle_request(
     next: Next,
 ) -> Response {
     let begin = Instant::now();
-    let request_id = request_id(request.headers());
-    let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
-    let span = info_span!(
-        "request",
-        request_id,
-        %method,
-        route,
-        key_id = Empty,
-        status = Empty,
-        trace_id = Empty,
-    );
+    let info = RequestInfo::new(&request);
+    let span = info.span();
     telemetry::continue_trace(&span, request.headers());
 
     let answering = async {
@@ -66,17 +61,50 @@ pub async fn handle_request(
         } else {
             run_with_time_limits(&layer.clients, request, next).await
         };
-        let response = with_id(envelope::finish(response, &request_id, begin), &request_id);
-        let status = response.status().as_u16();
+        let response = with_id(envelope::finish(response, &info.id, begin), &info.id);
+        let (status, took) = (response.status().as_u16(), begin.elapsed());
         Span::current().record("status", status);
-        let took = begin.elapsed();
         layer
             .metrics
-            .observe_request(&route, status, took.as_secs_f64());
-        log_response(&request_id, method.as_str(), &route, status, took);
+            .observe_request(&info.route, status, took.as_secs_f64());
+        info.log(status, took);
         response
     };
     answering.instrument(span).await
+}
+
+impl RequestInfo {
+    fn new(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>();
+        Self {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            route: route.map_or(NO_ROUTE, MatchedPath::as_str).to_owned(),
+        }
+    }
+
+    /// `key_id`, `status` and `trace_id` are recorded once they are known.
+    fn span(&self) -> Span {
+        info_span!(
+            "request",
+            request_id = self.id,
+            method = %self.method,
+            route = self.route,
+            key_id = Empty,
+            status = Empty,
+            trace_id = Empty,
+        )
+    }
+
+    fn log(&self, status: u16, took: Duration) {
+        let Self { id, method, route } = self;
+        let (request_id, took_ms) = (id, milliseconds(took));
+        if route.contains("/storage/") {
+            info!(request_id, %method, route, status, took_ms, "answered");
+        } else {
+            debug!(request_id, %method, route, status, took_ms, "answered");
+        }
+    }
 }
 
 /// Records who sends the current request: the public id of their key, never the key.
@@ -108,15 +136,6 @@ fn with_id(mut response: Response, request_id: &str) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
-}
-
-fn log_response(request_id: &str, method: &str, route: &str, status: u16, took: Duration) {
-    let took_ms = milliseconds(took);
-    if route.contains("/storage/") {
-        info!(request_id, method, route, status, took_ms, "answered");
-    } else {
-        debug!(request_id, method, route, status, took_ms, "answered");
-    }
 }
 
 /// The caller's own id if it is well-formed, so that logs on both sides can be matched; else a new one.
