@@ -5,9 +5,9 @@ use tracing_subscriber::EnvFilter;
 /// What is logged unless `DOSSIER_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
 pub enum Verbosity {
-    /// For the collector: what it does.
+    /// For the collector: its activity.
     Service,
-    /// For commands that end by themselves: only what goes wrong.
+    /// For commands that end by themselves: warnings and errors.
     Command,
 }
 

@@ -38,7 +38,7 @@ const NAME_OF_FILE: &str = "config";
 /// All settings, as they are given.
 #[derive(Debug, Clone, Args)]
 pub struct SettingsArgs {
-    /// Which Postgres.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
 
@@ -62,11 +62,11 @@ pub struct SettingsArgs {
     )]
     pub max_connections: u32,
 
-    /// Where batches wait while Postgres is away.
+    /// Where batches wait while Postgres is unavailable.
     #[command(flatten)]
     pub spool: SpoolArgs,
 
-    /// Who gets in, and how often.
+    /// Who has access, and how often.
     #[command(flatten)]
     pub access: AccessArgs,
 
@@ -96,13 +96,13 @@ pub struct SettingsArgs {
 /// Settings of `dossier serve`, complete and checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Which Postgres.
+    /// The database.
     pub database: Database,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
     /// Maximum number of connections to Postgres.
     pub max_connections: u32,
-    /// Where batches wait while Postgres is away; without it they do not.
+    /// Where batches wait while Postgres is unavailable; without it they do not.
     pub spool: Option<SpoolSettings>,
     /// The collector's certificate; without it HTTP is plain.
     pub tls: Option<TlsSettings>,
@@ -113,7 +113,7 @@ pub struct Settings {
 /// Settings of the service itself.
 #[derive(Debug, Clone)]
 pub struct ServiceSettings {
-    /// Who gets in, and how often.
+    /// Who has access, and how often.
     pub access: AccessSettings,
     /// How many clients may be connected, and how long they may take.
     pub clients: ClientSettings,

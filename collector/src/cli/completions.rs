@@ -1,4 +1,4 @@
-//! `dossier completions`: lets a shell complete the command's words.
+//! `dossier completions`: prints completion scripts.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,13 +16,13 @@ For example:
   dossier completions zsh > \"${fpath[1]}/_dossier\"
   dossier completions fish > ~/.config/fish/completions/dossier.fish")]
 pub(super) struct Completions {
-    /// For which shell
+    /// The shell
     #[arg(value_enum)]
-    shell: Known,
+    shell: SupportedShell,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Known {
+enum SupportedShell {
     Bash,
     Zsh,
     Fish,
@@ -35,11 +35,11 @@ impl Completions {
     }
 }
 
-fn script(shell: Known) -> Vec<u8> {
+fn script(shell: SupportedShell) -> Vec<u8> {
     let shell = match shell {
-        Known::Bash => Shell::Bash,
-        Known::Zsh => Shell::Zsh,
-        Known::Fish => Shell::Fish,
+        SupportedShell::Bash => Shell::Bash,
+        SupportedShell::Zsh => Shell::Zsh,
+        SupportedShell::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "dossier", &mut script);
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_shell_learns_all_commands() {
-        for shell in Known::value_variants() {
+    fn scripts_complete_all_commands() {
+        for shell in SupportedShell::value_variants() {
             let script = String::from_utf8(script(*shell)).unwrap();
             for word in [
                 "serve", "migrate", "keys", "revoke", "validate", "doctor", "data-dir",
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

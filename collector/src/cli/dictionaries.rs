@@ -1,8 +1,8 @@
-//! `dossier dictionaries`: how well bodies are packed, and with what.
+//! `dossier dictionaries`: lists compression dictionaries and their ratios.
 
 use clap::Args;
 
-use super::{CliError, ShortUse, out};
+use super::{CliError, CommandDatabase, out};
 use crate::jobs;
 use crate::model::clock::Clock;
 use crate::settings::DatabaseArgs;
@@ -11,7 +11,7 @@ use crate::store::DictionaryRecord;
 /// Arguments of `dossier dictionaries`.
 #[derive(Debug, Args)]
 pub(super) struct Dictionaries {
-    /// First make those that are missing or outdated, as the collector does by itself every few minutes
+    /// First train missing or outdated ones, as collectors do by themselves every few minutes
     #[arg(long)]
     make: bool,
     #[command(flatten)]
@@ -20,7 +20,7 @@ pub(super) struct Dictionaries {
 
 impl Dictionaries {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let database = ShortUse::open(self.database.resolve()?).await?;
+        let database = CommandDatabase::open(self.database.resolve()?).await?;
         let listed = async {
             if self.make {
                 jobs::dictionaries::train(&database.store, Clock::system().now()).await?;

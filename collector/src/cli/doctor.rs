@@ -1,5 +1,5 @@
-//! `dossier doctor`: looks for what is wrong with the database and its surroundings. It changes
-//! nothing, and says of each fault what to do.
+//! `dossier doctor`: diagnoses the database and its surroundings. It changes nothing, and says what to do about each
+//! problem.
 
 mod finding;
 mod folder;
@@ -12,7 +12,7 @@ use clap::Args;
 use time::{Duration, OffsetDateTime};
 
 use self::finding::{Finding, Verdict};
-use super::{CliError, ShortUse, out};
+use super::{CliError, CommandDatabase, out};
 use crate::model::clock::Clock;
 use crate::postgres;
 use crate::settings::spool::SpoolArgs;
@@ -22,13 +22,13 @@ use crate::store::{self, MigrationName, PartitionState, Schema, Server, Store, S
 
 /// The oldest Postgres that has what is needed.
 const MIN_VERSION: i32 = 140_000;
-const SKEW_TO_WARN: Duration = Duration::seconds(1);
-const SKEW_TO_FAIL: Duration = Duration::minutes(1);
+const MAX_UNNOTICED_SKEW: Duration = Duration::seconds(1);
+const MAX_SKEW: Duration = Duration::minutes(1);
 
 /// Arguments of `dossier doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each line says ok, warn or fail, and of what is not ok, what to do. The exit code is 1 if anything fails.")]
+Each line is ok, warn or fail; the last two say what to do. The exit code is 1 if anything fails.")]
 pub(super) struct Doctor {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -61,7 +61,7 @@ async fn examine(database: Database) -> Vec<Finding> {
         findings.push(Finding::new("data folder", folder::examine(folder)));
         if postgres::home(folder).is_none() {
             let verdict = Verdict::fail(
-                "there is no private Postgres yet",
+                "the private Postgres does not exist yet",
                 "start dossier serve once, or name a database with --database-url",
             );
             findings.push(Finding::new("database", verdict));
@@ -74,7 +74,7 @@ async fn examine(database: Database) -> Vec<Finding> {
         findings.push(Finding::new("database", unreachable(&error)));
         return findings;
     }
-    match ShortUse::open(database).await {
+    match CommandDatabase::open(database).await {
         Ok(opened) => {
             findings.extend(examine_store(&opened.store, &Clock::system()).await);
             opened.close().await;
@@ -92,19 +92,19 @@ async fn examine_store(store: &Store, clock: &Clock) -> Vec<Finding> {
     };
     let skew = skew(before, server.now, clock.now());
     let mut findings = vec![
-        Finding::new("database", of_server(&server)),
-        Finding::new("clock", of_skew(skew)),
+        Finding::new("database", check_server(&server)),
+        Finding::new("clock", check_skew(skew)),
     ];
     let schema = store.schema().await;
-    let complete = matches!(&schema, Ok(schema) if schema.pending.is_empty());
-    let verdict = schema.map_or_else(|error| of_error(&error), |schema| of_schema(&schema));
+    let is_complete = matches!(&schema, Ok(schema) if schema.pending.is_empty());
+    let verdict = schema.map_or_else(|error| failure(&error), |schema| check_schema(&schema));
     findings.push(Finding::new("migrations", verdict));
-    // What this program knows of is not all there yet.
-    if complete {
+    // These need all migrations.
+    if is_complete {
         let state = store.partition_state(server.now).await;
-        let verdict = state.map_or_else(|error| of_error(&error), |state| of_partitions(&state));
+        let verdict = state.map_or_else(|error| failure(&error), |state| check_partitions(&state));
         findings.push(Finding::new("partitions", verdict));
-        let verdict = of_isolation(store.check_isolation().await);
+        let verdict = check_isolation(store.check_isolation().await);
         findings.push(Finding::new("isolation", verdict));
     }
     findings
@@ -113,15 +113,15 @@ async fn examine_store(store: &Store, clock: &Clock) -> Vec<Finding> {
 fn unreachable(error: &dyn std::error::Error) -> Verdict {
     Verdict::fail(
         &error.to_string(),
-        "see that Postgres runs, that the URL and its password are right, and that it may be reached from here",
+        "check that Postgres runs, that the URL and its password are correct, and that this machine can reach it",
     )
 }
 
-fn of_error(error: &StoreError) -> Verdict {
-    Verdict::fail(&error.to_string(), "see Postgres's own log for more")
+fn failure(error: &StoreError) -> Verdict {
+    Verdict::fail(&error.to_string(), "see the log of Postgres")
 }
 
-fn of_server(server: &Server) -> Verdict {
+fn check_server(server: &Server) -> Verdict {
     let version = server.version / 10_000;
     if server.version < MIN_VERSION {
         Verdict::fail(
@@ -130,7 +130,7 @@ fn of_server(server: &Server) -> Verdict {
         )
     } else if server.is_replica {
         Verdict::fail(
-            &format!("Postgres {version} answers, but takes no writes: it is a replica"),
+            &format!("Postgres {version} answers, but is a read-only replica"),
             "name the primary in the database URL",
         )
     } else {
@@ -138,78 +138,79 @@ fn of_server(server: &Server) -> Verdict {
     }
 }
 
-/// How far Postgres's clock is off, at least: it was read at some time between the two of ours.
+/// The minimum difference of the clocks: Postgres's was read between the two readings of this machine's.
 fn skew(before: OffsetDateTime, theirs: OffsetDateTime, after: OffsetDateTime) -> Duration {
     (before - theirs).max(theirs - after).max(Duration::ZERO)
 }
 
-fn of_skew(skew: Duration) -> Verdict {
-    let told = format!(
+fn check_skew(skew: Duration) -> Verdict {
+    let state = format!(
         "this machine and Postgres differ by {:.1} s",
         skew.as_seconds_f64()
     );
-    let advice =
-        "let both machines keep their time by NTP: entries expire, and sessions end, by it";
-    if skew >= SKEW_TO_FAIL {
-        Verdict::fail(&told, advice)
-    } else if skew >= SKEW_TO_WARN {
-        Verdict::warn(&told, advice)
+    let advice = "synchronize both clocks by NTP: expiry and sessions depend on them";
+    if skew >= MAX_SKEW {
+        Verdict::fail(&state, advice)
+    } else if skew >= MAX_UNNOTICED_SKEW {
+        Verdict::warn(&state, advice)
     } else {
         Verdict::ok("this machine and Postgres agree on the time")
     }
 }
 
-fn of_schema(schema: &Schema) -> Verdict {
+fn check_schema(schema: &Schema) -> Verdict {
     if let Some(MigrationName { version, .. }) = schema.altered.first() {
         return Verdict::fail(
-            &format!("migration {version} was made by a dossier that was built otherwise"),
-            "use a released version, on a database of its own",
+            &format!("migration {version} differs from the one that was applied"),
+            "use a released version, and a database that no other program has migrated",
         );
     }
     match (schema.pending.len(), schema.unknown.len()) {
         (0, 0) => Verdict::ok("the schema is up to date"),
         (0, unknown) => Verdict::warn(
-            &format!("a newer dossier has made {unknown} migrations that this one does not know"),
-            "use that version here, too; dossier migrate --check names them",
+            &format!(
+                "a newer dossier has applied {unknown} migrations that this one does not know"
+            ),
+            "use that version here as well; dossier migrate --check lists them",
         ),
         (pending, _) => Verdict::fail(
-            &format!("the schema lacks {pending} migrations"),
-            "run dossier migrate, or start dossier serve, which does it too",
+            &format!("{pending} migrations are pending"),
+            "run dossier migrate, or start dossier serve, which applies them",
         ),
     }
 }
 
-fn of_partitions(state: &PartitionState) -> Verdict {
+fn check_partitions(state: &PartitionState) -> Verdict {
     if let Some(name) = state.missing.first() {
         return Verdict::fail(
-            &format!("the partition {name} is gone"),
-            "restore it from a backup: batches that need it are refused, or their entries lose their bodies",
+            &format!("the partition {name} is missing"),
+            "restore it from a backup: batches that need it are refused, or lose their bodies",
         );
     }
     match (state.days, state.overdue.as_slice()) {
         (0, _) => Verdict::ok("no entry expires yet"),
-        (days, []) => Verdict::ok(&format!("{days} days, none is overdue")),
+        (days, []) => Verdict::ok(&format!("{days} days, none overdue")),
         (days, [first, ..]) => Verdict::warn(
             &format!(
-                "{days} days, but {} partitions should have been dropped long ago, the first is {first}",
+                "{days} days, {} partitions overdue to be dropped, first {first}",
                 state.overdue.len()
             ),
-            "run dossier retention apply and see what it says; see, too, that a collector runs: it does so every hour",
+            "run dossier retention apply and read its output; check that a collector runs, which drops them every hour",
         ),
     }
 }
 
-fn of_isolation(checked: Result<(), StoreError>) -> Verdict {
+fn check_isolation(checked: Result<(), StoreError>) -> Verdict {
     match checked {
-        Ok(()) => Verdict::ok("Postgres keeps users apart"),
-        Err(StoreError::Isolation(fault)) => {
-            let text = fault.to_string();
-            let (told, advice) = text
+        Ok(()) => Verdict::ok("Postgres isolates users"),
+        Err(StoreError::Isolation(error)) => {
+            let text = error.to_string();
+            let (state, advice) = text
                 .split_once(": ")
                 .unwrap_or((&text, "see docs/operations.md"));
-            Verdict::fail(told, advice)
+            Verdict::fail(state, advice)
         }
-        Err(error) => of_error(&error),
+        Err(error) => failure(&error),
     }
 }
 

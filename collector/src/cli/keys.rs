@@ -1,4 +1,4 @@
-//! `dossier keys`: makes API keys, lists them, puts an end to them.
+//! `dossier keys`: creates, lists and revokes API keys.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::columns::{self, minute};
-use super::{CliError, ShortUse, out};
+use super::{CliError, CommandDatabase, out};
 use crate::model::clock::Clock;
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKey, KeyRecord, MAX_KEY_NAME_BYTES, Role};
@@ -24,11 +24,11 @@ pub(super) struct Keys {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a key and print it, this once, on standard output
+    /// Create a key and print it once, on standard output
     Create(Create),
-    /// Show the keys there are, without the keys themselves
+    /// List keys, without the keys themselves
     List(List),
-    /// Put an end to keys, at once and for good
+    /// Revoke keys immediately and permanently
     Revoke(Revoke),
 }
 
@@ -37,15 +37,15 @@ struct Create {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// Whose key it is: the user id that the filter records
+    /// Owner of the key: the user id that the filter records
     #[arg(long)]
     user: UserId,
 
-    /// What the key may do
+    /// Role of the key
     #[arg(long, value_enum)]
     role: Role,
 
-    /// What you call the key
+    /// Name of the key
     #[arg(long, default_value = "", value_parser = key_name)]
     name: String,
 
@@ -89,7 +89,7 @@ impl Keys {
     }
 }
 
-/// Names stand in lists, one line each.
+/// Lists have one line for each name.
 fn key_name(text: &str) -> Result<String, String> {
     if text.len() > MAX_KEY_NAME_BYTES || text.contains(char::is_control) {
         return Err(format!(
@@ -111,7 +111,7 @@ impl Create {
                 .expires_in_days
                 .map(|days| now + Duration::days(days.into())),
         };
-        let database = ShortUse::open(self.database.resolve()?).await?;
+        let database = CommandDatabase::open(self.database.resolve()?).await?;
         let created = create(&database.store, &key, &secret, now).await;
         database.close().await;
         let KeyId(id) = created?;
@@ -127,13 +127,13 @@ impl Create {
 
 impl List {
     async fn run(self) -> Result<ExitCode, CliError> {
-        let database = ShortUse::open(self.database.resolve()?).await?;
+        let database = CommandDatabase::open(self.database.resolve()?).await?;
         let listed = list(&database.store, self.user.as_ref()).await;
         database.close().await;
         let listed = listed?;
         out::text(table(&listed.keys, Clock::system().now()))?;
         if listed.has_more {
-            eprintln!("There are more: choose with --user.");
+            eprintln!("There are more keys: select some with --user.");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -145,15 +145,14 @@ impl Revoke {
             Some(user) => KeySelection::User(user),
             None => KeySelection::Ids(self.ids.into_iter().map(KeyId).collect()),
         };
-        let database = ShortUse::open(self.database.resolve()?).await?;
+        let database = CommandDatabase::open(self.database.resolve()?).await?;
         let revoked = revoke(&database.store, &which).await;
         database.close().await;
         Ok(report(&which, &revoked?)?)
     }
 }
 
-/// Says what became of each key. It is a failure if there is none, for whoever asked may have
-/// mistyped and believe it done.
+/// Prints the result for each key. No key at all is a failure, for it may be a typing error.
 fn report(which: &KeySelection, revoked: &[KeyId]) -> io::Result<ExitCode> {
     for key in revoked {
         out::line(format_args!("{key} is revoked"))?;
@@ -163,7 +162,7 @@ fn report(which: &KeySelection, revoked: &[KeyId]) -> io::Result<ExitCode> {
         KeySelection::User(_) => Vec::new(),
     };
     for key in &missing {
-        eprintln!("dossier: there is no key {key}: see dossier keys list");
+        eprintln!("dossier: key {key} not found: see dossier keys list");
     }
     if let (KeySelection::User(user), []) = (which, revoked) {
         eprintln!(
@@ -178,7 +177,7 @@ fn report(which: &KeySelection, revoked: &[KeyId]) -> io::Result<ExitCode> {
     })
 }
 
-/// The keys in columns, each in a line.
+/// One line for each key.
 fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
     const HEAD: [&str; 8] = [
         "ID",
@@ -205,7 +204,7 @@ fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
     columns::table(HEAD, rows)
 }
 
-/// User ids come from traffic: what they hold must not steer a terminal.
+/// User ids come from traffic: they must not send control characters to a terminal.
 fn in_one_line(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stand_in_columns_each_in_one_line() {
+    fn each_key_has_one_line() {
         let expired = KeyRecord {
             expires_at: Some(NOW),
             ..key("bob\n\u{1b}[31m", "")
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_fits_a_line() {
+    fn names_over_limit_or_line_are_refused() {
         assert_eq!(key_name("my laptop").as_deref(), Ok("my laptop"));
         assert!(key_name(&"x".repeat(MAX_KEY_NAME_BYTES)).is_ok());
         assert!(key_name(&"x".repeat(MAX_KEY_NAME_BYTES + 1)).is_err());

@@ -1,11 +1,11 @@
-//! `dossier migrate`: brings the schema up to date, or says what it lacks.
+//! `dossier migrate`: brings the schema up to date, or lists pending migrations.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, ShortUse, out};
+use super::{CliError, CommandDatabase, out};
 use crate::settings::DatabaseArgs;
 use crate::store::{MigrationName, Schema};
 
@@ -18,10 +18,10 @@ const ALTERED: u8 = 5;
 #[command(after_help = "\
 Exit codes of --check:
   0  the schema is what this program expects
-  1  it cannot be told, for example because the database cannot be reached
-  3  migrations are pending: dossier migrate makes them
-  4  a newer dossier has made migrations that this one does not know; it can work with them
-  5  a migration was made by a dossier that was built otherwise: this one will not start")]
+  1  unknown, for example because the database cannot be reached
+  3  migrations are pending: dossier migrate applies them
+  4  a newer dossier has applied migrations that this one does not know; it works with them
+  5  a migration differs from the one that was applied: this dossier will not start")]
 pub(super) struct Migrate {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -33,13 +33,13 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
-        let database = ShortUse::open(self.database.resolve()?).await?;
+        let database = CommandDatabase::open(self.database.resolve()?).await?;
         if self.check {
             let schema = database.store.schema().await;
             database.close().await;
             let schema = schema?;
-            out::text(told(&schema))?;
-            return Ok(ExitCode::from(code(&schema)));
+            out::text(report(&schema))?;
+            return Ok(ExitCode::from(exit_code(&schema)));
         }
         let migrated = database.store.migrate().await;
         database.close().await;
@@ -49,8 +49,8 @@ impl Migrate {
     }
 }
 
-/// The gravest.
-const fn code(schema: &Schema) -> u8 {
+/// The exit code of the most severe difference.
+const fn exit_code(schema: &Schema) -> u8 {
     if !schema.altered.is_empty() {
         ALTERED
     } else if !schema.pending.is_empty() {
@@ -62,8 +62,8 @@ const fn code(schema: &Schema) -> u8 {
     }
 }
 
-/// A line for each migration that is not as it should be.
-fn told(schema: &Schema) -> String {
+/// A line for each migration that differs.
+fn report(schema: &Schema) -> String {
     if schema.is_current() {
         return "The database is up to date.\n".to_owned();
     }
@@ -91,23 +91,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_migration_has_a_line_and_the_gravest_decides() {
+    fn each_migration_is_listed_and_most_severe_decides() {
         let name = |version, description: &str| MigrationName {
             version,
             description: description.to_owned(),
         };
         let mut schema = Schema::default();
-        assert_eq!(told(&schema), "The database is up to date.\n");
-        assert_eq!(code(&schema), 0);
+        assert_eq!(report(&schema), "The database is up to date.\n");
+        assert_eq!(exit_code(&schema), 0);
         schema.unknown = vec![name(12, "later")];
-        assert_eq!(code(&schema), NEWER);
+        assert_eq!(exit_code(&schema), NEWER);
         schema.pending = vec![name(3, "by number"), name(4, "isolation")];
-        assert_eq!(code(&schema), PENDING);
+        assert_eq!(exit_code(&schema), PENDING);
         assert_eq!(
-            told(&schema),
+            report(&schema),
             "pending  0003 by number\npending  0004 isolation\nunknown  0012 later\n"
         );
         schema.altered = vec![name(1, "initial")];
-        assert_eq!(code(&schema), ALTERED);
+        assert_eq!(exit_code(&schema), ALTERED);
     }
 }

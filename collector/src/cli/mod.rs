@@ -1,4 +1,4 @@
-//! The `dossier` command: what it can do, and what it says when it cannot.
+//! The `dossier` command: its subcommands and errors.
 
 mod columns;
 mod completions;
@@ -31,7 +31,7 @@ use crate::settings::{Database, SettingsError};
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 
-/// Keeps what Dossier's Envoy filter records, and answers queries about it.
+/// Stores what Dossier's Envoy filter records, and answers queries about it.
 #[derive(Debug, Parser)]
 #[command(
     name = "dossier",
@@ -60,65 +60,65 @@ enum Command {
     Config(Box<config::Config>),
     /// Bring the database's schema up to date
     Migrate(migrate::Migrate),
-    /// Show what expires when, or let go at once what has expired
+    /// Show when data is dropped, or drop now what has expired
     Retention(retention::Retention),
     /// Manage API keys
     Keys(keys::Keys),
-    /// Show how well bodies are packed, and with what
+    /// Show the compression dictionaries and their ratios
     Dictionaries(dictionaries::Dictionaries),
     /// Check the filter's configuration, as the filter will
     Validate(validate::Validate),
-    /// Look for what is wrong with the database and its surroundings, and say what to do
+    /// Diagnose the database and its surroundings, and say what to do
     Doctor(doctor::Doctor),
     /// Print the description of the API that the collector serves at /openapi.json
     Openapi(openapi::Openapi),
-    /// Print completions for a shell, for it to read at its start
+    /// Print the completion script of a shell
     Completions(completions::Completions),
 }
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The settings.
+    /// A setting is wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The private Postgres.
+    /// The private Postgres cannot be used.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// The database.
+    /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address.
+    /// The address cannot be listened on.
     #[error("{address}: {source}: is another program listening there? Choose one with --listen")]
     Listen {
-        /// Which.
+        /// The address of `--listen`.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// TLS.
+    /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The spool.
+    /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// A user id.
+    /// The user id is invalid.
     #[error("--user: {0}")]
     User(#[from] InvalidUserId),
-    /// The operating system.
-    #[error("the operating system refused: {0}")]
+    /// A call of the operating system failed.
+    #[error("system error: {0}")]
     System(#[from] std::io::Error),
-    /// No random bytes for a key.
-    #[error("the operating system gave no random bytes: {0}")]
+    /// There are no random bytes for a key.
+    #[error("cannot get random bytes from the system: {0}")]
     Random(#[from] rand::rngs::SysError),
     /// The private Postgres stopped while it was needed.
     #[error(
-        "the private Postgres ended unexpectedly: see postgres/postgres.log in the data folder"
+        "the private Postgres exited unexpectedly: see postgres/postgres.log in the data folder"
     )]
     PostgresEnded,
 }
 
-/// Runs the command line of this process.
+/// Runs the command that this process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
     let (cli, parsed) = match parse() {
@@ -130,8 +130,8 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    // Of the two libraries of cryptography that are built in, this one is for TLS. Who does not say which,
-    // as sqlx does not everywhere, asks here. It was not chosen before, so that nothing can fail.
+    // Of the two cryptography libraries that are built in, this one is for TLS. Callers that name none, as sqlx in
+    // places, get it. It fails only if one has been installed before.
     let _ = ring::default_provider().install_default();
     logging::init(match cli.command {
         Command::Serve(_) => Verbosity::Service,
@@ -183,14 +183,14 @@ fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, 
     Runtime::new()?.block_on(command)
 }
 
-/// A database for a command that ends by itself: the given one, or the private one, which is started
-/// for the while if no collector runs it.
-struct ShortUse {
+/// The database of a command that ends by itself: the configured one, or the private one, which is started for that
+/// time if no collector runs it.
+struct CommandDatabase {
     store: Store,
     started: Option<PrivatePostgres>,
 }
 
-impl ShortUse {
+impl CommandDatabase {
     async fn open(database: Database) -> Result<Self, CliError> {
         let (options, started) = match database {
             Database::Given { options, .. } => (*options, None),

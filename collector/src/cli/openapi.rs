@@ -1,4 +1,4 @@
-//! `dossier openapi`: the API's description, for programs that make clients of it.
+//! `dossier openapi`: prints the API's description, for client generators.
 
 use std::process::ExitCode;
 

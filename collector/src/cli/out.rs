@@ -1,5 +1,5 @@
-//! Standard output. Who reads it may end before the command does, as `head` does: that is an error like any
-//! other, where `println!` would panic.
+//! Standard output. Its reader may close it before the command ends, as `head` does: that is an error, where `println!`
+//! would panic.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 /// Writes a line.
 ///
 /// # Errors
-/// It cannot be written; [`io::ErrorKind::BrokenPipe`] if nobody reads any longer.
+/// It cannot be written; [`io::ErrorKind::BrokenPipe`] if its reader has closed it.
 pub(super) fn line(line: impl Display) -> io::Result<()> {
     text(format_args!("{line}\n"))
 }

@@ -1,4 +1,4 @@
-//! `dossier retention`: shows what expires when, or lets go at once what has expired.
+//! `dossier retention`: shows when data is dropped, or drops now what has expired.
 
 use std::io;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use time::OffsetDateTime;
 
 use super::columns::{self, minute};
-use super::{CliError, ShortUse, out};
+use super::{CliError, CommandDatabase, out};
 use crate::model::clock::Clock;
 use crate::model::retention::RetentionPeriods;
 use crate::settings::DatabaseArgs;
@@ -26,12 +26,12 @@ pub(super) struct Retention {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what goes when: each partition with its day, its entries and its size
+    /// Show when each partition is dropped, with its day, entries and size
     Plan(Common),
-    /// Let go now what has expired, as a collector does by itself from time to time
+    /// Drop now what has expired, as collectors do by themselves
     #[command(after_help = "\
-The exit code is 0 if nothing is left to do. It is 1 if something is in use or went wrong, or if a collector
-is just doing the same: try again, or leave it to the collector.")]
+The exit code is 0 if nothing is left to do. It is 1 if something is in use or has failed, or if a collector
+is doing the same: try again, or leave it to the collector.")]
     Apply(Common),
 }
 
@@ -47,22 +47,22 @@ struct Common {
 impl Retention {
     pub(super) async fn run(self) -> Result<ExitCode, CliError> {
         let (Command::Plan(common) | Command::Apply(common)) = &self.command;
-        let keep = common.periods.into();
+        let periods = common.periods.into();
         let database = common.database.clone().resolve()?;
         let now = Clock::system().now();
-        let database = ShortUse::open(database).await?;
-        let done = match self.command {
-            Command::Plan(_) => plan(&database.store, keep, now).await,
-            Command::Apply(_) => apply(&database.store, keep, now).await,
+        let database = CommandDatabase::open(database).await?;
+        let result = match self.command {
+            Command::Plan(_) => plan(&database.store, periods, now).await,
+            Command::Apply(_) => apply(&database.store, periods, now).await,
         };
         database.close().await;
-        done
+        result
     }
 }
 
 async fn plan(
     store: &Store,
-    keep: RetentionPeriods,
+    periods: RetentionPeriods,
     now: OffsetDateTime,
 ) -> Result<ExitCode, CliError> {
     store.migrate().await?;
@@ -72,9 +72,9 @@ async fn plan(
         lines.push(line(&partition, rows, now));
     }
     for table in AgedTable::ALL {
-        let rows = store.aged_rows(table, keep, now).await?;
-        let kept = table.kept(keep).map_or_else(
-            || "kept for ever".to_owned(),
+        let rows = store.aged_rows(table, periods, now).await?;
+        let kept = table.kept(periods).map_or_else(
+            || "kept forever".to_owned(),
             |kept| format!("older than {} days", kept.whole_days()),
         );
         lines.push([
@@ -85,7 +85,7 @@ async fn plan(
             "-".to_owned(),
         ]);
     }
-    let head = ["GOES", "WHAT", "DAY", "ENTRIES", "BYTES"];
+    let head = ["DROPPED", "TABLE", "DAY", "ENTRIES", "BYTES"];
     out::text(columns::table(head, lines))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -113,56 +113,56 @@ fn line(partition: &Partition, rows: RowCount, now: OffsetDateTime) -> [String; 
 
 async fn apply(
     store: &Store,
-    keep: RetentionPeriods,
+    periods: RetentionPeriods,
     now: OffsetDateTime,
 ) -> Result<ExitCode, CliError> {
     store.migrate().await?;
     let Some(mut retention) = store.lock_retention(now).await? else {
-        eprintln!("dossier: a collector is just doing the same: try again, or leave it to it");
+        eprintln!("dossier: a collector is dropping expired data: try again later");
         return Ok(ExitCode::FAILURE);
     };
     let reports = retention.drop_partitions().await?;
-    let mut nothing = reports.is_empty();
+    let mut is_empty = reports.is_empty();
     for report in &reports {
-        out::line(told(report))?;
+        out::line(outcome(report))?;
     }
     for table in AgedTable::ALL {
-        let rows = retention.prune(table, keep).await?;
-        nothing &= !tell_pruned(table.as_str(), rows)?;
+        let rows = retention.prune(table, periods).await?;
+        is_empty &= !print_pruned(table.as_str(), rows)?;
     }
-    let mut place = SessionPruneCursor::default();
+    let mut cursor = SessionPruneCursor::default();
     let mut sessions = 0;
     loop {
-        sessions += retention.prune_sessions(&mut place).await?;
-        if place == SessionPruneCursor::default() {
+        sessions += retention.prune_sessions(&mut cursor).await?;
+        if cursor == SessionPruneCursor::default() {
             break;
         }
     }
-    nothing &= !tell_pruned("sessions", sessions)?;
+    is_empty &= !print_pruned("sessions", sessions)?;
     retention.release().await?;
-    if nothing {
+    if is_empty {
         out::line("Nothing has expired.")?;
     }
-    let all_gone = reports
+    let all_dropped = reports
         .iter()
         .all(|it| matches!(it.outcome, DropOutcome::Dropped));
-    Ok(ExitCode::from(u8::from(!all_gone)))
+    Ok(ExitCode::from(u8::from(!all_dropped)))
 }
 
-/// Returns whether there was something to tell.
-fn tell_pruned(table: &str, rows: u64) -> io::Result<bool> {
+/// Returns whether rows were deleted.
+fn print_pruned(table: &str, rows: u64) -> io::Result<bool> {
     if rows > 0 {
-        out::line(format_args!("{table}: {rows} old rows are gone"))?;
+        out::line(format_args!("{table}: {rows} old rows deleted"))?;
     }
     Ok(rows > 0)
 }
 
-fn told(report: &DropReport) -> String {
+fn outcome(report: &DropReport) -> String {
     let Partition { name, bytes, .. } = &report.partition;
     match &report.outcome {
         DropOutcome::Dropped => {
             let took = report.elapsed.as_millis();
-            format!("{name}: gone, {bytes} bytes are free, in {took} ms")
+            format!("{name}: dropped, {bytes} bytes freed, in {took} ms")
         }
         DropOutcome::InUse => format!("{name}: in use, try again later"),
         DropOutcome::Failed(error) => format!("{name}: {error}"),

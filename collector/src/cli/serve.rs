@@ -31,11 +31,11 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let settings = self.settings.resolve()?;
-        // A write that the limit on file sizes forbids is an error like a full disk, not the end.
+        // These signals end a process by default. A write beyond the file size limit is an error, like a full disk.
         let _file_size = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
-        // Nor is a client that has gone; the program may have been started so that it would be.
-        let _gone = signal(SignalKind::pipe())?;
-        // Nor is SIGHUP the end: it has files read again.
+        // A write to a closed connection is an error, however the program was started.
+        let _sigpipe = signal(SignalKind::pipe())?;
+        // SIGHUP reloads files.
         let _sighup = signal(SignalKind::hangup())?;
         let tls = settings.tls.map(Tls::load).transpose()?.map(Arc::new);
         // Before Postgres is started, so that an early Ctrl-C stops it again.
@@ -76,10 +76,10 @@ async fn serve(
 ) -> Result<(), CliError> {
     let spool = spool.as_ref().map(Spool::open).transpose()?;
     let store = store.unready();
-    let is_away = match store.prepare().await {
+    let is_unavailable = match store.prepare().await {
         Ok(()) => false,
         Err(error) if spool.is_some() && error.is_transient() && !error.is_auth_failure() => {
-            warn!(%error, "starting without Postgres: batches of producers that were known before wait in the spool, all else is refused");
+            warn!(%error, "starting without Postgres: batches of known producers go to the spool, everything else is refused");
             true
         }
         Err(error) => return Err(error.into()),
@@ -88,30 +88,30 @@ async fn serve(
     let serving = server::serve(store.clone(), spool, clock, service, tls, listener, stop);
     let served = tokio::select! {
         served = serving => served.map_err(CliError::from),
-        fault = prepare_in_time(&store), if is_away => Err(fault.into()),
+        error = prepare_when_available(&store), if is_unavailable => Err(error.into()),
     };
     store.close().await;
     served
 }
 
-/// Prepares the database once it is there. Returns only if it turns out to be of no use.
-async fn prepare_in_time(store: &Store) -> StoreError {
+/// Prepares the database once it is reachable. Returns only if it cannot be used.
+async fn prepare_when_available(store: &Store) -> StoreError {
     let mut logged = String::new();
     loop {
         sleep(RETRY_INTERVAL).await;
         match store.prepare().await {
             Ok(()) => {
-                info!("Postgres is there: queries are answered from now on");
+                info!("Postgres is available: queries are answered");
                 return pending().await;
             }
             Err(error) if error.is_auth_failure() => {
                 let reason = error.to_string();
                 if reason != logged {
-                    warn!(%error, "Postgres is there, but lets nobody in: correct that, or the URL");
+                    warn!(%error, "Postgres rejects the connection: correct the URL, the password or the database");
                     logged = reason;
                 }
             }
-            Err(error) if error.is_transient() => debug!(%error, "Postgres is still away"),
+            Err(error) if error.is_transient() => debug!(%error, "Postgres is still unavailable"),
             Err(error) => return error,
         }
     }

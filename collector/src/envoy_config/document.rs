@@ -124,7 +124,7 @@ mod tests {
             .collect();
         let bomb = bomb.join("\n");
         let deep = "[".repeat(100_000);
-        for (text, told) in [
+        for (text, reported) in [
             ("a: 1\n  hunter2: [\n", "line 2, column "),
             (
                 "a:\n  hunter2: 1\n  hunter2: 2\n",
@@ -135,7 +135,7 @@ mod tests {
             (&deep, "line 1, column "),
         ] {
             let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
+            assert!(error.contains(reported), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

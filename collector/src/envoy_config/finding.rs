@@ -50,12 +50,12 @@ pub(crate) enum Finding {
     DiscoveredFilter { path: String },
     /// A variable that Envoy does not pass on to the filter.
     #[error(
-        "{path}: expected {name}, which collector.token names, got nothing of that name: the filter sees no other variables"
+        "{path}: expected {name}, which collector.token names, got no variable of that name: the filter sees no others"
     )]
     HiddenVariable { path: String, name: String },
     /// A filter whose crash would fail requests.
     #[error(
-        "{path}: expected {expected}, got nothing of the kind: should the filter ever crash, requests are answered 503"
+        "{path}: expected {expected}, got another policy: if the filter crashes, requests are answered 503"
     )]
     FailsClosed {
         path: String,

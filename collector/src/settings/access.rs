@@ -1,4 +1,4 @@
-//! Settings of who gets in: tokens of an identity provider, and how often a caller may ask.
+//! Settings of access: tokens of an identity provider, and rate limits.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ const MAX_CLAIM_BYTES: usize = 256;
 const MAX_RATE: u32 = 100_000;
 const MAX_BURST: u32 = 10 * MAX_RATE;
 
-/// Who gets in beside the holders of keys, and how often.
+/// Who has access beside the holders of keys, and how often.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("jwt_keys"))]
 pub struct AccessArgs {
@@ -114,31 +114,31 @@ pub struct AccessArgs {
     pub rate_limit_burst: Option<u32>,
 }
 
-/// Who gets in, complete and checked.
+/// Who has access, complete and checked.
 #[derive(Debug, Clone, Default)]
 pub struct AccessSettings {
-    /// How tokens are verified; without it, none is taken.
+    /// How tokens are verified; without it, none is accepted.
     pub jwt: Option<JwtSettings>,
-    /// How often a reader may ask; without it, as often as they like.
+    /// The rate limit of each reader, if there is one.
     pub rate: Option<Rate>,
-    /// Whether who sends batches needs a certificate beside a key.
+    /// Whether senders of batches need a certificate beside a key.
     pub certificate_for_batches: bool,
 }
 
 /// How tokens are verified.
 #[derive(Debug, Clone)]
 pub struct JwtSettings {
-    /// By which keys.
+    /// The keys of those who sign them.
     pub keys: JwtKeys,
     /// The claim that names the role.
     pub role_claim: String,
-    /// Any of these must be in `aud`; nothing is asked of it if there are none.
+    /// One of these must be in `aud`; if there are none, it is not checked.
     pub audience: Vec<String>,
     /// Must be `iss`.
     pub issuer: Option<String>,
 }
 
-/// The keys that tokens are verified by. They settle the algorithms, too.
+/// The keys that tokens are verified by. They determine the algorithms.
 #[derive(Debug, Clone)]
 pub enum JwtKeys {
     /// HS256: the secret, and where it is read again.
@@ -153,12 +153,12 @@ pub enum JwtKeys {
 #[derive(Clone)]
 pub struct JwtSecret(String);
 
-/// How often a reader may ask.
+/// A rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// In the long run.
+    /// The average.
     pub per_second: NonZeroU32,
-    /// At once, after a pause.
+    /// The maximum at once, after a pause.
     pub burst: NonZeroU32,
 }
 
@@ -208,7 +208,7 @@ impl JwtSecret {
         Ok(Self(text))
     }
 
-    /// The secret itself, for verification.
+    /// For verification alone.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -245,7 +245,7 @@ fn key_file(path: PathBuf) -> Result<JwtKeys, SettingsError> {
     Ok(JwtKeys::File(file.path))
 }
 
-/// A URL of keys that nobody can change in between: with them, tokens could be signed for anybody.
+/// A URL whose content cannot be replaced on the way: with other keys, tokens could be forged.
 fn jwks_url(text: &str) -> Result<Url, &'static str> {
     const EXPECTED: &str =
         "expected https://…, or http://… on this machine, without user and password";

@@ -77,7 +77,7 @@ pub enum ParseError {
     /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Anything else: for clap to tell. Help and version are of these.
+    /// Anything else, for clap to print. Help and version are of these.
     #[error(transparent)]
     Usage(#[from] clap::Error),
 }
@@ -169,8 +169,8 @@ fn flags(setting: &FileSetting) -> impl Iterator<Item = OsString> {
     texts.map(move |text| format!("--{flag}={text}").into())
 }
 
-/// Has an error about a setting name it as the file does, say what was expected, and keep secrets. `file` gave the value,
-/// for what flags and environment give has been parsed before.
+/// Words an error about a setting: its name as in the file, what was expected, and no secret. `file` is given if the
+/// value must come from it, as flags and environment have been parsed before.
 fn explain(error: clap::Error, file: Option<&Path>) -> ParseError {
     let description = description();
     let settings = named(&error, &description);
@@ -211,7 +211,7 @@ fn named<'d>(error: &clap::Error, description: &'d Command) -> Vec<&'d Arg> {
             _ => {}
         }
     }
-    // A group is told as <--one <FILE>|--other <FILE>>.
+    // A group is written as <--one <FILE>|--other <FILE>>.
     let mut flags = texts
         .into_iter()
         .flat_map(|text| text.split([' ', '<', '|', '>']))

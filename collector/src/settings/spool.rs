@@ -12,7 +12,7 @@ use crate::spool::SpoolSettings;
 /// The largest batch fits in with its head.
 const MIN_MAX_BYTES: u64 = 8 << 20;
 
-/// Where batches wait while Postgres is away.
+/// Where batches wait while Postgres is unavailable.
 #[derive(Debug, Clone, Args)]
 pub struct SpoolArgs {
     /// Folder for batches while Postgres is unavailable; each collector needs its own [default: spool in the data folder]

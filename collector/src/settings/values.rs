@@ -1,4 +1,4 @@
-//! Value parsers of settings. Each error says what was expected; whoever reports it names the setting.
+//! Value parsers of settings. Each error says what was expected; the report adds the name of the setting.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -156,16 +156,16 @@ async fn a_plan_tells_what_goes_and_apply_does_it() {
     let lines: Vec<_> = output.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", output.stdout);
     assert!(
-        lines[0].starts_with("bodies_20260110: gone, "),
+        lines[0].starts_with("bodies_20260110: dropped, "),
         "{}",
         output.stdout
     );
     assert!(
-        lines[1].starts_with("entries_20260110: gone, "),
+        lines[1].starts_with("entries_20260110: dropped, "),
         "{}",
         output.stdout
     );
-    assert_eq!(lines[2], "ingest_ledger: 1 old rows are gone");
+    assert_eq!(lines[2], "ingest_ledger: 1 old rows deleted");
     let output = backend
         .collector
         .run(&["retention", "apply"])

@@ -1,48 +1,53 @@
-//! What was found: a line that says whether it is good, and if not, what to do.
+//! A line for each check: its verdict, and if it is not ok, what to do.
 
 use std::fmt;
 
-/// A thing that was looked at.
+/// The result of one check.
 #[derive(Debug)]
 pub(super) struct Finding {
-    what: &'static str,
+    check: &'static str,
     verdict: Verdict,
 }
 
-/// Whether it is as it should be.
+/// The verdict of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is.
     Ok(String),
-    /// It works, but somebody should look after it.
-    Warn { told: String, advice: String },
-    /// It does not work, or not safely.
-    Fail { told: String, advice: String },
+    /// It works, but needs attention.
+    Warn {
+        state: String,
+        advice: String,
+    },
+    /// It does not work, or is unsafe.
+    Fail {
+        state: String,
+        advice: String,
+    },
 }
 
 impl Verdict {
-    pub(super) fn ok(told: &str) -> Self {
-        Self::Ok(told.to_owned())
+    pub(super) fn ok(state: &str) -> Self {
+        Self::Ok(state.to_owned())
     }
 
-    pub(super) fn warn(told: &str, advice: &str) -> Self {
+    pub(super) fn warn(state: &str, advice: &str) -> Self {
         Self::Warn {
-            told: told.to_owned(),
+            state: state.to_owned(),
             advice: advice.to_owned(),
         }
     }
 
-    pub(super) fn fail(told: &str, advice: &str) -> Self {
+    pub(super) fn fail(state: &str, advice: &str) -> Self {
         Self::Fail {
-            told: told.to_owned(),
+            state: state.to_owned(),
             advice: advice.to_owned(),
         }
     }
 }
 
 impl Finding {
-    pub(super) const fn new(what: &'static str, verdict: Verdict) -> Self {
-        Self { what, verdict }
+    pub(super) const fn new(check: &'static str, verdict: Verdict) -> Self {
+        Self { check, verdict }
     }
 
     pub(super) const fn is_failure(&self) -> bool {
@@ -52,11 +57,11 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.what;
+        let check = self.check;
         match &self.verdict {
-            Verdict::Ok(told) => write!(f, "ok    {what}: {told}"),
-            Verdict::Warn { told, advice } => write!(f, "warn  {what}: {told}: {advice}"),
-            Verdict::Fail { told, advice } => write!(f, "fail  {what}: {told}: {advice}"),
+            Verdict::Ok(state) => write!(f, "ok    {check}: {state}"),
+            Verdict::Warn { state, advice } => write!(f, "warn  {check}: {state}: {advice}"),
+            Verdict::Fail { state, advice } => write!(f, "fail  {check}: {state}: {advice}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Each verdict, and that each that is not good says what to do.
+//! Each verdict, and that each that is not ok says what to do.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,25 +24,25 @@ fn partitions(days: usize, missing: &[&str], overdue: &[&str]) -> PartitionState
     }
 }
 
-fn word(verdict: Verdict) -> String {
+fn verdict_of(verdict: Verdict) -> String {
     let line = Finding::new("x", verdict).to_string();
     line.split_whitespace().next().unwrap().to_owned()
 }
 
 #[test]
-fn a_server_is_new_enough_and_takes_writes() {
-    assert_eq!(word(of_server(&server(150_014))), "ok");
-    assert_eq!(word(of_server(&server(140_000))), "ok");
-    assert_eq!(word(of_server(&server(139_999))), "fail");
+fn old_server_and_replica_fail() {
+    assert_eq!(verdict_of(check_server(&server(150_014))), "ok");
+    assert_eq!(verdict_of(check_server(&server(140_000))), "ok");
+    assert_eq!(verdict_of(check_server(&server(139_999))), "fail");
     let replica = Server {
         is_replica: true,
         ..server(150_014)
     };
-    assert_eq!(word(of_server(&replica)), "fail");
+    assert_eq!(verdict_of(check_server(&replica)), "fail");
 }
 
 #[test]
-fn clocks_agree_as_far_as_can_be_told() {
+fn clock_skew_warns_then_fails() {
     let at = |seconds| datetime!(2026-06-01 12:00 UTC) + Duration::seconds(seconds);
     assert_eq!(
         skew(at(0), at(5), at(10)),
@@ -58,13 +58,13 @@ fn clocks_agree_as_far_as_can_be_told() {
         (59_999, "warn"),
         (60_000, "fail"),
     ] {
-        let verdict = of_skew(Duration::milliseconds(milliseconds));
-        assert_eq!(word(verdict), expected, "{milliseconds} ms");
+        let verdict = check_skew(Duration::milliseconds(milliseconds));
+        assert_eq!(verdict_of(verdict), expected, "{milliseconds} ms");
     }
 }
 
 #[test]
-fn a_schema_may_be_newer_but_neither_older_nor_altered() {
+fn newer_schema_warns_older_or_altered_fails() {
     let names = |versions: &[i64]| {
         let names = versions.iter().map(|version| MigrationName {
             version: *version,
@@ -84,28 +84,28 @@ fn a_schema_may_be_newer_but_neither_older_nor_altered() {
             unknown: names(unknown),
             altered: names(altered),
         };
-        assert_eq!(word(of_schema(&schema)), expected, "{schema:?}");
+        assert_eq!(verdict_of(check_schema(&schema)), expected, "{schema:?}");
     }
 }
 
 #[test]
-fn overdue_partitions_are_a_warning_and_missing_ones_a_failure() {
-    assert_eq!(word(of_partitions(&partitions(0, &[], &[]))), "ok");
-    assert_eq!(word(of_partitions(&partitions(9, &[], &[]))), "ok");
-    let overdue = of_partitions(&partitions(9, &[], &["bodies_20260520"]));
-    assert!(matches!(&overdue, Verdict::Warn { told, .. } if told.contains("bodies_20260520")));
-    let gone = of_partitions(&partitions(0, &["bodies_forever"], &[]));
-    assert!(matches!(&gone, Verdict::Fail { told, .. } if told.contains("bodies_forever")));
+fn overdue_partitions_warn_and_missing_ones_fail() {
+    assert_eq!(verdict_of(check_partitions(&partitions(0, &[], &[]))), "ok");
+    assert_eq!(verdict_of(check_partitions(&partitions(9, &[], &[]))), "ok");
+    let overdue = check_partitions(&partitions(9, &[], &["bodies_20260520"]));
+    assert!(matches!(&overdue, Verdict::Warn { state, .. } if state.contains("bodies_20260520")));
+    let gone = check_partitions(&partitions(0, &["bodies_forever"], &[]));
+    assert!(matches!(&gone, Verdict::Fail { state, .. } if state.contains("bodies_forever")));
 }
 
 #[test]
-fn a_data_folder_is_closed_to_others() {
+fn data_folder_open_to_others_fails() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let chmod = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    assert_eq!(word(folder::examine(&data)), "fail");
+    assert_eq!(verdict_of(folder::examine(&data)), "fail");
     let home = data.join("postgres");
     std::fs::create_dir_all(&home).unwrap();
     for (outer, inner, expected) in [
@@ -119,7 +119,7 @@ fn a_data_folder_is_closed_to_others() {
         chmod(&data, outer);
         chmod(&home, inner);
         assert_eq!(
-            word(folder::examine(&data)),
+            verdict_of(folder::examine(&data)),
             expected,
             "{outer:o} {inner:o}"
         );
@@ -127,13 +127,13 @@ fn a_data_folder_is_closed_to_others() {
 }
 
 #[test]
-fn a_line_tells_what_how_and_what_to_do() {
-    let finding = Finding::new("clock", of_skew(Duration::seconds(2)));
+fn line_has_verdict_check_and_advice() {
+    let finding = Finding::new("clock", check_skew(Duration::seconds(2)));
     let line = finding.to_string();
     assert!(
-        line.starts_with("warn  clock: this machine and Postgres differ by 2.0 s: let"),
+        line.starts_with("warn  clock: this machine and Postgres differ by 2.0 s: synchronize"),
         "{line}"
     );
     assert!(!finding.is_failure());
-    assert!(Finding::new("clock", of_skew(Duration::hours(1))).is_failure());
+    assert!(Finding::new("clock", check_skew(Duration::hours(1))).is_failure());
 }

@@ -1,4 +1,4 @@
-//! Whether TLS can be served with what the files hold.
+//! Whether TLS can be served with the files.
 
 use super::Verdict;
 use crate::server::Tls;
@@ -7,10 +7,10 @@ use crate::settings::tls::TlsSettings;
 /// Reads the files as `dossier serve` does.
 pub(super) fn examine(settings: TlsSettings) -> Verdict {
     match Tls::load(settings) {
-        Ok(_) => Verdict::ok("the certificate and its key fit together"),
+        Ok(_) => Verdict::ok("the certificate matches its key"),
         Err(error) => Verdict::fail(
             &error.to_string(),
-            "mend it: a collector that runs goes on with what the files held before, one that starts ends",
+            "correct the file: a running collector keeps using its previous content, a new one does not start",
         ),
     }
 }

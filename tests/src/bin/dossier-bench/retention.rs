@@ -166,7 +166,7 @@ async fn round(
     })
 }
 
-/// Milliseconds, in a line of `dossier retention apply` about a partition that is gone.
+/// Milliseconds, in a line of `dossier retention apply` about a dropped partition.
 fn took(line: &str) -> Option<f64> {
     let (_, took) = line.rsplit_once(" in ")?;
     took.strip_suffix(" ms")?.parse().ok()
