@@ -3,22 +3,22 @@
 //!
 //! `make run` (the program `dossier-stack`) and the end-to-end tests are built on it.
 //!
-//! - [`stack`]: everything at once; the place to begin reading.
+//! - [`stack`]: the whole stack; start reading here.
 //! - [`upstream`], [`collector`], [`envoy`]: one part each.
-//! - [`bootstrap`]: the shipped Envoy configuration, bent to other addresses.
+//! - [`bootstrap`]: the shipped Envoy configurations, changed for tests.
 //! - [`config_delivery`]: the filter's configuration, changed while Envoy runs.
-//! - [`load`]: many clients at once, until something happens.
+//! - [`load`]: constant load of many clients.
 //! - [`client`], [`traffic`]: what talks to the collector and to Envoy.
-//! - [`contract`]: what the collector may answer.
+//! - [`contract`]: checks responses against the API's description.
 //! - [`harness`]: Envoy alone; a test scripts both of its sides: [`raw_client`], [`scripted_service`], [`echo_service`],
 //!   [`grpc`], [`stub_collector`].
 //! - [`certificate_authority`]: certificates for tests.
 //! - [`identity_provider`]: who signs the tokens of clients.
-//! - [`producer`]: batches from something that is not Envoy.
-//! - [`fault_proxy`]: a connection that a test can cut, refuse or leave unanswered.
+//! - [`producer`]: batches from a producer other than Envoy.
+//! - [`fault_proxy`]: a proxy that refuses, cuts or does not answer connections.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
 //! - [`paths`]: where the repository, the built programs, Envoy and the filter are.
-//! - [`database`]: a Postgres that a test can take away from a collector.
+//! - [`database`]: a Postgres that a test can stop and restart.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
 //! - [`wait`]: bounded waiting.
 

@@ -1,7 +1,7 @@
-//! Has a module count the instructions that it executes, in a global of its own.
+//! Instruments a module to count the instructions that it executes, in a global.
 //!
-//! The interpreter's fuel will not do: it is taken for a whole block on entry, also for what the block
-//! then jumps over, which is most of a function that has many cases.
+//! The interpreter's fuel does not serve: it is charged for a whole block on entry, including what the
+//! block jumps over, which is most of a function with many cases.
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
@@ -15,21 +15,20 @@ use wasmparser::{
 /// The name under which the count is exported.
 pub(crate) const COUNT: &str = "dossier_instructions";
 
-/// What stands for 64 bytes that are copied or filled, as a shift.
+/// 64 copied or filled bytes count as one instruction; as a shift.
 const COPIED_PER_INSTRUCTION: i32 = 6;
 
-/// The same module, which counts.
-pub(crate) fn counting(module: &[u8]) -> Result<Vec<u8>, Error> {
+/// The same module, instrumented.
+pub(crate) fn instrument(module: &[u8]) -> Result<Vec<u8>, Error> {
     let mut counting = Counting {
-        count: globals(module)?,
+        count: count_globals(module)?,
     };
     let mut counted = Module::new();
     counting.parse_core_module(&mut counted, Parser::new(0), module)?;
     Ok(counted.finish())
 }
 
-/// How many globals a module has.
-fn globals(module: &[u8]) -> Result<u32, Error> {
+fn count_globals(module: &[u8]) -> Result<u32, Error> {
     let mut globals = 0;
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
@@ -47,7 +46,7 @@ fn globals(module: &[u8]) -> Result<u32, Error> {
 
 /// Adds two globals to those of the module.
 struct Counting {
-    /// The number of the one that counts. That behind it keeps a length for a moment.
+    /// The index of the counter. The global after it holds a length temporarily.
     count: u32,
 }
 
@@ -56,7 +55,7 @@ impl Counting {
         self.count + 1
     }
 
-    /// Counts what has been executed since the last time.
+    /// Adds the instructions since the last call.
     fn add(&self, function: &mut Function, executed: &mut i64) {
         let more = std::mem::take(executed);
         if more == 0 {
@@ -72,7 +71,7 @@ impl Counting {
         }
     }
 
-    /// Counts what is copied, whose length lies on the stack.
+    /// Adds for a copy whose length is on the stack.
     fn add_copied(&self, function: &mut Function) {
         for instruction in [
             Instruction::GlobalSet(self.length()),
@@ -132,8 +131,8 @@ impl Reencode for Counting {
         let mut executed = 0;
         while !operators.eof() {
             let operator = operators.read()?;
-            executed += i64::from(does_something(&operator));
-            if ends_a_run(&operator) {
+            executed += i64::from(is_executed(&operator));
+            if ends_basic_block(&operator) {
                 self.add(&mut function, &mut executed);
             }
             if matches!(
@@ -149,8 +148,8 @@ impl Reencode for Counting {
     }
 }
 
-/// Whether an operator is more than a mark in the code.
-const fn does_something(operator: &Operator<'_>) -> bool {
+/// Whether an operator does anything at run time.
+const fn is_executed(operator: &Operator<'_>) -> bool {
     !matches!(
         operator,
         Operator::Nop
@@ -164,9 +163,8 @@ const fn does_something(operator: &Operator<'_>) -> bool {
     )
 }
 
-/// Whether what stands before an operator may be executed without what stands behind it, or the other
-/// way about.
-const fn ends_a_run(operator: &Operator<'_>) -> bool {
+/// Whether the instructions before an operator may run without those after it, or the reverse.
+const fn ends_basic_block(operator: &Operator<'_>) -> bool {
     matches!(
         operator,
         Operator::Loop { .. }
@@ -187,10 +185,10 @@ mod tests {
 
     use super::*;
 
-    /// Of a function that takes a number, by hand: `(global i32 0) (memory 1)` and this code.
+    /// Runs a function with this code in a module with `(global i32 0) (memory 1)`.
     fn count(argument: i32, code: &[Instruction<'_>]) -> i64 {
         let mut store = Store::new(&Engine::default(), ());
-        let bytes = counting(&module(code)).unwrap();
+        let bytes = instrument(&module(code)).unwrap();
         let module = Module::new(store.engine(), &bytes).unwrap();
         let linker = Linker::new(store.engine());
         let instance = linker.instantiate_and_start(&mut store, &module).unwrap();
@@ -243,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_jumped_over_does_not_count() {
+    fn skips_instructions_that_are_jumped_over() {
         use wasm_encoder::BlockType::Empty;
         let code = [
             Instruction::Block(Empty),
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn each_turn_of_a_loop_counts() {
+    fn counts_each_iteration_of_loop() {
         use wasm_encoder::BlockType::Empty;
         let code = [
             Instruction::Loop(Empty),
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn each_64_bytes_that_are_filled_count_once_more() {
+    fn counts_each_64_filled_bytes() {
         let code = [
             Instruction::I32Const(0),
             Instruction::I32Const(0),

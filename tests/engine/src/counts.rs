@@ -1,5 +1,5 @@
-//! Instructions and calls of an exchange under a few fixed configurations, held against the numbers that are kept
-//! beside the code: what makes the filter slower is seen in the change that does it.
+//! Instructions and hostcalls of an exchange under fixed configurations, compared with the numbers in counts.json:
+//! a change that makes the filter slower fails a test.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,28 +12,28 @@ use crate::filter::Filter;
 use crate::keys::{self, plugin, recording};
 use crate::traffic::Exchange;
 
-/// A number for each exchange, by what is done with it.
+/// Instructions or hostcalls of an exchange, by configuration.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What is written down: for each origin of the filter's standard library its own numbers, and under
-/// [`CALLS`] how often the filter calls the proxy, which does not depend on that.
-pub type Kept = BTreeMap<String, Counts>;
+/// Instructions by the origin of the filter's standard library, and hostcalls under [`CALLS`], which do
+/// not depend on that.
+pub type CountTable = BTreeMap<String, Counts>;
 
-/// Stands for the calls into the proxy among [`Kept`].
+/// The key of the hostcalls in a [`CountTable`].
 pub const CALLS: &str = "calls";
 
-/// By how much more a number may have grown, in percent, without being written anew.
+/// By how many percent a number may exceed the expected one.
 pub const TOLERANCE_PERCENT: u64 = 3;
 
-/// Counts them.
+/// Counts the instructions and hostcalls of an exchange.
 ///
 /// # Errors
 /// [`EngineError`] if the filter refuses a configuration or crashes.
-pub fn count(filter: &Filter) -> Result<Kept, EngineError> {
+pub fn measure(filter: &Filter) -> Result<CountTable, EngineError> {
     let redacting = json!({"redact": {
         "json": ["$.user.password"], "patterns": ["email", "credit_card"],
     }});
-    let mut counted = Kept::new();
+    let mut counted = CountTable::new();
     for (name, configuration) in [
         ("not matching", keys::unrecorded()),
         ("requests", recording(json!({"storage_type": "request"}))),
@@ -51,10 +51,10 @@ pub fn count(filter: &Filter) -> Result<Kept, EngineError> {
         ),
         ("both, redacted", recording(redacting)),
     ] {
-        let spent = keys::spent(filter, &configuration, Exchange::json)?;
+        let cost = keys::measure_exchange(filter, &configuration, Exchange::json)?;
         for (of, number) in [
-            (filter.standard_library(), spent.instructions),
-            (CALLS, spent.calls),
+            (filter.standard_library(), cost.instructions),
+            (CALLS, cost.calls),
         ] {
             let of = counted.entry(of.to_owned()).or_default();
             of.insert(name.to_owned(), number);
@@ -71,11 +71,11 @@ pub fn find_file() -> Result<PathBuf, EngineError> {
     Ok(find_repository()?.join("tests/engine/counts.json"))
 }
 
-/// Reads the file.
+/// Reads the expected numbers.
 ///
 /// # Errors
-/// [`EngineError`] if it cannot be read or understood.
-pub fn kept() -> Result<Kept, EngineError> {
+/// [`EngineError`] if the file cannot be read or is invalid.
+pub fn read_expected() -> Result<CountTable, EngineError> {
     let path = find_file()?;
     let text = std::fs::read_to_string(&path);
     let text = text.map_err(|source| EngineError::Missing {
@@ -88,13 +88,13 @@ pub fn kept() -> Result<Kept, EngineError> {
     })
 }
 
-/// What has grown beyond the tolerance, or is not kept yet: a line each.
+/// A line for each number that exceeds the tolerance or is new.
 #[must_use]
-pub fn grown(kept: &Counts, now: &Counts) -> Vec<String> {
+pub fn find_regressions(expected: &Counts, now: &Counts) -> Vec<String> {
     let line = |(name, now): (&String, &u64)| {
-        let kept = kept.get(name).copied().unwrap_or_default();
-        let most = kept + kept * TOLERANCE_PERCENT / 100;
-        (*now > most).then(|| format!("{name}: {now} instead of {kept}"))
+        let expected = expected.get(name).copied().unwrap_or_default();
+        let max = expected + expected * TOLERANCE_PERCENT / 100;
+        (*now > max).then(|| format!("{name}: {now} instead of {expected}"))
     };
     now.iter().filter_map(line).collect()
 }
@@ -111,29 +111,29 @@ mod tests {
     }
 
     #[test]
-    fn growth_beyond_the_tolerance_is_told_and_less_is_welcome() {
-        let kept = counts(&[("a", 1000), ("b", 1000), ("c", 1000)]);
+    fn reports_only_growth_over_tolerance() {
+        let expected = counts(&[("a", 1000), ("b", 1000), ("c", 1000)]);
         let now = counts(&[("a", 1030), ("b", 1031), ("c", 10), ("d", 1)]);
         assert_eq!(
-            grown(&kept, &now),
+            find_regressions(&expected, &now),
             ["b: 1031 instead of 1000", "d: 1 instead of 0"]
         );
     }
 
     #[test]
-    fn the_filter_takes_no_more_instructions_and_calls_than_are_written_down() {
+    fn filter_takes_no_more_than_expected_counts() {
         let filter = Filter::load().unwrap();
-        let kept = kept().unwrap();
-        let mut grown = Vec::new();
-        for (of, now) in count(&filter).unwrap() {
-            let lines = super::grown(&kept[&of], &now).into_iter();
-            grown.extend(lines.map(|line| format!("{of}: {line}")));
+        let expected = read_expected().unwrap();
+        let mut regressions = Vec::new();
+        for (of, now) in measure(&filter).unwrap() {
+            let lines = find_regressions(&expected[&of], &now).into_iter();
+            regressions.extend(lines.map(|line| format!("{of}: {line}")));
         }
         assert!(
-            grown.is_empty(),
-            "the filter has become slower:\n{}\nIf that is worth it, or another compiler's doing, write the \
-             numbers anew with `make bench-counts`.",
-            grown.join("\n")
+            regressions.is_empty(),
+            "the filter has become slower:\n{}\nIf that is intended, or due to another compiler, update the \
+             numbers with `make bench-counts`.",
+            regressions.join("\n")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong while the filter runs, and what to do about it.
+//! The errors of loading and running the filter.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use dossier_repository::RepositoryError;
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The filter is not there.
+    /// The filter cannot be read.
     #[error("could not read the filter {}: {source}: build it with `make filter`", path.display())]
     Missing {
-        /// Where it was looked for.
+        /// The file.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// The cause.
         source: std::io::Error,
     },
     /// The program does not run in the repository.
@@ -21,16 +21,16 @@ pub enum EngineError {
     /// The counts cannot be written.
     #[error("could not write {}: {source}", path.display())]
     Unwritten {
-        /// Where to.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The filter did something that this host does not know, or crashed.
+    /// The filter crashed, or called what this host does not implement.
     #[error("the filter cannot run here: {0}")]
     Wasm(#[from] wasmi::Error),
-    /// Its instructions cannot be counted.
-    #[error("the filter cannot be made to count: {0}")]
+    /// The filter cannot be instrumented.
+    #[error("could not instrument the filter: {0}")]
     Uncounted(#[from] wasm_encoder::reencode::Error),
     /// The filter refused its configuration.
     #[error("the filter refused its configuration: {0}")]

@@ -6,12 +6,12 @@ use dossier_repository::find_repository;
 use serde_json::Value;
 use wasmi::{CallHook, Engine, Global, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
-use crate::counting::{COUNT, counting};
+use crate::counting::{COUNT, instrument};
 use crate::error::EngineError;
 use crate::host::{self, Host};
 use crate::traffic::Exchange;
 
-/// The filter, compiled.
+/// The compiled filter.
 #[derive(Debug)]
 pub struct Filter {
     module: Module,
@@ -25,12 +25,12 @@ pub struct Vm {
     instance: Instance,
     count: Global,
     streams: u32,
-    told: Spent,
+    reported: ExecutionCost,
 }
 
-/// What a VM has done.
+/// What running the filter has cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent {
+pub struct ExecutionCost {
     /// Instructions executed.
     pub instructions: u64,
     /// Calls into the proxy.
@@ -51,8 +51,8 @@ impl Filter {
             None => find_repository()?.join("target/dossier-filter.wasm"),
         };
         let bytes = std::fs::read(&path).map_err(|source| EngineError::Missing { path, source })?;
-        let module = Module::new(&Engine::default(), &counting(&bytes)?)?;
-        // Panics tell where they are; of a prebuilt library, by the commit it was built of.
+        let module = Module::new(&Engine::default(), &instrument(&bytes)?)?;
+        // A panic's location in a prebuilt library names the commit that it was built from.
         let mark = b"/rustc/";
         let is_prebuilt = bytes.windows(mark.len()).any(|window| window == mark);
         Ok(Self {
@@ -61,8 +61,8 @@ impl Filter {
         })
     }
 
-    /// Where its standard library is from: `prebuilt` by the Rust project, or compiled with it from `source`.
-    /// The latter is inlined otherwise, and takes fewer instructions.
+    /// The origin of its standard library: `prebuilt` by the Rust project, or compiled from `source`, which
+    /// inlines differently and takes fewer instructions.
     #[must_use]
     pub const fn standard_library(&self) -> &'static str {
         if self.is_prebuilt {
@@ -72,17 +72,17 @@ impl Filter {
         }
     }
 
-    /// A VM with this plugin configuration.
+    /// Starts a VM with this plugin configuration.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] with what the filter said, or [`EngineError::Wasm`].
+    /// [`EngineError::Refused`] with what the filter logged, or [`EngineError::Wasm`].
     pub fn start(&self, configuration: &Value) -> Result<Vm, EngineError> {
         let configuration = configuration.to_string().into_bytes();
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
         let engine = self.module.engine();
         let mut store = Store::new(engine, Host::new(configuration));
         store.call_hook(|host, hook| {
-            host.calls_of_the_filter += u64::from(matches!(hook, CallHook::CallingHost));
+            host.hostcalls += u64::from(matches!(hook, CallHook::CallingHost));
             Ok(())
         });
         let mut linker = Linker::new(engine);
@@ -96,7 +96,7 @@ impl Filter {
             instance,
             count,
             streams: ROOT,
-            told: Spent::default(),
+            reported: ExecutionCost::default(),
         };
         vm.configure(size)?;
         Ok(vm)
@@ -148,7 +148,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Lets a minute pass and wakes the filter, answers its calls, and returns the bodies of these.
+    /// Advances the clock by a minute, ticks the filter, answers its HTTP calls and returns their bodies.
     ///
     /// # Errors
     /// [`EngineError::Wasm`] if the filter crashes.
@@ -164,17 +164,17 @@ impl Vm {
         Ok(bodies)
     }
 
-    /// What was done since this was last asked, or since the VM was started.
-    pub fn take_spent(&mut self) -> Spent {
+    /// The cost since the last call, or since the VM was started.
+    pub fn take_cost(&mut self) -> ExecutionCost {
         let count = self.count.get(&self.store).i64().unwrap_or_default();
-        let spent = Spent {
+        let cost = ExecutionCost {
             instructions: count.cast_unsigned(),
-            calls: self.store.data().calls_of_the_filter,
+            calls: self.store.data().hostcalls,
         };
-        let told = std::mem::replace(&mut self.told, spent);
-        Spent {
-            instructions: spent.instructions - told.instructions,
-            calls: spent.calls - told.calls,
+        let reported = std::mem::replace(&mut self.reported, cost);
+        ExecutionCost {
+            instructions: cost.instructions - reported.instructions,
+            calls: cost.calls - reported.calls,
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_recorded_leaves_in_a_batch() {
+    fn sends_recorded_exchange_in_one_batch() {
         let filter = Filter::load().unwrap();
         let mut vm = filter
             .start(&json!({"collector": {"cluster": "c"}, "defaults": {"storage_type": "both"}}))
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_configuration_is_told() {
+    fn reports_why_configuration_is_refused() {
         let filter = Filter::load().unwrap();
         let error = filter.start(&json!({"collector": {}})).unwrap_err();
         assert!(error.to_string().contains("collector.cluster"), "{error}");

@@ -5,7 +5,7 @@ use wasmi::{Caller, Error, Extern, ExternType, Linker, Memory, Module, TypedFunc
 
 use crate::traffic::Exchange;
 
-/// What the filter sees of the world.
+/// The state behind the hostcalls.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     configuration: Vec<u8>,
@@ -15,9 +15,9 @@ pub(crate) struct Host {
     pub(crate) now: u64,
     /// What the filter logged.
     pub(crate) lines: Vec<String>,
-    /// How often the filter called a function of this host.
-    pub(crate) calls_of_the_filter: u64,
-    /// Calls that were begun and not answered yet: their tokens and bodies.
+    /// How many hostcalls the filter has made.
+    pub(crate) hostcalls: u64,
+    /// HTTP calls that are not answered yet: their tokens and bodies.
     pub(crate) calls: Vec<(u32, Vec<u8>)>,
     tokens: u32,
     metrics: u32,
@@ -40,7 +40,7 @@ const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 
-/// The filter as it calls.
+/// The filter during a hostcall.
 struct Guest<'a>(Caller<'a, Host>);
 
 impl Guest<'_> {
@@ -60,8 +60,8 @@ impl Guest<'_> {
         Ok(memory.write(&mut self.0, at as usize, bytes)?)
     }
 
-    /// Gives bytes away in memory that the filter allocates, and tells where they are.
-    fn give(&mut self, bytes: Option<&[u8]>, data: u32, size: u32) -> Result<u32, Error> {
+    /// Writes bytes into memory that the filter allocates, and their address and length.
+    fn write_result(&mut self, bytes: Option<&[u8]>, data: u32, size: u32) -> Result<u32, Error> {
         let Some(bytes) = bytes else {
             return Ok(NOT_FOUND);
         };
@@ -107,8 +107,8 @@ impl Host {
     fn pairs(&self, map: u32) -> Option<Vec<u8>> {
         let exchange = self.exchange.as_ref()?;
         match map {
-            REQUEST_HEADERS => Some(serialised(&exchange.request_headers)),
-            RESPONSE_HEADERS => Some(serialised(&exchange.response_headers)),
+            REQUEST_HEADERS => Some(serialize_pairs(&exchange.request_headers)),
+            RESPONSE_HEADERS => Some(serialize_pairs(&exchange.response_headers)),
             _ => None,
         }
     }
@@ -133,7 +133,7 @@ impl Host {
 
     fn fill(&mut self, buffer: &mut [u8]) {
         for byte in buffer {
-            // A linear congruence: repeatable, and no more is asked of it.
+            // A linear congruential generator is enough: the numbers must only be repeatable.
             self.random = self.random.wrapping_mul(6_364_136_223_846_793_005);
             self.random = self.random.wrapping_add(1_442_695_040_888_963_407);
             [.., *byte] = self.random.to_le_bytes();
@@ -141,26 +141,26 @@ impl Host {
     }
 }
 
-/// Defines all that the filter imports. Its SDK imports the whole interface; calling what is not
-/// answered here is an error.
+/// Defines all that the filter imports. Its SDK imports the whole interface; calling a function that is
+/// not implemented here fails.
 pub(crate) fn define(linker: &mut Linker<Host>, module: &Module) -> Result<(), LinkerError> {
-    define_reading(linker)?;
-    define_telling(linker)?;
-    define_system(linker)?;
+    define_input_calls(linker)?;
+    define_output_calls(linker)?;
+    define_system_calls(linker)?;
     for import in module.imports() {
         if let ExternType::Func(kind) = import.ty() {
             let name = import.name().to_owned();
             let refuse = move |_: Caller<'_, Host>, _: &[Val], _: &mut [Val]| {
                 Err(Error::new(format!("this host has no {name}")))
             };
-            // Refused where it is defined already.
+            // Fails for what is defined already.
             let _ = linker.func_new(import.module(), import.name(), kind.clone(), refuse);
         }
     }
     Ok(())
 }
 
-fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
+fn define_input_calls(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap(
         ENVOY,
         "proxy_get_buffer_bytes",
@@ -169,7 +169,7 @@ fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
                 let rest = bytes.get(start as usize..).unwrap_or_default();
                 rest.get(..length as usize).unwrap_or(rest).to_vec()
             });
-            Guest(caller).give(piece.as_deref(), data, size)
+            Guest(caller).write_result(piece.as_deref(), data, size)
         },
     )?;
     linker.func_wrap(
@@ -177,7 +177,7 @@ fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
         "proxy_get_header_map_pairs",
         |caller: Caller<'_, Host>, map: u32, data: u32, size: u32| {
             let pairs = caller.data().pairs(map);
-            Guest(caller).give(pairs.as_deref(), data, size)
+            Guest(caller).write_result(pairs.as_deref(), data, size)
         },
     )?;
     linker.func_wrap(
@@ -187,7 +187,7 @@ fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
             let mut guest = Guest(caller);
             let name = guest.read(name, length)?;
             let value = guest.0.data().header(map, &name);
-            guest.give(value.as_deref(), data, size)
+            guest.write_result(value.as_deref(), data, size)
         },
     )?;
     linker.func_wrap(
@@ -197,13 +197,13 @@ fn define_reading(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
             let mut guest = Guest(caller);
             let path = guest.read(path, length)?;
             let value = guest.0.data().attribute(&path);
-            guest.give(value.as_deref(), data, size)
+            guest.write_result(value.as_deref(), data, size)
         },
     )?;
     Ok(())
 }
 
-fn define_telling(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
+fn define_output_calls(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap(
         ENVOY,
         "proxy_log",
@@ -258,7 +258,7 @@ fn call(
     Ok(OK)
 }
 
-fn define_system(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
+fn define_system_calls(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     linker.func_wrap(
         ENVOY,
         "proxy_get_current_time_nanoseconds",
@@ -301,8 +301,8 @@ fn define_system(linker: &mut Linker<Host>) -> Result<(), LinkerError> {
     Ok(())
 }
 
-/// A header map as the interface has it.
-fn serialised(pairs: &[(String, String)]) -> Vec<u8> {
+/// A header map in the interface's format.
+fn serialize_pairs(pairs: &[(String, String)]) -> Vec<u8> {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = length(pairs.len()).to_vec();
     for (name, value) in pairs {

@@ -1,32 +1,32 @@
-//! What each configuration key costs: exchanges with it and without it, in one batch of the usual size
-//! each, so that packing and compressing are in the numbers.
+//! What each configuration key costs: exchanges with and without it, in a batch of the usual size, so that
+//! the numbers include encoding and compression.
 
 use serde_json::{Value, json};
 
 use crate::error::EngineError;
-use crate::filter::{Filter, Spent};
+use crate::filter::{ExecutionCost, Filter};
 use crate::traffic::Exchange;
 
-/// Keys at work, and what they are compared with.
+/// A configuration with some keys, and the one that it is compared with.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The keys, by the names that docs/configuration.md has for them, those of `match` with that
-    /// before. None: a route's own.
+    /// The keys as docs/configuration.md names them, with the prefix `match.` where they are in `match`.
+    /// Empty for a route's own keys.
     pub keys: Vec<&'static str>,
-    /// How they are set.
+    /// Their values, for the table.
     pub set: &'static str,
     with: Run,
     without: Run,
 }
 
-/// A configuration, and what passes through it.
+/// A configuration and its traffic.
 #[derive(Debug, Clone)]
 struct Run {
     configuration: Value,
     traffic: Traffic,
 }
 
-/// Gives the exchange of each number.
+/// Returns the exchange with this number.
 pub type Traffic = fn(u64) -> Exchange;
 
 /// What a case costs.
@@ -41,37 +41,37 @@ pub struct Cost {
 /// Fill one batch of 512 records.
 const EXCHANGES: u64 = 256;
 
-/// Instructions and calls into the proxy for each exchange, with its share of the batch.
+/// Instructions and hostcalls of an exchange, including its share of the batch.
 ///
 /// # Errors
 /// [`EngineError`] if the filter refuses the configuration or crashes.
-pub fn spent(
+pub fn measure_exchange(
     filter: &Filter,
     configuration: &Value,
     traffic: Traffic,
-) -> Result<Spent, EngineError> {
+) -> Result<ExecutionCost, EngineError> {
     let mut vm = filter.start(configuration)?;
     // The first batch is the slower one: memory grows, and routes are seen for the first time.
     for batch in 0..2 {
-        vm.take_spent();
+        vm.take_cost();
         for number in 0..EXCHANGES {
             vm.exchange(&traffic(batch * EXCHANGES + number))?;
         }
         vm.flush()?;
     }
-    let spent = vm.take_spent();
-    Ok(Spent {
-        instructions: spent.instructions / EXCHANGES,
-        calls: spent.calls / EXCHANGES,
+    let cost = vm.take_cost();
+    Ok(ExecutionCost {
+        instructions: cost.instructions / EXCHANGES,
+        calls: cost.calls / EXCHANGES,
     })
 }
 
 impl Case {
-    /// Measures it.
+    /// Measures the cost with and without the keys.
     ///
     /// # Errors
     /// [`EngineError`] if the filter refuses the configuration or crashes.
-    pub fn cost(&self, filter: &Filter) -> Result<Cost, EngineError> {
+    pub fn measure(&self, filter: &Filter) -> Result<Cost, EngineError> {
         Ok(Cost {
             without: self.without.instructions(filter)?,
             with: self.with.instructions(filter)?,
@@ -122,7 +122,7 @@ impl Run {
     }
 
     fn instructions(&self, filter: &Filter) -> Result<u64, EngineError> {
-        Ok(spent(filter, &self.configuration, self.traffic)?.instructions)
+        Ok(measure_exchange(filter, &self.configuration, self.traffic)?.instructions)
     }
 }
 
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_key_has_a_case() {
+    fn covers_every_documented_key() {
         let cases = cases();
         let measured: BTreeSet<_> = cases
             .iter()
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_runs_and_those_that_do_more_cost_more() {
+    fn runs_every_case_and_more_work_costs_more() {
         let filter = Filter::load().unwrap();
         for case in cases() {
             for run in [&case.with, &case.without] {
@@ -535,9 +535,9 @@ mod tests {
         }
         let cost = |configuration: &Value| {
             let mut vm = filter.start(configuration).unwrap();
-            vm.take_spent();
+            vm.take_cost();
             vm.exchange(&Exchange::json(1)).unwrap();
-            vm.take_spent().instructions
+            vm.take_cost().instructions
         };
         let redacting = recording(json!({"redact": {"patterns": ["email"]}}));
         assert!(cost(&unrecorded()) < cost(&minimal()));

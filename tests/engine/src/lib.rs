@@ -1,13 +1,13 @@
-//! The built filter in an interpreter that counts instructions. There is no clock in it and no other
-//! load: the same filter takes the same number on every machine, so that changes of a hundredth show.
+//! The built filter in an interpreter that counts instructions. Neither clocks nor other load change the
+//! number: it is the same on every machine, so that differences of one percent show.
 //!
 //! - [`Filter`]: the compiled `.wasm`, and a VM of it with a configuration.
 //! - [`traffic`]: exchanges to feed it with.
 //! - [`keys`]: what each configuration key costs.
-//! - [`counts`]: what an exchange costs, held against numbers that are kept.
+//! - [`counts`]: what an exchange costs, compared with expected numbers.
 //!
-//! What is counted are executed WebAssembly instructions; one that copies memory counts once more for
-//! each 64 bytes. What the proxy does by itself is not in it.
+//! It counts executed WebAssembly instructions; one that copies memory counts once more for each 64
+//! bytes. The proxy's own work is not counted.
 
 mod counting;
 pub mod counts;
@@ -20,4 +20,4 @@ mod metadata;
 pub mod traffic;
 
 pub use error::EngineError;
-pub use filter::{Filter, Spent, Vm};
+pub use filter::{ExecutionCost, Filter, Vm};

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn print_keys() -> Result<(), EngineError> {
     let filter = Filter::load()?;
-    let of = |configuration| keys::spent(&filter, &configuration, Exchange::json);
+    let of = |configuration| keys::measure_exchange(&filter, &configuration, Exchange::json);
     let (minimal, unrecorded) = (of(keys::minimal())?, of(keys::unrecorded())?);
     let sizes = Exchange::json(7);
     println!(
@@ -61,16 +61,19 @@ fn print_keys() -> Result<(), EngineError> {
     println!("| key | set to | instructions more | of the fewest |");
     println!("|---|---|---:|---:|");
     for case in keys::cases() {
-        println!("{}", row(&case, case.cost(&filter)?, minimal.instructions));
+        println!(
+            "{}",
+            row(&case, case.measure(&filter)?, minimal.instructions)
+        );
     }
     Ok(())
 }
 
 fn write_counts() -> Result<(), EngineError> {
     let filter = Filter::load()?;
-    let mut kept = counts::kept()?;
-    kept.extend(counts::count(&filter)?);
-    let text = format!("{:#}\n", serde_json::json!(kept));
+    let mut expected = counts::read_expected()?;
+    expected.extend(counts::measure(&filter)?);
+    let text = format!("{:#}\n", serde_json::json!(expected));
     let path = counts::find_file()?;
     std::fs::write(&path, &text).map_err(|source| EngineError::Unwritten { path, source })?;
     print!("{text}");

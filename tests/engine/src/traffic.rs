@@ -1,5 +1,5 @@
-//! Exchanges as they are common: a call of a language model, about a kilobyte of JSON each way. Each
-//! has a number that makes it different from the others, or everything would compress to nothing.
+//! Typical exchanges: calls of a language model, about a kilobyte of JSON each way. Each differs from the
+//! others by its number, or they would compress too well.
 
 use std::collections::BTreeMap;
 

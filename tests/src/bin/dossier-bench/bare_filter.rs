@@ -1,5 +1,4 @@
-//! Wasm filters that do nothing but call the host: the least that any wasm filter takes, whatever it is
-//! written in. What ours takes beyond them is ours to make smaller.
+//! Minimal wasm filters that only make hostcalls: the least that any wasm filter costs, in any language.
 
 use std::path::Path;
 
@@ -7,24 +6,24 @@ use dossier_tests::HarnessError;
 use dossier_tests::bootstrap::Bootstrap;
 
 const TEXT: &str = include_str!("bare_filter.wat");
-/// The line of the text that says which of them it is.
+/// The line of the text that selects the filter.
 const TASK: &str = "(global $task i32 (i32.const 0))";
 
-/// What such a filter does.
+/// What a minimal filter does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum BareFilter {
     /// Nothing in each callback.
     Empty = 0,
-    /// Asks for the route's metadata and the path, without which no rule can be chosen.
-    Asks = 1,
-    /// Reads the headers and bodies of both halves too, and forgets them.
-    Reads = 2,
-    /// Posts them too, a MiB at a time, as the host hands them out: no records, no compression.
-    Posts = 3,
+    /// Reads the route's metadata and the path, which are needed to choose a rule.
+    ReadsRoute = 1,
+    /// Also reads the headers and bodies of both halves.
+    ReadsBodies = 2,
+    /// Also posts them, a MiB at a time, unencoded and uncompressed.
+    PostsBodies = 3,
 }
 
 impl BareFilter {
-    /// Puts it in the place of ours. Its code goes into a file in this folder.
+    /// Replaces Dossier's code; the file is written into this folder.
     pub(crate) fn install(
         self,
         bootstrap: &mut Bootstrap,
@@ -50,12 +49,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_filter_is_another() {
+    fn compiles_different_code_for_each_filter() {
         let all = [
             BareFilter::Empty,
-            BareFilter::Asks,
-            BareFilter::Reads,
-            BareFilter::Posts,
+            BareFilter::ReadsRoute,
+            BareFilter::ReadsBodies,
+            BareFilter::PostsBodies,
         ];
         let mut codes: Vec<_> = all.iter().map(|filter| filter.code().unwrap()).collect();
         codes.dedup();

@@ -1,8 +1,8 @@
-//! `dossier-bench`: measures what recording, reading and letting go cost, with the real programs, and prints
-//! Markdown tables. `make bench` and its fellows run it.
+//! `dossier-bench`: measures what recording, reading and deletion cost, with the real programs, and prints
+//! Markdown tables. `make bench` and the other `bench-` targets run it.
 //!
-//! Machines are noisy, so what is compared runs side by side and takes turns.
-//! What counts is the ratio within each round; its median over the rounds is told with its spread.
+//! Machines are noisy, so the subjects of a comparison run in turns, and the tables show the ratios within
+//! each round: their median and spread.
 
 mod arguments;
 mod bare_filter;

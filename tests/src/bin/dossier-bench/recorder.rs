@@ -1,4 +1,4 @@
-//! A collector that is sent exchanges of many users, as storage and ingest are measured with.
+//! A collector with generated exchanges of many users, for the measurements of storage, ingest and retention.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -21,19 +21,18 @@ use uuid::Uuid;
 
 use crate::query::dataset::failed;
 use crate::query::{options, start};
-use crate::storage::bodies::{Kind, body};
+use crate::storage::bodies::{Kind, generate_body};
 
-/// So many users take part.
 pub(crate) const USERS: u64 = 200;
-/// Exchanges from which the dictionaries are made.
-const LEARNT_FROM: u64 = 5000;
+/// Exchanges from which dictionaries are trained.
+const TRAINING_EXCHANGES: u64 = 5000;
 const BATCH: u64 = 100;
-/// Of batches before compression. Of more, bodies would be packed in haste.
+/// Of batches before compression. At a higher rate the collector would compress bodies with less effort.
 const BYTES_PER_SECOND: u64 = 3 << 20;
-/// Collectors learn of new dictionaries twice a minute.
+/// Collectors look for new dictionaries twice a minute.
 const DICTIONARY_LIMIT: Duration = Duration::from_secs(90);
 
-/// The collector, its database, and what the next exchanges are made of.
+/// A collector, its database and a generator of exchanges.
 pub(crate) struct Recorder {
     pub(crate) collector: Collector,
     pub(crate) client: CollectorClient,
@@ -60,19 +59,20 @@ impl Recorder {
         })
     }
 
-    /// Sends what a dictionary can be made of, has it made, and waits until bodies are packed with it.
-    pub(crate) async fn learn(
+    /// Sends exchanges, has dictionaries trained from them, and waits until bodies are compressed with them.
+    pub(crate) async fn train_dictionaries(
         &mut self,
         kind: Kind,
         bytes: usize,
         endpoint: &str,
     ) -> Result<(), HarnessError> {
         let auto = StorageCompression::Auto;
-        self.send(kind, bytes, endpoint, LEARNT_FROM, auto).await?;
+        self.send(kind, bytes, endpoint, TRAINING_EXCHANGES, auto)
+            .await?;
         self.make_dictionaries(kind, bytes, endpoint).await
     }
 
-    /// Sends exchanges, in batches, as on an ordinary day.
+    /// Sends exchanges in batches, at a moderate rate.
     pub(crate) async fn send(
         &mut self,
         kind: Kind,
@@ -103,12 +103,12 @@ impl Recorder {
         Ok(())
     }
 
-    /// When the next exchange is, in microseconds since 1970.
-    pub(crate) const fn moment(&self) -> u64 {
+    /// The time of the next exchange, in microseconds since the Unix epoch.
+    pub(crate) const fn next_time(&self) -> u64 {
         self.now + 10_000
     }
 
-    /// An exchange, a hundredth of a second after the last one.
+    /// Generates an exchange, 10 ms after the last one.
     pub(crate) fn exchange(
         &mut self,
         kind: Kind,
@@ -118,7 +118,7 @@ impl Recorder {
     ) -> [Sample; 2] {
         let user = self.rng.random_range(0..USERS);
         self.now += 10_000;
-        let request = body(kind, bytes, user, &mut self.rng);
+        let request = generate_body(kind, bytes, user, &mut self.rng);
         let mut request = Sample::request(&format!("user-{user}"), endpoint, self.now, &request)
             .with_session_timeout(30);
         let record = &mut request.record;
@@ -129,11 +129,11 @@ impl Recorder {
         record.request_id = Some(Cow::Owned(Uuid::now_v7().to_string()));
         record.ttl_days = NonZeroU32::new(30);
         record.metadata.insert("model".to_owned(), json!("gpt-4"));
-        let response = request.response(&body(kind, bytes, user, &mut self.rng));
+        let response = request.response(&generate_body(kind, bytes, user, &mut self.rng));
         [request, response]
     }
 
-    /// Has the dictionaries made, and waits until the collector packs with them.
+    /// Has dictionaries trained, and waits until the collector compresses with them.
     async fn make_dictionaries(
         &mut self,
         kind: Kind,
@@ -162,8 +162,7 @@ impl Recorder {
         wait::until(&what, DICTIONARY_LIMIT, async || {
             let sent = self.send(kind, bytes, endpoint, 1, StorageCompression::Auto);
             sent.await.map_err(|error| error.to_string())?;
-            let packed = self.number(
-                "select count(dictionary_id) from (select dictionary_id from entries order by id desc limit 2) e",
+            let packed = self.fetch_count(                "select count(dictionary_id) from (select dictionary_id from entries order by id desc limit 2) e",
             );
             match packed.await.map_err(|error| error.to_string())? {
                 2 => Ok(()),
@@ -173,8 +172,8 @@ impl Recorder {
         .await
     }
 
-    /// What a query counts.
-    pub(crate) async fn number(&mut self, query: &'static str) -> Result<i64, HarnessError> {
+    /// The number that a query returns.
+    pub(crate) async fn fetch_count(&mut self, query: &'static str) -> Result<i64, HarnessError> {
         sqlx::query_scalar(query)
             .fetch_one(&mut self.database)
             .await

@@ -1,4 +1,4 @@
-//! How expired entries leave while batches come in: what work it is, what comes back, who has to wait.
+//! Drops expired entries while batches arrive: the time it takes, the space it frees, and how long batches wait.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::storage::bodies::Kind;
 /// Bytes of a body.
 const BYTES: usize = 2 << 10;
 /// So many entries are stored by the collector itself, and copied.
-const MODELS: i64 = 1000;
+const TEMPLATE_ENTRIES: i64 = 1000;
 /// Rows of one statement that fills the tables.
 const STEP: usize = 100_000;
 const ENDPOINT: &str = "/api/v1/orders";
@@ -49,7 +49,7 @@ struct Round {
 pub(crate) async fn run(arguments: RetentionArgs) -> Result<String, HarnessError> {
     let folder = TestFolder::create()?;
     let mut recorder = Recorder::start(folder.path()).await?;
-    store_models(&mut recorder).await?;
+    store_templates(&mut recorder).await?;
     let Recorder {
         collector,
         mut database,
@@ -58,8 +58,8 @@ pub(crate) async fn run(arguments: RetentionArgs) -> Result<String, HarnessError
     } = recorder;
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds {
-        fill(&mut database, arguments.entries).await?;
-        rounds.push(round(&collector, &mut database, &key, arguments).await?);
+        fill_expired_partition(&mut database, arguments.entries).await?;
+        rounds.push(measure_round(&collector, &mut database, &key, arguments).await?);
         eprintln!(
             "dossier-bench: round {number} of {} is over",
             arguments.rounds
@@ -69,17 +69,22 @@ pub(crate) async fn run(arguments: RetentionArgs) -> Result<String, HarnessError
 }
 
 /// Has the collector store some entries, which those that expire are copies of.
-async fn store_models(recorder: &mut Recorder) -> Result<(), HarnessError> {
-    recorder.learn(Kind::Orders, BYTES, ENDPOINT).await?;
+async fn store_templates(recorder: &mut Recorder) -> Result<(), HarnessError> {
+    recorder
+        .train_dictionaries(Kind::Orders, BYTES, ENDPOINT)
+        .await?;
     let auto = StorageCompression::Auto;
-    let exchanges = MODELS.unsigned_abs() / 2;
+    let exchanges = TEMPLATE_ENTRIES.unsigned_abs() / 2;
     recorder
         .send(Kind::Orders, BYTES, ENDPOINT, exchanges, auto)
         .await
 }
 
 /// Makes the partitions of a day that is long over, with so many entries, packed as the collector packs them.
-async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), HarnessError> {
+async fn fill_expired_partition(
+    database: &mut PgConnection,
+    entries: usize,
+) -> Result<(), HarnessError> {
     run_sql(database, "set synchronous_commit = off").await?;
     for table in ["entries", "bodies"] {
         let statement = format!(
@@ -88,12 +93,12 @@ async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), Harness
         );
         run_sql(database, AssertSqlSafe(statement)).await?;
     }
-    let copying = copying(database).await?;
+    let copying = build_copy_statement(database).await?;
     let mut copied = 0;
     while copied < entries {
         let step = STEP.min(entries - copied);
         sqlx::query(AssertSqlSafe(copying.as_str()))
-            .bind(MODELS)
+            .bind(TEMPLATE_ENTRIES)
             .bind(i64::try_from(step).unwrap_or(i64::MAX))
             .execute(&mut *database)
             .await
@@ -108,7 +113,7 @@ async fn fill(database: &mut PgConnection, entries: usize) -> Result<(), Harness
 }
 
 /// The statement that copies the latest entries into that day, until there are so many.
-async fn copying(database: &mut PgConnection) -> Result<String, HarnessError> {
+async fn build_copy_statement(database: &mut PgConnection) -> Result<String, HarnessError> {
     let columns: Vec<String> = sqlx::query_scalar(
         "select attname::text from pg_attribute where attrelid = 'entries'::regclass and attnum > 0 and not attisdropped
          order by attnum",
@@ -131,7 +136,7 @@ async fn copying(database: &mut PgConnection) -> Result<String, HarnessError> {
     ))
 }
 
-async fn round(
+async fn measure_round(
     collector: &Collector,
     database: &mut PgConnection,
     key: &str,
@@ -140,17 +145,18 @@ async fn round(
     let client = CollectorClient::new(collector.address)?;
     let time = Duration::from_secs(arguments.seconds as u64);
     // Connections and the partitions of the day.
-    write(&client, key, Duration::from_secs(2)).await?;
-    let alone = write(&client, key, time).await?;
+    send_batches(&client, key, Duration::from_secs(2)).await?;
+    let alone = send_batches(&client, key, time).await?;
     let bytes_before = size(database).await?;
     let dropping = async {
         sleep(time / 4).await;
         collector.run(&["retention", "apply"]).await
     };
-    let (during, output) = tokio::join!(write(&client, key, time), dropping);
+    let (during, output) = tokio::join!(send_batches(&client, key, time), dropping);
     let output = output?;
-    let work = output.stdout.lines().filter_map(took).sum();
-    if !output.status.success() || output.stdout.lines().filter_map(took).count() != 2 {
+    let work = output.stdout.lines().filter_map(parse_milliseconds).sum();
+    if !output.status.success() || output.stdout.lines().filter_map(parse_milliseconds).count() != 2
+    {
         return Err(HarnessError::CommandFailed {
             command: "dossier retention apply".to_owned(),
             status: output.status,
@@ -167,13 +173,13 @@ async fn round(
 }
 
 /// Milliseconds, in a line of `dossier retention apply` about a dropped partition.
-fn took(line: &str) -> Option<f64> {
+fn parse_milliseconds(line: &str) -> Option<f64> {
     let (_, took) = line.rsplit_once(" in ")?;
     took.strip_suffix(" ms")?.parse().ok()
 }
 
 /// Sends batches at a constant rate. Returns the seconds from when each was to be sent to its answer.
-async fn write(
+async fn send_batches(
     client: &CollectorClient,
     key: &str,
     time: Duration,
@@ -239,14 +245,14 @@ fn table(arguments: RetentionArgs, rounds: &[Round]) -> String {
             round.work,
             round.bytes_before / 1_000_000,
             round.bytes_after / 1_000_000,
-            pauses(&round.alone),
-            pauses(&round.during),
+            format_latencies(&round.alone),
+            format_latencies(&round.during),
         );
     }
     table
 }
 
-fn pauses(seconds: &[f64]) -> String {
+fn format_latencies(seconds: &[f64]) -> String {
     let [middle, most, longest] = [
         median(seconds),
         quantile(seconds, 0.99),

@@ -1,6 +1,6 @@
-//! Medians, and how far apart the values are around them.
+//! Quantiles and medians.
 
-/// The value below which this share of the values lies; 0 if there are none.
+/// The value at this share of the sorted values; 0 if there are none.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_were_there() {
+    fn returns_values_at_quantiles() {
         let values = [5.0, 1.0, 4.0, 2.0, 3.0];
         let of = |share| quantile(&values, share).to_bits();
         assert_eq!(of(0.0), 1_f64.to_bits());

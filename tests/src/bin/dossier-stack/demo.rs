@@ -1,4 +1,4 @@
-//! A few real requests through Envoy, and what the collector then has to say about them.
+//! Sends a few requests through Envoy, and prints what the collector has stored of them.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use dossier_tests::traffic::{Call, Protocol};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::terminal::say;
+use crate::terminal::print_line;
 
 const STORED_LIMIT: Duration = Duration::from_secs(30);
 /// Both halves of alice's recorded requests.
 const ENTRIES_OF_ALICE: u64 = 4;
 
 /// Sends the requests, waits until they can be found, and prints what is stored.
-pub async fn show(stack: &Stack) -> Result<(), HarnessError> {
+pub async fn run(stack: &Stack) -> Result<(), HarnessError> {
     let since = clock::format_rfc3339(clock::now_micros());
-    for call in calls() {
+    for call in example_calls() {
         let reply = stack.traffic.send(&call).await?;
         let user = call.user.as_deref().unwrap_or("nobody");
-        say(&format!(
+        print_line(&format!(
             "{user:>5}: {} {} → {}",
             call.method, call.target, reply.status
         ));
@@ -38,18 +38,18 @@ pub async fn show(stack: &Stack) -> Result<(), HarnessError> {
         .await?;
     let question = json!({"endpoint": "/api/v1/ai/generate", "page_size": 2});
     let answer = client.query(alice, &question).await?;
-    say(&format!(
+    print_line(&format!(
         "\nalice asks for what was recorded: POST /storage/query {question}\n{:#}",
         answer.json
     ));
-    say(&format!(
+    print_line(&format!(
         "\nTo try it yourself:\n{}",
-        lines_to_paste(stack, alice)
+        format_example_commands(stack, alice)
     ));
     Ok(())
 }
 
-fn calls() -> Vec<Call> {
+fn example_calls() -> Vec<Call> {
     let prompt = json!({"prompt": "Why is the sky blue?", "temperature": 0.2});
     let order = json!({"item": "telescope", "quantity": 1});
     let streamed = json!({"prompt": "Count to three", "stream": true});
@@ -64,7 +64,7 @@ fn calls() -> Vec<Call> {
     ]
 }
 
-fn lines_to_paste(stack: &Stack, key: &str) -> String {
+fn format_example_commands(stack: &Stack, key: &str) -> String {
     let (envoy, collector) = (stack.envoy.address, stack.backend.collector.address);
     let (prompt, question): (Value, Value) = (json!({"prompt": "hello"}), json!({"page_size": 5}));
     format!(

@@ -17,9 +17,9 @@ use dossier_tests::stack::Stack;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 use crate::stop_signal::StopSignal;
-use crate::terminal::say;
+use crate::terminal::print_line;
 
-const BETWEEN_CHECKS: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Start Postgres, the collector, an example service and Envoy with the filter, until Ctrl-C
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(&format!("dossier-stack: {error}"));
+            terminal::print_error(&format!("dossier-stack: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -42,10 +42,12 @@ async fn run() -> Result<(), HarnessError> {
     let settings = Settings::from_environment()?;
     let mut stop = StopSignal::listen()?;
     let folder = RunFolder::open(&settings.folder)?;
-    settings.check_addresses(folder.was_cut_off()).await?;
-    say("Starting: the collector with its Postgres, an example service, Envoy with the filter.");
+    settings.check_addresses(folder.was_killed()).await?;
+    print_line(
+        "Starting: the collector with its Postgres, an example service, Envoy with the filter.",
+    );
     if let Some(elsewhere) = folder.data_elsewhere() {
-        say(&format!(
+        print_line(&format!(
             "{} keeps the data: Postgres cannot use {}.",
             elsewhere.display(),
             settings.folder.display()
@@ -57,43 +59,43 @@ async fn run() -> Result<(), HarnessError> {
         started = Stack::start(plan) => Some(started?),
     };
     let Some(mut stack) = started else {
-        say("Stopped before everything was up.");
+        print_line("Stopped before everything was up.");
         return Ok(());
     };
-    let ready = folder.announce(&stack)?;
-    introduce(&stack, &settings, &folder);
+    let ready = folder.write_ready_file(&stack)?;
+    print_addresses(&stack, &settings, &folder);
     let outcome = tokio::select! {
         () = stop.wait() => Ok(()),
         ended = serve(&mut stack, settings.demo) => ended,
     };
     drop(ready);
-    say("\nStopping …");
+    print_line("\nStopping …");
     let stopped = stack.stop().await;
     outcome.and(stopped)?;
-    say("Stopped. Nothing is left running.");
+    print_line("Stopped. Nothing is left running.");
     Ok(())
 }
 
 /// Shows Dossier at work, then watches; returns only if a part has ended.
 async fn serve(stack: &mut Stack, demo: bool) -> Result<(), HarnessError> {
     if demo {
-        let shown = demo::show(stack).await;
+        let shown = demo::run(stack).await;
         stack.expect_running()?;
         if let Err(error) = shown {
-            terminal::complain(&format!(
+            terminal::print_error(&format!(
                 "the example requests did not go as they should: {error}"
             ));
         }
     }
-    say("Ctrl-C stops everything.");
+    print_line("Ctrl-C stops everything.");
     loop {
         stack.expect_running()?;
-        tokio::time::sleep(BETWEEN_CHECKS).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-fn introduce(stack: &Stack, settings: &Settings, folder: &RunFolder) {
-    say(&format!(
+fn print_addresses(stack: &Stack, settings: &Settings, folder: &RunFolder) {
+    print_line(&format!(
         "\nUp:
   Envoy with the filter   http://{}   (every path under /api/ is recorded; x-user-id names the user)
   Envoy's admin page      http://{}

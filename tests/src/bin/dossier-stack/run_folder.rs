@@ -12,38 +12,38 @@ use dossier_tests::stack::Stack;
 use nix::unistd::Uid;
 use serde_json::json;
 
-/// The folder, held so that no second stack uses it.
+/// The folder, locked against a second stack.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     data: PathBuf,
-    was_cut_off: bool,
+    was_killed: bool,
     _lock: File,
 }
 
-/// The file `ready`; it goes when this is dropped.
+/// The file `ready`; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Ready(PathBuf);
 
 impl RunFolder {
-    /// Makes the folder, or takes up the one that is there.
+    /// Creates the folder, or opens the existing one.
     pub fn open(path: &Path) -> Result<Self, HarnessError> {
-        make_folder(path)?;
-        make_folder(&path.join("logs"))?;
+        create_folder(path)?;
+        create_folder(&path.join("logs"))?;
         let lock = lock(path)?;
-        let was_cut_off = std::fs::remove_file(path.join("ready")).is_ok();
-        let data = data_folder(path)?;
+        let was_killed = std::fs::remove_file(path.join("ready")).is_ok();
+        let data = choose_data_folder(path)?;
         Ok(Self {
             path: path.to_owned(),
             data,
-            was_cut_off,
+            was_killed,
             _lock: lock,
         })
     }
 
-    /// Whether the stack before this one was killed, so that its parts may still be on their way out.
-    pub const fn was_cut_off(&self) -> bool {
-        self.was_cut_off
+    /// Whether the previous stack was killed, so that its parts may still be ending.
+    pub const fn was_killed(&self) -> bool {
+        self.was_killed
     }
 
     /// Where the collector keeps its data.
@@ -70,7 +70,7 @@ impl RunFolder {
     }
 
     /// Writes the file `ready`, with the addresses in it for programs that read it.
-    pub fn announce(&self, stack: &Stack) -> Result<Ready, HarnessError> {
+    pub fn write_ready_file(&self, stack: &Stack) -> Result<Ready, HarnessError> {
         let addresses = json!({
             "envoy": stack.envoy.address,
             "envoy_admin": stack.envoy.admin,
@@ -91,13 +91,13 @@ impl Drop for Ready {
 }
 
 /// Others may pass: started by root, Postgres runs as another user.
-fn make_folder(path: &Path) -> Result<(), HarnessError> {
+fn create_folder(path: &Path) -> Result<(), HarnessError> {
     let doing = || format!("make {}", path.display());
     std::fs::create_dir_all(path).map_err(HarnessError::io(doing()))?;
     std::fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(HarnessError::io(doing()))
 }
 
-/// The lock goes with the process, however that ends.
+/// The kernel releases the lock when the process ends.
 fn lock(folder: &Path) -> Result<File, HarnessError> {
     let path = folder.join("lock");
     let file =
@@ -109,27 +109,27 @@ fn lock(folder: &Path) -> Result<File, HarnessError> {
 }
 
 /// Inside this folder, unless Postgres could not work there.
-fn data_folder(path: &Path) -> Result<PathBuf, HarnessError> {
+fn choose_data_folder(path: &Path) -> Result<PathBuf, HarnessError> {
     let usual = path.join("data");
     let is_root = Uid::effective().is_root();
     let short = usual.as_os_str().len() <= MAX_DATA_PATH;
-    if short && (!is_root || everyone_may_pass(path)) {
+    if short && (!is_root || is_accessible_to_all(path)) {
         return Ok(usual);
     }
     let parent = if is_root { "/var/lib" } else { "/var/tmp" };
-    let elsewhere = Path::new(parent).join(format!("dossier-run-{:016x}", fingerprint(path)));
-    make_private_folder(&elsewhere)?;
+    let elsewhere = Path::new(parent).join(format!("dossier-run-{:016x}", hash_path(path)));
+    create_private_folder(&elsewhere)?;
     Ok(elsewhere.join("data"))
 }
 
-fn everyone_may_pass(path: &Path) -> bool {
+fn is_accessible_to_all(path: &Path) -> bool {
     let may_pass = |folder: &Path| folder.metadata().is_ok_and(|it| it.mode() & 0o001 != 0);
     path.canonicalize()
         .is_ok_and(|path| path.ancestors().all(may_pass))
 }
 
-/// In a folder that everybody can write to, somebody else may have made it first.
-fn make_private_folder(path: &Path) -> Result<(), HarnessError> {
+/// In a folder that all can write to, another user may have created it first.
+fn create_private_folder(path: &Path) -> Result<(), HarnessError> {
     let doing = || format!("make {}", path.display());
     let made = DirBuilder::new().mode(0o711).create(path);
     let existing = path.symlink_metadata().map_err(HarnessError::io(doing()))?;
@@ -140,7 +140,7 @@ fn make_private_folder(path: &Path) -> Result<(), HarnessError> {
 }
 
 /// FNV-1a: the same for the same folder in every build.
-fn fingerprint(path: &Path) -> u64 {
+fn hash_path(path: &Path) -> u64 {
     path.as_os_str()
         .as_encoded_bytes()
         .iter()

@@ -1,4 +1,4 @@
-//! What the environment says: where things listen and where state is kept.
+//! The settings from the environment: addresses, and the folder for state.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ Environment:
   DOSSIER_RUN_DEMO          0 sends no example requests
   DOSSIER_ROOT              the repository [default: the one around the current directory]";
 
-/// How long what a killed stack has left behind may take to end.
+/// How long the parts of a killed stack may take to end.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(15);
 
 /// The settings.
@@ -46,18 +46,18 @@ pub struct Settings {
 impl Settings {
     /// Reads them; what is not said has a default.
     pub fn from_environment() -> Result<Self, HarnessError> {
-        let folder = match text(RUN_DIR) {
+        let folder = match read_variable(RUN_DIR) {
             Some(folder) => PathBuf::from(folder),
             None => paths::find_repository()?.join(".run"),
         };
         Ok(Self {
             folder: std::path::absolute(folder)
                 .map_err(HarnessError::io("find the folder for state"))?,
-            demo: text(RUN_DEMO).is_none_or(|value| value != "0"),
-            envoy: local(port(ENVOY_PORT, 10_000)?),
-            envoy_admin: local(port(ENVOY_ADMIN_PORT, 9901)?),
-            collector: address(LISTEN, local(8686))?,
-            database_url: text(DATABASE_URL),
+            demo: read_variable(RUN_DEMO).is_none_or(|value| value != "0"),
+            envoy: local(read_port(ENVOY_PORT, 10_000)?),
+            envoy_admin: local(read_port(ENVOY_ADMIN_PORT, 9901)?),
+            collector: read_address(LISTEN, local(8686))?,
+            database_url: read_variable(DATABASE_URL),
         })
     }
 
@@ -110,7 +110,7 @@ fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }
 
-fn text(variable: &str) -> Option<String> {
+fn read_variable(variable: &str) -> Option<String> {
     std::env::var(variable)
         .ok()
         .filter(|value| !value.is_empty())
@@ -120,8 +120,8 @@ const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-fn port(variable: &'static str, default: u16) -> Result<u16, HarnessError> {
-    let Some(value) = text(variable) else {
+fn read_port(variable: &'static str, default: u16) -> Result<u16, HarnessError> {
+    let Some(value) = read_variable(variable) else {
         return Ok(default);
     };
     let expected = "a port number, or 0 for any free port";
@@ -132,8 +132,8 @@ fn port(variable: &'static str, default: u16) -> Result<u16, HarnessError> {
     })
 }
 
-fn address(variable: &'static str, default: SocketAddr) -> Result<SocketAddr, HarnessError> {
-    let Some(value) = text(variable) else {
+fn read_address(variable: &'static str, default: SocketAddr) -> Result<SocketAddr, HarnessError> {
+    let Some(value) = read_variable(variable) else {
         return Ok(default);
     };
     let expected = "an IP address and a port, as 127.0.0.1:8686";

@@ -1,15 +1,13 @@
-//! What the person at the terminal reads. A closed terminal is no reason to fail.
+//! Output for a terminal. A closed terminal is not an error.
 
 use std::io::Write;
 
-/// A line on standard output.
-pub fn say(text: &str) {
+pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
     let _ = out.flush();
 }
 
-/// A line on standard error.
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

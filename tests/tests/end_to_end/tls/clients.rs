@@ -56,10 +56,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
         .await
         .unwrap_err();
     scene.wait_for(&handshakes("certificate_refused"), 1).await;
-    let told = scene
-        .log()
-        .matches("TLS handshakes failed")
-        .count();
+    let told = scene.log().matches("TLS handshakes failed").count();
     assert_eq!(told, 1);
 }
 

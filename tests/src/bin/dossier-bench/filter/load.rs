@@ -1,4 +1,4 @@
-//! Load on an Envoy: as much as goes, or at a fixed rate.
+//! Load on an Envoy: at full speed, or at a fixed rate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::traffic::Bodies;
 
-/// How requests come.
+/// The HTTP version of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Protocol {
     Http1,
@@ -28,11 +28,11 @@ pub(crate) struct Clients {
     numbers: Arc<AtomicU64>,
 }
 
-/// Requests that are under way at the same time.
+/// Concurrent requests.
 pub(crate) const CLIENTS: usize = 16;
 /// HTTP/2 carries several requests on one connection.
 const CONNECTIONS: usize = 4;
-const LIMIT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Protocol {
     pub(crate) const fn name(self) -> &'static str {
@@ -54,7 +54,7 @@ impl Clients {
             let builder = Client::builder()
                 .no_proxy()
                 .tcp_nodelay(true)
-                .timeout(LIMIT);
+                .timeout(REQUEST_TIMEOUT);
             match protocol {
                 Protocol::Http1 => builder.http1_only(),
                 Protocol::Http2 => builder.http2_prior_knowledge(),
@@ -79,7 +79,7 @@ impl Clients {
     }
 
     /// One request after the other on each client, for so long. Returns how many were answered.
-    pub(crate) async fn burst(&self, time: Duration) -> Result<u64, HarnessError> {
+    pub(crate) async fn send_at_full_speed(&self, time: Duration) -> Result<u64, HarnessError> {
         let end = Instant::now() + time;
         let mut clients = JoinSet::new();
         for client in self.each.clone() {
@@ -101,8 +101,8 @@ impl Clients {
     }
 
     /// So many requests a second, whether or not the ones before are answered. Returns how many
-    /// microseconds each took from when it was due.
-    pub(crate) async fn at_rate(
+    /// microseconds each latencies from when it was due.
+    pub(crate) async fn send_at_rate(
         &self,
         rate: f64,
         time: Duration,
@@ -114,23 +114,23 @@ impl Clients {
         for client in self.each.clone() {
             let (all, due) = (self.clone(), Arc::clone(&due));
             clients.spawn(async move {
-                let mut took = Vec::new();
+                let mut latencies = Vec::new();
                 loop {
                     let next = due.lock().await.recv().await;
-                    let Some(at) = next else { return Ok(took) };
+                    let Some(at) = next else { return Ok(latencies) };
                     all.exchange(&client).await?;
-                    took.push(at.elapsed().as_secs_f64() * 1e6);
+                    latencies.push(at.elapsed().as_secs_f64() * 1e6);
                 }
             });
         }
-        let mut took = Vec::new();
+        let mut latencies = Vec::new();
         while let Some(client) = clients.join_next().await {
-            took.extend(client.map_err(|error| unexpected(&error))??);
+            latencies.extend(client.map_err(|error| unexpected(&error))??);
         }
         pacing
             .join()
             .map_err(|_| unexpected(&"the pacing thread ended early"))?;
-        Ok(took)
+        Ok(latencies)
     }
 
     async fn exchange(&self, client: &Client) -> Result<(), HarnessError> {

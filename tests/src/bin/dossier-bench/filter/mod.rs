@@ -1,10 +1,10 @@
-//! What does recording cost each request? The same load on Envoys side by side: without a filter, with
-//! bare ones, with ours in several configurations, and with what Envoy itself offers.
+//! Measures what recording costs each request: the same load on Envoys without a filter, with minimal
+//! filters, with Dossier in several configurations, and with what Envoy itself offers.
 
 mod load;
-mod neighbours;
 mod process;
 mod report;
+mod servers;
 pub(crate) mod soak;
 mod traffic;
 mod variant;
@@ -21,18 +21,18 @@ use dossier_tests::testing::TestFolder;
 use crate::arguments::FilterArgs;
 use crate::bare_filter::BareFilter;
 use load::Clients;
-use neighbours::Servers;
 use report::{Cell, Reading};
+use servers::Servers;
 use traffic::Bodies;
-use variant::Neighbours;
+use variant::Addresses;
 
 pub(crate) use load::Protocol;
 pub(crate) use variant::Variant;
 
 /// How long a turn's load lasts.
 const TURN: Duration = Duration::from_millis(400);
-/// For the last batches of a turn to leave: what they cost belongs to the turn.
-const SETTLE: Duration = Duration::from_millis(180);
+/// Time for the last batches of a turn, whose cost belongs to the turn.
+const FLUSH_TIME: Duration = Duration::from_millis(180);
 
 /// An Envoy that is measured.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: &FilterArgs) -> Result<String, HarnessError> 
     let bodies: Vec<_> = arguments
         .sizes
         .iter()
-        .map(|size| (*size, Arc::new(Bodies::of(*size))))
+        .map(|size| (*size, Arc::new(Bodies::generate(*size))))
         .collect();
     let servers = Servers::start(bodies.clone()).await?;
     let (mut cells, mut tables) = (Vec::new(), String::new());
@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: &FilterArgs) -> Result<String, HarnessError> 
                 eprintln!("{workers} worker(s), {}, {size} bytes", protocol.name());
                 let at = (*workers, *protocol, *size);
                 cells.push(measure(arguments, &subjects, at, bodies).await?);
-                // Whoever stops it after half an hour has half of it.
+                // Written after each cell, so that an interrupted run leaves its results.
                 tables = report::write(arguments, &cells)?;
             }
         }
@@ -83,15 +83,15 @@ async fn start_one(
     workers: u16,
     servers: &Servers,
 ) -> Result<Subject, HarnessError> {
-    let neighbours = Neighbours {
+    let addresses = Addresses {
         service: servers.service,
         collector: servers.collector,
-        // The discard port; nobody has it.
-        nobody: SocketAddr::from(([127, 0, 0, 1], 9)),
+        // The discard port, on which nothing listens.
+        unreachable: SocketAddr::from(([127, 0, 0, 1], 9)),
     };
     let folder = TestFolder::create()?;
     let plan = EnvoyPlan {
-        bootstrap: variant.bootstrap(folder.path(), neighbours)?,
+        bootstrap: variant.bootstrap(folder.path(), addresses)?,
         workers,
         drain_time: DRAIN_TIME,
         folder: folder.path().to_owned(),
@@ -113,14 +113,14 @@ async fn measure(
     bodies: &Arc<Bodies>,
 ) -> Result<Cell, HarnessError> {
     let (workers, protocol, size) = at;
-    let posted = Posted::by(subjects).await?;
+    let posted = PostCounts::read(subjects).await?;
     let mut clients = Vec::new();
     for subject in subjects {
         let subject_clients =
             Clients::new(subject.envoy.address, protocol, size, Arc::clone(bodies))?;
         // The first requests open connections, fill caches and have the filter's code optimised.
         for _ in 0..3 {
-            subject_clients.burst(TURN).await?;
+            subject_clients.send_at_full_speed(TURN).await?;
         }
         clients.push(subject_clients);
     }
@@ -131,9 +131,9 @@ async fn measure(
         subjects.iter().map(|subject| subject.variant),
     );
     for number in 0..arguments.rounds {
-        for index in order(number, subjects.len()) {
+        for index in rotate_order(number, subjects.len()) {
             if let (Some(subject), Some(clients)) = (subjects.get(index), clients.get(index)) {
-                let reading = turn(subject, clients).await?;
+                let reading = measure_turn(subject, clients).await?;
                 cell.add(subject.variant, reading);
             }
         }
@@ -142,64 +142,64 @@ async fn measure(
         .throughput(Variant::Plain)
         .map(|capacity| capacity / 2.0);
     for number in 0..arguments.rounds {
-        for index in order(number, subjects.len()) {
+        for index in rotate_order(number, subjects.len()) {
             if let (Some(subject), Some(clients), Some(rate)) =
                 (subjects.get(index), clients.get(index), rate)
             {
-                let took = clients.at_rate(rate, TURN).await?;
-                cell.add_latencies(subject.variant, &took);
-                forget_tapped(subject)?;
+                let latencies = clients.send_at_rate(rate, TURN).await?;
+                cell.add_latencies(subject.variant, &latencies);
+                remove_tap_files(subject)?;
             }
         }
     }
     for subject in subjects {
         cell.set_memory(subject.variant, subject.envoy.resident_bytes()?);
     }
-    let after = Posted::by(subjects).await?;
+    let after = PostCounts::read(subjects).await?;
     after.check(posted, workers, size)?;
     Ok(cell)
 }
 
-/// Each round begins with another variant: whoever comes after a pause has an advantage.
-fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+/// Each round starts with another variant: the one after a pause has an advantage.
+fn rotate_order(round: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |index| (index + round) % count)
 }
 
-async fn turn(subject: &Subject, clients: &Clients) -> Result<Reading, HarnessError> {
+async fn measure_turn(subject: &Subject, clients: &Clients) -> Result<Reading, HarnessError> {
     let process = subject.envoy.process.id();
-    let counted = Counted::of(subject).await?;
+    let counted = FilterCounts::read(subject).await?;
     let began = process::cpu_time(process)?;
-    let answered = clients.burst(TURN).await?;
-    tokio::time::sleep(SETTLE).await;
+    let answered = clients.send_at_full_speed(TURN).await?;
+    tokio::time::sleep(FLUSH_TIME).await;
     let spent = process::cpu_time(process)?.saturating_sub(began);
-    let counted = Counted::of(subject).await?.since(counted);
-    let wanted = answered * subject.variant.records();
-    if counted.captured + counted.records_lost != wanted {
+    let counted = FilterCounts::read(subject).await?.since(counted);
+    let expected = answered * subject.variant.records();
+    if counted.captured + counted.records_lost != expected {
         return Err(HarnessError::Unexpected {
             doing: format!("record as \"{}\"", subject.variant.name()),
-            answer: format!("{counted:?} instead of {wanted} records"),
+            answer: format!("{counted:?} instead of {expected} records"),
         });
     }
-    forget_tapped(subject)?;
+    remove_tap_files(subject)?;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
     Ok(Reading {
         cpu_micros: spent.as_secs_f64() * 1e6 / answered.max(1) as f64,
         throughput: answered as f64 / TURN.as_secs_f64(),
-        lost: (counted.records_lost + counted.bodies_lost) as f64 / wanted.max(1) as f64,
+        lost: (counted.records_lost + counted.bodies_lost) as f64 / expected.max(1) as f64,
     })
 }
 
-/// What the filter has counted: a comparison would be worth nothing if it had not recorded.
+/// The filter's counters, to check that it has recorded everything.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counted {
+struct FilterCounts {
     captured: u64,
-    /// Not kept for want of room.
+    /// Dropped because the buffer is full.
     records_lost: u64,
     bodies_lost: u64,
 }
 
-impl Counted {
-    async fn of(subject: &Subject) -> Result<Self, HarnessError> {
+impl FilterCounts {
+    async fn read(subject: &Subject) -> Result<Self, HarnessError> {
         if subject.variant.records() == 0 {
             return Ok(Self::default());
         }
@@ -224,18 +224,18 @@ impl Counted {
     }
 }
 
-/// What a bare filter has posted: nobody counts its records.
+/// What a minimal filter has posted, to check that it has posted everything.
 #[derive(Debug, Clone, Copy, Default)]
-struct Posted {
+struct PostCounts {
     requests: u64,
     posts: u64,
     taken: u64,
     bytes: u64,
 }
 
-impl Posted {
-    async fn by(subjects: &[Subject]) -> Result<Self, HarnessError> {
-        let posts = Variant::Bare(BareFilter::Posts);
+impl PostCounts {
+    async fn read(subjects: &[Subject]) -> Result<Self, HarnessError> {
+        let posts = Variant::Bare(BareFilter::PostsBodies);
         let Some(subject) = subjects.iter().find(|subject| subject.variant == posts) else {
             return Ok(Self::default());
         };
@@ -252,8 +252,8 @@ impl Posted {
         })
     }
 
-    /// It would look cheaper than it is if it had not posted the bodies of all requests, or in vain. Of each
-    /// worker one post may be on its way, and not all be posted yet.
+    /// Fails unless the bodies of all requests were posted and accepted. One post of each worker may be in
+    /// flight, and one batch not yet posted.
     fn check(self, before: Self, workers: u16, size: usize) -> Result<(), HarnessError> {
         let posts = self.posts - before.posts;
         let taken = self.taken - before.taken + u64::from(workers);
@@ -270,11 +270,11 @@ impl Posted {
 }
 
 /// The tap writes a file for each request.
-fn forget_tapped(subject: &Subject) -> Result<(), HarnessError> {
+fn remove_tap_files(subject: &Subject) -> Result<(), HarnessError> {
     if subject.variant != Variant::Tap {
         return Ok(());
     }
-    let folder = variant::tapped(subject.folder.path());
+    let folder = variant::tap_folder(subject.folder.path());
     let emptying = || {
         for file in std::fs::read_dir(&folder)? {
             let file = file?;
@@ -290,7 +290,7 @@ fn forget_tapped(subject: &Subject) -> Result<(), HarnessError> {
 impl Drop for Subject {
     fn drop(&mut self) {
         if self.variant == Variant::Tap {
-            let _ = std::fs::remove_dir_all(variant::tapped(self.folder.path()));
+            let _ = std::fs::remove_dir_all(variant::tap_folder(self.folder.path()));
         }
     }
 }

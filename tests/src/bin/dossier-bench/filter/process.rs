@@ -1,11 +1,10 @@
-//! What a process has used of the machine, as Linux tells it.
+//! The CPU time of a process.
 
 use std::time::Duration;
 
 use dossier_tests::HarnessError;
 
-/// CPU time of all threads since the process began. Threads that have ended are not in it; Envoy's do not
-/// end.
+/// Of all running threads; Envoy's do not end.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration, HarnessError> {
     let folder = format!("/proc/{process}/task");
     let reading = || {

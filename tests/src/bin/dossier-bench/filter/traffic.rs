@@ -1,5 +1,4 @@
-//! The bodies that flow: JSON as it is common, each different from the others, so that compression
-//! finds what it finds in reality.
+//! Typical JSON bodies, all different, so that they compress as real ones do.
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ pub(crate) struct Bodies(Vec<Vec<u8>>);
 
 /// Different bodies of each size: enough that batches do not repeat themselves much.
 const KINDS: u64 = 256;
-/// What a body needs besides its text.
+/// The size of a body without its text.
 const FRAME_BYTES: usize = 265;
 const WORDS: [&str; 32] = [
     "order",
@@ -47,8 +46,8 @@ const WORDS: [&str; 32] = [
 ];
 
 impl Bodies {
-    /// Bodies of about so many bytes; of none, if it is 0.
-    pub(crate) fn of(bytes: usize) -> Self {
+    /// Bodies of about this size; empty ones for 0.
+    pub(crate) fn generate(bytes: usize) -> Self {
         let body = |number| match bytes {
             0 => Vec::new(),
             _ => body(number, bytes.saturating_sub(FRAME_BYTES))
@@ -58,7 +57,7 @@ impl Bodies {
         Self((0..KINDS).map(body).collect())
     }
 
-    /// One of them.
+    /// The body for the request with this number.
     pub(crate) fn get(&self, number: u64) -> &[u8] {
         let index = usize::try_from(number % KINDS).unwrap_or_default();
         self.0.get(index).map_or(&[], Vec::as_slice)
@@ -88,7 +87,7 @@ fn text(number: u64, bytes: usize) -> String {
     text
 }
 
-/// The next of a row of numbers that look like chance (Knuth's MMIX).
+/// Knuth's MMIX generator.
 const fn scramble(state: u64) -> u64 {
     state
         .wrapping_mul(6_364_136_223_846_793_005)
@@ -100,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_have_about_the_size_that_was_asked_for() {
-        assert_eq!(Bodies::of(0).get(7), b"");
+    fn generates_different_bodies_of_requested_size() {
+        assert_eq!(Bodies::generate(0).get(7), b"");
         for bytes in [1 << 10, 16 << 10, 256 << 10] {
-            let bodies = Bodies::of(bytes);
+            let bodies = Bodies::generate(bytes);
             let length = bodies.get(3).len();
             assert!(length.abs_diff(bytes) < 64, "{length} of {bytes}");
             assert_ne!(bodies.get(3), bodies.get(4));

@@ -1,4 +1,4 @@
-//! What is compared: one Envoy, each time with another filter or another configuration of ours.
+//! The compared Envoys: without a filter, with other filters, and with Dossier in several configurations.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::bare_filter::BareFilter;
 
-/// An Envoy to be measured.
+/// An Envoy to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Variant {
-    /// No filter but the router: what the others are compared with.
+    /// No filter but the router; the others are compared with this.
     Plain,
-    /// A wasm filter that calls the host and no more: the least that any wasm filter takes.
+    /// A minimal wasm filter.
     Bare(BareFilter),
-    /// Ours, with rules of which none fits.
+    /// Dossier, with rules of which none matches.
     NotMatching,
     Request,
     Response,
@@ -28,7 +28,7 @@ pub(crate) enum Variant {
     BothBest,
     /// With email, card numbers and one JSON path redacted.
     Redacted,
-    /// Both halves, and nobody takes the batches.
+    /// Both halves, without a collector.
     CollectorDead,
     /// Envoy's own tap filter, to files.
     Tap,
@@ -36,25 +36,25 @@ pub(crate) enum Variant {
     Lua,
 }
 
-/// Where an Envoy's neighbours are.
+/// Where an Envoy's addresses are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neighbours {
+pub(crate) struct Addresses {
     pub(crate) service: SocketAddr,
     pub(crate) collector: SocketAddr,
-    /// Nobody listens there.
-    pub(crate) nobody: SocketAddr,
+    /// Nothing listens here.
+    pub(crate) unreachable: SocketAddr,
 }
 
-/// Posts like ours: without waiting for the answer.
+/// Posts as Dossier does: without waiting for the response.
 const LUA: &str = include_str!("post_bodies.lua");
 
 impl Variant {
     pub(crate) const ALL: [Self; 15] = [
         Self::Plain,
         Self::Bare(BareFilter::Empty),
-        Self::Bare(BareFilter::Asks),
-        Self::Bare(BareFilter::Reads),
-        Self::Bare(BareFilter::Posts),
+        Self::Bare(BareFilter::ReadsRoute),
+        Self::Bare(BareFilter::ReadsBodies),
+        Self::Bare(BareFilter::PostsBodies),
         Self::NotMatching,
         Self::Request,
         Self::Response,
@@ -67,14 +67,14 @@ impl Variant {
         Self::Lua,
     ];
 
-    /// As the tables call it.
+    /// The name in tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain Envoy",
             Self::Bare(BareFilter::Empty) => "an empty wasm filter",
-            Self::Bare(BareFilter::Asks) => "a wasm filter that asks for the route",
-            Self::Bare(BareFilter::Reads) => "a wasm filter that reads both halves",
-            Self::Bare(BareFilter::Posts) => "a wasm filter that posts what it reads",
+            Self::Bare(BareFilter::ReadsRoute) => "a wasm filter that asks for the route",
+            Self::Bare(BareFilter::ReadsBodies) => "a wasm filter that reads both halves",
+            Self::Bare(BareFilter::PostsBodies) => "a wasm filter that posts what it reads",
             Self::NotMatching => "not matching",
             Self::Request => "requests",
             Self::Response => "responses",
@@ -88,7 +88,7 @@ impl Variant {
         }
     }
 
-    /// Records of one exchange that reach a collector.
+    /// Records of one exchange.
     pub(crate) const fn records(self) -> u64 {
         match self {
             Self::Plain | Self::Bare(_) | Self::NotMatching | Self::Tap | Self::Lua => 0,
@@ -99,28 +99,28 @@ impl Variant {
         }
     }
 
-    /// The Envoy's configuration; files that belong to it go into the folder.
+    /// The Envoy's configuration; its files are written into the folder.
     pub(crate) fn bootstrap(
         self,
         folder: &Path,
-        neighbours: Neighbours,
+        addresses: Addresses,
     ) -> Result<Bootstrap, HarnessError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut bootstrap = Bootstrap::read(&paths::find_envoy_config("minimal.yaml")?)?;
         bootstrap.set_listener(any_port)?;
         bootstrap.set_admin(any_port);
-        bootstrap.set_cluster(UPSTREAM_CLUSTER, neighbours.service)?;
+        bootstrap.set_cluster(UPSTREAM_CLUSTER, addresses.service)?;
         let collector = match self {
-            Self::CollectorDead => neighbours.nobody,
-            _ => neighbours.collector,
+            Self::CollectorDead => addresses.unreachable,
+            _ => addresses.collector,
         };
         bootstrap.set_cluster(COLLECTOR_CLUSTER, collector)?;
         match self {
             Self::Plain => bootstrap.remove_filter()?,
             Self::Bare(filter) => filter.install(&mut bootstrap, folder)?,
             Self::Tap => {
-                std::fs::create_dir_all(tapped(folder))
-                    .map_err(HarnessError::io("make a folder for what is tapped"))?;
+                std::fs::create_dir_all(tap_folder(folder))
+                    .map_err(HarnessError::io("create the tap's folder"))?;
                 replace_filter(&mut bootstrap, tap(folder))?;
             }
             Self::Lua => replace_filter(&mut bootstrap, lua())?,
@@ -156,7 +156,7 @@ impl Variant {
             Self::BothBest => "best",
             _ => "fast",
         };
-        // Short, so that a turn's last batch is still counted with the turn. Batches fill up sooner.
+        // Short, so that the cost of a turn's last batch is part of the turn. Others are full before.
         let batch = json!({"compression": compression, "max_delay": "100ms"});
         set(plugin, "batch", batch);
     }
@@ -168,9 +168,8 @@ fn replace_filter(bootstrap: &mut Bootstrap, filter: Value) -> Result<(), Harnes
     Ok(())
 }
 
-/// Where the tap puts its files: in memory where that can be had, so that it does not look slower than
-/// it is.
-pub(super) fn tapped(folder: &Path) -> PathBuf {
+/// The folder for the tap's files: in memory if possible, so that the disk does not slow it down.
+pub(super) fn tap_folder(folder: &Path) -> PathBuf {
     let memory = Path::new("/dev/shm");
     match folder.file_name() {
         Some(name) if memory.is_dir() => memory.join(name),
@@ -179,7 +178,7 @@ pub(super) fn tapped(folder: &Path) -> PathBuf {
 }
 
 fn tap(folder: &Path) -> Value {
-    let prefix = tapped(folder).join("tap");
+    let prefix = tap_folder(folder).join("tap");
     let sink = json!({"format": "PROTO_BINARY", "file_per_tap": {"path_prefix": prefix}});
     let limit = 64 << 10;
     json!({

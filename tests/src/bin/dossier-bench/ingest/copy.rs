@@ -1,4 +1,4 @@
-//! The rows that batches have become, written to files, and copied into the same tables by `psql`.
+//! Writes the rows of ingested batches to files, and copies them into the same tables by `psql`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,8 +6,8 @@ use std::process::Stdio;
 use dossier_tests::HarnessError;
 use tokio::process::Command;
 
-/// Tables, and which of their rows came behind the entry `$id`, or later than `$since`. Sessions that were
-/// there before and went on cannot be copied.
+/// Tables, with the condition for rows after the entry `$id`, or later than `$since`. Sessions that existed
+/// before cannot be copied.
 const TABLES: [(&str, &str); 4] = [
     ("entries", "id > $id order by id"),
     ("bodies", "entry_id > $id order by entry_id"),
@@ -47,7 +47,7 @@ impl Cluster {
         }
     }
 
-    /// Writes the rows that came behind this entry and moment, for so many `psql`.
+    /// Writes the rows that came rest this entry and moment, for so many `psql`.
     pub(super) async fn dump(
         &self,
         folder: &Path,

@@ -1,4 +1,4 @@
-//! Batches, sealed before the clock runs, and posted over several connections until all are committed.
+//! Batches, encoded before the clock starts, and posted over several connections until all are committed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use uuid::Uuid;
 use crate::recorder::Recorder;
 use crate::storage::bodies::Kind;
 
-/// A batch is sealed at the first of these, as the filter does.
-const MOST_RECORDS: usize = 512;
-const MOST_BYTES: usize = 1 << 20;
-/// About what a record takes beside its body.
+/// A batch ends at the first of these, as the filter's do.
+const MAX_BATCH_RECORDS: usize = 512;
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// About the size of a record without its body.
 const HEADER_BYTES: usize = 600;
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A batch as it is sent.
-pub(super) struct Sealed {
+/// A batch ready to send.
+pub(super) struct EncodedBatch {
     id: Uuid,
     bytes: Vec<u8>,
 }
@@ -35,18 +35,20 @@ pub(super) struct Connections {
     key: String,
 }
 
-/// Batches of at least so many records, with bodies of that size.
-pub(super) fn seal(
+/// Batches of at least this many records in all, with bodies of this size.
+pub(super) fn encode_batches(
     recorder: &mut Recorder,
     endpoint: &str,
     bytes: usize,
     records: usize,
-) -> Result<(Vec<Sealed>, usize), HarnessError> {
-    let of_a_batch = MOST_RECORDS.min(MOST_BYTES / (bytes + HEADER_BYTES)).max(2);
-    let (mut batches, mut sealed) = (Vec::new(), 0);
-    while sealed < records {
+) -> Result<(Vec<EncodedBatch>, usize), HarnessError> {
+    let batch_records = MAX_BATCH_RECORDS
+        .min(MAX_BATCH_BYTES / (bytes + HEADER_BYTES))
+        .max(2);
+    let (mut batches, mut encoded) = (Vec::new(), 0);
+    while encoded < records {
         let mut samples = Vec::new();
-        while samples.len() + 1 < of_a_batch {
+        while samples.len() + 1 < batch_records {
             samples.extend(recorder.exchange(
                 Kind::Orders,
                 bytes,
@@ -54,17 +56,17 @@ pub(super) fn seal(
                 StorageCompression::Auto,
             ));
         }
-        sealed += samples.len();
-        batches.push(Sealed {
+        encoded += samples.len();
+        batches.push(EncodedBatch {
             id: Uuid::now_v7(),
             bytes: Compression::Fast.compress(&encode_batch(&samples)?),
         });
     }
-    Ok((batches, sealed))
+    Ok((batches, encoded))
 }
 
 impl Connections {
-    /// So many. Each is opened by its first batch.
+    /// Each connection is opened by its first batch.
     pub(super) fn new(
         collector: SocketAddr,
         key: &str,
@@ -84,8 +86,8 @@ impl Connections {
         })
     }
 
-    /// Posts all, each on the connection that is free first, and returns when all are committed.
-    pub(super) async fn post(&self, batches: Vec<Sealed>) -> Result<(), HarnessError> {
+    /// Posts each batch on the next free connection, and returns when all are committed.
+    pub(super) async fn post(&self, batches: Vec<EncodedBatch>) -> Result<(), HarnessError> {
         let waiting = Arc::new(Mutex::new(batches.into_iter()));
         let mut posting = JoinSet::new();
         for client in &self.each {
@@ -93,10 +95,10 @@ impl Connections {
             let (url, key) = (self.url.clone(), self.key.clone());
             posting.spawn(async move {
                 loop {
-                    let Some(sealed) = waiting.lock().await.next() else {
+                    let Some(encoded) = waiting.lock().await.next() else {
                         return Ok(());
                     };
-                    post_one(&client, &url, &key, sealed).await?;
+                    post_one(&client, &url, &key, encoded).await?;
                 }
             });
         }
@@ -114,15 +116,15 @@ async fn post_one(
     client: &reqwest::Client,
     url: &str,
     key: &str,
-    sealed: Sealed,
+    encoded: EncodedBatch,
 ) -> Result<(), HarnessError> {
     let request = client
         .post(url)
         .bearer_auth(key)
         .header("content-type", CONTENT_TYPE)
         .header("content-encoding", "deflate")
-        .header(BATCH_ID_HEADER, sealed.id.to_string());
-    let answer = request.body(sealed.bytes).send().await;
+        .header(BATCH_ID_HEADER, encoded.id.to_string());
+    let answer = request.body(encoded.bytes).send().await;
     let answer = answer.map_err(HarnessError::http("post a batch"))?;
     let status = answer.status();
     let text = answer.bytes().await;

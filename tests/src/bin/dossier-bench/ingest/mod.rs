@@ -1,8 +1,8 @@
-//! How fast batches get into the tables through HTTP, beside `psql` that copies the same rows in.
+//! Compares ingest over HTTP with `psql` copying the same rows.
 //!
-//! Two collectors with a Postgres each, set up alike. One takes batches. Of the other only its Postgres runs
-//! on: there, `psql` copies in what the batches of the round before have become. So both have the same tables,
-//! which grow alike, and either can have the first turn.
+//! There are two collectors with a Postgres each, set up alike. One takes batches. Only the Postgres of the
+//! other keeps running: `psql` copies into it the rows of the previous round's batches. So both have the same
+//! tables, which grow alike, and either can have the first turn.
 
 mod copy;
 mod load;
@@ -21,17 +21,17 @@ use crate::recorder::{Recorder, USERS};
 use crate::statistics::{median, quantile};
 use crate::storage::bodies::Kind;
 use copy::{Cluster, Rows};
-use load::{Connections, Sealed};
-use usage::Spent;
+use load::{Connections, EncodedBatch};
+use usage::ResourceUsage;
 
-/// What one turn took.
+/// The cost of one turn.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     seconds: f64,
-    spent: Spent,
+    usage: ResourceUsage,
 }
 
-/// A turn of each.
+/// A turn of ingest and one of `psql`.
 #[derive(Debug, Clone, Copy)]
 struct Round {
     records: usize,
@@ -40,20 +40,20 @@ struct Round {
 }
 
 impl Turn {
-    fn between(seconds: f64, before: Spent, after: Spent) -> Self {
+    fn between(seconds: f64, before: ResourceUsage, after: ResourceUsage) -> Self {
         Self {
             seconds,
-            spent: after.since(before),
+            usage: after.since(before),
         }
     }
 }
 
-/// Where entries and moments stood before a round.
-type Mark = (i64, String);
+/// The last entry and the time before a round.
+type TablePosition = (i64, String);
 
 /// The two sides.
 struct Bench {
-    taking: Recorder,
+    ingesting: Recorder,
     copying: Recorder,
     source: Cluster,
     target: Cluster,
@@ -81,11 +81,16 @@ pub(crate) async fn run(arguments: &IngestArgs) -> Result<String, HarnessError> 
         let mut bench = Bench::start(arguments).await?;
         let rounds = bench.rounds(bytes).await?;
         // Writing to a string cannot fail.
-        let _ = writeln!(speed, "{}", speed_line(bytes, &rounds));
+        let _ = writeln!(speed, "{}", format_speed(bytes, &rounds));
         let _ = writeln!(
             costs,
             "{}",
-            cost_lines(bytes, &rounds, bench.most_memory()?, bench.packed().await?)
+            format_costs(
+                bytes,
+                &rounds,
+                bench.peak_memory()?,
+                bench.measure_compression().await?
+            )
         );
     }
     Ok(format!("{speed}\n{costs}"))
@@ -99,20 +104,20 @@ impl Bench {
             TestFolder::create()?,
         ];
         let [first, second, _] = &folders;
-        let taking = Recorder::start(first.path()).await?;
+        let ingesting = Recorder::start(first.path()).await?;
         let mut copying = Recorder::start(second.path()).await?;
         dataset::make_partitions(&copying.client, &copying.ingest).await?;
         copying.collector.kill();
         let connections = Connections::new(
-            taking.collector.address,
-            &taking.ingest,
+            ingesting.collector.address,
+            &ingesting.ingest,
             arguments.connections,
         )?;
         Ok(Self {
             source: Cluster::of(first.path()),
             target: Cluster::of(second.path()),
             connections,
-            taking,
+            ingesting,
             copying,
             arguments: arguments.clone(),
             folders,
@@ -121,12 +126,14 @@ impl Bench {
 
     async fn rounds(&mut self, bytes: usize) -> Result<Vec<Round>, HarnessError> {
         let endpoint = format!("/api/v1/orders-{bytes}");
-        self.taking.learn(Kind::Orders, bytes, &endpoint).await?;
+        self.ingesting
+            .train_dictionaries(Kind::Orders, bytes, &endpoint)
+            .await?;
         let mut rounds = Vec::new();
-        let mut before = self.filled(&endpoint, bytes).await?;
+        let mut before = self.ingest_first_round(&endpoint, bytes).await?;
         for number in 0..=self.arguments.rounds {
-            let mark = self.mark().await?;
-            let (batches, records) = self.seal(&endpoint, bytes)?;
+            let position = self.read_position().await?;
+            let (batches, records) = self.encode_batches(&endpoint, bytes)?;
             let (ingest, copy) = if number % 2 == 0 {
                 let copy = self.copy(&before).await?;
                 (self.ingest(batches).await?, copy)
@@ -142,35 +149,49 @@ impl Bench {
                     copy,
                 });
             }
-            before = self.dump(&mark, records).await?;
+            before = self.dump(&position, records).await?;
             eprintln!("dossier-bench: round {number} with {bytes} B is over");
         }
         Ok(rounds)
     }
 
-    /// What the first round copies.
-    async fn filled(&mut self, endpoint: &str, bytes: usize) -> Result<Rows, HarnessError> {
-        let mark = self.mark().await?;
-        let (batches, records) = self.seal(endpoint, bytes)?;
+    /// Ingests the rows that the first round copies.
+    async fn ingest_first_round(
+        &mut self,
+        endpoint: &str,
+        bytes: usize,
+    ) -> Result<Rows, HarnessError> {
+        let position = self.read_position().await?;
+        let (batches, records) = self.encode_batches(endpoint, bytes)?;
         self.ingest(batches).await?;
-        self.dump(&mark, records).await
+        self.dump(&position, records).await
     }
 
-    fn seal(&mut self, endpoint: &str, bytes: usize) -> Result<(Vec<Sealed>, usize), HarnessError> {
-        load::seal(&mut self.taking, endpoint, bytes, self.arguments.records)
+    fn encode_batches(
+        &mut self,
+        endpoint: &str,
+        bytes: usize,
+    ) -> Result<(Vec<EncodedBatch>, usize), HarnessError> {
+        load::encode_batches(&mut self.ingesting, endpoint, bytes, self.arguments.records)
     }
 
-    async fn mark(&mut self) -> Result<Mark, HarnessError> {
+    async fn read_position(&mut self) -> Result<TablePosition, HarnessError> {
         let row = sqlx::query("select last_value, now()::text from entry_ids");
-        let row = row.fetch_one(&mut self.taking.database).await;
-        let row = row.map_err(failed("see where entries stand"))?;
+        let row = row.fetch_one(&mut self.ingesting.database).await;
+        let row = row.map_err(failed("read the last entry"))?;
         let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-        read().map_err(failed("see where entries stand"))
+        read().map_err(failed("read the last entry"))
     }
 
-    async fn dump(&mut self, mark: &Mark, records: usize) -> Result<Rows, HarnessError> {
+    async fn dump(
+        &mut self,
+        position: &TablePosition,
+        records: usize,
+    ) -> Result<Rows, HarnessError> {
         let [_, _, files] = &self.folders;
-        let rows = self.source.dump(files.path(), mark, self.arguments.copies);
+        let rows = self
+            .source
+            .dump(files.path(), position, self.arguments.copies);
         let rows = rows.await?;
         if rows.entries() == records {
             return Ok(rows);
@@ -181,21 +202,21 @@ impl Bench {
         })
     }
 
-    async fn ingest(&mut self, batches: Vec<Sealed>) -> Result<Turn, HarnessError> {
-        let before = Spent::of(&mut self.taking).await?;
+    async fn ingest(&mut self, batches: Vec<EncodedBatch>) -> Result<Turn, HarnessError> {
+        let before = ResourceUsage::read(&mut self.ingesting).await?;
         let began = Instant::now();
         self.connections.post(batches).await?;
         let seconds = began.elapsed().as_secs_f64();
-        let after = Spent::of(&mut self.taking).await?;
+        let after = ResourceUsage::read(&mut self.ingesting).await?;
         Ok(Turn::between(seconds, before, after))
     }
 
     async fn copy(&mut self, rows: &Rows) -> Result<Turn, HarnessError> {
-        let before = Spent::of(&mut self.copying).await?;
+        let before = ResourceUsage::read(&mut self.copying).await?;
         let began = Instant::now();
         let copied = self.target.copy(rows).await?;
         let seconds = began.elapsed().as_secs_f64();
-        let after = Spent::of(&mut self.copying).await?;
+        let after = ResourceUsage::read(&mut self.copying).await?;
         if copied >= rows.entries() {
             return Ok(Turn::between(seconds, before, after));
         }
@@ -205,25 +226,25 @@ impl Bench {
         })
     }
 
-    /// Bytes of packed bodies for each of bodies, of the last entries.
-    async fn packed(&mut self) -> Result<f64, HarnessError> {
+    /// Stored bytes per byte of body, of the last entries.
+    async fn measure_compression(&mut self) -> Result<f64, HarnessError> {
         let packed = sqlx::query_scalar(
             "select sum(stored_size)::float8 / sum(body_size)
              from (select stored_size, body_size from entries order by id desc limit 10000) entry",
         );
-        let packed = packed.fetch_one(&mut self.taking.database).await;
+        let packed = packed.fetch_one(&mut self.ingesting.database).await;
         packed.map_err(failed("add up"))
     }
 
-    fn most_memory(&mut self) -> Result<u64, HarnessError> {
-        match self.taking.collector.process() {
+    fn peak_memory(&mut self) -> Result<u64, HarnessError> {
+        match self.ingesting.collector.process() {
             Some(process) => process.read_memory("VmHWM"),
             None => Ok(0),
         }
     }
 }
 
-fn speed_line(bytes: usize, rounds: &[Round]) -> String {
+fn format_speed(bytes: usize, rounds: &[Round]) -> String {
     let speed = |turn: fn(&Round) -> Turn| {
         median(&each(rounds, |round| {
             number(round.records) / turn(round).seconds
@@ -245,20 +266,20 @@ fn speed_line(bytes: usize, rounds: &[Round]) -> String {
     )
 }
 
-fn cost_lines(bytes: usize, rounds: &[Round], memory: u64, packed: f64) -> String {
+fn format_costs(bytes: usize, rounds: &[Round], memory: u64, packed: f64) -> String {
     let cost =
         |of: fn(&Round) -> f64| median(&each(rounds, |round| of(round) / number(round.records)));
     format!(
         "| {bytes} B | ingest | {:.1} µs | {:.1} µs | {:.1} µs | {:.0} B | {} MiB | {packed:.3} |\n\
          | | psql | {:.1} µs | | {:.1} µs | {:.0} B | | |",
-        cost(|round| round.ingest.spent.sender),
-        cost(|round| round.ingest.spent.collector),
-        cost(|round| round.ingest.spent.postgres),
-        cost(|round| round.ingest.spent.log),
+        cost(|round| round.ingest.usage.sender),
+        cost(|round| round.ingest.usage.collector),
+        cost(|round| round.ingest.usage.postgres),
+        cost(|round| round.ingest.usage.log),
         memory >> 20,
-        cost(|round| round.copy.spent.sender),
-        cost(|round| round.copy.spent.postgres),
-        cost(|round| round.copy.spent.log),
+        cost(|round| round.copy.usage.sender),
+        cost(|round| round.copy.usage.postgres),
+        cost(|round| round.copy.usage.log),
     )
 }
 

@@ -1,4 +1,4 @@
-//! What programs have used of the processor and written to the log, as Linux and Postgres tell it.
+//! The CPU time of programs, and the WAL that Postgres has written.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::recorder::Recorder;
 const TICK: f64 = 10_000.0;
 /// Fields of `/proc/PID/stat` behind the name of the program, from 0.
 const PARENT: usize = 1;
-const OWN: std::ops::Range<usize> = 11..13;
-const OF_ENDED_CHILDREN: std::ops::Range<usize> = 13..15;
+const OWN_TIMES: std::ops::Range<usize> = 11..13;
+const CHILDREN_TIMES: std::ops::Range<usize> = 13..15;
 
 /// CPU time in microseconds, and bytes of the log.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spent {
+pub(super) struct ResourceUsage {
     /// This program, and the `psql` that have ended.
     pub(super) sender: f64,
     pub(super) collector: f64,
@@ -25,15 +25,15 @@ pub(super) struct Spent {
     pub(super) log: f64,
 }
 
-impl Spent {
+impl ResourceUsage {
     /// By this collector and its Postgres, so far.
-    pub(super) async fn of(recorder: &mut Recorder) -> Result<Self, HarnessError> {
+    pub(super) async fn read(recorder: &mut Recorder) -> Result<Self, HarnessError> {
         let mut postgres = 0.0;
         for process in recorder.collector.postgres_pids() {
-            postgres += of_postgres(u32::try_from(process).unwrap_or_default())?;
+            postgres += postgres_micros(u32::try_from(process).unwrap_or_default())?;
         }
         let collector = match recorder.collector.process() {
-            Some(process) => of_process(process.id())?,
+            Some(process) => process_micros(process.id())?,
             None => 0.0,
         };
         let log = sqlx::query_scalar(
@@ -41,7 +41,7 @@ impl Spent {
         );
         let log = log.fetch_one(&mut recorder.database).await;
         Ok(Self {
-            sender: of_process(std::process::id())?,
+            sender: process_micros(std::process::id())?,
             collector,
             postgres,
             log: log.map_err(failed("ask how long the log is"))?,
@@ -60,14 +60,14 @@ impl Spent {
 }
 
 /// Of a process, and of those of its children that have ended.
-fn of_process(process: u32) -> Result<f64, HarnessError> {
-    let fields = fields(process)?;
-    Ok(ticks(&fields, OWN) + ticks(&fields, OF_ENDED_CHILDREN))
+fn process_micros(process: u32) -> Result<f64, HarnessError> {
+    let fields = read_stat(process)?;
+    Ok(ticks(&fields, OWN_TIMES) + ticks(&fields, CHILDREN_TIMES))
 }
 
 /// Of a Postgres: its first process, and all that serve or served.
-fn of_postgres(first: u32) -> Result<f64, HarnessError> {
-    let mut spent = of_process(first)?;
+fn postgres_micros(first: u32) -> Result<f64, HarnessError> {
+    let mut usage = process_micros(first)?;
     let listing = std::fs::read_dir("/proc").map_err(HarnessError::io("list processes"))?;
     let numbers = listing.flatten().filter_map(|entry| {
         let name = entry.file_name();
@@ -75,28 +75,28 @@ fn of_postgres(first: u32) -> Result<f64, HarnessError> {
     });
     for process in numbers {
         // Others may end meanwhile.
-        let Ok(fields) = fields(process) else {
+        let Ok(fields) = read_stat(process) else {
             continue;
         };
         if fields.get(&PARENT).copied() == Some(u64::from(first)) {
-            spent += ticks(&fields, OWN);
+            usage += ticks(&fields, OWN_TIMES);
         }
     }
-    Ok(spent)
+    Ok(usage)
 }
 
-fn fields(process: u32) -> Result<HashMap<usize, u64>, HarnessError> {
+fn read_stat(process: u32) -> Result<HashMap<usize, u64>, HarnessError> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).map_err(HarnessError::io(format!("read {path}")))?;
     // The name may hold anything, and ends at the last bracket.
-    let behind = text.rsplit_once(") ").map_or("", |(_, behind)| behind);
-    let numbers = behind.split(' ').enumerate();
+    let rest = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let numbers = rest.split(' ').enumerate();
     Ok(numbers
-        .filter_map(|(place, field)| Some((place, field.parse().ok()?)))
+        .filter_map(|(index, field)| Some((index, field.parse().ok()?)))
         .collect())
 }
 
-fn ticks(fields: &HashMap<usize, u64>, places: std::ops::Range<usize>) -> f64 {
-    let ticks: u64 = places.filter_map(|place| fields.get(&place)).sum();
+fn ticks(fields: &HashMap<usize, u64>, indexes: std::ops::Range<usize>) -> f64 {
+    let ticks: u64 = indexes.filter_map(|index| fields.get(&index)).sum();
     f64::from(u32::try_from(ticks).unwrap_or(u32::MAX)) * TICK
 }

@@ -1,4 +1,4 @@
-//! What is asked of five million entries: over HTTP, and in SQL as one would write it by hand.
+//! The measured queries: over HTTP, and in SQL as one would write it by hand.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ const SESSION_ENTRIES: &str = "
         from entries e where e.expires_at > now() and e.user_id = s.user_id and e.session_id = s.session_id
         order by created_at desc, id desc limit 20) e
     left join bodies b on b.user_id = e.user_id and b.entry_id = e.id and b.expires_at = e.body_expires_at";
-const NOTHING: &str = "
+const EMPTY_RESULT: &str = "
     select met, count(*) from (
         select case when metadata -> 'model' = '\"gpt-1\"' then 1 else 0 end
              | case when metadata -> 'tier' = '\"none\"' then 2 else 0 end as met
@@ -52,7 +52,7 @@ const RARE: &str = "35be053b90aac2dfc5542f377e85f5fb";
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asker {
+pub(crate) enum QueryUser {
     /// About 4,800 entries.
     User,
     /// 200,000 entries.
@@ -72,7 +72,7 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    pub(crate) asker: Asker,
+    pub(crate) user: QueryUser,
     pub(crate) request: Request,
     /// Statements that give the same answer: rows, and what is told with them.
     pub(crate) sql: Vec<String>,
@@ -80,7 +80,7 @@ pub(crate) struct Case {
 
 /// A place in the list of the large user's entries.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct CursorPosition {
     /// As the collector names it.
     pub(crate) cursor: String,
     /// Of the entry before it.
@@ -90,13 +90,13 @@ pub(crate) struct Place {
 }
 
 /// All cases. The places are behind the first 100 entries and behind the first 100,000.
-pub(crate) fn all(near: &Place, deep: &Place) -> Vec<Case> {
+pub(crate) fn all(near: &CursorPosition, deep: &CursorPosition) -> Vec<Case> {
     let user = format!("user_id = '{USER}'");
     let filtered = |name, filter: Value, condition: &str| {
         let condition = format!("{user} and {condition}");
         Case {
             name,
-            asker: Asker::User,
+            user: QueryUser::User,
             request: Request::Post("/storage/query", json!({"metadata_filters": filter})),
             sql: vec![with(PAGE, &condition), with(TOTAL, &condition)],
         }
@@ -106,12 +106,12 @@ pub(crate) fn all(near: &Place, deep: &Place) -> Vec<Case> {
     vec![
         Case {
             name: "first page",
-            asker: Asker::User,
+            user: QueryUser::User,
             request: Request::Post("/storage/query", json!({})),
             sql: vec![with(PAGE, &user), with(TOTAL, &user)],
         },
-        behind("page by cursor, behind 100", near),
-        behind("page by cursor, behind 100,000", deep),
+        page_after("page by cursor, after 100", near),
+        page_after("page by cursor, after 100,000", deep),
         filtered(
             "metadata equality",
             json!({"model": "gpt-1"}),
@@ -129,22 +129,22 @@ pub(crate) fn all(near: &Place, deep: &Place) -> Vec<Case> {
         ),
         Case {
             name: "nothing found, and why",
-            asker: Asker::User,
+            user: QueryUser::User,
             request: Request::Post(
                 "/storage/query",
                 json!({"metadata_filters": {"model": "gpt-1", "tier": "none"}}),
             ),
-            sql: vec![with(PAGE, &nothing), with(NOTHING, &user)],
+            sql: vec![with(PAGE, &nothing), with(EMPTY_RESULT, &user)],
         },
         Case {
             name: "list of sessions",
-            asker: Asker::User,
+            user: QueryUser::User,
             request: Request::Get("/storage/sessions"),
             sql: [SESSIONS, SESSIONS_TOTAL].map(of_user).to_vec(),
         },
         Case {
             name: "sessions with entries",
-            asker: Asker::User,
+            user: QueryUser::User,
             request: Request::Post("/storage/sessions/query", json!({})),
             sql: [SESSIONS, SESSIONS_TOTAL, SESSION_ENTRIES]
                 .map(of_user)
@@ -154,17 +154,17 @@ pub(crate) fn all(near: &Place, deep: &Place) -> Vec<Case> {
 }
 
 /// The total is in the cursor, so only rows are read.
-fn behind(name: &'static str, place: &Place) -> Case {
-    let Place {
+fn page_after(name: &'static str, position: &CursorPosition) -> Case {
+    let CursorPosition {
         cursor,
         created_at,
         id,
-    } = place;
+    } = position;
     let condition =
         format!("user_id = '{LARGE_USER}' and (created_at, id) < ('{created_at}', {id})");
     Case {
         name,
-        asker: Asker::Large,
+        user: QueryUser::Large,
         request: Request::Post("/storage/query", json!({ "cursor": cursor })),
         sql: vec![with(PAGE, &condition)],
     }

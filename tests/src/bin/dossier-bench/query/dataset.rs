@@ -1,4 +1,4 @@
-//! Five million entries of a thousand users, as SQL, straight into the tables of a collector.
+//! Fills a collector's tables with five million entries of a thousand users, by SQL.
 
 use dossier_tests::HarnessError;
 use dossier_tests::client::CollectorClient;

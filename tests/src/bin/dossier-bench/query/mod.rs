@@ -1,4 +1,4 @@
-//! What do answers of the collector cost over the bare SQL, with five million entries in its tables?
+//! Compares the collector's queries with the bare SQL, over five million entries.
 
 mod cases;
 pub(crate) mod dataset;
@@ -18,7 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::statistics::{median, quantile};
-use cases::{Asker, Case, Place, Request};
+use cases::{Case, CursorPosition, QueryUser, Request};
 use dataset::{ENTRIES, LARGE_USER, USER, failed};
 
 /// Kept between runs, below the folder of what was built.
@@ -40,7 +40,7 @@ struct Round {
 }
 
 /// Who asks: by plain HTTP, since the harness's client holds each answer against the API's description.
-struct Asking {
+struct QueryClient {
     http: reqwest::Client,
     base: String,
     user: String,
@@ -52,13 +52,13 @@ pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
     let profile = paths::find_profile_folder()?;
     let folder = profile.parent().unwrap_or(&profile).join(FOLDER);
     let collector = start(&folder).await?;
-    let client = CollectorClient::new(collector.address)?;
+    let collector_client = CollectorClient::new(collector.address)?;
     let mut database = PgConnection::connect_with(&options(&folder))
         .await
         .map_err(failed("reach the collector's Postgres"))?;
     let ingest = collector.create_key("bench", "ingest", "bench").await?;
-    dataset::fill(&client, &ingest, &mut database).await?;
-    let asking = Asking {
+    dataset::fill(&collector_client, &ingest, &mut database).await?;
+    let client = QueryClient {
         http: reqwest::Client::new(),
         base: format!("http://{}", collector.address),
         user: collector.create_key(USER, "readonly", "bench").await?,
@@ -66,13 +66,13 @@ pub(crate) async fn run(rounds: usize) -> Result<String, HarnessError> {
             .create_key(LARGE_USER, "readonly", "bench")
             .await?,
     };
-    let near = place_behind(&client, &asking.large, NEAR).await?;
-    let deep = place_behind(&client, &asking.large, DEEP).await?;
+    let near = find_position_after(&collector_client, &client.large, NEAR).await?;
+    let deep = find_position_after(&collector_client, &client.large, DEEP).await?;
     let cases = cases::all(&near, &deep);
     let mut measured = vec![Vec::new(); cases.len()];
     for number in 0..rounds + WARM_UP {
         for (case, rounds) in cases.iter().zip(&mut measured) {
-            let round = take(case, &asking, &mut database, number % 2 == 0).await?;
+            let round = measure_round(case, &client, &mut database, number % 2 == 0).await?;
             if number >= WARM_UP {
                 rounds.push(round);
             }
@@ -109,23 +109,23 @@ pub(crate) fn options(folder: &Path) -> PgConnectOptions {
 }
 
 /// One turn of each.
-async fn take(
+async fn measure_round(
     case: &Case,
-    asking: &Asking,
+    client: &QueryClient,
     database: &mut PgConnection,
     sql_first: bool,
 ) -> Result<Round, HarnessError> {
     let before = if sql_first {
-        Some(bare(case, database).await?)
+        Some(run_bare_sql(case, database).await?)
     } else {
         None
     };
     let begin = Instant::now();
-    let (status, bytes) = ask(case, asking).await?;
+    let (status, bytes) = send_request(case, client).await?;
     let whole = milliseconds(begin);
     let sql = match before {
         Some(sql) => sql,
-        None => bare(case, database).await?,
+        None => run_bare_sql(case, database).await?,
     };
     let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let took = answer.pointer("/metadata/took_ms");
@@ -138,7 +138,7 @@ async fn take(
     }
 }
 
-async fn bare(case: &Case, database: &mut PgConnection) -> Result<f64, HarnessError> {
+async fn run_bare_sql(case: &Case, database: &mut PgConnection) -> Result<f64, HarnessError> {
     let begin = Instant::now();
     for statement in &case.sql {
         sqlx::query(AssertSqlSafe(statement.as_str()))
@@ -149,16 +149,16 @@ async fn bare(case: &Case, database: &mut PgConnection) -> Result<f64, HarnessEr
     Ok(milliseconds(begin))
 }
 
-async fn ask(case: &Case, asking: &Asking) -> Result<(u16, Vec<u8>), HarnessError> {
-    let key = match case.asker {
-        Asker::User => &asking.user,
-        Asker::Large => &asking.large,
+async fn send_request(case: &Case, client: &QueryClient) -> Result<(u16, Vec<u8>), HarnessError> {
+    let key = match case.user {
+        QueryUser::User => &client.user,
+        QueryUser::Large => &client.large,
     };
     let request = match &case.request {
-        Request::Get(path) => asking.http.get(format!("{}{path}", asking.base)),
-        Request::Post(path, body) => asking
+        Request::Get(path) => client.http.get(format!("{}{path}", client.base)),
+        Request::Post(path, body) => client
             .http
-            .post(format!("{}{path}", asking.base))
+            .post(format!("{}{path}", client.base))
             .json(body),
     };
     let doing = || format!("ask for {}", case.name);
@@ -170,11 +170,11 @@ async fn ask(case: &Case, asking: &Asking) -> Result<(u16, Vec<u8>), HarnessErro
 }
 
 /// Walks there by cursor, as a client would.
-async fn place_behind(
+async fn find_position_after(
     client: &CollectorClient,
     key: &str,
     entries: usize,
-) -> Result<Place, HarnessError> {
+) -> Result<CursorPosition, HarnessError> {
     let mut request = json!({"page_size": PAGE_SIZE, "include": []});
     for page in 1.. {
         let answer = client.query(key, &request).await?;
@@ -189,7 +189,7 @@ async fn place_behind(
             return Err(unexpected("walk by cursor", &answer));
         };
         if page * PAGE_SIZE >= entries {
-            return Ok(Place {
+            return Ok(CursorPosition {
                 cursor: cursor.to_owned(),
                 created_at: created_at.to_owned(),
                 id,

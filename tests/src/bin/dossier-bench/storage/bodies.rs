@@ -1,8 +1,8 @@
-//! Bodies as services send them: much that is the same in all, and much that is not.
+//! Generates bodies as services send them, partly alike and partly different.
 //!
-//! Words are drawn one by one, each as often as it stands in Dossier's own documentation, so that there
-//! is no phrase to find again. Numbers, ids and times are drawn anew for each body. Products come from a
-//! catalogue, and a customer has their name and address in all of their orders.
+//! Words are drawn one by one, as often as they occur in Dossier's documentation, so that no phrase
+//! repeats. Numbers, ids and times are drawn for each body. Products come from a catalogue, and a customer
+//! has the same name and address in all orders.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -11,12 +11,12 @@ use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 
-/// What a body tells of.
+/// The kind of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A customer with address, and a list of products with prices.
     Orders,
-    /// A model's answer: half of the body, or more, is running text.
+    /// A model's answer, at least half of which is text.
     Chat,
 }
 
@@ -57,8 +57,8 @@ fn draw_time(rng: &mut SmallRng) -> String {
     format!("2026-11-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// A body of about so many bytes, for the user of this number.
-pub(crate) fn body(kind: Kind, bytes: usize, user: u64, rng: &mut SmallRng) -> String {
+/// A body of about this size, for the user with this number.
+pub(crate) fn generate_body(kind: Kind, bytes: usize, user: u64, rng: &mut SmallRng) -> String {
     let mut body = match kind {
         Kind::Orders => order(bytes, user, rng),
         Kind::Chat => chat(rng),
@@ -157,13 +157,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_json_of_about_the_size_asked_for_and_differ() {
+    fn generates_different_json_of_requested_size() {
         let mut rng = SmallRng::seed_from_u64(1);
         for kind in [Kind::Orders, Kind::Chat] {
             for bytes in [1024, 4096] {
                 let (one, other) = (
-                    body(kind, bytes, 7, &mut rng),
-                    body(kind, bytes, 7, &mut rng),
+                    generate_body(kind, bytes, 7, &mut rng),
+                    generate_body(kind, bytes, 7, &mut rng),
                 );
                 assert_ne!(one, other);
                 assert!(one.len().abs_diff(bytes) < 64, "{} of {bytes}", one.len());

@@ -1,4 +1,4 @@
-//! How much of the disk do bodies take, and what does it cost to read them packed?
+//! Measures the disk space of bodies, and what reading compressed bodies costs.
 
 pub(crate) mod bodies;
 
@@ -65,11 +65,13 @@ impl Bench {
     ) -> Result<String, HarnessError> {
         let endpoint = format!("/api/v1/{}-{bytes}", format!("{kind:?}").to_lowercase());
         let auto = StorageCompression::Auto;
-        self.recorder.learn(kind, bytes, &endpoint).await?;
+        self.recorder
+            .train_dictionaries(kind, bytes, &endpoint)
+            .await?;
         let before = self.disk().await?;
         let first: i64 = self
             .recorder
-            .number("select last_value from entry_ids")
+            .fetch_count("select last_value from entry_ids")
             .await?;
         self.recorder
             .send(kind, bytes, &endpoint, MEASURED, auto)
@@ -86,7 +88,7 @@ impl Bench {
         let sum = |column| row.try_get::<i64, _>(column).map_err(failed("add up"));
         let (captured, stored, entries) = (sum("captured")?, sum("stored")?, sum("entries")?);
         let plain = format!("{endpoint}/plain");
-        let since = self.recorder.moment();
+        let since = self.recorder.next_time();
         for (endpoint, compress) in [(&endpoint, auto), (&plain, StorageCompression::Never)] {
             self.recorder
                 .send(kind, bytes, endpoint, READ, compress)

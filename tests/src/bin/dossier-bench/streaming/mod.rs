@@ -38,7 +38,7 @@ struct Turn {
     /// From the request to the first event.
     first: f64,
     /// From the service to the client, over all events.
-    way: f64,
+    delay: f64,
 }
 
 /// One round: each Envoy had a turn. They stand in the order of [`NAMES`].
@@ -128,7 +128,7 @@ async fn take_turn(
         Ok(connection)
     };
     let mut connection = connecting.await.map_err(HarnessError::io("reach Envoy"))?;
-    let (mut firsts, mut ways) = (Vec::new(), Vec::new());
+    let (mut firsts, mut delays) = (Vec::new(), Vec::new());
     for _ in 0..streams {
         tokio::time::sleep(BETWEEN_STREAMS).await;
         let stream = stream(&mut connection, origin);
@@ -136,15 +136,15 @@ async fn take_turn(
         let events = limit
             .map_err(|_| unexpected("it did not end"))?
             .map_err(HarnessError::io("read a stream"))?;
-        if events.ways.len() != EVENTS as usize {
-            return Err(unexpected(&format!("{} events", events.ways.len())));
+        if events.delays.len() != EVENTS as usize {
+            return Err(unexpected(&format!("{} events", events.delays.len())));
         }
         firsts.push(events.first);
-        ways.extend(events.ways);
+        delays.extend(events.delays);
     }
     Ok(Turn {
         first: median(&firsts),
-        way: median(&ways),
+        delay: median(&delays),
     })
 }
 
@@ -152,7 +152,7 @@ async fn take_turn(
 #[derive(Debug, Default)]
 struct Events {
     first: f64,
-    ways: Vec<f64>,
+    delays: Vec<f64>,
 }
 
 async fn stream(connection: &mut TcpStream, origin: Instant) -> std::io::Result<Events> {
@@ -165,12 +165,12 @@ async fn stream(connection: &mut TcpStream, origin: Instant) -> std::io::Result<
         let now = origin.elapsed();
         let text = String::from_utf8_lossy(&read);
         // Only those that this reading has brought.
-        for sent in whole_events(&text).skip(events.ways.len()) {
-            if events.ways.is_empty() {
+        for sent in whole_events(&text).skip(events.delays.len()) {
+            if events.delays.is_empty() {
                 events.first = micros(now.saturating_sub(started));
             }
-            let way = now.saturating_sub(Duration::from_nanos(sent));
-            events.ways.push(micros(way));
+            let delay = now.saturating_sub(Duration::from_nanos(sent));
+            events.delays.push(micros(delay));
         }
     }
     Ok(events)
@@ -216,7 +216,7 @@ fn table(arguments: StreamingArgs, rounds: &[Round]) -> String {
             "request to first event",
             (|turn| turn.first) as fn(&Turn) -> f64,
         ),
-        ("event, from service to client", |turn| turn.way),
+        ("event, from service to client", |turn| turn.delay),
     ] {
         for (index, name) in NAMES.iter().enumerate() {
             // Writing to a String cannot fail.
@@ -275,7 +275,10 @@ mod tests {
 
     #[test]
     fn the_table_has_the_median_of_the_ratios() {
-        let turn = |first| Turn { first, way: 100.0 };
+        let turn = |first| Turn {
+            first,
+            delay: 100.0,
+        };
         let round = |without, with| [turn(without), turn(without), turn(with)];
         let rounds = [
             round(100.0, 110.0),

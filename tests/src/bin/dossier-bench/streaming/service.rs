@@ -1,5 +1,5 @@
 //! A service that streams events, each of which says when it was sent. Client and service are one
-//! program and share a clock, so an event's way can be measured one by one.
+//! program and share a clock, so an event's delay can be measured one by one.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

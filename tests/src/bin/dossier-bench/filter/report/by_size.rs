@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Cell, Series, Spread, bytes};
 use crate::filter::Variant;
 
-/// What can be told of a variant in one column.
+/// A figure of a variant, for one column.
 struct Figure {
     name: &'static str,
     /// Of plain Envoy itself.
@@ -22,7 +22,7 @@ const FIGURES: [Figure; 2] = [
     },
     Figure {
         name: "p99 over plain Envoy's",
-        absolute: |plain| format!("{:.1} ms", plain.latency(|took| took.p99) / 1e3),
+        absolute: |plain| format!("{:.1} ms", plain.latency(|latencies| latencies.p99) / 1e3),
         ratio: Cell::p99,
     },
 ];
@@ -52,19 +52,21 @@ impl Figure {
             "---|".repeat(cells.len())
         );
         for series in &first.series {
-            let told = cells.iter().map(|cell| self.told(cell, series.variant));
-            let columns = told.collect::<Vec<_>>().join(" | ");
+            let values = cells
+                .iter()
+                .map(|cell| self.format_value(cell, series.variant));
+            let columns = values.collect::<Vec<_>>().join(" | ");
             // Writing to a String cannot fail.
             let _ = writeln!(table, "| {} | {columns} |", series.variant.name());
         }
         table
     }
 
-    fn told(&self, cell: &Cell, variant: Variant) -> String {
-        let told = match cell.base() {
+    fn format_value(&self, cell: &Cell, variant: Variant) -> String {
+        let value = match cell.base() {
             Some(plain) if plain.variant == variant => Some((self.absolute)(plain)),
             _ => (self.ratio)(cell, variant).map(|ratio| ratio.to_string()),
         };
-        told.unwrap_or_default()
+        value.unwrap_or_default()
     }
 }

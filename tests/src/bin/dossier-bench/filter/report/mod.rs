@@ -1,4 +1,4 @@
-//! What was measured, as tables, as a file for other programs, and as a picture.
+//! Reports the measurements as tables, as CSV and as a picture.
 
 mod by_size;
 mod picture;
@@ -40,12 +40,12 @@ struct Series {
     memory_bytes: u64,
 }
 
-/// Ours beside what does the same, or the least of it.
+/// Dossier compared with what does the same, or the minimum of it.
 const PAIRS: [(Variant, Variant); 5] = [
     (Variant::NotMatching, Variant::Bare(BareFilter::Empty)),
-    (Variant::NotMatching, Variant::Bare(BareFilter::Asks)),
-    (Variant::BothNone, Variant::Bare(BareFilter::Posts)),
-    (Variant::Both, Variant::Bare(BareFilter::Posts)),
+    (Variant::NotMatching, Variant::Bare(BareFilter::ReadsRoute)),
+    (Variant::BothNone, Variant::Bare(BareFilter::PostsBodies)),
+    (Variant::Both, Variant::Bare(BareFilter::PostsBodies)),
     (Variant::Both, Variant::Tap),
 ];
 
@@ -113,12 +113,12 @@ impl Cell {
         }
     }
 
-    pub(super) fn add_latencies(&mut self, variant: Variant, took: &[f64]) {
+    pub(super) fn add_latencies(&mut self, variant: Variant, latencies: &[f64]) {
         if let Some(series) = self.of(variant) {
             series.latencies.push(Latencies {
-                p50: quantile(took, 0.5),
-                p99: quantile(took, 0.99),
-                p999: quantile(took, 0.999),
+                p50: quantile(latencies, 0.5),
+                p99: quantile(latencies, 0.99),
+                p999: quantile(latencies, 0.999),
             });
         }
     }
@@ -214,7 +214,7 @@ impl Cell {
         table + &self.pairs()
     }
 
-    /// What is told of two variants that are not plain Envoy.
+    /// Comparisons of two variants other than plain Envoy.
     fn pairs(&self) -> String {
         let lines = PAIRS.iter().filter_map(|(one, other)| {
             let (ours, theirs) = (self.find(*one)?, self.find(*other)?);
@@ -295,7 +295,7 @@ impl Series {
 const CSV_HEAD: &str = "workers,protocol,body_bytes,variant,cpu_micros,cpu_ratio,cpu_ratio_q1,cpu_ratio_q3,\
                         throughput_ratio,p50_micros,p99_micros,p50_ratio,p99_ratio,p99_ratio_q1,p99_ratio_q3,p999_ratio,memory_bytes\n";
 
-/// Returns the tables, and writes them and the other forms into the folder that was asked for.
+/// Returns the tables, and writes all reports into the folder of the arguments.
 pub(super) fn write(arguments: &FilterArgs, cells: &[Cell]) -> Result<String, HarnessError> {
     let mut tables = format!(
         "{} rounds. Each ratio is to plain Envoy in the same round: its median, and the middle half of the rounds. \

@@ -11,9 +11,9 @@ const LEFT: usize = 240;
 const COLUMN: usize = 200;
 /// The longest bar leaves room for its number.
 const BAR: f64 = 150.0;
-/// What the longest bar stands for. Whatever is more is cut off and told by its number, so that the others
-/// can be compared.
-const MOST: f64 = 4.0;
+/// The ratio of the longest bar. A larger one is cut off, with its number, so that the others can be
+/// compared.
+const MAX_RATIO: f64 = 4.0;
 
 /// As SVG.
 pub(super) fn draw(cells: &[Cell]) -> String {
@@ -63,8 +63,12 @@ fn write_bold(drawn: &mut String, x: usize, y: usize, text: &str) {
 }
 
 fn draw_bar(drawn: &mut String, x: usize, y: usize, ratio: f64) {
-    let width = ratio.min(MOST) / MOST * BAR;
-    let colour = if ratio > MOST { "#b5533c" } else { "#4a7ebb" };
+    let width = ratio.min(MAX_RATIO) / MAX_RATIO * BAR;
+    let colour = if ratio > MAX_RATIO {
+        "#b5533c"
+    } else {
+        "#4a7ebb"
+    };
     let _ = writeln!(
         drawn,
         "<rect x=\"{x}\" y=\"{}\" width=\"{width:.0}\" height=\"11\" fill=\"{colour}\"/>\

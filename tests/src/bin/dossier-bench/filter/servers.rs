@@ -1,5 +1,5 @@
-//! The service behind Envoy and the collector that takes the batches. Both do as little as they can: they
-//! share the machine with the Envoy that is measured.
+//! The service behind Envoy, and a stub collector. Both do as little as possible: they share the machine
+//! with the measured Envoy.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::traffic::Bodies;
 
-/// Both, running; they end when this is dropped.
+/// The running servers; they end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) service: SocketAddr,
@@ -25,18 +25,18 @@ pub(crate) struct Servers {
     tasks: [JoinHandle<()>; 2],
 }
 
-const MOST_BYTES: usize = 8 << 20;
+const MAX_REQUEST_BYTES: usize = 8 << 20;
 
 impl Servers {
     /// Starts them; the service answers with these bodies, one after the other.
     pub(crate) async fn start(answers: Vec<(usize, Arc<Bodies>)>) -> Result<Self, HarnessError> {
         let service = Router::new()
             .fallback(answer)
-            .layer(DefaultBodyLimit::max(MOST_BYTES))
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(Arc::new((answers, AtomicU64::new(0))));
         let collector = Router::new()
             .fallback(async |body: Bytes| drop(body))
-            .layer(DefaultBodyLimit::max(MOST_BYTES));
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
         let (service, first) = serve(service).await?;
         let (collector, second) = serve(collector).await?;
         Ok(Self {
@@ -57,7 +57,7 @@ impl Drop for Servers {
 
 type Answers = (Vec<(usize, Arc<Bodies>)>, AtomicU64);
 
-/// As large as what was sent: the path says how large.
+/// A body as large as the request's, whose size is in the path.
 async fn answer(
     State(answers): State<Arc<Answers>>,
     uri: axum::http::Uri,
