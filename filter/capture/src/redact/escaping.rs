@@ -114,7 +114,9 @@ impl<'w> EscapeLayers<'w> {
         let text = self.last();
         [Escaping::Json, Escaping::Percent]
             .into_iter()
-            .filter(|escaping| self.decoded.len() < MAX_LAYERS && escaping.may_contain_escapes(text))
+            .filter(|escaping| {
+                self.decoded.len() < MAX_LAYERS && escaping.may_contain_escapes(text)
+            })
             .map(|escaping| Decoded::new(escaping, text))
             .find(Decoded::has_escapes)
     }
