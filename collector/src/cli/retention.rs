@@ -73,7 +73,7 @@ async fn plan(
     }
     for table in AgedTable::ALL {
         let rows = store.aged_rows(table, periods, now).await?;
-        let kept = table.kept(periods).map_or_else(
+        let kept = table.retention(periods).map_or_else(
             || "kept forever".to_owned(),
             |kept| format!("older than {} days", kept.whole_days()),
         );

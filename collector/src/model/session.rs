@@ -1,8 +1,7 @@
-//! How exchanges find their sessions.
+//! Which session an exchange belongs to.
 //!
-//! An exchange that names a session joins that one of its user. Any other is placed by time, among the
-//! exchanges of its user and group: see [`timeline`]. Time is the exchange's own, never that of its
-//! arrival.
+//! An exchange that names a session belongs to the user's session of that name. For any other, time decides, among the
+//! exchanges of its user and group: see [`timeline`]. That is the time at which the exchange began, not its arrival.
 
 pub mod timeline;
 
@@ -10,14 +9,14 @@ use time::{Duration, OffsetDateTime};
 
 use super::ids::SessionId;
 
-/// How an exchange asks for its session.
+/// How the session of an exchange is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionRequest {
-    /// The one that the client named.
+    /// By the name that the client gave.
     Named(String),
-    /// The latest of this group that was active within this time.
+    /// By time.
     Within {
-        /// At most so long before the exchange began.
+        /// The session must have been active at most this long before the exchange began.
         timeout: Duration,
         /// Empty unless the configuration divides a user's sessions into groups.
         group: String,
@@ -33,9 +32,9 @@ pub struct TimedSession {
     pub created_at: OffsetDateTime,
     /// Start of its last exchange.
     pub last_activity: OffsetDateTime,
-    /// Timeout of its first exchange: an earlier exchange within this time would have kept it from
-    /// opening the session.
+    /// Timeout of its first exchange. If another exchange began at most this long before, the two would be one
+    /// session.
     pub opening_timeout: Duration,
-    /// At least the longest pause between two of its exchanges.
+    /// An upper bound for the longest pause between two consecutive exchanges.
     pub longest_pause: Duration,
 }

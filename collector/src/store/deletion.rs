@@ -1,68 +1,70 @@
-//! Deletes entries by number. Each leaves a line in `deletion_audit`, written in the same transaction.
+//! Deletes entries by id. The same transaction writes a row of `deletion_audit` for each.
 
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
+use tracing::instrument;
 
 use super::{Store, StoreError};
 use crate::model::ids::EntryId;
 use crate::model::key::{Caller, Credential};
 
-/// The reason is what allowed it: an entry past its time needs no force.
+/// The reason is what allowed it: an expired entry can be deleted without force.
 const DELETE: &str = "
-    with gone as (
+    with deleted as (
         delete from entries where id = any($1) and ($2 or expires_at <= $3)
         returning id, user_id, exchange_id, half, endpoint, created_at, expires_at,
                   coalesce(body_expires_at, expires_at) as body_expires_at
     ), without_bodies as (
-        delete from bodies b using gone
-        where b.user_id = gone.user_id and b.entry_id = gone.id and b.expires_at = gone.body_expires_at
+        delete from bodies b using deleted
+        where b.user_id = deleted.user_id and b.entry_id = deleted.id and b.expires_at = deleted.body_expires_at
     )
     insert into deletion_audit (deleted_at, deleted_by, key_id, reason, entry_id, user_id, exchange_id, half, endpoint,
                                 created_at, expires_at)
     select $3, $4, $5, case when expires_at <= $3 then 'expired' else 'forced' end::deletion_reason, id, user_id,
            exchange_id, half, endpoint, created_at, expires_at
-    from gone
+    from deleted
     returning entry_id";
 
-/// What is to be deleted.
+/// A request to delete entries.
 #[derive(Debug)]
 pub struct Deletion<'a> {
-    /// Of any users.
+    /// Of whichever users.
     pub ids: &'a [EntryId],
-    /// Entries that are not past their time go too.
+    /// Also delete entries that have not expired.
     pub force: bool,
-    /// Who wants it.
+    /// Who sent it.
     pub by: &'a Caller,
 }
 
-/// What became of an entry that was to be deleted.
+/// The result for one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletionOutcome {
-    /// It is gone for good.
+    /// Permanently deleted.
     Deleted,
-    /// It was not deleted.
+    /// Not deleted.
     Skipped(SkipReason),
 }
 
 /// Why an entry was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
-    /// Its time has not come.
+    /// It has not expired.
     TtlNotExpired,
-    /// It has no time to go.
+    /// It never expires.
     NoTtl,
-    /// There is no such entry.
+    /// It does not exist.
     NotFound,
 }
 
 impl Store {
-    /// Deletes entries with their bodies, all in one transaction. Tells of each id once, in the order
-    /// given.
+    /// Deletes entries with their bodies, all in one transaction. Returns a result for each id, without
+    /// duplicates, in the order given.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is deleted then.
+    /// [`StoreError`]; nothing is deleted.
+    #[instrument(name = "store.delete_entries", skip_all, err(level = "debug"))]
     pub async fn delete_entries(
         &self,
         deletion: &Deletion<'_>,
@@ -88,7 +90,7 @@ impl Store {
         transaction.commit().await?;
 
         let mut reported = HashSet::new();
-        let once = deletion.ids.iter().filter(|id| reported.insert(**id));
+        let unique = deletion.ids.iter().filter(|id| reported.insert(**id));
         let outcome = |id: &EntryId| {
             if deleted.contains(&id.0) {
                 return DeletionOutcome::Deleted;
@@ -100,7 +102,7 @@ impl Store {
                     .unwrap_or(SkipReason::NotFound),
             )
         };
-        Ok(once.map(|id| (*id, outcome(id))).collect())
+        Ok(unique.map(|id| (*id, outcome(id))).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use time::{Duration, OffsetDateTime};
 use tokio::time::timeout;
+use tracing::instrument;
 use uuid::Uuid;
 
 use super::pool::discard;
@@ -12,67 +13,65 @@ use super::{Store, StoreError};
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKeyHash, Caller, Credential, KeyRecord, Role};
 
-/// How long Postgres may take to look a key up, and for a connection before.
+/// Of looking a key up, and of the wait for a connection.
 const KEY_LOOKUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
-/// A list of keys does not get longer.
-const MAX_KEYS_LISTED: i64 = 10_000;
-/// Noting every use would write a row for every request.
-const USE_IS_NOTED_EVERY: Duration = Duration::MINUTE;
+const MAX_LISTED_KEYS: i64 = 10_000;
+/// Recording every use would write a row for every request.
+const USE_RECORD_INTERVAL: Duration = Duration::MINUTE;
 
 /// A key to be stored.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// What its owner calls it.
+    /// For its owner to recognize it.
     pub name: String,
-    /// Whose it is.
+    /// Its holder.
     pub user: UserId,
-    /// What it may do.
+    /// What it permits.
     pub role: Role,
-    /// When it stops working; never, if absent.
+    /// None: it does not expire.
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// Who holds a key.
+/// A key that may be used, and who holds it.
 #[derive(Debug, Clone)]
 pub struct ValidKey {
-    /// They.
+    /// Its holder.
     pub caller: Caller,
-    /// When the key stops working; never, if absent.
+    /// None: the key does not expire.
     pub expires_at: Option<OffsetDateTime>,
-    /// To be noted with [`Store::record_key_use`], when there is time for it.
+    /// To be recorded with [`Store::record_key_use`], off the request's path. None: that is not due yet.
     pub unrecorded_use: Option<KeyUse>,
 }
 
-/// That a key was used.
+/// One use of a key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyUse {
     key: KeyId,
     at: OffsetDateTime,
 }
 
-/// Keys, without the keys themselves.
+/// A list of keys, without their secrets.
 #[derive(Debug, Clone)]
 pub struct KeyList {
-    /// By user and age.
+    /// Ordered by user and age.
     pub keys: Vec<KeyRecord>,
-    /// The list was cut.
+    /// The list is truncated.
     pub has_more: bool,
 }
 
-/// Which keys are meant.
+/// Keys to be revoked.
 #[derive(Debug, Clone)]
 pub enum KeySelection {
-    /// These.
+    /// By id.
     Ids(Vec<KeyId>),
-    /// All of a user's.
+    /// All of a user.
     User(UserId),
 }
 
 impl Store {
-    /// Stores a key.
-    ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.create_key", skip_all, err(level = "debug"))]
     pub async fn create_key(
         &self,
         key: &NewKey,
@@ -96,18 +95,19 @@ impl Store {
         Ok(KeyId(id))
     }
 
-    /// Who holds the key with this hash, if it is valid now. It is asked of Postgres each time, so that
-    /// a key fails from the moment it is revoked.
+    /// The key with this hash, if it is valid now. Not cached, so that a key fails from the moment it is
+    /// revoked.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.find_valid_key", skip_all, err(level = "debug"))]
     pub async fn find_valid_key(
         &self,
         hash: &ApiKeyHash,
         now: OffsetDateTime,
     ) -> Result<Option<ValidKey>, StoreError> {
         let mut connection = self.acquire(KEY_LOOKUP_TIMEOUT).await?;
-        let asked = sqlx::query(
+        let lookup = sqlx::query(
             "select key_id, user_id, role::text as role, last_used_at, expires_at
              from api_keys
              where key_sha256 = $1 and revoked_at is null and coalesce(expires_at > $2, true)",
@@ -115,7 +115,7 @@ impl Store {
         .bind(hash.as_bytes().as_slice())
         .bind(now)
         .fetch_optional(&mut *connection);
-        let Ok(row) = timeout(KEY_LOOKUP_TIMEOUT, asked).await else {
+        let Ok(row) = timeout(KEY_LOOKUP_TIMEOUT, lookup).await else {
             return Err(discard(connection, KEY_LOOKUP_TIMEOUT));
         };
         let Some(row) = row? else { return Ok(None) };
@@ -126,18 +126,19 @@ impl Store {
             role: role(&row)?,
         };
         let last_used: Option<OffsetDateTime> = row.try_get("last_used_at")?;
-        let unnoted = last_used.is_none_or(|at| now - at >= USE_IS_NOTED_EVERY);
+        let is_due = last_used.is_none_or(|at| now - at >= USE_RECORD_INTERVAL);
         Ok(Some(ValidKey {
             caller,
             expires_at: row.try_get("expires_at")?,
-            unrecorded_use: unnoted.then_some(KeyUse { key, at: now }),
+            unrecorded_use: is_due.then_some(KeyUse { key, at: now }),
         }))
     }
 
-    /// Notes when a key was used, unless that was done within the last minute.
+    /// Records when a key was used, unless that was done within the last minute.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.record_key_use", skip_all, err(level = "debug"))]
     pub async fn record_key_use(&self, used: KeyUse) -> Result<(), StoreError> {
         sqlx::query(
             "update api_keys set last_used_at = $2
@@ -145,16 +146,17 @@ impl Store {
         )
         .bind(used.key.0)
         .bind(used.at)
-        .bind(USE_IS_NOTED_EVERY)
+        .bind(USE_RECORD_INTERVAL)
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// All keys, or those of one user, by user and age; at most 10,000.
+    /// All keys, or those of one user: the first 10,000.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.list_keys", skip_all, err(level = "debug"))]
     pub async fn list_keys(&self, user: Option<&UserId>) -> Result<KeyList, StoreError> {
         let mut rows = sqlx::query(
             "select key_id, name, user_id, role::text as role, created_at, expires_at, last_used_at, revoked_at
@@ -162,22 +164,23 @@ impl Store {
              order by user_id, created_at, key_id limit $2",
         )
         .bind(user.map(UserId::as_str))
-        .bind(MAX_KEYS_LISTED + 1)
+        .bind(MAX_LISTED_KEYS + 1)
         .fetch_all(&self.pool)
         .await?;
-        let most = usize::try_from(MAX_KEYS_LISTED).unwrap_or(usize::MAX);
-        let has_more = rows.len() > most;
-        rows.truncate(most);
+        let max = usize::try_from(MAX_LISTED_KEYS).unwrap_or(usize::MAX);
+        let has_more = rows.len() > max;
+        rows.truncate(max);
         Ok(KeyList {
             keys: rows.iter().map(record).collect::<Result<_, _>>()?,
             has_more,
         })
     }
 
-    /// Revokes keys; one that is revoked already stays as it is. Returns those that there are.
+    /// Revokes keys; one that is already revoked is left alone. Returns those that exist.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.revoke_keys", skip_all, err(level = "debug"))]
     pub async fn revoke_keys(
         &self,
         which: &KeySelection,

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
+use sqlx::{Connection, Postgres};
 use tokio::time::timeout;
 use tracing::instrument;
 
+use super::StoreError;
 use super::dictionaries::DictionaryCache;
 use super::partitions::PartitionCache;
 use super::readiness::Readiness;
 use super::write::WriteQueue;
-use super::{StoreError, isolation};
-use crate::model::scope::Scope;
 
 /// Statements whose plans a connection caches. A plan takes some 75 KiB per daily partition of Postgres's
 /// memory, and every kind of filter has its own.
@@ -90,17 +89,6 @@ impl Store {
         }
     }
 
-    /// Begins a read: its statements see one snapshot of the database, and only the scope's rows of it. All
-    /// of this is one message to Postgres, so that isolation costs no extra round trip.
-    pub(super) async fn begin_read(
-        &self,
-        scope: &Scope,
-    ) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.readiness.check()?;
-        let begin = AssertSqlSafe(isolation::begin(scope));
-        Ok(self.pool.begin_with(begin).await?)
-    }
-
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -144,6 +132,8 @@ fn with_session_settings(options: PgConnectOptions) -> PgConnectOptions {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::AssertSqlSafe;
+
     use super::*;
     use crate::store::testing::Database;
 

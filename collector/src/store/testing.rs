@@ -1,4 +1,4 @@
-//! A Postgres for tests of the store's inner parts.
+//! A Postgres for unit tests of the store.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use super::Store;
 use crate::postgres::PrivatePostgres;
 
-/// An empty database in a Postgres of its own, and a way around the store.
+/// An empty database in a Postgres of its own.
 pub(super) struct Database {
+    /// Connections of the owner, past the store.
     pub(super) owner: PgPool,
     postgres: PrivatePostgres,
     _folder: TempDir,
@@ -18,7 +19,7 @@ pub(super) struct Database {
 impl Database {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // As root, Postgres runs as another user, who must get in.
+        // As root, Postgres runs as another user, who needs access.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let postgres = PrivatePostgres::start(folder.path()).await.unwrap();
         Self {
@@ -28,7 +29,7 @@ impl Database {
         }
     }
 
-    /// One more collector's store.
+    /// The store of another collector.
     pub(super) fn store(&self) -> Store {
         Store::new(self.postgres.options(), 4)
     }
@@ -49,7 +50,6 @@ impl Database {
             .unwrap();
     }
 
-    /// The number that a statement returns.
     pub(super) async fn number(&self, statement: &str) -> i64 {
         let statement = AssertSqlSafe(statement.to_owned());
         sqlx::query_scalar(statement)
@@ -58,8 +58,8 @@ impl Database {
             .unwrap()
     }
 
-    /// A connection in a transaction that has done this.
-    pub(super) async fn amid(&self, statement: &str) -> PgConnection {
+    /// A connection in a transaction that has executed a statement.
+    pub(super) async fn in_transaction(&self, statement: &str) -> PgConnection {
         let mut connection = self.owner.acquire().await.unwrap().detach();
         let statements = AssertSqlSafe(format!("begin; {statement}"));
         sqlx::raw_sql(statements)

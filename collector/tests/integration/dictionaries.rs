@@ -212,7 +212,7 @@ const PACKED_WITH_IT: &str = "select (select count(*) from entries where body_co
                               + (select count(*) from bodies where codec = 'dictionary')";
 
 #[tokio::test]
-async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
+async fn shared_content_is_compressed_and_restored() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
@@ -275,7 +275,7 @@ async fn bodies_are_packed_with_what_many_users_share_and_come_back() {
 }
 
 #[tokio::test]
-async fn without_enough_users_or_bodies_there_is_no_dictionary() {
+async fn few_users_or_bodies_train_no_dictionary() {
     let fixture = Fixture::start().await;
     fixture.fill(MIN_USERS - 1, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
@@ -284,7 +284,7 @@ async fn without_enough_users_or_bodies_there_is_no_dictionary() {
 }
 
 #[tokio::test]
-async fn one_that_is_still_good_stays_and_an_old_one_is_replaced_then_deleted_when_unused() {
+async fn old_dictionary_is_replaced_then_deleted() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
@@ -321,7 +321,7 @@ async fn one_that_is_still_good_stays_and_an_old_one_is_replaced_then_deleted_wh
 }
 
 #[tokio::test]
-async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
+async fn dictionary_is_kept_while_a_body_needs_it() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
@@ -365,7 +365,7 @@ async fn one_stays_while_a_body_needs_it_and_is_not_used_once_it_is_gone() {
 
 /// As `compress: false` stores them.
 #[tokio::test]
-async fn bodies_that_are_kept_as_they_came_are_not_learnt_from() {
+async fn incompressible_bodies_are_not_training_samples() {
     let fixture = Fixture::start().await;
     let as_it_came: fn(&mut NewEntry<'_>) = |entry| {
         if let NewBody::Stored(body) = &mut entry.body {
@@ -380,7 +380,7 @@ async fn bodies_that_are_kept_as_they_came_are_not_learnt_from() {
 }
 
 #[tokio::test]
-async fn long_bodies_are_no_reason_for_one() {
+async fn long_bodies_train_no_dictionary() {
     let fixture = Fixture::start().await;
     let long: fn(&mut NewEntry<'_>) = |entry| {
         if let NewBody::Stored(body) = &mut entry.body {
@@ -394,7 +394,7 @@ async fn long_bodies_are_no_reason_for_one() {
 }
 
 #[tokio::test]
-async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
+async fn dictionaries_in_use_are_bounded_but_renewable() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();
@@ -416,7 +416,7 @@ async fn there_are_no_more_than_24_and_one_that_is_due_can_always_be_renewed() {
 }
 
 #[tokio::test]
-async fn one_collector_at_a_time_makes_them() {
+async fn one_collector_trains_at_a_time() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     let lock = fixture.store.lock_training().await.unwrap().unwrap();

@@ -177,7 +177,7 @@ fn filters(session: SessionId, exchange: ExchangeId, at: OffsetDateTime) -> Vec<
 }
 
 #[tokio::test]
-async fn no_question_of_a_user_walks_a_table() {
+async fn user_queries_use_indexes() {
     let fixture = Fixture::start().await;
     let mut connection = fixture.connect().await;
     let row = sqlx::query("select id, session_id, exchange_id, created_at from entries where user_id = 'user-7' and id > 100000 order by id limit 1")
@@ -223,7 +223,7 @@ async fn no_question_of_a_user_walks_a_table() {
 }
 
 #[tokio::test]
-async fn a_page_is_planned_for_all_values_and_sorts_nothing() {
+async fn page_has_generic_plan_without_sort() {
     let fixture = Fixture::start().await;
     let now = Clock::system().now();
     let plans = fixture.plans(async |store| {
@@ -241,7 +241,7 @@ async fn a_page_is_planned_for_all_values_and_sorts_nothing() {
 }
 
 #[tokio::test]
-async fn a_question_about_all_users_goes_by_time() {
+async fn admin_queries_use_time_index() {
     let fixture = Fixture::start().await;
     let now = Clock::system().now();
     let filter = EntryFilter {

@@ -272,7 +272,7 @@ impl Drop for Fixture {
 }
 
 #[test]
-fn any_order_any_batches_and_two_collectors_give_the_same_sessions() {
+fn sessions_do_not_depend_on_arrival_order() {
     let fixture = Fixture::new();
     let mut runner = TestRunner::new(Config::with_cases(100));
     let tested = runner.run(&sent(), |(exchanges, halves, sizes)| {
@@ -310,7 +310,7 @@ fn one_session(user: &UserId, count: i64) -> Vec<NewEntry<'static>> {
 }
 
 #[test]
-fn a_session_names_so_many_endpoints_and_no_more() {
+fn session_lists_bounded_number_of_endpoints() {
     let fixture = Fixture::new();
     let user = UserId::new("alice").unwrap();
     let mut entries = one_session(&user, 101);
@@ -325,7 +325,7 @@ fn a_session_names_so_many_endpoints_and_no_more() {
 }
 
 #[test]
-fn a_session_keeps_its_entries_when_there_is_no_room_for_their_bodies() {
+fn session_page_limits_body_bytes_not_entries() {
     let fixture = Fixture::new();
     let user = UserId::new("alice").unwrap();
     fixture.store(&[batch(one_session(&user, 5))]);
@@ -344,7 +344,7 @@ fn a_session_keeps_its_entries_when_there_is_no_room_for_their_bodies() {
 }
 
 #[test]
-fn a_session_lives_as_long_as_one_of_its_entries() {
+fn session_expires_with_its_last_entry() {
     let fixture = Fixture::new();
     let user = UserId::new("alice").unwrap();
     let mut entries = one_session(&user, 2);

@@ -329,7 +329,7 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
 }
 
 #[test]
-fn whatever_is_stored_comes_back() {
+fn stored_entries_round_trip() {
     let fixture = Fixture::new();
     let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
     let batches = prop::collection::vec(any_entry(), 1..20);
@@ -353,7 +353,7 @@ fn whatever_is_stored_comes_back() {
 }
 
 #[test]
-fn a_batch_is_stored_once_however_often_and_from_wherever_it_comes() {
+fn batch_is_stored_once_by_any_collector() {
     let fixture = Fixture::new();
     let mut with_all = batch(vec![entry("alice"), entry("alice")]);
     with_all.gaps.push(Gap {
@@ -428,7 +428,7 @@ fn store_together(
 }
 
 #[test]
-fn batches_that_wait_are_stored_together_and_each_once() {
+fn queued_batches_are_stored_once_each() {
     let fixture = Fixture::new();
     let mut batches: Vec<_> = (0..20)
         .map(|number| {
@@ -454,7 +454,7 @@ fn batches_that_wait_are_stored_together_and_each_once() {
 }
 
 #[test]
-fn a_batch_that_postgres_refuses_costs_no_other() {
+fn failing_batch_does_not_fail_its_group() {
     let fixture = Fixture::new();
     let mut batches: Vec<_> = (0..12).map(|_| batch(vec![entry("alice")])).collect();
     // No producer's record comes that far.
@@ -471,7 +471,7 @@ fn a_batch_that_postgres_refuses_costs_no_other() {
 }
 
 #[test]
-fn a_batch_is_recalled_by_what_is_in_it() {
+fn stored_batch_is_recognized_by_content() {
     let fixture = Fixture::new();
     let contains_batch = |batch: &NewBatch<'_>| {
         let features = Fingerprint::of(batch, NOW);
@@ -512,7 +512,7 @@ fn a_batch_is_recalled_by_what_is_in_it() {
 }
 
 #[test]
-fn a_batch_that_postgres_takes_too_long_for_is_given_up_and_can_be_stored_later() {
+fn timed_out_batch_can_be_stored_later() {
     let fixture = Fixture::new();
     let slow = batch(vec![entry("alice")]);
     fixture.runtime.block_on(async {
@@ -536,7 +536,7 @@ fn a_batch_that_postgres_takes_too_long_for_is_given_up_and_can_be_stored_later(
 }
 
 #[test]
-fn rejected_records_are_bounded_in_number_size_and_age() {
+fn rejected_records_are_bounded() {
     let fixture = Fixture::new();
     let long = vec![b'x'; 20_000];
     let bad = |records| {
@@ -578,7 +578,7 @@ fn rejected_records_are_bounded_in_number_size_and_age() {
 }
 
 #[test]
-fn many_batches_at_once_agree_on_partitions_and_sessions() {
+fn concurrent_batches_agree_on_partitions_and_sessions() {
     let fixture = Fixture::new();
     let mut batches = Vec::new();
     for number in 0..12u32 {
@@ -614,7 +614,7 @@ fn many_batches_at_once_agree_on_partitions_and_sessions() {
 }
 
 #[test]
-fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
+fn later_response_joins_session_of_its_request() {
     let fixture = Fixture::new();
     let ask = Some(within_minutes(1));
     let request = NewEntry {
@@ -649,7 +649,7 @@ fn a_response_in_a_later_batch_joins_the_session_of_its_request() {
 }
 
 #[test]
-fn expired_entries_are_not_seen_and_users_see_their_own() {
+fn users_see_own_unexpired_entries_only() {
     let fixture = Fixture::new();
     let over = NewEntry {
         expires: Expiry::At(NOW),
@@ -685,7 +685,7 @@ fn expired_entries_are_not_seen_and_users_see_their_own() {
 }
 
 #[test]
-fn a_body_may_go_before_its_entry() {
+fn body_may_expire_before_its_entry() {
     let fixture = Fixture::new();
     let in_days = |days| NOW + time::Duration::days(days);
     let goes_at = |at| NewEntry {
@@ -724,7 +724,7 @@ fn a_body_may_go_before_its_entry() {
 }
 
 #[test]
-fn what_expired_long_ago_is_acknowledged_and_not_written() {
+fn long_expired_entries_are_not_written() {
     let fixture = Fixture::new();
     let long_ago = NOW - time::Duration::days(3);
     let late = NewEntry {
@@ -751,7 +751,7 @@ fn what_expired_long_ago_is_acknowledged_and_not_written() {
 }
 
 #[test]
-fn partitions_are_made_for_tomorrow_as_batches_needed_them_today() {
+fn partitions_are_created_a_day_ahead() {
     let fixture = Fixture::new();
     let expiring = NewEntry {
         expires: Expiry::At(NOW + Duration::from_hours(24 * 30)),
@@ -775,7 +775,7 @@ fn partitions_are_made_for_tomorrow_as_batches_needed_them_today() {
 
 /// As a collector of before stores them: without any column of a later migration.
 #[test]
-fn rows_of_an_older_collector_are_read() {
+fn rows_of_older_version_are_readable() {
     let fixture = Fixture::new();
     fixture.runtime.block_on(async {
         let options = fixture.postgres.as_ref().unwrap().options();
@@ -799,7 +799,7 @@ fn rows_of_an_older_collector_are_read() {
 }
 
 #[test]
-fn pages_by_number_and_by_cursor_show_each_entry_once_in_order() {
+fn pages_return_each_entry_once_in_order() {
     let fixture = Fixture::new();
     // Few distinct instants, so that ids must break ties.
     let entries = (0..57)
@@ -869,7 +869,7 @@ fn key(name: &str, expires_at: Option<OffsetDateTime>) -> NewKey {
 }
 
 #[test]
-fn a_key_works_until_it_expires() {
+fn key_is_valid_until_it_expires() {
     let fixture = Fixture::new();
     let secret = ApiKey::generate().unwrap();
     let too_late = NOW + Duration::from_secs(1);
@@ -897,7 +897,7 @@ fn a_key_works_until_it_expires() {
 }
 
 #[test]
-fn a_revoked_key_does_not_work_and_stays_as_it_is() {
+fn revoked_key_is_invalid_and_unchanged() {
     let fixture = Fixture::new();
     let secrets = [(); 3].map(|()| ApiKey::generate().unwrap());
     fixture.runtime.block_on(async {
@@ -940,7 +940,7 @@ fn a_revoked_key_does_not_work_and_stays_as_it_is() {
 }
 
 #[test]
-fn the_last_use_of_a_key_is_noted_once_a_minute() {
+fn key_use_is_recorded_once_a_minute() {
     let fixture = Fixture::new();
     let secret = ApiKey::generate().unwrap();
     fixture.runtime.block_on(async {
@@ -968,7 +968,7 @@ fn the_last_use_of_a_key_is_noted_once_a_minute() {
 }
 
 #[test]
-fn a_list_of_keys_has_an_end() {
+fn key_list_is_bounded() {
     let fixture = Fixture::new();
     fixture.runtime.block_on(async {
         let options = fixture.postgres.as_ref().unwrap().options();
@@ -990,7 +990,7 @@ fn a_list_of_keys_has_an_end() {
 }
 
 #[test]
-fn a_data_folder_serves_one_collector() {
+fn data_folder_is_locked_by_one_collector() {
     let fixture = Fixture::new();
     fixture.store_batch(&batch(vec![entry("alice")]));
     let folder = fixture.folder.path();
@@ -1005,7 +1005,7 @@ fn a_data_folder_serves_one_collector() {
 }
 
 #[test]
-fn a_start_waits_for_what_a_killed_postgres_left_behind() {
+fn start_waits_for_backends_of_killed_postgres() {
     let mut fixture = Fixture::new();
     let runtime = Runtime::new().unwrap();
     let query = runtime.block_on(keep_busy(&fixture));
@@ -1020,7 +1020,7 @@ fn a_start_waits_for_what_a_killed_postgres_left_behind() {
 
 /// As in a container whose first process reaps no orphans.
 #[test]
-fn a_start_is_not_held_up_by_the_remains_of_a_killed_postgres() {
+fn start_ignores_remains_of_killed_postgres() {
     let mut fixture = Fixture::new();
     kill_postgres(&fixture);
     fixture.postgres = None;
@@ -1089,7 +1089,7 @@ async fn on_the_side(fixture: &Fixture, statements: &'static str) -> sqlx::PgCon
 }
 
 #[test]
-fn a_deletion_takes_bodies_along_and_is_written_down() {
+fn deletion_removes_bodies_and_is_audited() {
     let fixture = Fixture::new();
     let of = |name, expires, expires_early| NewEntry {
         expires,
@@ -1160,7 +1160,7 @@ fn a_deletion_takes_bodies_along_and_is_written_down() {
 }
 
 #[test]
-fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
+fn slow_explanation_is_skipped() {
     let fixture = Fixture::new();
     fixture.runtime.block_on(async {
         let _lock = on_the_side(&fixture, "begin; lock table entries").await;
@@ -1174,7 +1174,7 @@ fn a_reason_that_takes_too_long_to_find_is_not_waited_for() {
 }
 
 #[test]
-fn endpoints_are_listed_once_and_not_without_end() {
+fn endpoint_list_is_distinct_and_bounded() {
     let fixture = Fixture::new();
     let at = |name, endpoint: String| NewEntry {
         endpoint: Cow::Owned(endpoint),
@@ -1202,7 +1202,7 @@ fn endpoints_are_listed_once_and_not_without_end() {
 }
 
 #[test]
-fn an_exchange_is_one_users_and_has_a_bound() {
+fn exchange_belongs_to_one_user_and_is_bounded() {
     let fixture = Fixture::new();
     let exchange = ExchangeId(Uuid::now_v7());
     let of = |name| NewEntry {
@@ -1225,7 +1225,7 @@ fn an_exchange_is_one_users_and_has_a_bound() {
 }
 
 #[test]
-fn a_regular_expression_is_checked_before_rows_are_asked() {
+fn bad_regular_expressions_are_rejected() {
     let fixture = Fixture::new();
     let check = |pattern: &str| {
         let checked = fixture.store.check_pattern(pattern);
@@ -1240,7 +1240,7 @@ fn a_regular_expression_is_checked_before_rows_are_asked() {
 }
 
 #[test]
-fn a_total_that_is_known_is_not_counted_again() {
+fn known_total_is_not_counted_again() {
     let fixture = Fixture::new();
     fixture.store_batch(&batch((0..5).map(|_| entry("alice")).collect()));
     let page = |start, known_total| {
@@ -1271,7 +1271,7 @@ fn a_total_that_is_known_is_not_counted_again() {
 }
 
 #[test]
-fn a_page_has_room_for_so_many_bytes_of_bodies_and_keeps_its_entries() {
+fn page_limits_body_bytes_but_not_entries() {
     const MIB: usize = 1 << 20;
     static LARGE: [u8; 6 * MIB] = [b'a'; 6 * MIB];
     let fixture = Fixture::new();

@@ -1,9 +1,18 @@
-//! Sessions by time: exchanges of one user and group, in the order in which they happened.
+//! Sessions by time, for the exchanges of one user and group.
 //!
-//! An exchange opens a session if the one before it is longer ago than the timeout of the exchange
-//! itself; else it joins the session of the one before it. Of exchanges at the same instant the longest
-//! timeout counts. So the sessions depend on what happened, not on the order in which it became known: a
-//! late exchange can make two sessions one, or one two.
+//! # Definition
+//!
+//! In order of time, an exchange opens a session if the exchange before it began longer ago than its own timeout; else
+//! it joins that one's session. Of exchanges at the same instant the longest timeout counts. So the sessions depend on
+//! what happened, not on the order of arrival: a late exchange can merge two sessions, or split one.
+//!
+//! # Incremental merge
+//!
+//! The exchanges of a stored session are not kept here: only its first and last time, the timeout of the first
+//! exchange, and an upper bound for its longest pause. [`merge_sessions`] sweeps over the boundaries at which a session may
+//! open, which are the starts of stored sessions and the new events. Within a stored session, no session opens at an
+//! event whose timeout covers the longest pause; otherwise the caller has to look up the previous exchange, see
+//! [`needs_lookup`].
 
 use std::collections::BTreeMap;
 
@@ -13,32 +22,32 @@ use uuid::Uuid;
 use super::TimedSession;
 use crate::model::ids::SessionId;
 
-/// An exchange to be placed.
+/// An exchange whose session is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     /// When it began.
     pub at: OffsetDateTime,
     /// How long before that its session must have been active.
     pub timeout: Duration,
-    /// The last stored exchange that began no later, if [`needs_lookup`] says that it matters.
+    /// When the last stored exchange no later than this one began. Only looked up if it is [needed](needs_lookup).
     pub previous: Option<OffsetDateTime>,
 }
 
-/// Entries to be given to another session, because a late exchange showed that they belong there.
+/// A range of entries whose session changes because of a late exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// Their session until now.
+    /// The session before.
     pub from: SessionId,
-    /// Their session from now on.
+    /// The session after.
     pub to: SessionId,
-    /// Start of the first exchange that moves.
+    /// Start of the first exchange.
     pub since: OffsetDateTime,
-    /// Start of the last exchange that moves.
+    /// Start of the last exchange, inclusive.
     pub until: OffsetDateTime,
 }
 
-/// Whether it takes [`Event::previous`] to place an exchange: it falls into a stored session, perhaps into
-/// a pause that is longer than its timeout.
+/// Whether an event needs [`Event::previous`]: it falls into a stored session, perhaps into a pause that is longer
+/// than its timeout.
 #[must_use]
 pub fn needs_lookup(session: &TimedSession, event: &Event) -> bool {
     session.created_at < event.at
@@ -47,30 +56,30 @@ pub fn needs_lookup(session: &TimedSession, event: &Event) -> bool {
         && event.timeout < event.at - session.created_at
 }
 
-/// The sessions after some more exchanges, in order of time. `stored` are those before, in order of
-/// time and without a pause from the first that matters to the last.
+/// The sessions with some more exchanges, in order of time. `stored` are those without them, in order of time and
+/// complete from the first that can change to the last.
 #[must_use]
 pub fn merge_sessions(stored: &[TimedSession], events: &[Event]) -> Vec<TimedSession> {
     let mut sweep = Sweep::default();
     let mut current: Option<&TimedSession> = None;
     for (at, boundary) in boundaries(stored, events) {
         if let Some(ended) = current.filter(|session| session.last_activity <= at) {
-            sweep.reach(ended.last_activity);
+            sweep.extend(ended.last_activity);
         }
         let inside = current.filter(|session| at <= session.last_activity);
-        sweep.boundary(at, &boundary, inside);
+        sweep.pass(at, &boundary, inside);
         if let Some(session) = boundary.opens {
             sweep.adopt(session);
             current = Some(session);
         }
     }
     if let Some(session) = current {
-        sweep.reach(session.last_activity);
+        sweep.extend(session.last_activity);
     }
     sweep.finish()
 }
 
-/// The session, of some in order of time, that was active at an instant.
+/// The session that was active at an instant. `sessions` are in order of time.
 #[must_use]
 pub fn session_at(sessions: &[TimedSession], at: OffsetDateTime) -> Option<&TimedSession> {
     let place = sessions.partition_point(|session| session.last_activity < at);
@@ -79,7 +88,7 @@ pub fn session_at(sessions: &[TimedSession], at: OffsetDateTime) -> Option<&Time
         .filter(|session| session.created_at <= at)
 }
 
-/// What must move so that the entries of the sessions `stored` belong to those that are `merged`.
+/// The entries whose session changes from `stored` to `merged`.
 #[must_use]
 pub fn moves(stored: &[TimedSession], merged: &[TimedSession]) -> Vec<Move> {
     let of = |from: &TimedSession| {
@@ -99,12 +108,12 @@ pub fn moves(stored: &[TimedSession], merged: &[TimedSession]) -> Vec<Move> {
     stored.iter().flat_map(of).collect()
 }
 
-/// An instant at which an exchange began that may open a session.
+/// An instant at which a session may open.
 #[derive(Debug, Default)]
 struct Boundary<'s> {
     timeout: Duration,
     previous: Option<OffsetDateTime>,
-    /// The stored session whose first exchange this is.
+    /// The stored session that begins here.
     opens: Option<&'s TimedSession>,
 }
 
@@ -126,41 +135,35 @@ fn boundaries<'s>(
     boundaries
 }
 
-/// Goes through time and divides it into sessions.
+/// Sweeps over the boundaries in order of time.
 #[derive(Debug, Default)]
 struct Sweep {
-    done: Vec<TimedSession>,
-    open: Option<Open>,
+    closed: Vec<TimedSession>,
+    open: Option<OpenSession>,
 }
 
-/// The session that time has come to.
+/// The session that the sweep is in.
 #[derive(Debug)]
-struct Open {
+struct OpenSession {
     id: Option<SessionId>,
     created_at: OffsetDateTime,
-    /// The last exchange so far.
     latest: OffsetDateTime,
     opening_timeout: Duration,
     longest_pause: Duration,
 }
 
 impl Sweep {
-    /// There was an exchange at an instant, in the open session.
-    fn reach(&mut self, at: OffsetDateTime) {
+    /// The open session has an exchange at this instant.
+    fn extend(&mut self, at: OffsetDateTime) {
         if let Some(open) = &mut self.open {
             open.latest = open.latest.max(at);
         }
     }
 
     /// Decides whether a session opens at a boundary. `inside` is the stored session into which it falls.
-    fn boundary(
-        &mut self,
-        at: OffsetDateTime,
-        boundary: &Boundary<'_>,
-        inside: Option<&TimedSession>,
-    ) {
+    fn pass(&mut self, at: OffsetDateTime, boundary: &Boundary<'_>, inside: Option<&TimedSession>) {
         if let Some(before) = boundary.previous {
-            self.reach(before);
+            self.extend(before);
         }
         let no_pause = inside.is_some_and(|session| session.longest_pause <= boundary.timeout);
         if let Some(open) = &mut self.open {
@@ -174,7 +177,7 @@ impl Sweep {
             }
         }
         self.close();
-        self.open = Some(Open {
+        self.open = Some(OpenSession {
             id: None,
             created_at: at,
             latest: at,
@@ -183,7 +186,7 @@ impl Sweep {
         });
     }
 
-    /// A stored session begins here. The open one takes its id, unless it has that of an earlier one.
+    /// The open session includes a stored one, and takes its id, unless it has that of an earlier one.
     fn adopt(&mut self, session: &TimedSession) {
         if let Some(open) = &mut self.open {
             open.id.get_or_insert(session.id);
@@ -193,7 +196,7 @@ impl Sweep {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.done.push(TimedSession {
+            self.closed.push(TimedSession {
                 id: open.id.unwrap_or_else(|| SessionId(Uuid::new_v4())),
                 created_at: open.created_at,
                 last_activity: open.latest,
@@ -205,7 +208,7 @@ impl Sweep {
 
     fn finish(mut self) -> Vec<TimedSession> {
         self.close();
-        self.done
+        self.closed
     }
 }
 

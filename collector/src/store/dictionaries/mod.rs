@@ -1,6 +1,9 @@
-//! Dictionaries: kept while a body needs them, loaded when one is read, and what they are made of.
+//! Compression dictionaries: which are in use, which a body needs to be read, and when they are deleted.
 //!
-//! - [`training`]: samples, and what becomes of a new dictionary.
+//! A dictionary is in use until it is retired: from then on no body is compressed with it. It is deleted when no
+//! body needs it any more.
+//!
+//! - [`training`]: which dictionaries are due, their training sets, and the result of training.
 
 mod training;
 
@@ -11,6 +14,7 @@ use dossier_wire::Half;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
+use tracing::instrument;
 
 use super::entries::row::half;
 use super::{Store, StoreError};
@@ -19,58 +23,56 @@ use dossier_body::dictionary::{Dictionaries, Dictionary, DictionaryId};
 
 pub use training::{TrainingLock, TrainingTarget};
 
-/// Most dictionaries that bodies are packed with at a time; no more are made. Prepared for packing thoroughly,
-/// each takes some 1.7 MiB.
+/// Dictionaries in use. Prepared for thorough compression, each takes some 1.7 MiB.
 const MAX_IN_USE: i64 = 24;
-/// Most that are kept in memory. To read with, each takes some 100 KiB.
-const MAX_LOADED: usize = 64;
-/// Then it is made anew, of newer bodies, or the endpoint has too few for one.
-const LONGEST_IN_USE: time::Duration = time::Duration::days(30);
-/// Far longer than any collector takes to learn of it.
-const STAYS_AFTER_RETIREMENT: time::Duration = time::Duration::days(1);
-/// A dictionary's stay is prolonged by more than is needed, so that it need not be for each batch.
-const AHEAD: time::Duration = time::Duration::days(2);
+/// Dictionaries in the cache. Prepared for decompression, each takes some 100 KiB.
+const MAX_CACHED: usize = 64;
+/// After that it is retired, and trained again with newer bodies if the endpoint has enough.
+const MAX_AGE: time::Duration = time::Duration::days(30);
+/// Far longer than any collector takes to notice the retirement.
+const RETIREMENT_GRACE: time::Duration = time::Duration::days(1);
+/// The lifetime of a dictionary is extended by more than a batch needs, so that the next batch need not do it again.
+const EXTENSION_MARGIN: time::Duration = time::Duration::days(2);
 
-/// Most that are listed.
 const MAX_LISTED: i64 = 1000;
 
-/// What is told of a dictionary: nothing of its content.
+/// A dictionary, without its content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DictionaryRecord {
-    /// In normal form.
+    /// Normalized.
     pub endpoint: String,
-    /// Of which half's bodies.
+    /// The half whose bodies it is for.
     pub half: Half,
-    /// When it was made.
+    /// When it was trained.
     pub created_at: OffsetDateTime,
-    /// New bodies are not packed with it any more.
+    /// It is no longer used for new bodies.
     pub retired: bool,
-    /// Bytes packed per byte of other bodies, when it was made.
+    /// Compressed size by original size, of bodies it was not trained with.
     pub ratio: f32,
 }
 
-/// What is known of dictionaries, shared by all clones of a store.
+/// Dictionaries in memory, shared by all clones of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DictionaryCache(Arc<Mutex<CacheState>>);
 
 #[derive(Debug, Default)]
 struct CacheState {
-    /// To pack with.
+    /// To compress with.
     in_use: Arc<Dictionaries>,
     loaded: HashMap<DictionaryId, Arc<Dictionary>>,
-    /// Those that were loaded last, at the end.
+    /// Of loading, the latest last.
     order: Vec<DictionaryId>,
-    /// How long each stays, as far as is known here.
+    /// Until when each is certainly stored.
     until: HashMap<DictionaryId, Expiry>,
 }
 
 impl CacheState {
-    fn keep(&mut self, dictionary: &Arc<Dictionary>) {
+    fn insert(&mut self, dictionary: &Arc<Dictionary>) {
         let id = dictionary.id();
         if self.loaded.insert(id, Arc::clone(dictionary)).is_none() {
             self.order.push(id);
         }
-        if self.order.len() > MAX_LOADED {
+        if self.order.len() > MAX_CACHED {
             let oldest = self.order.remove(0);
             self.loaded.remove(&oldest);
         }
@@ -78,25 +80,25 @@ impl CacheState {
 }
 
 impl DictionaryCache {
-    fn with<T>(&self, look: impl FnOnce(&mut CacheState) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, use_state: impl FnOnce(&mut CacheState) -> T) -> T {
+        use_state(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes sure that these dictionaries stay as long as they are needed.
+    /// Extends the lifetime of dictionaries to at least what is needed.
     ///
     /// # Errors
-    /// [`StoreError::DictionaryDeleted`] if one was deleted meanwhile; then it is not used again.
+    /// [`StoreError::DictionaryDeleted`] if one was deleted meanwhile. The cache is then cleared.
     pub(super) async fn ensure(
         &self,
         connection: &mut PgConnection,
         needed: &BTreeMap<DictionaryId, Expiry>,
     ) -> Result<(), StoreError> {
-        for (id, needed) in self.too_short(needed) {
+        for (id, needed) in self.needing_extension(needed) {
             let until = match needed {
-                Expiry::At(at) => Expiry::At(at.saturating_add(AHEAD)),
+                Expiry::At(at) => Expiry::At(at.saturating_add(EXTENSION_MARGIN)),
                 Expiry::Never => Expiry::Never,
             };
-            let prolonged = sqlx::query(
+            let extended = sqlx::query(
                 "update dictionaries set needed_until = greatest(needed_until, coalesce($2, 'infinity')) where id = $1",
             )
             .bind(id.0)
@@ -106,7 +108,7 @@ impl DictionaryCache {
             })
             .execute(&mut *connection)
             .await?;
-            if prolonged.rows_affected() == 0 {
+            if extended.rows_affected() == 0 {
                 self.with(|state| *state = CacheState::default());
                 return Err(StoreError::DictionaryDeleted);
             }
@@ -115,7 +117,10 @@ impl DictionaryCache {
         Ok(())
     }
 
-    fn too_short(&self, needed: &BTreeMap<DictionaryId, Expiry>) -> Vec<(DictionaryId, Expiry)> {
+    fn needing_extension(
+        &self,
+        needed: &BTreeMap<DictionaryId, Expiry>,
+    ) -> Vec<(DictionaryId, Expiry)> {
         let needed = needed.iter().map(|(id, until)| (*id, *until));
         self.with(|state| {
             needed
@@ -125,7 +130,7 @@ impl DictionaryCache {
     }
 }
 
-/// The dictionaries of these entries, and how long their bodies need them.
+/// The dictionaries that the bodies of these entries need, and until when.
 pub(super) fn needed(entries: &[NewEntry<'_>]) -> BTreeMap<DictionaryId, Expiry> {
     let mut needed = BTreeMap::new();
     for entry in entries {
@@ -149,10 +154,11 @@ impl Store {
         self.dictionaries.with(|state| Arc::clone(&state.in_use))
     }
 
-    /// All dictionaries that there are, by endpoint, the latest first: the first 1,000.
+    /// The first 1,000 dictionaries, by endpoint, the latest first.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.list_dictionaries", skip_all, err(level = "debug"))]
     pub async fn list_dictionaries(&self) -> Result<Vec<DictionaryRecord>, StoreError> {
         let rows = sqlx::query(
             "select endpoint, half::text as half, created_at, retired_at is not null as retired, ratio
@@ -173,21 +179,22 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
-    /// Learns which dictionaries are in use now, and lets those go that no body needs.
+    /// Retires old dictionaries, deletes those that no body needs, and loads those in use.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.refresh_dictionaries", skip_all, err(level = "debug"))]
     pub async fn refresh_dictionaries(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         sqlx::query(
             "update dictionaries set retired_at = $1 where retired_at is null and created_at < $2",
         )
         .bind(now)
-        .bind(now - LONGEST_IN_USE)
+        .bind(now - MAX_AGE)
         .execute(&self.pool)
         .await?;
-        // Others may pack with it until they learn that it is retired.
+        // Other collectors may use it until they notice the retirement.
         sqlx::query("delete from dictionaries where retired_at < $1 and needed_until < $2")
-            .bind(now - STAYS_AFTER_RETIREMENT)
+            .bind(now - RETIREMENT_GRACE)
             .bind(now)
             .execute(&self.pool)
             .await?;
@@ -216,7 +223,7 @@ impl Store {
         self.dictionaries.with(|state| {
             state.in_use = Arc::new(in_use);
             state.until.retain(|id, _| ids.contains(id));
-            // To read with, it is loaded again, without what packing takes.
+            // When it is needed for decompression, it is loaded again, without the memory that compression takes.
             state
                 .loaded
                 .retain(|id, dictionary| ids.contains(id) || !dictionary.has_packed());
@@ -226,7 +233,7 @@ impl Store {
         Ok(())
     }
 
-    /// The dictionaries that the bodies in these rows need.
+    /// The dictionaries that the bodies of these rows need.
     pub(super) async fn dictionaries_of(
         &self,
         rows: &[PgRow],
@@ -239,14 +246,14 @@ impl Store {
         self.load(&needed).await
     }
 
-    /// Loads those that are not in memory yet. They are no user's, so no scope applies.
+    /// Loads those that are not cached. They belong to no user, so no scope applies.
     async fn load(
         &self,
         ids: &HashSet<DictionaryId>,
     ) -> Result<HashMap<DictionaryId, Arc<Dictionary>>, StoreError> {
         let mut found: HashMap<_, _> = self.dictionaries.with(|state| {
-            let known = ids.iter().filter_map(|id| state.loaded.get_key_value(id));
-            known.map(|(id, it)| (*id, Arc::clone(it))).collect()
+            let cached = ids.iter().filter_map(|id| state.loaded.get_key_value(id));
+            cached.map(|(id, it)| (*id, Arc::clone(it))).collect()
         });
         let missing: Vec<_> = ids
             .iter()
@@ -266,7 +273,7 @@ impl Store {
             let dictionary = Arc::new(dictionary.map_err(|_| StoreError::UnknownValue {
                 column: "dictionaries.data",
             })?);
-            self.dictionaries.with(|state| state.keep(&dictionary));
+            self.dictionaries.with(|state| state.insert(&dictionary));
             found.insert(id, dictionary);
         }
         Ok(found)

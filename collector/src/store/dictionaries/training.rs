@@ -1,10 +1,11 @@
-//! What dictionaries are made of: recent bodies, a few of each user.
+//! Training of dictionaries: for which endpoints, with which recent bodies, and the result.
 
 use std::collections::HashMap;
 
 use dossier_wire::Half;
 use sqlx::{Postgres, Row, Transaction};
 use time::{Duration, OffsetDateTime};
+use tracing::instrument;
 
 use super::{MAX_IN_USE, half};
 use crate::model::entry::StoredBody;
@@ -14,57 +15,57 @@ use dossier_body::dictionary::DictionaryId;
 use dossier_body::packing::{Codec, MAX_BYTES_WITH_DICTIONARY, MIN_BYTES_TO_COMPRESS, unpack};
 use dossier_body::training::{CurrentDictionary, MIN_USERS, TrainedDictionary, TrainingSet};
 
-/// Any fixed number will do, as long as all collectors share it, and it is not that of another job.
+/// Shared by all collectors of a database, and different from the other advisory locks.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0003;
-/// Bodies older than this tell little of those to come.
-const RECENT: Duration = Duration::days(7);
-/// Most entries that are looked at to find out which endpoints have bodies enough.
-const MAX_LOOKED_AT: i64 = 50_000;
-/// An endpoint with fewer bodies is not worth a dictionary yet.
+/// Older bodies say little about those to come.
+const MAX_BODY_AGE: Duration = Duration::days(7);
+/// Entries that are examined to find endpoints with enough bodies.
+const MAX_EXAMINED: i64 = 50_000;
+/// An endpoint with fewer bodies is not worth a dictionary.
 const MIN_BODIES: i64 = 200;
-/// Most dictionaries that are made in one go.
+/// Dictionaries trained in one run.
 const MAX_TARGETS: i64 = 4;
-/// A dictionary is not looked at again sooner.
-const BETWEEN_CHECKS: Duration = Duration::hours(1);
-/// Most bodies that are learnt from, in all and of one user.
+/// A dictionary is not evaluated again sooner.
+const CHECK_INTERVAL: Duration = Duration::hours(1);
+/// Bodies in a training set, in total and of one user.
 const MAX_SAMPLES: i64 = 5000;
-const MAX_OF_A_USER: i64 = 32;
-/// Of a longer body only the beginning is learnt from.
+const MAX_SAMPLES_PER_USER: i64 = 32;
+/// Longer bodies are truncated.
 const MAX_SAMPLE_BYTES: usize = 16 * 1024;
-/// A body that is larger, packed, has enough in common with itself, and is not learnt from.
-const LARGEST_PACKED: i32 = 8 * 1024;
+/// Bodies that are larger after compression have enough repetition of their own, and are left out.
+const MAX_COMPRESSED_BYTES: i32 = 8 * 1024;
 
-/// What bodies a dictionary is for.
+/// The bodies that a dictionary is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingTarget {
-    /// In normal form.
+    /// Normalized.
     pub endpoint: String,
-    /// Of which half.
+    /// The half.
     pub half: Half,
     in_use: Option<DictionaryId>,
 }
 
-/// While it is held, no other collector makes dictionaries.
+/// While it is held, no other collector trains dictionaries.
 #[derive(Debug)]
 pub struct TrainingLock {
     lock: Transaction<'static, Postgres>,
 }
 
 impl TrainingLock {
-    /// Lets others have it.
-    ///
     /// # Errors
-    /// [`StoreError`]; it is then given up with its connection.
+    /// [`StoreError`]; the lock is then released with its connection.
+    #[instrument(name = "store.release", skip_all, err(level = "debug"))]
     pub async fn release(self) -> Result<(), StoreError> {
         Ok(self.lock.rollback().await?)
     }
 }
 
 impl Store {
-    /// A turn at making dictionaries, unless another collector has it.
+    /// None: another collector holds the lock.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.lock_training", skip_all, err(level = "debug"))]
     pub async fn lock_training(&self) -> Result<Option<TrainingLock>, StoreError> {
         let mut lock = self.pool.begin().await?;
         let taken: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
@@ -74,12 +75,13 @@ impl Store {
         Ok(taken.then_some(TrainingLock { lock }))
     }
 
-    /// Some of those whose dictionary is missing, as far as there is room for more, or has not been looked at
-    /// for long. Who has many bodies comes first more often, but nobody never: an endpoint whose bodies have
-    /// too little in common is asked for again each time.
+    /// A few targets whose dictionary is missing, as long as fewer than the maximum are in use, or has not been evaluated
+    /// recently. They are drawn at random, weighted by bodies, so that an endpoint for which training keeps
+    /// failing cannot starve the others.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.training_targets", skip_all, err(level = "debug"))]
     pub async fn training_targets(
         &self,
         now: OffsetDateTime,
@@ -100,14 +102,14 @@ impl Store {
                    or turn <= $10 - (select count(*) from dictionaries where retired_at is null)
              order by turn limit $7",
         )
-        .bind(now - RECENT)
+        .bind(now - MAX_BODY_AGE)
         .bind(now)
-        .bind(MAX_LOOKED_AT)
+        .bind(MAX_EXAMINED)
         .bind(MIN_BODIES)
         .bind(i64::try_from(MIN_USERS).unwrap_or(i64::MAX))
-        .bind(now - BETWEEN_CHECKS)
+        .bind(now - CHECK_INTERVAL)
         .bind(MAX_TARGETS)
-        .bind(LARGEST_PACKED)
+        .bind(MAX_COMPRESSED_BYTES)
         .bind(i64::try_from(MAX_BYTES_WITH_DICTIONARY).unwrap_or(i64::MAX))
         .bind(MAX_IN_USE)
         .fetch_all(&self.pool)
@@ -123,11 +125,12 @@ impl Store {
         rows.iter().map(target).collect()
     }
 
-    /// Recent bodies to learn from, and the dictionary that they would be packed with now. Bodies that
-    /// are in an encoding, or are kept as they came though they are long enough, are left out.
+    /// Recent bodies, and the dictionary in use. Bodies with a content coding, and incompressible ones, are
+    /// left out.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.training_set", skip_all, err(level = "debug"))]
     pub async fn training_set(
         &self,
         target: &TrainingTarget,
@@ -153,11 +156,11 @@ impl Store {
         )
         .bind(&target.endpoint)
         .bind(target.half.as_str())
-        .bind(now - RECENT)
+        .bind(now - MAX_BODY_AGE)
         .bind(now)
-        .bind(LARGEST_PACKED)
-        .bind(MAX_LOOKED_AT)
-        .bind(MAX_OF_A_USER)
+        .bind(MAX_COMPRESSED_BYTES)
+        .bind(MAX_EXAMINED)
+        .bind(MAX_SAMPLES_PER_USER)
         .bind(MAX_SAMPLES)
         .bind(i64::try_from(MAX_BYTES_WITH_DICTIONARY).unwrap_or(i64::MAX))
         .bind(i64::try_from(TrainingSet::MAX_BYTES).unwrap_or(i64::MAX))
@@ -168,7 +171,7 @@ impl Store {
         let mut training_set = TrainingSet::new(self.in_use(target, now).await?);
         for (number, row) in rows.iter().enumerate() {
             if number.is_multiple_of(64) {
-                // Others wait for this thread.
+                // Other tasks wait for this thread.
                 tokio::task::yield_now().await;
             }
             if training_set.is_full() {
@@ -216,10 +219,11 @@ impl Store {
         }))
     }
 
-    /// Takes a new dictionary into use, or keeps the old one.
+    /// Replaces the dictionary in use by the trained one, if there is one.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.record_result", skip_all, err(level = "debug"))]
     pub async fn record_result(
         &self,
         target: &TrainingTarget,

@@ -1,4 +1,4 @@
-//! What is wanted of entries, as conditions of SQL.
+//! The conditions of a query, as SQL.
 
 use dossier_wire::Half;
 use sqlx::types::Json;
@@ -9,54 +9,54 @@ use crate::model::filter::{Bound, MetadataFilter, MetadataPath, MetadataTest, Sc
 use crate::model::ids::{ExchangeId, SessionId};
 use crate::model::scope::Scope;
 
-/// Which entries are wanted; what is absent does not matter.
+/// Which entries match. A condition that is absent always holds.
 #[derive(Debug, Clone, Default)]
 pub struct EntryFilter {
     /// One half only.
     pub half: Option<Half>,
-    /// In normal form.
+    /// Normalized.
     pub endpoint: Option<String>,
-    /// `created_at` not before.
+    /// `created_at` at or after.
     pub from: Option<OffsetDateTime>,
-    /// `created_at` not after.
+    /// `created_at` at or before.
     pub to: Option<OffsetDateTime>,
-    /// Of this session.
+    /// Assigned to this session.
     pub session: Option<SessionId>,
-    /// Of this exchange.
+    /// Part of this exchange.
     pub exchange: Option<ExchangeId>,
-    /// With this response status.
+    /// Response status.
     pub status: Option<i16>,
-    /// With this HTTP method.
+    /// HTTP method.
     pub method: Option<String>,
-    /// Whose metadata pass all of these.
+    /// Of the metadata.
     pub metadata: Vec<MetadataFilter>,
 }
 
-/// One of the conditions of a filter.
+/// A condition of a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FilterCondition<'a> {
     /// One half only.
     Half(Half),
-    /// In normal form.
+    /// Normalized.
     Endpoint(&'a str),
-    /// `created_at` not before.
+    /// `created_at` at or after.
     From(OffsetDateTime),
-    /// `created_at` not after.
+    /// `created_at` at or before.
     To(OffsetDateTime),
-    /// Of this session.
+    /// Assigned to this session.
     Session(SessionId),
-    /// Of this exchange.
+    /// Part of this exchange.
     Exchange(ExchangeId),
-    /// With this response status.
+    /// Response status.
     Status(i16),
-    /// With this HTTP method.
+    /// HTTP method.
     Method(&'a str),
-    /// Whose metadata pass this.
+    /// Metadata that pass all tests.
     Metadata(&'a MetadataFilter),
 }
 
 impl EntryFilter {
-    /// Its conditions, all of which must hold, always in the same order.
+    /// Its conditions, always in the same order.
     pub fn conditions(&self) -> impl Iterator<Item = FilterCondition<'_>> {
         let metadata = self.metadata.iter().map(FilterCondition::Metadata);
         [
@@ -75,8 +75,8 @@ impl EntryFilter {
     }
 }
 
-/// What every read asks of `entries e`: to be in the scope, and not expired.
-pub(in crate::store) fn push_alive(
+/// The conditions of every read of `entries e`: in the scope, and not expired.
+pub(in crate::store) fn push_visible(
     query: &mut QueryBuilder<Postgres>,
     scope: &Scope,
     now: OffsetDateTime,
@@ -89,14 +89,14 @@ pub(in crate::store) fn push_alive(
     }
 }
 
-/// All that is asked of `entries e`.
+/// All conditions on `entries e`.
 pub(in crate::store) fn push_where(
     query: &mut QueryBuilder<Postgres>,
     scope: &Scope,
     filter: &EntryFilter,
     now: OffsetDateTime,
 ) {
-    push_alive(query, scope, now);
+    push_visible(query, scope, now);
     for condition in filter.conditions() {
         query.push(" and ");
         push_condition(query, condition);
@@ -195,21 +195,21 @@ fn push_contains(
     query.push(" @> ").push_bind(Json(part.clone())).push(")");
 }
 
-/// Opens a bracket.
+/// Opens a parenthesis.
 fn push_has_type(query: &mut QueryBuilder<Postgres>, path: &MetadataPath, name: &'static str) {
     query.push("(jsonb_typeof(");
     push_value(query, path);
     query.push(") = '").push(name).push("' and ");
 }
 
-/// A text without its quotes.
+/// A string without its quotes.
 fn push_text(query: &mut QueryBuilder<Postgres>, path: &MetadataPath) {
     query.push("(");
     push_value(query, path);
     query.push(" #>> '{}')");
 }
 
-/// The value as it is shown; SQL's null if there is none.
+/// The value as the API shows it; SQL's null if there is none.
 fn push_value(query: &mut QueryBuilder<Postgres>, path: &MetadataPath) {
     if path.is_session() {
         query.push("coalesce(to_jsonb(e.session_id), e.metadata -> 'session_id')");

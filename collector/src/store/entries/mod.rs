@@ -1,11 +1,12 @@
-//! The read path: entries, by page or by name. Every read takes a [`Scope`], and sees no expired entry.
+//! The read path: pages of entries, single entries and exchanges. Every read takes a [`Scope`], and sees no expired
+//! entry.
 //!
-//! - [`filter`]: what is wanted, as SQL.
-//! - [`select`]: reads entries and their parts.
-//! - [`endpoints`]: the endpoints that there are.
-//! - [`empty_result`]: why nothing was found.
+//! - [`filter`]: the conditions of a query, as SQL. A new query field is added here.
+//! - [`select`]: the statements that read entries and their parts.
+//! - [`row`]: decodes rows.
+//! - [`endpoints`]: lists endpoints.
+//! - [`empty_result`]: explains why a filter matches nothing.
 //! - [`patterns`]: checks regular expressions.
-//! - [`row`]: turns rows into entries.
 
 mod empty_result;
 mod endpoints;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, QueryBuilder};
 use time::OffsetDateTime;
+use tracing::instrument;
 
 use super::{Store, StoreError};
 use crate::model::entry::Entry;
@@ -32,12 +34,11 @@ pub use filter::{EntryFilter, FilterCondition};
 pub use patterns::PatternError;
 pub(super) use select::{push_inner_end, push_limit, push_outer, push_select};
 
-/// Totals are counted exactly up to here.
+/// Totals above this are not counted exactly.
 pub(super) const EXACT_TOTAL: i64 = 10_000;
-/// An exchange has two halves. A producer that sends more of them must not fill the memory.
+/// An exchange has two halves. A producer that sends more must not exhaust memory.
 const MAX_HALVES: i64 = 16;
-/// Bodies are read for a page until so many bytes of them, as they are stored, are there: the one that
-/// reaches the bound is the last.
+/// Stored bytes after which no further body is read for a page.
 const MAX_PAGE_BODY_BYTES: i64 = 16 << 20;
 
 /// By `created_at`, ties by id.
@@ -50,47 +51,47 @@ pub enum Order {
     Ascending,
 }
 
-/// A place in an ordered list: behind this entry.
+/// A position in an ordered list: after this entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryCursor {
-    /// Its time.
+    /// Of the entry.
     pub created_at: OffsetDateTime,
-    /// Its number.
+    /// Of the entry; breaks ties.
     pub id: EntryId,
 }
 
-/// Where a page begins, in a list whose places are told by such cursors.
+/// Where a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageStart<C> {
-    /// Behind so many. Costs as much as they do: for the first pages.
+    /// After that many items. Costs as much as reading them: for the first pages.
     Offset(i64),
-    /// Behind this one, at any depth for the same price.
+    /// After this item, at the same cost for any depth.
     After(C),
 }
 
 impl<C> PageStart<C> {
-    /// Whether it is worth to keep the plan: an offset stands in the statement, and each makes another.
+    /// An offset is part of the statement's text, so each has a plan of its own.
     pub(super) const fn is_plan_cacheable(&self) -> bool {
         matches!(self, Self::After(_) | Self::Offset(0))
     }
 }
 
-/// What is asked of the store.
+/// A query for a page of entries.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
-    /// Whose entries may be seen.
+    /// Entries of which users.
     pub scope: Scope,
-    /// Which of them are wanted.
+    /// Which of them match.
     pub filter: EntryFilter,
-    /// In which order.
+    /// By time.
     pub order: Order,
-    /// From where.
+    /// Where the page begins.
     pub start: PageStart<EntryCursor>,
-    /// At most so many.
+    /// Maximum number of entries.
     pub limit: u8,
-    /// What is wanted of each beside its metadata.
+    /// To be read besides the metadata.
     pub parts: EntryParts,
-    /// All that match, if that was counted for an earlier page. A page that is empty is counted again.
+    /// The total that was counted for an earlier page. If this page is empty, it is counted again.
     pub known_total: Option<Total>,
 }
 
@@ -104,45 +105,46 @@ pub struct EntryParts {
 }
 
 impl EntryParts {
-    /// Everything.
+    /// All parts.
     pub const ALL: Self = Self {
         bodies: true,
         headers: true,
     };
 }
 
-/// How many entries there are in all.
+/// How many items match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// Exactly so many.
+    /// Counted.
     Exact(i64),
-    /// At least so many.
+    /// Counted up to a bound, which was reached.
     AtLeast(i64),
 }
 
 /// A page of entries.
 #[derive(Debug)]
 pub struct EntryPage {
-    /// In the order asked for.
+    /// In the requested order.
     pub entries: Vec<Entry>,
-    /// All that match, on whatever page.
+    /// Of all pages.
     pub total: Total,
-    /// There are more behind this page.
+    /// There is another page.
     pub has_more: bool,
 }
 
 impl Store {
-    /// A page of entries that are alive at `now`.
+    /// A page of entries that have not expired at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.find_entries", skip_all, err(level = "debug"))]
     pub async fn find_entries(
         &self,
         request: &PageRequest,
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
-        let reading = self.read_page(request, now);
-        reading.await.map_err(StoreError::for_read)
+        let read = self.read_page(request, now);
+        read.await.map_err(StoreError::for_read)
     }
 
     async fn read_page(
@@ -151,81 +153,82 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<EntryPage, StoreError> {
         let limit = usize::from(request.limit);
-        let mut reading = self.begin_read(&request.scope).await?;
+        let mut transaction = self.begin_read(&request.scope).await?;
         let rows = select::page(request, now)
             .build()
             .persistent(request.start.is_plan_cacheable())
-            .fetch_all(&mut *reading)
+            .fetch_all(&mut *transaction)
             .await?;
         let has_more = rows.len() > limit;
         let shown = rows.get(..limit).unwrap_or(&rows);
-        let total = match total_seen(request, shown.len(), has_more) {
+        let total = match known_total(request, shown.len(), has_more) {
             Some(total) => total,
-            None => count(&mut reading, request, now).await?,
+            None => count(&mut transaction, request, now).await?,
         };
-        // Before others wait for connections, this one is given back.
-        drop(reading);
+        // Releases the connection before the dictionaries need one.
+        drop(transaction);
         Ok(EntryPage {
-            entries: self.entries(shown, request.parts).await?,
+            entries: self.decode_entries(shown, request.parts).await?,
             total,
             has_more,
         })
     }
 
-    /// The entry of this number, with all its parts, if it is alive at `now`.
+    /// The entry with this id and all its parts, unless it has expired at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.entry", skip_all, err(level = "debug"))]
     pub async fn entry(
         &self,
         scope: &Scope,
         id: EntryId,
         now: OffsetDateTime,
     ) -> Result<Option<Entry>, StoreError> {
-        let reading = async {
-            let mut reading = self.begin_read(scope).await?;
+        let read = async {
+            let mut transaction = self.begin_read(scope).await?;
             let rows = select::one(scope, id, now)
                 .build()
-                .fetch_all(&mut *reading)
+                .fetch_all(&mut *transaction)
                 .await?;
-            drop(reading);
-            Ok(self.entries(&rows, EntryParts::ALL).await?.pop())
+            drop(transaction);
+            Ok(self.decode_entries(&rows, EntryParts::ALL).await?.pop())
         };
-        reading.await.map_err(StoreError::for_read)
+        read.await.map_err(StoreError::for_read)
     }
 
-    /// The entries of one user's exchange, with all their parts, that are alive at `now`, the earliest
-    /// first. If everyone may be seen and several users have an exchange of this id, it is the one that
-    /// was stored first.
+    /// The entries of an exchange that have not expired at `now`, with all their parts, the earliest first. If several
+    /// users of the scope have an exchange with this id, it is the one that was stored first.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.exchange", skip_all, err(level = "debug"))]
     pub async fn exchange(
         &self,
         scope: &Scope,
         id: ExchangeId,
         now: OffsetDateTime,
     ) -> Result<Vec<Entry>, StoreError> {
-        let reading = async {
-            let mut reading = self.begin_read(scope).await?;
+        let read = async {
+            let mut transaction = self.begin_read(scope).await?;
             let rows = select::exchange(scope, id, now)
                 .build()
-                .fetch_all(&mut *reading)
+                .fetch_all(&mut *transaction)
                 .await?;
-            drop(reading);
-            let mut entries = self.entries(&rows, EntryParts::ALL).await?;
+            drop(transaction);
+            let mut entries = self.decode_entries(&rows, EntryParts::ALL).await?;
             let first = entries.iter().min_by_key(|entry| entry.id);
             let user = first.map(|entry| entry.user.clone());
             entries.retain(|entry| Some(&entry.user) == user.as_ref());
             Ok(entries)
         };
-        reading.await.map_err(StoreError::for_read)
+        read.await.map_err(StoreError::for_read)
     }
 }
 
 impl Store {
-    /// Turns rows that were selected with these parts into entries.
-    pub(super) async fn entries(
+    /// Decodes rows that were selected with these parts.
+    pub(super) async fn decode_entries(
         &self,
         rows: &[PgRow],
         parts: EntryParts,
@@ -235,26 +238,28 @@ impl Store {
         } else {
             HashMap::new()
         };
-        let entries = rows.iter().map(|row| row::read(row, parts, &dictionaries));
+        let entries = rows
+            .iter()
+            .map(|row| row::decode(row, parts, &dictionaries));
         entries.collect()
     }
 }
 
-/// The total, if a page tells it without counting.
-fn total_seen(request: &PageRequest, found: usize, has_more: bool) -> Option<Total> {
+/// The total, if it is known without counting.
+fn known_total(request: &PageRequest, found: usize, has_more: bool) -> Option<Total> {
     match request.start {
         PageStart::After(_) if found > 0 => request.known_total,
-        // It is the last page, so all that matches was seen or passed over.
+        // This is the last page.
         PageStart::Offset(offset) if !has_more && (found > 0 || offset == 0) => {
             let total = offset.saturating_add(i64::try_from(found).ok()?);
-            Some(Total::of(total))
+            Some(Total::from_count(total))
         }
         _ => None,
     }
 }
 
 impl Total {
-    pub(super) const fn of(count: i64) -> Self {
+    pub(super) const fn from_count(count: i64) -> Self {
         if count > EXACT_TOTAL {
             Self::AtLeast(EXACT_TOTAL)
         } else {
@@ -272,7 +277,7 @@ async fn count(
     push_where(&mut query, &request.scope, &request.filter, now);
     push_limit(&mut query, EXACT_TOTAL + 1);
     query.push(") matching");
-    Ok(Total::of(
+    Ok(Total::from_count(
         query.build_query_scalar().fetch_one(connection).await?,
     ))
 }

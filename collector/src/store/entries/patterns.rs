@@ -1,37 +1,39 @@
-//! Asks Postgres whether it understands a regular expression, before rows are asked.
+//! Checks a regular expression with Postgres before it is used in a query.
 
 use sqlx::error::DatabaseError;
+use tracing::instrument;
 
 use crate::store::{Store, StoreError};
 
-/// Some small patterns stand for huge automata.
+/// Some short patterns compile to huge automata.
 const LIMIT: &str = "begin read only; set local statement_timeout = '2s'";
 /// `invalid_regular_expression`
 const INVALID: &str = "2201B";
 
-/// Why a regular expression is of no use.
+/// Why a regular expression is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatternError {
-    /// Postgres does not understand it.
+    /// Postgres cannot parse it.
     Invalid,
-    /// It takes too long even to read.
+    /// It takes too long to compile.
     TooExpensive,
 }
 
 impl Store {
-    /// What is wrong with a regular expression, if anything.
+    /// None: the regular expression is accepted.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.check_pattern", skip_all, err(level = "debug"))]
     pub async fn check_pattern(&self, pattern: &str) -> Result<Option<PatternError>, StoreError> {
         self.readiness.check()?;
-        let mut reading = self.pool.begin_with(LIMIT).await?;
-        let answer = sqlx::query("select '' ~ $1")
+        let mut transaction = self.pool.begin_with(LIMIT).await?;
+        let result = sqlx::query("select '' ~ $1")
             .bind(pattern)
-            .execute(&mut *reading)
+            .execute(&mut *transaction)
             .await;
-        reading.rollback().await?;
-        let Err(error) = answer else {
+        transaction.rollback().await?;
+        let Err(error) = result else {
             return Ok(None);
         };
         let code = error.as_database_error().and_then(DatabaseError::code);

@@ -1,4 +1,4 @@
-//! Turns a row into an entry.
+//! Decodes the row of an entry.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -20,8 +20,8 @@ use crate::store::sessions::user_id;
 use dossier_body::Codec;
 use dossier_body::dictionary::{Dictionary, DictionaryId};
 
-/// Reads a row that was selected with these parts, whose body needs one of these dictionaries or none.
-pub(super) fn read(
+/// Decodes a row that was selected with these parts. `dictionaries` has the one that its body needs.
+pub(super) fn decode(
     row: &PgRow,
     parts: EntryParts,
     dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
@@ -70,10 +70,13 @@ fn redactions(row: &PgRow) -> Result<BTreeMap<String, u32>, StoreError> {
 
 fn sha256(row: &PgRow) -> Result<Option<[u8; 32]>, StoreError> {
     let bytes: Option<&[u8]> = row.try_get("body_sha256")?;
-    let unknown = |_| StoreError::UnknownValue {
+    let unknown_value = |_| StoreError::UnknownValue {
         column: "entries.body_sha256",
     };
-    bytes.map(<[u8; 32]>::try_from).transpose().map_err(unknown)
+    bytes
+        .map(<[u8; 32]>::try_from)
+        .transpose()
+        .map_err(unknown_value)
 }
 
 fn proxy_info(row: &PgRow) -> Result<ProxyInfo<'static>, StoreError> {
@@ -100,7 +103,7 @@ fn headers(row: &PgRow) -> Result<Headers<'static>, StoreError> {
     })
 }
 
-/// The body, if the row has one; it needs one of these dictionaries or none.
+/// The body, if the row has one. `dictionaries` has the one that it needs.
 pub(in crate::store) fn stored_body(
     row: &PgRow,
     dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
@@ -121,7 +124,7 @@ pub(in crate::store) fn stored_body(
     Ok(Some(StoredBody { codec, data }))
 }
 
-/// From the database's name.
+/// From its label in the database.
 pub(in crate::store) fn half(label: &str) -> Result<Half, StoreError> {
     [Half::Request, Half::Response]
         .into_iter()

@@ -3,24 +3,24 @@
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
-use super::filter::{push_alive, push_where};
+use super::filter::{push_visible, push_where};
 use super::{EntryParts, MAX_HALVES, MAX_PAGE_BODY_BYTES, Order, PageRequest, PageStart};
 use crate::model::ids::{EntryId, ExchangeId};
 use crate::model::scope::Scope;
 
-/// One row more than the page holds, if there are more.
+/// A page, and one row more if there is another page.
 pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let (direction, beyond) = match request.order {
+    let (direction, comparison) = match request.order {
         Order::Descending => (" desc", "<"),
         Order::Ascending => (" asc", ">"),
     };
-    let shown = order_of("p", direction);
-    let mut query = begin(request.parts, &shown);
+    let order = order_of("p", direction);
+    let mut query = begin(request.parts, &order);
     push_where(&mut query, &request.scope, &request.filter, now);
     if let PageStart::After(cursor) = request.start {
         query
             .push(" and (e.created_at, e.id) ")
-            .push(beyond)
+            .push(comparison)
             .push(" (")
             .push_bind(cursor.created_at);
         query.push(", ").push_bind(cursor.id.0).push(")");
@@ -30,42 +30,39 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
     if let PageStart::Offset(offset) = request.start {
         query.push(format_args!(" offset {offset}"));
     }
-    push_inner_end(&mut query, request.parts, &shown, now);
+    push_inner_end(&mut query, request.parts, &order, now);
     query
 }
 
-/// The entry of this number.
 pub(super) fn one(scope: &Scope, id: EntryId, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let shown = order_of("p", " asc");
-    let mut query = begin(EntryParts::ALL, &shown);
-    push_alive(&mut query, scope, now);
+    let order = order_of("p", " asc");
+    let mut query = begin(EntryParts::ALL, &order);
+    push_visible(&mut query, scope, now);
     query.push(" and e.id = ").push_bind(id.0);
-    push_inner_end(&mut query, EntryParts::ALL, &shown, now);
+    push_inner_end(&mut query, EntryParts::ALL, &order, now);
     query
 }
 
-/// The halves of an exchange.
 pub(super) fn exchange(
     scope: &Scope,
     id: ExchangeId,
     now: OffsetDateTime,
 ) -> QueryBuilder<Postgres> {
-    let shown = order_of("p", " asc");
-    let mut query = begin(EntryParts::ALL, &shown);
-    push_alive(&mut query, scope, now);
+    let order = order_of("p", " asc");
+    let mut query = begin(EntryParts::ALL, &order);
+    push_visible(&mut query, scope, now);
     query.push(" and e.exchange_id = ").push_bind(id.0);
     query.push(" order by e.id");
     push_limit(&mut query, MAX_HALVES);
-    push_inner_end(&mut query, EntryParts::ALL, &shown, now);
+    push_inner_end(&mut query, EntryParts::ALL, &order, now);
     query
 }
 
-/// Of a body, wherever it lies.
+/// Of a body, which is in its entry's row or in one of its own.
 const BODY_COLUMNS: &str = ", coalesce(w.body_codec, b.codec)::text as codec, coalesce(w.body, b.data) as data, \
      coalesce(w.dictionary_id, b.dictionary_id) as dictionary_id";
 
-/// Up to the conditions. The entries are chosen before bodies are joined, so that only their own bodies
-/// are read.
+/// Everything before the conditions. Bodies are joined after the entries are selected, so that only theirs are read.
 fn begin(parts: EntryParts, order: &str) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("");
     push_outer(&mut query, parts, order);
@@ -73,8 +70,8 @@ fn begin(parts: EntryParts, order: &str) -> QueryBuilder<Postgres> {
     query
 }
 
-/// What stands before the statement that chooses entries, which [`push_inner_end`] ends. Entries come in
-/// this order; bodies are read of the first ones only, so that a page does not fill the memory.
+/// Precedes the inner statement, which selects entries and is ended by [`push_inner_end`]. Entries are returned in
+/// this order, with the bodies of the first ones only, so that a page does not exhaust memory.
 pub(in crate::store) fn push_outer(
     query: &mut QueryBuilder<Postgres>,
     parts: EntryParts,
@@ -93,7 +90,7 @@ pub(in crate::store) fn push_outer(
     query.push(" from (");
 }
 
-/// What stands behind it.
+/// Follows the inner statement that [`push_outer`] began.
 pub(in crate::store) fn push_inner_end(
     query: &mut QueryBuilder<Postgres>,
     parts: EntryParts,
@@ -102,7 +99,7 @@ pub(in crate::store) fn push_inner_end(
 ) {
     query.push(") p");
     if parts.bodies {
-        // A body lies in its entry's row, or, if it goes before, in one of its own, whose partition may
+        // A body is in its entry's row, or, if it expires earlier, in one of its own, whose partition may
         // outlive it for a while.
         query
             .push(
@@ -121,7 +118,7 @@ pub(in crate::store) fn push_inner_end(
     query.push(order);
 }
 
-/// The columns of `entries e` that are read of an entry, without its body.
+/// The columns of an entry, of `entries e`, without its body.
 pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: EntryParts) {
     query.push(
         "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
@@ -136,13 +133,12 @@ pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: E
     query.push(" from entries e");
 }
 
-/// At most so many rows. The number stands in the statement: a plan that is made once for all values must
-/// know that few rows are wanted, or it would sort all of a user's.
+/// The number is part of the statement's text: without it, a generic plan would not know that few rows are wanted,
+/// and sort all of a user's.
 pub(in crate::store) fn push_limit(query: &mut QueryBuilder<Postgres>, rows: i64) {
     query.push(format_args!(" limit {rows}"));
 }
 
-/// `order by`, the table's rows by time.
 fn order_of(table: &str, direction: &str) -> String {
     format!(" order by {table}.created_at{direction}, {table}.id{direction}")
 }

@@ -1,67 +1,71 @@
-//! What Postgres lets a read see. The transaction of a read takes a role that is bound by row-level
-//! security, so that a statement which forgets its condition still sees the scope's rows alone.
+//! Isolation of users by row-level security: checks that it is in force.
+//!
+//! - [`read_transaction`]: the transaction in which every read runs.
 
-use std::fmt::Write;
+mod read_transaction;
 
 use sqlx::Row;
+use tracing::instrument;
 
 use super::{Store, StoreError};
-use crate::model::scope::Scope;
 
-/// Sees the rows of the user that the setting `dossier.user` names.
+/// The role that sees the rows of the user in the setting `dossier.user`.
 const READ_OWN: &str = "dossier_read_own";
-/// Sees all rows.
+/// The role that sees all rows.
 const READ_ALL: &str = "dossier_read_all";
-/// The tables whose rows are some user's.
+/// The tables whose rows belong to users.
 const TABLES: [&str; 4] = ["entries", "bodies", "sessions", "deletion_audit"];
 
-/// Why Postgres would not keep users apart.
+/// Why users are not isolated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IsolationError {
-    /// A role is gone, as after a restore into another cluster.
+    /// A role is missing, as after a restore into another cluster.
     #[error(
-        "the database has no role {role}: let an administrator run \"create role {role} nologin; grant {role} to {user}\", \
+        "role {role} does not exist; as an administrator, run \"create role {role} nologin; grant {role} to {user}\", \
          then, as {user}, \"select isolate('entries'), isolate('bodies'), isolate('sessions'), isolate('deletion_audit')\""
     )]
-    NoRole {
+    MissingRole {
         /// The role.
         role: String,
-        /// Whom the collector connects as.
+        /// The user as which the collector connects.
         user: String,
     },
-    /// The role may not be taken.
-    #[error("{user} may not read as {role}: let an administrator run \"grant {role} to {user}\"")]
-    NotAllowed {
-        /// The role.
-        role: String,
-        /// Whom the collector connects as.
-        user: String,
-    },
-    /// Row-level security does not bind the role.
+    /// The role is not granted.
     #[error(
-        "row-level security does not bind the role {0}: let an administrator run \"alter role {0} nosuperuser nobypassrls\""
+        "{user} is not allowed to set role {role}; as an administrator, run \"grant {role} to {user}\""
     )]
-    Unbound(String),
-    /// A table shows its rows to all.
-    #[error("the table {0} does not keep users apart: as its owner, run \"select isolate('{0}')\"")]
-    Open(String),
+    RoleNotGranted {
+        /// The role.
+        role: String,
+        /// The user as which the collector connects.
+        user: String,
+    },
+    /// The role is not subject to row-level security.
+    #[error(
+        "role {0} bypasses row-level security; as an administrator, run \"alter role {0} nosuperuser nobypassrls\""
+    )]
+    RoleBypassesSecurity(String),
+    /// A table has no row-level security, or not both policies.
+    #[error("table {0} does not isolate users; as its owner, run \"select isolate('{0}')\"")]
+    TableNotIsolated(String),
 }
 
 impl Store {
-    /// Checks that reads are bound by row-level security.
+    /// Checks that reads are subject to row-level security.
     ///
     /// # Errors
-    /// [`StoreError::Isolation`] if they are not, or could not take place at all.
+    /// [`StoreError::Isolation`] if they are not, or would fail.
+    #[instrument(name = "store.check_isolation", skip_all, err(level = "debug"))]
     pub async fn check_isolation(&self) -> Result<(), StoreError> {
         self.check_roles().await?;
         self.check_tables().await
     }
 
     async fn check_roles(&self) -> Result<(), StoreError> {
-        // Since Postgres 16 a member may be forbidden to take the role.
+        // Since Postgres 16, members of a role need not be allowed to set it.
         let rows = sqlx::query(
             "select wanted.role, current_user::text as user, oid is not null as exists,
-                    coalesce(rolsuper or rolbypassrls, false) as unbound,
+                    coalesce(rolsuper or rolbypassrls, false) as bypasses,
                     coalesce(pg_has_role(current_user, oid,
                         case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end), false) as allowed
              from unnest($1::text[]) as wanted(role) left join pg_roles on rolname = wanted.role",
@@ -72,20 +76,20 @@ impl Store {
         for row in rows {
             let (role, user): (String, String) = (row.try_get("role")?, row.try_get("user")?);
             if !row.try_get("exists")? {
-                return Err(IsolationError::NoRole { role, user }.into());
+                return Err(IsolationError::MissingRole { role, user }.into());
             }
-            if row.try_get("unbound")? {
-                return Err(IsolationError::Unbound(role).into());
+            if row.try_get("bypasses")? {
+                return Err(IsolationError::RoleBypassesSecurity(role).into());
             }
             if !row.try_get("allowed")? {
-                return Err(IsolationError::NotAllowed { role, user }.into());
+                return Err(IsolationError::RoleNotGranted { role, user }.into());
             }
         }
         Ok(())
     }
 
     async fn check_tables(&self) -> Result<(), StoreError> {
-        let open: Option<String> = sqlx::query_scalar(
+        let not_isolated: Option<String> = sqlx::query_scalar(
             "select wanted.name from unnest($1::text[]) as wanted(name)
              join pg_class on pg_class.oid = to_regclass(wanted.name)
              where not relrowsecurity
@@ -97,35 +101,10 @@ impl Store {
         .bind(TABLES.as_slice())
         .fetch_optional(&self.pool)
         .await?;
-        open.map_or(Ok(()), |table| Err(IsolationError::Open(table).into()))
+        not_isolated.map_or(Ok(()), |table| {
+            Err(IsolationError::TableNotIsolated(table).into())
+        })
     }
-}
-
-/// The statements that begin a read. Plans are made once for all values: with a partition a day, planning
-/// takes many times as long as finding a page, and for values that are known it would be done each time.
-/// Several in one message cannot have parameters, so the user's name
-/// goes as hexadecimal digits, in which nothing needs quoting.
-pub(super) fn begin(scope: &Scope) -> String {
-    const BEGIN: &str = "begin isolation level repeatable read, read only; \
-         set local plan_cache_mode = force_generic_plan; set local role ";
-    match scope {
-        Scope::Everyone => format!("{BEGIN}{READ_ALL}"),
-        Scope::User(user) => {
-            let name = hexadecimal(user.as_str());
-            format!(
-                "{BEGIN}{READ_OWN}; \
-                 select set_config('dossier.user', convert_from(decode('{name}', 'hex'), 'UTF8'), true)"
-            )
-        }
-    }
-}
-
-fn hexadecimal(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut digits, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }
 
 #[cfg(test)]

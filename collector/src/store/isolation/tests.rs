@@ -1,4 +1,4 @@
-//! Statements without any condition, on the pool and through the door that the API's reads use.
+//! Statements without any condition, in the transaction of a read.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,11 +6,13 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 use time::macros::datetime;
 
+use super::read_transaction::begin;
 use super::*;
 use crate::model::ids::UserId;
+use crate::model::scope::Scope;
 use crate::postgres::PrivatePostgres;
 
-/// A name that would do harm if it were quoted badly.
+/// A name that would be an injection if it were quoted badly.
 const MALLORY: &str = "mallory'); reset role; select ('\\ \u{1F600}";
 const USERS: [&str; 3] = ["alice", "bob", MALLORY];
 
@@ -22,7 +24,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A migrated store with one connection, so that each read inherits what the last has left behind.
+    /// A migrated store with one connection, so that each read inherits the state of the one before.
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // As root, Postgres runs as another user, who must get in.
@@ -52,11 +54,11 @@ impl Fixture {
             .unwrap();
     }
 
-    /// One row of each user in each table and partition.
+    /// Inserts one row of each user into each table and partition.
     async fn fill(&self) {
         let day = datetime!(2030-01-02 03:04 UTC);
-        let known = &self.store.partitions;
-        known
+        let partitions = &self.store.partitions;
+        partitions
             .ensure(
                 &mut self.store.pool.acquire().await.unwrap(),
                 &[day.date()].into(),
@@ -73,12 +75,12 @@ impl Fixture {
         }
     }
 
-    /// Whose rows a statement without a condition sees; or the SQLSTATE with which it is refused.
+    /// The users whose rows a statement without a condition sees, or the SQLSTATE with which it fails.
     async fn users_in(&self, table: &str, scope: &Scope) -> Result<Vec<String>, String> {
-        let mut reading = self.store.begin_read(scope).await.unwrap();
+        let mut transaction = self.store.begin_read(scope).await.unwrap();
         let all = format!("select distinct user_id from {table} order by 1");
         sqlx::query_scalar(AssertSqlSafe(all))
-            .fetch_all(&mut *reading)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(|error| {
                 let error = error.into_database_error().unwrap();
@@ -86,10 +88,10 @@ impl Fixture {
             })
     }
 
-    async fn fault(&self) -> Option<IsolationError> {
+    async fn isolation_error(&self) -> Option<IsolationError> {
         match self.store.check_isolation().await {
             Ok(()) => None,
-            Err(StoreError::Isolation(fault)) => Some(fault),
+            Err(StoreError::Isolation(error)) => Some(error),
             Err(error) => panic!("{error}"),
         }
     }
@@ -114,10 +116,10 @@ fn scope(user: &str) -> Scope {
 }
 
 #[tokio::test]
-async fn a_select_without_a_condition_sees_the_rows_of_the_scope_alone() {
+async fn select_without_condition_sees_own_rows_only() {
     let fixture = Fixture::start().await;
     fixture.fill().await;
-    // Back and forth over one connection, whose statements are prepared once.
+    // Repeatedly on one connection, whose statements are prepared once.
     for round in 0..2 {
         for table in TABLES {
             for user in USERS {
@@ -134,7 +136,7 @@ async fn a_select_without_a_condition_sees_the_rows_of_the_scope_alone() {
 }
 
 #[tokio::test]
-async fn partitions_show_nothing_when_they_are_read_directly() {
+async fn partition_read_directly_shows_no_rows() {
     let fixture = Fixture::start().await;
     fixture.fill().await;
     let partitions: Vec<String> = sqlx::query_scalar(
@@ -155,10 +157,10 @@ async fn partitions_show_nothing_when_they_are_read_directly() {
         .iter()
         .flat_map(|p| scopes.iter().map(move |s| (p, s)))
     {
-        let refused = fixture.users_in(partition, scope).await;
-        assert_eq!(refused, Err("42501".to_owned()), "{partition} {scope:?}");
+        let rejected = fixture.users_in(partition, scope).await;
+        assert_eq!(rejected, Err("42501".to_owned()), "{partition} {scope:?}");
     }
-    // Not even if somebody grants too much.
+    // Even if an operator grants too much.
     fixture
         .run("grant select on all tables in schema public to dossier_read_own, dossier_read_all")
         .await;
@@ -173,14 +175,14 @@ async fn partitions_show_nothing_when_they_are_read_directly() {
 }
 
 #[tokio::test]
-async fn a_read_cannot_write_and_cannot_see_keys() {
+async fn read_transaction_rejects_writes_and_keys() {
     let fixture = Fixture::start().await;
     for scope in [scope("alice"), Scope::Everyone] {
         let keys = fixture.users_in("api_keys", &scope).await;
         assert_eq!(keys, Err("42501".to_owned()));
-        let mut reading = fixture.store.begin_read(&scope).await.unwrap();
+        let mut transaction = fixture.store.begin_read(&scope).await.unwrap();
         let deleted = sqlx::query("delete from entries")
-            .execute(&mut *reading)
+            .execute(&mut *transaction)
             .await;
         assert!(deleted.is_err());
     }
@@ -188,8 +190,8 @@ async fn a_read_cannot_write_and_cannot_see_keys() {
 }
 
 #[tokio::test]
-async fn every_table_with_users_in_it_keeps_them_apart() {
-    // Read and written by the owner alone.
+async fn every_table_with_user_id_is_isolated() {
+    // Only the owner reads and writes them.
     const OWNERS: &[&str] = &["api_keys"];
     let fixture = Fixture::start().await;
     let mut tables: Vec<String> = sqlx::query_scalar(
@@ -208,34 +210,40 @@ async fn every_table_with_users_in_it_keeps_them_apart() {
 }
 
 #[tokio::test]
-async fn a_database_that_would_not_keep_users_apart_is_noticed() {
+async fn missing_isolation_is_reported() {
     let fixture = Fixture::start().await;
-    assert_eq!(fixture.fault().await, None);
+    assert_eq!(fixture.isolation_error().await, None);
 
     fixture
         .run("alter table sessions disable row level security")
         .await;
-    let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationError::Open("sessions".to_owned()));
+    let error = fixture.isolation_error().await.unwrap();
+    assert_eq!(
+        error,
+        IsolationError::TableNotIsolated("sessions".to_owned())
+    );
     fixture.run("select isolate('sessions')").await;
     fixture.run("drop policy read_own on bodies").await;
-    let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationError::Open("bodies".to_owned()));
+    let error = fixture.isolation_error().await.unwrap();
+    assert_eq!(error, IsolationError::TableNotIsolated("bodies".to_owned()));
     fixture.run("select isolate('bodies')").await;
-    assert_eq!(fixture.fault().await, None);
+    assert_eq!(fixture.isolation_error().await, None);
 
     fixture.run("alter role dossier_read_own bypassrls").await;
-    let fault = fixture.fault().await.unwrap();
-    assert_eq!(fault, IsolationError::Unbound(READ_OWN.to_owned()));
+    let error = fixture.isolation_error().await.unwrap();
+    assert_eq!(
+        error,
+        IsolationError::RoleBypassesSecurity(READ_OWN.to_owned())
+    );
     fixture.run("alter role dossier_read_own nobypassrls").await;
 
     fixture
         .run("alter role dossier_read_all rename to other")
         .await;
-    let fault = fixture.fault().await.unwrap();
-    assert!(matches!(&fault, IsolationError::NoRole { role, .. } if role == READ_ALL));
+    let error = fixture.isolation_error().await.unwrap();
+    assert!(matches!(&error, IsolationError::MissingRole { role, .. } if role == READ_ALL));
     assert!(
-        fault
+        error
             .to_string()
             .contains("create role dossier_read_all nologin")
     );
@@ -243,7 +251,7 @@ async fn a_database_that_would_not_keep_users_apart_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_owner_who_is_no_superuser_can_do_it_all_and_one_who_may_not_is_told_what_to_run() {
+async fn unprivileged_owner_is_told_which_grants() {
     let fixture = Fixture::start().await;
     for statement in [
         "create role maker login createrole",
@@ -253,9 +261,9 @@ async fn an_owner_who_is_no_superuser_can_do_it_all_and_one_who_may_not_is_told_
     ] {
         fixture.run(statement).await;
     }
-    // The superuser has made the roles for the fixture's own database.
-    let refused = fixture.store_as("plain", "refused").migrate().await;
-    let advice = refused.unwrap_err().to_string();
+    // The superuser created the roles for the fixture's own database.
+    let failed = fixture.store_as("plain", "refused").migrate().await;
+    let advice = failed.unwrap_err().to_string();
     assert!(
         advice.contains("grant dossier_read_own, dossier_read_all to plain"),
         "{advice}"
@@ -266,26 +274,26 @@ async fn an_owner_who_is_no_superuser_can_do_it_all_and_one_who_may_not_is_told_
     for (user, database) in [("maker", "made"), ("plain", "refused")] {
         let store = fixture.store_as(user, database);
         if user == "maker" && fixture.version().await >= 160_000 {
-            // There, whoever did not make a role may not grant it either.
+            // There, only whoever created a role may grant it.
             fixture
                 .run("grant dossier_read_own, dossier_read_all to maker")
                 .await;
         }
         store.migrate().await.unwrap();
         store.check_isolation().await.unwrap();
-        let mut reading = store.begin_read(&scope("alice")).await.unwrap();
+        let mut transaction = store.begin_read(&scope("alice")).await.unwrap();
         let entries: i64 = sqlx::query_scalar("select count(*) from entries")
-            .fetch_one(&mut *reading)
+            .fetch_one(&mut *transaction)
             .await
             .unwrap();
         assert_eq!(entries, 0);
-        drop(reading);
+        drop(transaction);
         store.close().await;
     }
     fixture.run("revoke dossier_read_all from plain").await;
     let store = fixture.store_as("plain", "refused");
-    let fault = store.check_isolation().await.unwrap_err().to_string();
-    assert!(fault.contains("grant dossier_read_all to plain"), "{fault}");
+    let error = store.check_isolation().await.unwrap_err().to_string();
+    assert!(error.contains("grant dossier_read_all to plain"), "{error}");
     store.close().await;
     fixture.stop().await;
 }
@@ -305,7 +313,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_read_begins_with_one_message_in_which_a_name_is_digits_alone() {
+fn user_name_is_encoded_as_hex() {
     let begin = begin(&scope("a'b"));
     assert!(begin.contains("decode('612762', 'hex')"), "{begin}");
     assert!(!begin.contains("a'b"), "{begin}");

@@ -1,7 +1,7 @@
-//! The schema is brought up to date, or compared with what this program expects.
+//! Migrates the schema, or compares it with what this program expects.
 //!
-//! Migrations only add, as long as programs may run that do not know them: so collectors of two versions
-//! work side by side, and an older one may be started again.
+//! A migration only adds to the schema as long as programs may run that do not know it. So collectors of two
+//! versions run side by side, and an older one can be started again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{info, instrument, warn};
 
 use super::error::LOCK_NOT_AVAILABLE;
 use super::pool::ACQUIRE_TIMEOUT;
@@ -18,42 +18,42 @@ use super::{Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// A migration may take long, but must not wait long for a lock: whoever comes after it for the same table
-/// waits with it. sqlx's own lock, which another program that migrates holds, is waited for as well.
+/// A migration may take long, but must not wait long for a lock: later statements on the same table queue up after
+/// it. The timeout also applies to sqlx's own lock, which another migrating program may hold.
 const SETTINGS: [(&str, &str); 2] = [("statement_timeout", "0"), ("lock_timeout", "2s")];
-/// For all that writes and reads to let go, or for another program to end.
-const ATTEMPTS: u32 = 100;
-const PAUSE: Duration = Duration::from_secs(1);
-/// SQLSTATE of a transaction that had to give way to another.
+/// Enough for all reads and writes, or for another program, to finish.
+const MAX_ATTEMPTS: u32 = 100;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// `deadlock_detected`
 const DEADLOCK: &str = "40P01";
 
-/// How the schema relates to this program.
+/// How the schema differs from that of this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// Still to be made.
+    /// Not applied yet.
     pub pending: Vec<MigrationName>,
-    /// Made by a newer program.
+    /// Applied by a newer program.
     pub unknown: Vec<MigrationName>,
-    /// Made by a program that had another text for them.
+    /// Applied with another text.
     pub altered: Vec<MigrationName>,
 }
 
-/// Number and name of a migration.
+/// What identifies a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationName {
-    /// Its number.
+    /// As in its file name.
     pub version: i64,
-    /// What it is for.
+    /// As in its file name.
     pub description: String,
 }
 
-struct Made {
+struct Applied {
     description: String,
     checksum: Vec<u8>,
 }
 
 impl Schema {
-    /// It is what this program expects.
+    /// Whether it is what this program expects.
     #[must_use]
     pub const fn is_current(&self) -> bool {
         self.pending.is_empty() && self.unknown.is_empty() && self.altered.is_empty()
@@ -61,53 +61,55 @@ impl Schema {
 }
 
 impl Store {
-    /// Brings the schema up to date. Programs that do it at the same time wait for each other. A schema
-    /// that a newer program has made is left as it is.
+    /// Applies pending migrations. Programs that do so at the same time wait for each other. Migrations of a newer
+    /// program are left alone.
     ///
     /// # Errors
-    /// [`StoreError::Migration`], for example when a migration was made by a program that was built
-    /// otherwise.
+    /// [`StoreError::Migration`], for example if a migration was applied with another text.
+    #[instrument(name = "store.migrate", skip_all, err(level = "debug"))]
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let schema = self.schema().await?;
         if !schema.unknown.is_empty() {
             let unknown = schema.unknown.len();
-            warn!(unknown, "the database was migrated by a newer dossier");
+            warn!(unknown, "the database was migrated by a newer version");
         }
         if schema.pending.is_empty() && schema.altered.is_empty() {
             return Ok(());
         }
         let mut attempt = 1;
         loop {
-            match self.make_migrations().await {
-                Err(error) if is_in_the_way(&error) && attempt < ATTEMPTS => attempt += 1,
-                made => return made,
+            match self.apply_migrations().await {
+                Err(error) if is_lock_conflict(&error) && attempt < MAX_ATTEMPTS => attempt += 1,
+                applied => return applied,
             }
-            info!("the migrations have to wait for others who use the database");
-            sleep(PAUSE).await;
+            info!("migrations wait for locks; retrying");
+            sleep(RETRY_DELAY).await;
         }
     }
 
-    /// On a connection of its own: sqlx's lock ends with it if a migration fails.
-    async fn make_migrations(&self) -> Result<(), StoreError> {
+    /// On a connection of its own, so that sqlx's lock ends with it if a migration fails.
+    async fn apply_migrations(&self) -> Result<(), StoreError> {
         let options = self.pool.connect_options().as_ref().clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.options(SETTINGS));
-        let made = tolerant().run(&pool).await;
+        let applied = own_migrations().run(&pool).await;
         pool.close().await;
-        Ok(made?)
+        Ok(applied?)
     }
 
-    /// Compares the migrations that were made with those of this program. Changes nothing.
+    /// Compares the applied migrations with those of this program.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.schema", skip_all, err(level = "debug"))]
     pub async fn schema(&self) -> Result<Schema, StoreError> {
-        let begun: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-            .fetch_one(&self.pool)
-            .await?;
-        if !begun {
+        let has_migrations: bool =
+            sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+                .fetch_one(&self.pool)
+                .await?;
+        if !has_migrations {
             return Ok(compare(BTreeMap::new()));
         }
         let rows = sqlx::query(
@@ -115,19 +117,19 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let made = rows.iter().map(|row| {
-            let made = Made {
+        let applied = rows.iter().map(|row| {
+            let migration = Applied {
                 description: row.try_get("description")?,
                 checksum: row.try_get("checksum")?,
             };
-            Ok((row.try_get("version")?, made))
+            Ok((row.try_get("version")?, migration))
         });
-        Ok(compare(made.collect::<Result<_, sqlx::Error>>()?))
+        Ok(compare(applied.collect::<Result<_, sqlx::Error>>()?))
     }
 }
 
-/// Whether somebody else's locks are all that is wrong.
-fn is_in_the_way(error: &StoreError) -> bool {
+/// Whether the cause is a lock that another session holds.
+fn is_lock_conflict(error: &StoreError) -> bool {
     let StoreError::Migration(
         MigrateError::Execute(sqlx::Error::Database(error))
         | MigrateError::ExecuteMigration(sqlx::Error::Database(error), _),
@@ -138,31 +140,31 @@ fn is_in_the_way(error: &StoreError) -> bool {
     matches!(error.code().as_deref(), Some(LOCK_NOT_AVAILABLE | DEADLOCK))
 }
 
-/// Our migrations, for a database that may have more.
-fn tolerant() -> Migrator {
+/// This program's migrations, for a database that may have more.
+fn own_migrations() -> Migrator {
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrator.set_ignore_missing(true);
     migrator
 }
 
-fn compare(mut made: BTreeMap<i64, Made>) -> Schema {
+fn compare(mut applied: BTreeMap<i64, Applied>) -> Schema {
     let mut schema = Schema::default();
-    for ours in MIGRATIONS.iter() {
+    for own in MIGRATIONS.iter() {
         let name = MigrationName {
-            version: ours.version,
-            description: ours.description.clone().into_owned(),
+            version: own.version,
+            description: own.description.clone().into_owned(),
         };
-        match made.remove(&ours.version) {
+        match applied.remove(&own.version) {
             None => schema.pending.push(name),
-            Some(made) if made.checksum != *ours.checksum => schema.altered.push(name),
+            Some(it) if it.checksum != *own.checksum => schema.altered.push(name),
             Some(_) => {}
         }
     }
-    schema.unknown = made
+    schema.unknown = applied
         .into_iter()
-        .map(|(version, made)| MigrationName {
+        .map(|(version, it)| MigrationName {
             version,
-            description: made.description,
+            description: it.description,
         })
         .collect();
     schema

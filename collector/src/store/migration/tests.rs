@@ -1,4 +1,4 @@
-//! Migrations while others migrate, write, or are ahead.
+//! Migrations while other programs migrate, write, or have a newer schema.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use super::*;
 use crate::store::testing::Database;
 
-/// As the very first collector stores a batch: with no column of a later migration.
+/// How the very first collector stores a batch: with no column of a later migration.
 const FIRST_WRITER: &str = "
     begin;
     insert into ingest_ledger (batch_id, received_at, records) values (gen_random_uuid(), now(), 1);
@@ -28,7 +28,7 @@ fn versions(names: &[MigrationName]) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn collectors_that_start_together_on_an_empty_database_agree() {
+async fn concurrent_starts_migrate_once() {
     let database = Database::start().await;
     let stores: Vec<Store> = (0..4).map(|_| database.store()).collect();
     let all: Vec<i64> = MIGRATIONS.iter().map(|it| it.version).collect();
@@ -49,7 +49,7 @@ async fn collectors_that_start_together_on_an_empty_database_agree() {
 }
 
 #[tokio::test]
-async fn a_collector_starts_on_the_database_of_a_newer_one_but_not_of_a_stranger() {
+async fn newer_schema_is_accepted_altered_one_rejected() {
     let database = Database::start().await;
     let store = database.store();
     store.migrate().await.unwrap();
@@ -87,27 +87,26 @@ async fn a_collector_starts_on_the_database_of_a_newer_one_but_not_of_a_stranger
     database.stop([store]).await;
 }
 
-/// A migration that meets a lock gives way, and is made when it is free.
+/// A migration that meets a lock is retried until the lock is free.
 #[tokio::test]
-async fn a_migration_waits_for_those_who_use_the_tables() {
+async fn migration_retries_while_table_is_locked() {
     let database = Database::start().await;
     let store = database.store();
     let mut connection = database.owner.acquire().await.unwrap();
     MIGRATIONS.run_to(1, &mut *connection).await.unwrap();
     drop(connection);
-    let reader = database.amid("select from entries").await;
-    let error = store.make_migrations().await.unwrap_err();
-    assert!(is_in_the_way(&error), "{error}");
+    let reader = database.in_transaction("select from entries").await;
+    let error = store.apply_migrations().await.unwrap_err();
+    assert!(is_lock_conflict(&error), "{error}");
     drop(reader);
     store.migrate().await.unwrap();
     assert!(store.schema().await.unwrap().is_current());
     database.stop([store]).await;
 }
 
-/// It may have to wait, and to try again when it and a migration were in each other's way, but it is never
-/// refused.
+/// Its writes may wait, and may have to be retried after a deadlock with a migration, but never fail for good.
 #[tokio::test]
-async fn the_first_collector_goes_on_writing_through_all_migrations() {
+async fn first_release_writes_through_all_migrations() {
     let database = Database::start().await;
     let store = database.store();
     let mut connection = database.owner.acquire().await.unwrap();

@@ -1,61 +1,63 @@
-//! A partition leaves: it is marked, detached, dropped. Each step may fail for now, because somebody uses
-//! the partition; the next run goes on where this one ended.
+//! Drops a partition in three steps: mark, detach, drop. Each may fail for now, because the partition is in use; the
+//! next run continues where this one ended.
 //!
-//! Detaching takes a lock on the table that lets readers and writers through. While it waits for those who
-//! may still see the partition it holds no lock at all. Only a batch that needs a new partition could
-//! have to wait, for the last step, and that one finds nobody in its way: no statement that begins later
-//! sees the partition, and autovacuum was told to leave it alone.
+//! Detaching takes a lock on the table that admits readers and writers. While it waits for transactions that
+//! may still see the partition, it holds no lock at all. Only a batch that needs a new partition could have to wait, for
+//! the last step, and that step is not held up: no statement that begins later sees the partition, and
+//! autovacuum is disabled for it.
 
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep};
+use tracing::instrument;
 
-use super::list::{MARK, Partition, Stage, list};
+use super::list::{DROP_COMMENT, DropStage, Partition, list};
 use super::{RetentionLock, set_lock_timeout};
 use crate::store::StoreError;
 use crate::store::error::{LOCK_NOT_AVAILABLE, QUERY_CANCELED};
 
-/// For locks on a partition that nobody but autovacuum should use. Autovacuum gives way after Postgres's
-/// `deadlock_timeout`, a second.
+/// For a partition that only autovacuum should use. Autovacuum is cancelled after Postgres's `deadlock_timeout`, a
+/// second.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Ending a detachment that was broken off keeps new partitions out while it waits.
+/// Finalizing an interrupted detachment blocks new partitions while it waits.
 const FINALIZE_TIMEOUT: Duration = Duration::from_millis(50);
-const FINALIZE_PAUSE: Duration = Duration::from_millis(200);
-const FINALIZE_ATTEMPTS: u32 = 50;
+const FINALIZE_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_FINALIZE_ATTEMPTS: u32 = 50;
 
-/// What became of a partition whose time had come.
+/// The result for one expired partition.
 #[derive(Debug)]
 pub struct DropReport {
-    /// The partition, as it was before.
+    /// As it was before.
     pub partition: Partition,
-    /// Whether it is gone.
+    /// Whether it was dropped.
     pub outcome: DropOutcome,
-    /// What that took, waiting included.
+    /// Including waits.
     pub elapsed: Duration,
 }
 
-/// Whether a partition is gone.
+/// Whether a partition was dropped.
 #[derive(Debug)]
 pub enum DropOutcome {
-    /// Its space is free.
+    /// Dropped; its space is free.
     Dropped,
-    /// It is in use: a later run ends what is begun.
+    /// A later run continues.
     InUse,
-    /// Something else is wrong.
+    /// Another error.
     Failed(StoreError),
 }
 
 impl RetentionLock {
-    /// Lets all partitions go whose time has come.
+    /// Drops all expired partitions.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot even be listed.
+    /// [`StoreError`] if they cannot be listed.
+    #[instrument(name = "store.drop_partitions", skip_all, err(level = "debug"))]
     pub async fn drop_partitions(&mut self) -> Result<Vec<DropReport>, StoreError> {
         let mut due = list(&mut self.connection).await?;
         due.retain(|partition| partition.is_due(self.now));
-        // A table can have one partition at a time that is being detached.
-        due.sort_by_key(|partition| partition.stage == Stage::Attached);
+        // A table can have only one partition that is being detached.
+        due.sort_by_key(|partition| partition.stage == DropStage::Attached);
         let mut reports = Vec::new();
         for partition in due {
             let began = Instant::now();
@@ -74,26 +76,25 @@ impl RetentionLock {
     }
 
     async fn drop_partition(&mut self, partition: &Partition) -> Result<(), StoreError> {
-        // Identifiers cannot be parameters. These are read from the catalogue, and made of a fixed word and
-        // digits.
+        // Identifiers cannot be parameters. These are from the catalogue, and consist of a fixed word and digits.
         let (table, name) = (partition.table, &partition.name);
         let connection = &mut self.connection;
-        if partition.stage == Stage::Attached {
+        if partition.stage == DropStage::Attached {
             let mark = format!(
-                "comment on table {name} is '{MARK}'; alter table {name} set (autovacuum_enabled = off)"
+                "comment on table {name} is '{DROP_COMMENT}'; alter table {name} set (autovacuum_enabled = off)"
             );
             with_lock_timeout(connection, LOCK_TIMEOUT, mark).await?;
             let detach = format!("alter table {table} detach partition {name} concurrently");
             with_lock_timeout(connection, self.detach_timeout, detach).await?;
         }
-        if partition.stage == Stage::HalfDetached {
+        if partition.stage == DropStage::HalfDetached {
             finalize(connection, table, name).await?;
         }
         with_lock_timeout(connection, LOCK_TIMEOUT, format!("drop table {name}")).await
     }
 }
 
-/// Ends a detachment that was broken off.
+/// Finalizes an interrupted detachment.
 async fn finalize(
     connection: &mut PgConnection,
     table: &str,
@@ -103,10 +104,10 @@ async fn finalize(
     let mut attempt = 1;
     loop {
         match with_lock_timeout(connection, FINALIZE_TIMEOUT, statement.clone()).await {
-            Err(error) if is_in_use(&error) && attempt < FINALIZE_ATTEMPTS => attempt += 1,
-            ended => return ended,
+            Err(error) if is_in_use(&error) && attempt < MAX_FINALIZE_ATTEMPTS => attempt += 1,
+            finalized => return finalized,
         }
-        sleep(FINALIZE_PAUSE).await;
+        sleep(FINALIZE_RETRY_DELAY).await;
     }
 }
 
@@ -122,7 +123,7 @@ async fn with_lock_timeout(
     Ok(())
 }
 
-/// Whether a lock did not come in time, or several did not together.
+/// Whether a lock was not granted in time, or the statement timed out while waiting for several.
 fn is_in_use(error: &StoreError) -> bool {
     match error {
         StoreError::Database(sqlx::Error::Database(error))

@@ -1,67 +1,68 @@
-//! Which partitions there are, what they hold and when they go.
+//! The partitions: their size, and when they are due to be dropped.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use time::{Date, OffsetDateTime};
+use tracing::instrument;
 
 use crate::model::retention::drop_due_at;
 use crate::store::partitions::{self, TABLES};
 use crate::store::{Store, StoreError};
 
-/// Written on a partition before it is detached. One that an operator detaches does not have it, and stays.
-pub(super) const MARK: &str = "dossier: expired, about to be dropped";
-/// Rows of a table up to this size are counted one by one, of a larger one they are estimated.
-const BYTES_TO_COUNT: i64 = 16 << 20;
+/// The comment on a partition that is to be dropped. One that an operator detached does not have it, and is left
+/// alone.
+pub(super) const DROP_COMMENT: &str = "dossier: expired, about to be dropped";
+/// The rows of a larger partition are estimated.
+const MAX_COUNTED_BYTES: i64 = 16 << 20;
 
 /// A partition of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// Of which table.
     pub(super) table: &'static str,
-    /// Its own name.
+    /// Of the table that it is.
     pub name: String,
-    /// What it is for.
+    /// The rows that it is for.
     pub kind: PartitionKind,
-    /// With its indexes.
+    /// Including indexes.
     pub bytes: i64,
-    /// As Postgres last counted them; none if it never did.
+    /// By Postgres; none if it was never analyzed.
     estimated_rows: Option<i64>,
-    pub(super) stage: Stage,
+    pub(super) stage: DropStage,
 }
 
-/// What a partition is for.
+/// The rows that a partition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartitionKind {
-    /// What expires on this day.
+    /// Those that expire on this day.
     Day(Date),
-    /// What never expires.
+    /// Those that never expire.
     Forever,
 }
 
-/// How far a partition has got on its way out.
+/// How far dropping a partition has progressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It is a partition like others.
+pub(super) enum DropStage {
+    /// It has not begun.
     Attached,
     /// No new statement sees it.
     HalfDetached,
-    /// It is a table of its own, to be dropped.
+    /// It is a table of its own.
     Detached,
 }
 
-/// Rows of a partition.
+/// The number of rows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowCount {
     /// Counted.
     Exact(i64),
-    /// As Postgres last counted them.
+    /// By Postgres.
     Estimated(i64),
-    /// It is large, and Postgres has not counted them yet.
+    /// It is large, and Postgres has not analyzed it yet.
     Unknown,
 }
 
 impl Partition {
-    /// Its day; none: it is for what never expires.
+    /// None: it is for rows that never expire.
     #[must_use]
     pub const fn day(&self) -> Option<Date> {
         match self.kind {
@@ -84,26 +85,26 @@ impl Partition {
 }
 
 impl Store {
-    /// All partitions, the next to go first.
+    /// All partitions, the next due first.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.partitions", skip_all, err(level = "debug"))]
     pub async fn partitions(&self) -> Result<Vec<Partition>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         list(&mut connection).await
     }
 
-    /// How many rows a partition has. Large ones are not counted.
-    ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.rows_of", skip_all, err(level = "debug"))]
     pub async fn rows_of(&self, partition: &Partition) -> Result<RowCount, StoreError> {
-        if partition.bytes > BYTES_TO_COUNT {
+        if partition.bytes > MAX_COUNTED_BYTES {
             return Ok(partition
                 .estimated_rows
                 .map_or(RowCount::Unknown, RowCount::Estimated));
         }
-        // The name is that of a partition: a fixed word and digits.
+        // The name consists of a fixed word and digits.
         let count = format!("select count(*) from {}", partition.name);
         let count = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&self.pool);
         Ok(RowCount::Exact(count.await?))
@@ -123,17 +124,17 @@ pub(super) async fn list(connection: &mut PgConnection) -> Result<Vec<Partition>
          where i.inhrelid is not null or obj_description(c.oid, 'pg_class') = $2",
     )
     .bind(TABLES.as_slice())
-    .bind(MARK)
+    .bind(DROP_COMMENT)
     .fetch_all(connection)
     .await?;
-    let partitions = rows.iter().filter_map(|row| read(row).transpose());
+    let partitions = rows.iter().filter_map(|row| decode(row).transpose());
     let mut partitions = partitions.collect::<Result<Vec<_>, _>>()?;
     partitions.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(partitions)
 }
 
-/// None: it is no partition of ours, or it was dropped just now.
-fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
+/// None: it is no partition of the collector, or it has just been dropped.
+fn decode(row: &PgRow) -> Result<Option<Partition>, StoreError> {
     let parent: &str = row.try_get("parent")?;
     let name: String = row.try_get("name")?;
     let Some(table) = TABLES.into_iter().find(|table| *table == parent) else {
@@ -148,9 +149,9 @@ fn read(row: &PgRow) -> Result<Option<Partition>, StoreError> {
         None => return Ok(None),
     };
     let stage = match (row.try_get("attached")?, row.try_get("half_detached")?) {
-        (false, _) => Stage::Detached,
-        (true, true) => Stage::HalfDetached,
-        (true, false) => Stage::Attached,
+        (false, _) => DropStage::Detached,
+        (true, true) => DropStage::HalfDetached,
+        (true, false) => DropStage::Attached,
     };
     Ok(Some(Partition {
         table,

@@ -1,11 +1,11 @@
-//! Expired data goes for good: whole partitions of it, and the collector's own old records.
+//! Retention: permanently deletes expired data, whole partitions of it, and old rows of the collector's own tables.
 //!
-//! - [`drop_partition`]: a partition is detached and dropped.
-//! - [`list`]: which partitions there are, and what they hold.
-//! - [`prune`]: old rows go, a few at a time.
+//! - [`drop_partition`]: detaches and drops a partition.
+//! - [`list`]: the partitions, and when they are due.
+//! - [`prune`]: deletes old rows, in small transactions.
 //!
-//! All of it is done on a connection of its own, which holds an advisory lock, so that one collector at a
-//! time does it. The connection is not a pool's, so that the lock ends with it whatever happens.
+//! It runs on a connection of its own, which holds an advisory lock, so that one collector at a time does it. The
+//! connection is not from the pool, so that the lock ends with it whatever happens.
 
 mod drop_partition;
 mod list;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
+use tracing::instrument;
 
 use super::{Store, StoreError};
 
@@ -22,14 +23,14 @@ pub use drop_partition::{DropOutcome, DropReport};
 pub use list::{Partition, PartitionKind, RowCount};
 pub use prune::{AgedTable, SessionPruneCursor};
 
-/// Any fixed number will do, as long as all collectors share it.
+/// Shared by all collectors of a database, and different from the other advisory locks.
 const ADVISORY_LOCK: i64 = 0x646f_7373_0002;
-/// Of a statement. Detaching waits for all transactions that may see the partition.
+/// Detaching waits for all transactions that may see the partition.
 const STATEMENT_TIMEOUT: &str = "set statement_timeout = '60s'";
-/// For those who may see a partition that is being detached. No statement of a collector takes longer.
+/// For transactions that may see the partition. No statement of a collector takes longer.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// The right to let data go. It ends when this is dropped.
+/// While it is held, no other process deletes expired data. Dropping it releases it.
 #[derive(Debug)]
 pub struct RetentionLock {
     connection: PgConnection,
@@ -38,11 +39,12 @@ pub struct RetentionLock {
 }
 
 impl Store {
-    /// Takes the right to let data go; none if another process has it. What has expired is judged by the
-    /// clock that is behind, this program's or Postgres's: one that is ahead must not cost data.
+    /// None: another process holds the lock. The earlier of `now` and Postgres's clock decides what has expired, so that
+    /// a clock that is ahead deletes nothing too early.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.lock_retention", skip_all, err(level = "debug"))]
     pub async fn lock_retention(
         &self,
         now: OffsetDateTime,
@@ -51,13 +53,13 @@ impl Store {
         sqlx::raw_sql(STATEMENT_TIMEOUT)
             .execute(&mut connection)
             .await?;
-        let (held, their_now): (bool, OffsetDateTime) =
+        let (is_held, server_now): (bool, OffsetDateTime) =
             sqlx::query_as("select pg_try_advisory_lock($1), clock_timestamp()")
                 .bind(ADVISORY_LOCK)
                 .fetch_one(&mut connection)
                 .await?;
-        if held {
-            let now = now.min(their_now);
+        if is_held {
+            let now = now.min(server_now);
             return Ok(Some(RetentionLock {
                 connection,
                 now,
@@ -70,16 +72,17 @@ impl Store {
 }
 
 impl RetentionLock {
-    /// Gives the right back, so that it is free when this returns.
+    /// Releases the lock before it returns.
     ///
     /// # Errors
-    /// [`StoreError`]; the right ends all the same.
+    /// [`StoreError`]; the lock is released all the same.
+    #[instrument(name = "store.release", skip_all, err(level = "debug"))]
     pub async fn release(self) -> Result<(), StoreError> {
         Ok(self.connection.close().await?)
     }
 }
 
-/// Sets how long the next statements wait for a lock.
+/// Limits how long the next statements wait for a lock.
 async fn set_lock_timeout(
     connection: &mut PgConnection,
     timeout: Duration,

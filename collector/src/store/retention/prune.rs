@@ -1,34 +1,35 @@
-//! Old rows of tables without partitions go, a few at a time, so that no transaction is long.
+//! Deletes old rows of tables without partitions, in small transactions.
 
 use sqlx::{AssertSqlSafe, Row};
 use time::{Duration, OffsetDateTime};
+use tracing::instrument;
 use uuid::Uuid;
 
 use super::RetentionLock;
 use crate::model::retention::RetentionPeriods;
 use crate::store::{Store, StoreError};
 
-/// Rows of one transaction.
-const STEP: i64 = 5000;
-/// Sessions that are looked at in one transaction.
-const SESSIONS_STEP: i64 = 500;
-/// Sessions that are looked at in one run.
-const SESSIONS_OF_A_RUN: i64 = 20_000;
-/// A session without entries stays so long: entries that come late may join it.
-const SESSION_REST: Duration = Duration::days(7);
+/// Of one transaction.
+const ROWS_PER_STEP: i64 = 5000;
+/// Examined in one transaction.
+const SESSIONS_PER_STEP: i64 = 500;
+/// Examined in one run.
+const MAX_SESSIONS_PER_RUN: i64 = 20_000;
+/// Of a session without entries, for entries that arrive late.
+const SESSION_GRACE_PERIOD: Duration = Duration::days(7);
 
-/// A table whose rows go by their age.
+/// A table whose rows are deleted by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgedTable {
-    /// Ids of batches.
+    /// Ids of stored batches.
     Ledger,
-    /// Who deleted what.
+    /// Deletions by admins.
     DeletionAudit,
-    /// What producers lost.
+    /// Losses that producers reported.
     Gaps,
 }
 
-/// How far looking for sessions without entries has got. By default, at the beginning.
+/// Where the next search for sessions without entries continues. By default, at the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionPruneCursor {
     user: String,
@@ -49,17 +50,17 @@ impl AgedTable {
         }
     }
 
-    /// How long its rows are kept; none: for ever.
+    /// None: its rows are kept forever.
     #[must_use]
-    pub const fn kept(self, keep: RetentionPeriods) -> Option<Duration> {
+    pub const fn retention(self, keep: RetentionPeriods) -> Option<Duration> {
         match self {
             Self::Ledger => Some(keep.ledger),
             Self::DeletionAudit | Self::Gaps => keep.audit,
         }
     }
 
-    /// Of the rows from before `$1`. A gap's own times are its producer's, who may be wrong: the account
-    /// of a loss must not go early for that.
+    /// For rows from before `$1`. The time of a gap is by its producer's clock, which may be wrong; the record of a loss
+    /// must not be deleted early because of that.
     const fn condition(self) -> &'static str {
         match self {
             Self::Ledger => "received_at < $1",
@@ -68,17 +69,18 @@ impl AgedTable {
         }
     }
 
-    /// From before which its rows go; none: none go, or none is that old as far as calendars go.
+    /// Rows from before are deleted. None: the rows are kept forever, or none can be that old.
     fn cutoff(self, keep: RetentionPeriods, now: OffsetDateTime) -> Option<OffsetDateTime> {
-        now.checked_sub(self.kept(keep)?)
+        now.checked_sub(self.retention(keep)?)
     }
 }
 
 impl Store {
-    /// How many rows of a table are old enough to go.
+    /// How many rows of a table are old enough to be deleted.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.aged_rows", skip_all, err(level = "debug"))]
     pub async fn aged_rows(
         &self,
         table: AgedTable,
@@ -96,10 +98,11 @@ impl Store {
 }
 
 impl RetentionLock {
-    /// Lets the old rows of a table go. Returns how many.
+    /// Deletes the old rows of a table. Returns how many.
     ///
     /// # Errors
-    /// [`StoreError`]; some of them may have gone.
+    /// [`StoreError`]; some may have been deleted.
+    #[instrument(name = "store.prune", skip_all, err(level = "debug"))]
     pub async fn prune(
         &mut self,
         table: AgedTable,
@@ -115,7 +118,10 @@ impl RetentionLock {
         let mut rows = 0;
         loop {
             let delete = sqlx::query(AssertSqlSafe(delete.clone()));
-            let deleted = delete.bind(cutoff).bind(STEP).execute(&mut self.connection);
+            let deleted = delete
+                .bind(cutoff)
+                .bind(ROWS_PER_STEP)
+                .execute(&mut self.connection);
             let deleted = deleted.await?.rows_affected();
             rows += deleted;
             if deleted == 0 {
@@ -124,61 +130,63 @@ impl RetentionLock {
         }
     }
 
-    /// Lets sessions go that have no entries left. Looks at some of them and notes in `place` where the
-    /// next call goes on; after the last one that is the beginning. Returns how many went.
+    /// Deletes sessions without entries. Examines some of them, and moves `cursor` to where the next call continues;
+    /// after the last session, to the beginning. Returns how many were deleted.
     ///
     /// # Errors
-    /// [`StoreError`]; some of them may have gone.
+    /// [`StoreError`]; some may have been deleted.
+    #[instrument(name = "store.prune_sessions", skip_all, err(level = "debug"))]
     pub async fn prune_sessions(
         &mut self,
-        place: &mut SessionPruneCursor,
+        cursor: &mut SessionPruneCursor,
     ) -> Result<u64, StoreError> {
-        let mut gone = 0;
-        let mut looked_at = 0;
-        while looked_at < SESSIONS_OF_A_RUN {
-            let step = self.prune_some_sessions(place).await?;
-            gone += step.gone;
-            looked_at += step.looked_at;
+        let mut deleted = 0;
+        let mut examined = 0;
+        while examined < MAX_SESSIONS_PER_RUN {
+            let step = self.prune_sessions_step(cursor).await?;
+            deleted += step.deleted;
+            examined += step.examined;
             let is_end = step.last.is_none();
-            *place = step.last.unwrap_or_default();
+            *cursor = step.last.unwrap_or_default();
             if is_end {
                 break;
             }
         }
-        Ok(gone)
+        Ok(deleted)
     }
 
-    /// A session that is just being made active is locked and passed over. Entries are asked for session
-    /// by session: a join could be done by reading all entries.
-    async fn prune_some_sessions(
+    /// A session that is being updated is locked, and skipped. Entries are looked up session by session: a join might read
+    /// all entries.
+    async fn prune_sessions_step(
         &mut self,
         after: &SessionPruneCursor,
     ) -> Result<Step, StoreError> {
         let row = sqlx::query(
-            "with seen as materialized (
+            "with examined as materialized (
                  select user_id, session_id, last_activity from sessions
                  where (user_id, session_id) > ($1, $2) order by user_id, session_id limit $3
              ), idle as materialized (
-                 select s.ctid from sessions s join seen using (user_id, session_id)
+                 select s.ctid from sessions s join examined using (user_id, session_id)
                  where s.last_activity < $4
                    and (select 1 from entries e
                         where e.user_id = s.user_id and e.session_id = s.session_id limit 1) is null
                  for update of s skip locked
-             ), gone as (
+             ), deleted as (
                  delete from sessions where ctid = any(array(select ctid from idle)) returning 1
              ), last as (
-                 select user_id, session_id from seen order by user_id desc, session_id desc limit 1
+                 select user_id, session_id from examined order by user_id desc, session_id desc limit 1
              )
-             select (select count(*) from gone) as gone, (select count(*) from seen) as looked_at,
+             select (select count(*) from deleted) as deleted, (select count(*) from examined) as examined,
                     (select user_id from last) as user_id, (select session_id from last) as session_id",
         )
         .bind(&after.user)
         .bind(after.session)
-        .bind(SESSIONS_STEP)
-        .bind(self.now - SESSION_REST)
+        .bind(SESSIONS_PER_STEP)
+        .bind(self.now - SESSION_GRACE_PERIOD)
         .fetch_one(&mut self.connection)
         .await?;
-        let (gone, user): (i64, Option<String>) = (row.try_get("gone")?, row.try_get("user_id")?);
+        let (deleted, user): (i64, Option<String>) =
+            (row.try_get("deleted")?, row.try_get("user_id")?);
         let last = match user {
             Some(user) => Some(SessionPruneCursor {
                 user,
@@ -187,15 +195,15 @@ impl RetentionLock {
             None => None,
         };
         Ok(Step {
-            gone: u64::try_from(gone).unwrap_or_default(),
-            looked_at: row.try_get("looked_at")?,
+            deleted: u64::try_from(deleted).unwrap_or_default(),
+            examined: row.try_get("examined")?,
             last,
         })
     }
 }
 
 struct Step {
-    gone: u64,
-    looked_at: i64,
+    deleted: u64,
+    examined: i64,
     last: Option<SessionPruneCursor>,
 }

@@ -1,4 +1,4 @@
-//! What has expired goes, whoever else uses the database at the time, and nothing else does.
+//! Expired data is deleted while others use the database, and nothing else is.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use time::macros::{date, datetime};
 use time::{Date, OffsetDateTime};
 use tokio::time::sleep;
 
-use super::list::{MARK, Stage};
+use super::list::{DROP_COMMENT, DropStage};
 use super::*;
 use crate::model::retention::RetentionPeriods;
 use crate::store::testing::Database;
@@ -18,7 +18,7 @@ const KEEP: RetentionPeriods = RetentionPeriods {
     ledger: time::Duration::days(7),
     audit: Some(time::Duration::days(30)),
 };
-/// Its data went a day after it was over, and that was hours ago.
+/// Due since midnight: a day after the day was over.
 const DUE: Date = date!(2026 - 05 - 30);
 const YESTERDAY: Date = date!(2026 - 05 - 31);
 const LATER: Date = date!(2026 - 06 - 30);
@@ -30,8 +30,8 @@ async fn start() -> (Database, Store) {
     (database, store)
 }
 
-/// Has partitions made for the days.
-async fn make(store: &Store, days: &[Date]) {
+/// Creates the partitions of these days.
+async fn create_partitions(store: &Store, days: &[Date]) {
     let days = days.iter().copied().collect();
     let mut connection = store.pool.acquire().await.unwrap();
     store
@@ -53,18 +53,18 @@ async fn add(database: &Database, id: i64, expires: &str, body_expires: &str) {
     database.run(&statements).await;
 }
 
-async fn drop_now(store: &Store) -> Vec<DropReport> {
+async fn drop_partitions(store: &Store) -> Vec<DropReport> {
     let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
     let reports = retention.drop_partitions().await.unwrap();
     retention.release().await.unwrap();
     reports
 }
 
-fn gone(reports: &[DropReport]) -> Vec<&str> {
-    let gone = reports
+fn dropped_names(reports: &[DropReport]) -> Vec<&str> {
+    let dropped = reports
         .iter()
         .filter(|it| matches!(it.outcome, DropOutcome::Dropped));
-    gone.map(|it| it.partition.name.as_str()).collect()
+    dropped.map(|it| it.partition.name.as_str()).collect()
 }
 
 async fn names(store: &Store) -> Vec<String> {
@@ -73,9 +73,9 @@ async fn names(store: &Store) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_over_for_a_day_goes_bodies_before_their_entries_and_the_rest_stays() {
+async fn drops_expired_partitions_only() {
     let (database, store) = start().await;
-    make(&store, &[DUE, YESTERDAY, LATER]).await;
+    create_partitions(&store, &[DUE, YESTERDAY, LATER]).await;
     add(&database, 1, "2026-05-30 23:59+00", "2026-05-30 23:59+00").await;
     add(&database, 2, "2026-05-31 00:00+00", "2026-05-30 00:00+00").await;
     add(&database, 3, "2026-06-30 00:00+00", "2026-05-31 00:00+00").await;
@@ -84,8 +84,11 @@ async fn what_is_over_for_a_day_goes_bodies_before_their_entries_and_the_rest_st
     let sizes = "select sum(pg_total_relation_size(c.oid))::bigint from pg_class c where relname ~ '_20260530'";
     assert!(database.number(sizes).await > 0);
 
-    let reports = drop_now(&store).await;
-    assert_eq!(gone(&reports), ["bodies_20260530", "entries_20260530"]);
+    let reports = drop_partitions(&store).await;
+    assert_eq!(
+        dropped_names(&reports),
+        ["bodies_20260530", "entries_20260530"]
+    );
     assert!(reports.iter().all(|it| it.partition.bytes > 0));
     let left = [
         "bodies_20260531",
@@ -108,15 +111,18 @@ async fn what_is_over_for_a_day_goes_bodies_before_their_entries_and_the_rest_st
             .await,
         3 + 4 + 5
     );
-    assert!(drop_now(&store).await.is_empty(), "once is enough");
+    assert!(
+        drop_partitions(&store).await.is_empty(),
+        "nothing is left to drop"
+    );
     database.stop([store]).await;
 }
 
 #[tokio::test]
-async fn writers_and_new_partitions_go_on_while_a_reader_holds_it_up() {
+async fn writes_continue_while_detach_waits_for_reader() {
     let (database, store) = start().await;
-    make(&store, &[DUE, LATER]).await;
-    let mut reader = database.amid("select from entries, bodies").await;
+    create_partitions(&store, &[DUE, LATER]).await;
+    let mut reader = database.in_transaction("select from entries, bodies").await;
     let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
     let dropping = tokio::spawn(async move { retention.drop_partitions().await });
     let pending = "select count(*) from pg_inherits where inhdetachpending";
@@ -139,22 +145,25 @@ async fn writers_and_new_partitions_go_on_while_a_reader_holds_it_up() {
         commit";
     database.run(writer).await;
     assert_eq!(database.number("select count(*) from entries").await, 1);
-    assert!(!dropping.is_finished(), "the reader holds it up");
+    assert!(!dropping.is_finished(), "waits for the reader");
     reader.execute("commit").await.unwrap();
     let reports = dropping.await.unwrap().unwrap();
-    assert_eq!(gone(&reports), ["bodies_20260530", "entries_20260530"]);
+    assert_eq!(
+        dropped_names(&reports),
+        ["bodies_20260530", "entries_20260530"]
+    );
     database.stop([store]).await;
 }
 
 #[tokio::test]
-async fn a_later_run_ends_what_a_reader_broke_off() {
+async fn next_run_finalizes_interrupted_detach() {
     let (database, store) = start().await;
-    make(&store, &[DUE]).await;
-    let mut reader = database.amid("select from bodies").await;
+    create_partitions(&store, &[DUE]).await;
+    let mut reader = database.in_transaction("select from bodies").await;
     let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
     retention.detach_timeout = Duration::from_millis(50);
     let reports = retention.drop_partitions().await.unwrap();
-    assert_eq!(gone(&reports), ["entries_20260530"]);
+    assert_eq!(dropped_names(&reports), ["entries_20260530"]);
     assert!(
         matches!(reports[0].outcome, DropOutcome::InUse),
         "{reports:?}"
@@ -166,27 +175,27 @@ async fn a_later_run_ends_what_a_reader_broke_off() {
     };
     assert_eq!(
         stages().await,
-        [("bodies_20260530".to_owned(), Stage::HalfDetached)]
+        [("bodies_20260530".to_owned(), DropStage::HalfDetached)]
     );
     reader.execute("commit").await.unwrap();
     let reports = retention.drop_partitions().await.unwrap();
-    assert_eq!(gone(&reports), ["bodies_20260530"]);
+    assert_eq!(dropped_names(&reports), ["bodies_20260530"]);
     assert_eq!(stages().await, []);
     database.stop([store]).await;
 }
 
 #[tokio::test]
-async fn many_collectors_at_once_do_it_once() {
+async fn concurrent_runs_drop_each_partition_once() {
     let (database, store) = start().await;
     let days = (1..=20).map(|day| Date::from_calendar_date(2026, time::Month::May, day).unwrap());
     let days: Vec<_> = days.collect();
-    make(&store, &days).await;
+    create_partitions(&store, &days).await;
     let stores: Vec<Store> = (0..4).map(|_| database.store()).collect();
     let mut running = tokio::task::JoinSet::new();
     for store in stores.clone() {
         running.spawn(async move {
             let mut dropped = Vec::new();
-            // Until nothing is left, whoever does it.
+            // Until no partition is due, whichever collector drops it.
             while store
                 .partitions()
                 .await
@@ -196,7 +205,7 @@ async fn many_collectors_at_once_do_it_once() {
             {
                 if let Some(mut retention) = store.lock_retention(NOW).await.unwrap() {
                     let reports = retention.drop_partitions().await.unwrap();
-                    assert_eq!(gone(&reports).len(), reports.len(), "{reports:?}");
+                    assert_eq!(dropped_names(&reports).len(), reports.len(), "{reports:?}");
                     dropped.extend(reports.into_iter().map(|it| it.partition.name));
                     retention.release().await.unwrap();
                 }
@@ -211,7 +220,7 @@ async fn many_collectors_at_once_do_it_once() {
 }
 
 #[tokio::test]
-async fn the_right_ends_with_whoever_has_it() {
+async fn lock_is_released_with_its_holder() {
     let (database, store) = start().await;
     let other = database.store();
     let held = store.lock_retention(NOW).await.unwrap();
@@ -225,13 +234,13 @@ async fn the_right_ends_with_whoever_has_it() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_costs_nothing() {
+async fn clock_ahead_drops_nothing() {
     let (database, store) = start().await;
     let real: OffsetDateTime = sqlx::query_scalar("select now()")
         .fetch_one(&database.owner)
         .await
         .unwrap();
-    make(&store, &[real.date()]).await;
+    create_partitions(&store, &[real.date()]).await;
     let ahead = real + time::Duration::days(100);
     let mut retention = store.lock_retention(ahead).await.unwrap().unwrap();
     assert!(retention.drop_partitions().await.unwrap().is_empty());
@@ -239,20 +248,20 @@ async fn a_clock_that_is_ahead_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_an_operator_detached_stays() {
+async fn partition_detached_by_operator_is_left_alone() {
     let (database, store) = start().await;
-    make(&store, &[DUE, date!(2026 - 05 - 29)]).await;
+    create_partitions(&store, &[DUE, date!(2026 - 05 - 29)]).await;
     database
         .run(&format!(
             "alter table entries detach partition entries_20260530;
              alter table entries detach partition entries_20260529;
-             comment on table entries_20260529 is '{MARK}';
+             comment on table entries_20260529 is '{DROP_COMMENT}';
              create table entries_of_mine (); create table entries_20260528 ()"
         ))
         .await;
-    let reports = drop_now(&store).await;
+    let reports = drop_partitions(&store).await;
     assert_eq!(
-        gone(&reports),
+        dropped_names(&reports),
         ["entries_20260529", "bodies_20260529", "bodies_20260530"]
     );
     let kept = "select count(*) from pg_class where relname in ('entries_20260530', 'entries_of_mine', 'entries_20260528')";
@@ -261,7 +270,7 @@ async fn what_an_operator_detached_stays() {
 }
 
 #[tokio::test]
-async fn old_rows_go_however_many_and_young_ones_stay() {
+async fn prunes_old_rows_only() {
     let (database, store) = start().await;
     database
         .run(
@@ -301,7 +310,7 @@ async fn old_rows_go_however_many_and_young_ones_stay() {
 }
 
 #[tokio::test]
-async fn sessions_go_when_their_last_entry_has_gone() {
+async fn prunes_sessions_without_entries() {
     let (database, store) = start().await;
     add(&database, 1, "infinity", "infinity").await;
     let id = |number| format!("00000000-0000-0000-0000-{number:012}");
@@ -332,19 +341,19 @@ async fn sessions_go_when_their_last_entry_has_gone() {
         "select from sessions where session_id = '{}' for update",
         id(4)
     );
-    let active = database.amid(&active).await;
+    let active = database.in_transaction(&active).await;
     let mut retention = store.lock_retention(NOW).await.unwrap().unwrap();
-    let mut place = SessionPruneCursor::default();
+    let mut cursor = SessionPruneCursor::default();
     assert_eq!(
-        retention.prune_sessions(&mut place).await.unwrap(),
+        retention.prune_sessions(&mut cursor).await.unwrap(),
         1 + 1200
     );
-    assert_eq!(place, SessionPruneCursor::default(), "all were looked at");
+    assert_eq!(cursor, SessionPruneCursor::default(), "all were examined");
     let left = "select count(*) from sessions";
     assert_eq!(database.number(left).await, 3);
     drop(active);
     while database.number(left).await == 3 {
-        retention.prune_sessions(&mut place).await.unwrap();
+        retention.prune_sessions(&mut cursor).await.unwrap();
     }
     assert_eq!(database.number(left).await, 2);
     database.stop([store]).await;

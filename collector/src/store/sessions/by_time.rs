@@ -1,7 +1,17 @@
-//! Sessions that are found by time: the store's side of [`timeline`].
+//! Sessions that are found by time: stores what [`timeline`] computes.
 //!
-//! Users are locked in a fixed order until the transaction ends, so that several collectors agree on
-//! a user's sessions without ever waiting for each other in a circle.
+//! # How it works
+//!
+//! [`timeline`] defines the sessions of a user and group by the times of its exchanges alone, so that the order of arrival
+//! does not matter. For a group of batches, [`assign`] does incrementally what recomputing all sessions would do:
+//!
+//! 1. Lock the users until the transaction ends, in a fixed order: collectors agree on a user's sessions, and cannot
+//!    deadlock.
+//! 2. Load only the stored sessions that can change: those within a timeout before the first event, up to the two
+//!    that end after the last one.
+//! 3. Rarely, look up in `entries` when the exchange before an event began, which the stored sessions do not tell.
+//! 4. Merge the events into the sessions, in memory.
+//! 5. Save the sessions that changed, move entries whose session changed, and delete sessions that became part of others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,110 +25,110 @@ use crate::model::session::timeline::{self, Event, Move};
 use crate::model::session::{SessionRequest, TimedSession};
 use crate::store::StoreError;
 
-/// The advisory locks of users, apart from others: "doss".
-const USER_LOCKS: i32 = 0x646f_7373;
-/// Users share so many locks, a power of two: a lock for each would soon fill Postgres's table of them. By
-/// default that has 64 for each connection that is allowed.
-const LOCKS: i64 = 1024;
+/// The class of the users' advisory locks: "doss".
+const USER_LOCK_CLASS: i32 = 0x646f_7373;
+/// Users share locks: one lock for each would soon fill Postgres's lock table, which by default has room for 64 for
+/// each allowed connection. A power of two.
+const USER_LOCKS: i64 = 1024;
 
-/// What divides sessions: the user and the group.
-type Key = (UserId, String);
+/// Sessions are separate for each user and group.
+type TimelineKey = (UserId, String);
 
-/// What a batch knows of the exchanges of one user and group.
+/// A section of the timeline of one user and group.
 #[derive(Debug, Default)]
-struct Group {
-    /// The stored sessions that can matter, in order of time.
+struct Section {
+    /// The stored sessions that can change, in order of time.
     stored: Vec<TimedSession>,
     events: Vec<Event>,
-    /// The sessions once the events are placed.
+    /// The sessions with the events.
     merged: Vec<TimedSession>,
 }
 
-impl Group {
-    /// The sessions that are new or not as they were.
+impl Section {
+    /// The sessions that are new or have changed.
     fn changed(&self) -> impl Iterator<Item = &TimedSession> {
         let before: HashMap<_, _> = self.stored.iter().map(|it| (it.id, it)).collect();
         let merged = self.merged.iter();
         merged.filter(move |session| before.get(&session.id) != Some(session))
     }
 
-    /// The sessions that have become part of others.
-    fn gone(&self) -> impl Iterator<Item = SessionId> {
-        let kept: HashSet<_> = self.merged.iter().map(|it| it.id).collect();
+    /// The stored sessions that became part of others.
+    fn absorbed(&self) -> impl Iterator<Item = SessionId> {
+        let remaining: HashSet<_> = self.merged.iter().map(|it| it.id).collect();
         let stored = self.stored.iter().map(|session| session.id);
-        stored.filter(move |id| !kept.contains(id))
+        stored.filter(move |id| !remaining.contains(id))
     }
 }
 
-/// Places the exchanges that look for their session by time.
+/// Assigns the exchanges whose session is found by time.
 pub(super) async fn assign(
     connection: &mut PgConnection,
     lookups: &[&SessionLookup],
     assigned: &mut [Option<SessionId>],
 ) -> Result<(), StoreError> {
-    let mut groups = groups(lookups);
-    if groups.is_empty() {
+    let mut sections = sections(lookups);
+    if sections.is_empty() {
         return Ok(());
     }
-    lock_users(connection, &groups).await?;
-    load(connection, &mut groups).await?;
-    look(connection, &mut groups).await?;
-    for group in groups.values_mut() {
-        group.merged = timeline::merge_sessions(&group.stored, &group.events);
+    lock_users(connection, &sections).await?;
+    load(connection, &mut sections).await?;
+    look_up_previous(connection, &mut sections).await?;
+    for section in sections.values_mut() {
+        section.merged = timeline::merge_sessions(&section.stored, &section.events);
     }
-    save(connection, &groups).await?;
+    save(connection, &sections).await?;
     for (lookup, assigned) in lookups.iter().zip(assigned) {
         if let SessionRequest::Within { group, .. } = &lookup.request {
-            let group = groups.get(&(lookup.user.clone(), group.clone()));
-            let session = group.and_then(|group| timeline::session_at(&group.merged, lookup.at));
+            let section = sections.get(&(lookup.user.clone(), group.clone()));
+            let session = section.and_then(|it| timeline::session_at(&it.merged, lookup.at));
             *assigned = session.map(|session| session.id).or(*assigned);
         }
     }
     Ok(())
 }
 
-fn groups(lookups: &[&SessionLookup]) -> BTreeMap<Key, Group> {
-    let mut groups = BTreeMap::<Key, Group>::new();
+fn sections(lookups: &[&SessionLookup]) -> BTreeMap<TimelineKey, Section> {
+    let mut sections = BTreeMap::<TimelineKey, Section>::new();
     for lookup in lookups {
         if let SessionRequest::Within { timeout, group } = &lookup.request {
             let key = (lookup.user.clone(), group.clone());
-            groups.entry(key).or_default().events.push(Event {
+            sections.entry(key).or_default().events.push(Event {
                 at: lookup.at,
                 timeout: *timeout,
                 previous: None,
             });
         }
     }
-    groups
+    sections
 }
 
 async fn lock_users(
     connection: &mut PgConnection,
-    groups: &BTreeMap<Key, Group>,
+    sections: &BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "select pg_advisory_xact_lock($2, k) from
          (select distinct (hashtextextended(u, 7) & $3)::int as k from unnest($1::text[]) u order by k) keys",
     )
-    .bind(users(groups))
-    .bind(USER_LOCKS)
-    .bind(LOCKS - 1)
+    .bind(users(sections))
+    .bind(USER_LOCK_CLASS)
+    .bind(USER_LOCKS - 1)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Reads the stored sessions that the events can join, and the next ones, which can join theirs. Of two
-/// sessions that end after the last event, the first may contain it, and the second be the next.
+/// Loads the stored sessions that the events can join, and the next ones, which can join those. Of the two
+/// sessions that end after the last event, the first may contain it, and the second may be the next.
 async fn load(
     connection: &mut PgConnection,
-    groups: &mut BTreeMap<Key, Group>,
+    sections: &mut BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
-    let reaches = groups.values().filter_map(|group| {
-        let since = group.events.iter().map(|it| it.at - it.timeout).min()?;
-        Some((since, group.events.iter().map(|it| it.at).max()?))
+    let ranges = sections.values().filter_map(|section| {
+        let since = section.events.iter().map(|it| it.at - it.timeout).min()?;
+        Some((since, section.events.iter().map(|it| it.at).max()?))
     });
-    let (since, until): (Vec<_>, Vec<_>) = reaches.unzip();
+    let (since, until): (Vec<_>, Vec<_>) = ranges.unzip();
     let rows = sqlx::query(
         "select want.user_id, want.group_key, s.*
          from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
@@ -135,15 +145,15 @@ async fn load(
          ) s
          order by s.created_at",
     )
-    .bind(users(groups))
-    .bind(groups.keys().map(|(_, group)| group.as_str()).collect::<Vec<_>>())
+    .bind(users(sections))
+    .bind(sections.keys().map(|(_, group)| group.as_str()).collect::<Vec<_>>())
     .bind(&since)
     .bind(&until)
     .fetch_all(connection)
     .await?;
     for row in rows {
         let key = (user_id(row.try_get("user_id")?)?, row.try_get("group_key")?);
-        groups.entry(key).or_default().stored.push(TimedSession {
+        sections.entry(key).or_default().stored.push(TimedSession {
             id: SessionId(row.try_get("session_id")?),
             created_at: row.try_get("created_at")?,
             last_activity: row.try_get("last_activity")?,
@@ -154,30 +164,30 @@ async fn load(
     Ok(())
 }
 
-fn users(groups: &BTreeMap<Key, Group>) -> Vec<&str> {
-    groups.keys().map(|(user, _)| user.as_str()).collect()
+fn users(sections: &BTreeMap<TimelineKey, Section>) -> Vec<&str> {
+    sections.keys().map(|(user, _)| user.as_str()).collect()
 }
 
-/// Where a event falls into a pause that may be longer than its timeout, asks the entries. That is
-/// rare: the timeouts of a group must differ, and the event be late.
-async fn look(
+/// Looks up the previous exchange of events that need it. That is rare: the timeouts of a group must differ, and
+/// the event be late.
+async fn look_up_previous(
     connection: &mut PgConnection,
-    groups: &mut BTreeMap<Key, Group>,
+    sections: &mut BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
-    let mut looking = Vec::new();
+    let mut looked_up = Vec::new();
     let (mut users, mut sessions, mut instants) = (Vec::new(), Vec::new(), Vec::new());
-    for ((user, _), group) in groups {
-        for event in &mut group.events {
-            let session = timeline::session_at(&group.stored, event.at);
+    for ((user, _), section) in sections {
+        for event in &mut section.events {
+            let session = timeline::session_at(&section.stored, event.at);
             if let Some(session) = session.filter(|it| timeline::needs_lookup(it, event)) {
                 users.push(user.as_str());
                 sessions.push(session.id.0);
                 instants.push(event.at);
-                looking.push(event);
+                looked_up.push(event);
             }
         }
     }
-    if looking.is_empty() {
+    if looked_up.is_empty() {
         return Ok(());
     }
     let previous: Vec<Option<OffsetDateTime>> = sqlx::query_scalar(
@@ -193,7 +203,7 @@ async fn look(
     .bind(&instants)
     .fetch_all(connection)
     .await?;
-    for (event, previous) in looking.into_iter().zip(previous) {
+    for (event, previous) in looked_up.into_iter().zip(previous) {
         event.previous = previous;
     }
     Ok(())
@@ -201,30 +211,30 @@ async fn look(
 
 async fn save(
     connection: &mut PgConnection,
-    groups: &BTreeMap<Key, Group>,
+    sections: &BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
-    save_sessions(connection, groups).await?;
-    let moves: Vec<_> = groups
+    save_sessions(connection, sections).await?;
+    let moves: Vec<_> = sections
         .iter()
-        .flat_map(|((user, _), group)| {
-            let moves = timeline::moves(&group.stored, &group.merged);
+        .flat_map(|((user, _), section)| {
+            let moves = timeline::moves(&section.stored, &section.merged);
             moves.into_iter().map(move |it| (user, it))
         })
         .collect();
     if !moves.is_empty() {
         move_entries(connection, &moves).await?;
-        drop_sessions(connection, groups).await?;
+        delete_sessions(connection, sections).await?;
     }
     Ok(())
 }
 
 async fn save_sessions(
     connection: &mut PgConnection,
-    groups: &BTreeMap<Key, Group>,
+    sections: &BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
-    let changed: Vec<_> = groups
+    let changed: Vec<_> = sections
         .iter()
-        .flat_map(|(key, group)| group.changed().map(move |session| (key, session)))
+        .flat_map(|(key, section)| section.changed().map(move |session| (key, session)))
         .collect();
     let each = |of: fn(&TimedSession) -> OffsetDateTime| {
         changed.iter().map(|(_, it)| of(it)).collect::<Vec<_>>()
@@ -249,7 +259,7 @@ async fn save_sessions(
     Ok(())
 }
 
-/// No span of the calendar has more microseconds than fit.
+/// All of the calendar has fewer microseconds than fit.
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.whole_microseconds()).unwrap_or(i64::MAX)
 }
@@ -274,20 +284,20 @@ async fn move_entries(
     Ok(())
 }
 
-async fn drop_sessions(
+async fn delete_sessions(
     connection: &mut PgConnection,
-    groups: &BTreeMap<Key, Group>,
+    sections: &BTreeMap<TimelineKey, Section>,
 ) -> Result<(), StoreError> {
-    let gone: Vec<(&str, Uuid)> = groups
+    let absorbed: Vec<(&str, Uuid)> = sections
         .iter()
-        .flat_map(|((user, _), group)| group.gone().map(move |id| (user.as_str(), id.0)))
+        .flat_map(|((user, _), section)| section.absorbed().map(move |id| (user.as_str(), id.0)))
         .collect();
     sqlx::query(
-        "delete from sessions s using unnest($1::text[], $2::uuid[]) as gone(user_id, session_id)
-         where s.user_id = gone.user_id and s.session_id = gone.session_id",
+        "delete from sessions s using unnest($1::text[], $2::uuid[]) as absorbed(user_id, session_id)
+         where s.user_id = absorbed.user_id and s.session_id = absorbed.session_id",
     )
-    .bind(gone.iter().map(|(user, _)| *user).collect::<Vec<_>>())
-    .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .bind(absorbed.iter().map(|(user, _)| *user).collect::<Vec<_>>())
+    .bind(absorbed.iter().map(|(_, id)| *id).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
@@ -301,13 +311,14 @@ mod tests {
     use crate::store::testing::Database;
 
     #[tokio::test]
-    async fn users_take_few_locks_however_many_they_are() {
+    async fn many_users_share_few_locks() {
         let database = Database::start().await;
         let mut connection = database.owner.acquire().await.unwrap();
         let mut transaction = connection.begin().await.unwrap();
         let user = |number| UserId::new(format!("user-{number}")).unwrap();
-        let groups = (0..16_000).map(|number| ((user(number), String::new()), Group::default()));
-        lock_users(&mut transaction, &groups.collect())
+        let sections =
+            (0..16_000).map(|number| ((user(number), String::new()), Section::default()));
+        lock_users(&mut transaction, &sections.collect())
             .await
             .unwrap();
         let held: i64 =
@@ -315,7 +326,7 @@ mod tests {
                 .fetch_one(&mut *transaction)
                 .await
                 .unwrap();
-        assert_eq!(held, LOCKS);
+        assert_eq!(held, USER_LOCKS);
         transaction.rollback().await.unwrap();
         drop(connection);
         database.stop([]).await;

@@ -1,11 +1,12 @@
-//! Reads pages of sessions, each with what it holds. Every read takes a [`Scope`], and sees no expired
-//! entry: a session all of whose entries have expired is not there.
+//! Reads pages of sessions, with a summary of their entries. Every read takes a [`Scope`], and sees no expired entry:
+//! a session all of whose entries have expired does not exist.
 
 use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use time::OffsetDateTime;
+use tracing::instrument;
 
 use super::user_id;
 use crate::model::entry::Entry;
@@ -17,86 +18,87 @@ use crate::store::entries::{
 };
 use crate::store::{Store, StoreError};
 
-/// Most endpoints of one session that are named.
+/// Listed endpoints of a session.
 const MAX_ENDPOINTS: i32 = 100;
 
-/// A place in the list of sessions: behind this one.
+/// A position in the list of sessions: after this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionCursor {
-    /// Its last activity.
+    /// Of the session.
     pub last_activity: OffsetDateTime,
-    /// Its id.
+    /// Of the session; breaks ties.
     pub id: SessionId,
 }
 
-/// Which entries are wanted with each session.
+/// Which entries to return with each session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionEntries {
-    /// At most so many of each.
+    /// Maximum number for each session.
     pub limit: u8,
-    /// What is wanted of them beside their metadata.
+    /// To be read besides the metadata.
     pub parts: EntryParts,
 }
 
-/// What is asked of the store.
+/// A query for a page of sessions.
 #[derive(Debug, Clone)]
 pub struct SessionPageRequest {
-    /// Whose sessions may be seen.
+    /// Sessions of which users.
     pub scope: Scope,
-    /// Only sessions with such entries, and of them only those entries.
+    /// Only sessions with matching entries, and of them only those entries.
     pub filter: EntryFilter,
-    /// By last activity of the sessions; of their entries, by `created_at`.
+    /// Of sessions, by last activity; of their entries, by `created_at`.
     pub order: Order,
-    /// From where.
+    /// Where the page begins.
     pub start: PageStart<SessionCursor>,
-    /// At most so many sessions.
+    /// Maximum number of sessions.
     pub limit: u8,
-    /// None: sessions alone.
+    /// None: return no entries.
     pub entries: Option<SessionEntries>,
 }
 
-/// A session that has at least one entry of those that are wanted.
+/// A session with at least one matching entry.
 #[derive(Debug)]
 pub struct FoundSession {
     /// Its id.
     pub id: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user: UserId,
     /// Start of its first exchange.
     pub created_at: OffsetDateTime,
     /// Start of its last exchange.
     pub last_activity: OffsetDateTime,
-    /// What the entries that are wanted are filed under, in order; the first hundred.
+    /// Of the matching entries, sorted; the first hundred.
     pub endpoints: Vec<String>,
-    /// How many entries are wanted.
+    /// How many entries match.
     pub total_entries: i64,
-    /// The first of them, if they were asked for.
+    /// The first of them, if requested.
     pub entries: Vec<Entry>,
 }
 
 /// A page of sessions.
 #[derive(Debug)]
 pub struct SessionPage {
-    /// In the order asked for.
+    /// In the requested order.
     pub sessions: Vec<FoundSession>,
-    /// All that match, on whatever page.
+    /// Of all pages.
     pub total: Total,
-    /// There are more behind this page.
+    /// There is another page.
     pub has_more: bool,
 }
 
 impl Store {
-    /// A page of sessions with entries that are alive at `now`.
+    /// A page of sessions, with entries that have not expired at `now`.
     ///
     /// # Errors
     /// [`StoreError`]
+    #[instrument(name = "store.find_sessions", skip_all, err(level = "debug"))]
     pub async fn find_sessions(
         &self,
         request: &SessionPageRequest,
         now: OffsetDateTime,
     ) -> Result<SessionPage, StoreError> {
-        let reading = self.read_sessions(request, now);
-        reading.await.map_err(StoreError::for_read)
+        let read = self.read_sessions(request, now);
+        read.await.map_err(StoreError::for_read)
     }
 
     async fn read_sessions(
@@ -105,11 +107,11 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<SessionPage, StoreError> {
         let limit = usize::from(request.limit);
-        let mut reading = self.begin_read(&request.scope).await?;
+        let mut transaction = self.begin_read(&request.scope).await?;
         let rows = page_query(request, now)
             .build()
             .persistent(request.start.is_plan_cacheable())
-            .fetch_all(&mut *reading)
+            .fetch_all(&mut *transaction)
             .await?;
         let mut sessions = rows
             .iter()
@@ -120,16 +122,16 @@ impl Store {
             Some(wanted) => {
                 entries_query(request, wanted, &sessions, now)
                     .build()
-                    .fetch_all(&mut *reading)
+                    .fetch_all(&mut *transaction)
                     .await?
             }
             None => Vec::new(),
         };
-        let total = count(&mut reading, request, now).await?;
-        // Before others wait for connections, this one is given back.
-        drop(reading);
+        let total = count(&mut transaction, request, now).await?;
+        // Releases the connection before the dictionaries need one.
+        drop(transaction);
         if let Some(wanted) = request.entries {
-            let entries = self.entries(&entries, wanted.parts).await?;
+            let entries = self.decode_entries(&entries, wanted.parts).await?;
             add_entries(&mut sessions, entries);
         }
         Ok(SessionPage {
@@ -152,9 +154,9 @@ fn session(row: &PgRow) -> Result<FoundSession, StoreError> {
     })
 }
 
-/// The page is cut before entries are counted, so that only those of its own sessions are.
+/// The page is limited before entries are counted, so that only those of its sessions are.
 fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder<Postgres> {
-    let (direction, beyond) = directions(request.order);
+    let (direction, comparison) = directions(request.order);
     let mut query = QueryBuilder::new(
         "select p.*, c.total_entries, c.endpoints
          from (select s.user_id, s.session_id, s.created_at, s.last_activity",
@@ -163,7 +165,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
     if let PageStart::After(cursor) = request.start {
         query
             .push(" and (s.last_activity, s.session_id) ")
-            .push(beyond)
+            .push(comparison)
             .push(" (")
             .push_bind(cursor.last_activity)
             .push(", ")
@@ -201,11 +203,11 @@ async fn count(
     push_limit(&mut query, EXACT_TOTAL + 1);
     query.push(") matching");
     let count: i64 = query.build_query_scalar().fetch_one(connection).await?;
-    Ok(Total::of(count))
+    Ok(Total::from_count(count))
 }
 
-/// `sessions s` with at least one entry that is wanted. The lateral join makes Postgres ask session by
-/// session, in their order, and stop when the page is full.
+/// `sessions s` with at least one matching entry. The lateral join makes Postgres go session by session, in
+/// their order, and stop when the page is full.
 fn push_matching(
     query: &mut QueryBuilder<Postgres>,
     request: &SessionPageRequest,
@@ -246,14 +248,16 @@ fn push_order(query: &mut QueryBuilder<Postgres>, table: &str, direction: &str) 
 }
 
 fn add_entries(sessions: &mut [FoundSession], entries: Vec<Entry>) {
-    let mut places: HashMap<_, _> = sessions
+    let mut by_session: HashMap<_, _> = sessions
         .iter_mut()
         .map(|session| (session.id, &mut session.entries))
         .collect();
     for entry in entries {
-        let place = entry.session.and_then(|session| places.get_mut(&session));
-        if let Some(place) = place {
-            place.push(entry);
+        let entries = entry
+            .session
+            .and_then(|session| by_session.get_mut(&session));
+        if let Some(entries) = entries {
+            entries.push(entry);
         }
     }
 }

@@ -14,8 +14,7 @@ fn minute(n: i64) -> OffsetDateTime {
 /// An exchange: when it began and its timeout, both in minutes.
 type Exchange = (i64, i64);
 
-/// The sessions of some exchanges, by the definition: for each instant the one that its session opened
-/// at.
+/// The sessions of some exchanges, by the definition: each instant, with the one at which its session opened.
 fn by_definition(exchanges: &[Exchange]) -> BTreeMap<i64, i64> {
     let mut timeouts = BTreeMap::new();
     for (at, timeout) in exchanges {
@@ -35,12 +34,12 @@ fn by_definition(exchanges: &[Exchange]) -> BTreeMap<i64, i64> {
     sessions
 }
 
-/// What a store does with batches, in memory.
+/// A store in memory.
 #[derive(Default)]
 struct Memory {
     sessions: Vec<TimedSession>,
     entries: Vec<(i64, SessionId)>,
-    looks: usize,
+    lookups: usize,
 }
 
 impl Memory {
@@ -57,7 +56,7 @@ impl Memory {
         for event in &mut events {
             if near.iter().any(|session| needs_lookup(session, event)) {
                 event.previous = self.before(event.at);
-                self.looks += 1;
+                self.lookups += 1;
             }
         }
         let merged = merge_sessions(&near, &events);
@@ -77,7 +76,7 @@ impl Memory {
         self.sessions.sort_by_key(|session| session.created_at);
     }
 
-    /// The sessions that matter to a batch, and the others.
+    /// The sessions that can change with a batch, and the others.
     fn near(&self, events: &[Event]) -> (Vec<TimedSession>, Vec<TimedSession>) {
         let since = events.iter().map(|it| it.at - it.timeout).min().unwrap();
         let until = events.iter().map(|it| it.at).max().unwrap();
@@ -93,7 +92,7 @@ impl Memory {
         begun.filter(|begun| *begun <= at).max()
     }
 
-    /// For each instant the one that its session opened at.
+    /// Each instant, with the one at which its session opened.
     fn found(&self) -> BTreeMap<i64, i64> {
         let mut opened = BTreeMap::new();
         for (at, session) in &self.entries {
@@ -106,7 +105,7 @@ impl Memory {
             .collect()
     }
 
-    /// Checks that the sessions know of themselves what is true of their entries.
+    /// Checks the sessions against their entries.
     fn check(&self, exchanges: &[Exchange]) {
         for session in &self.sessions {
             let own = self.entries.iter().filter(|(_, id)| *id == session.id);
@@ -149,7 +148,7 @@ fn exchanges_within_the_timeout_share_a_session() {
 }
 
 #[test]
-fn the_timeout_is_that_of_the_exchange_itself() {
+fn each_exchange_has_its_own_timeout() {
     // The short timeout does not end the session for the long one.
     let batches = [&[(0, 60)][..], &[(3, 5)], &[(50, 60)], &[(60, 5)]];
     assert_eq!(
@@ -159,7 +158,7 @@ fn the_timeout_is_that_of_the_exchange_itself() {
 }
 
 #[test]
-fn a_late_exchange_joins_the_session_of_its_own_time() {
+fn late_exchange_joins_session_of_its_time() {
     let batches = [&[(0, 30)][..], &[(120, 30)], &[(10, 30)], &[(100, 30)]];
     assert_eq!(
         found(&batches),
@@ -168,13 +167,13 @@ fn a_late_exchange_joins_the_session_of_its_own_time() {
 }
 
 #[test]
-fn a_late_exchange_between_two_sessions_makes_them_one() {
+fn late_exchange_merges_two_sessions() {
     let batches = [&[(0, 30), (50, 30)][..], &[(25, 30)]];
     assert_eq!(found(&batches), BTreeMap::from([(0, 0), (25, 0), (50, 0)]));
 }
 
 #[test]
-fn a_late_exchange_with_a_short_timeout_makes_one_session_two() {
+fn late_exchange_with_short_timeout_splits_session() {
     let batches = [&[(0, 60), (50, 60)][..], &[(40, 5)]];
     assert_eq!(
         found(&batches),
@@ -183,7 +182,7 @@ fn a_late_exchange_with_a_short_timeout_makes_one_session_two() {
 }
 
 #[test]
-fn of_exchanges_at_one_instant_the_longest_timeout_counts() {
+fn longest_timeout_counts_at_one_instant() {
     for batches in [
         [&[(0, 9)][..], &[(20, 5)], &[(20, 30)]],
         [&[(0, 9)][..], &[(20, 30)], &[(20, 5)]],
@@ -193,7 +192,7 @@ fn of_exchanges_at_one_instant_the_longest_timeout_counts() {
 }
 
 #[test]
-fn the_earliest_session_gives_its_id_to_those_that_become_one() {
+fn merged_session_keeps_earliest_id() {
     let mut memory = Memory::default();
     memory.add(&[(0, 30)]);
     memory.add(&[(50, 30)]);
@@ -204,18 +203,18 @@ fn the_earliest_session_gives_its_id_to_those_that_become_one() {
 }
 
 #[test]
-fn with_one_timeout_for_all_nobody_ever_looks() {
+fn equal_timeouts_need_no_lookup() {
     let mut memory = Memory::default();
     for at in [0, 300, 20, 40, 10, 30, 35, 310, 305, 60] {
         memory.add(&[(at, 30)]);
     }
-    assert_eq!(memory.looks, 0);
+    assert_eq!(memory.lookups, 0);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn every_order_and_every_batching_gives_the_sessions_of_the_definition(
+    fn sessions_match_definition_in_any_order(
         exchanges in prop::collection::vec((0_i64..120, 1_i64..40), 1..24).prop_shuffle(),
         sizes in prop::collection::vec(1_usize..5, 24),
     ) {
@@ -228,7 +227,7 @@ proptest! {
             }
             rest = after;
         }
-        // Whoever sends an exchange again, or its other half, changes nothing.
+        // An exchange that is sent again, or its other half, changes nothing.
         memory.add(&exchanges[..1]);
         prop_assert_eq!(memory.found(), by_definition(&exchanges));
         memory.check(&exchanges);
