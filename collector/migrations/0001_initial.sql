@@ -1,6 +1,6 @@
--- Entries and bodies are partitioned by the day they expire, so that expired data leaves as whole
--- partitions. 'infinity' stands for "kept until deleted". There is no default partition: it would
--- forbid detaching others without a lock. The collector makes partitions as they are needed.
+-- Entries and bodies are partitioned by the day on which they expire, so that expired data is dropped as whole
+-- partitions. 'infinity' means "never expires". There is no default partition: with one, others could not be
+-- detached concurrently. The collector creates partitions as they are needed.
 
 create type half as enum ('request', 'response');
 create type completion as enum ('complete', 'client_aborted', 'upstream_reset', 'local_reply', 'timeout');
@@ -57,12 +57,12 @@ create table bodies (
     primary key (user_id, entry_id, expires_at)
 ) partition by range (expires_at);
 
--- The collector compresses, so Postgres need not try again.
+-- Bodies are already compressed.
 alter table bodies alter column data set storage external;
 
 create table bodies_forever partition of bodies for values from ('infinity') to (maxvalue);
 
--- A batch is stored if and only if its id is here: a batch sent again is acknowledged and stores nothing.
+-- A batch is stored if and only if its id is here. A batch that is sent again is acknowledged, and not stored again.
 create table ingest_ledger (
     batch_id    uuid        primary key,
     received_at timestamptz not null,
@@ -70,7 +70,7 @@ create table ingest_ledger (
 );
 create index ingest_ledger_by_time on ingest_ledger (received_at);
 
--- Records that could not be stored, beside the good ones of the same batch.
+-- Records that were rejected. The valid records of the same batch are stored.
 create table rejected_records (
     batch_id    uuid        not null,
     position    integer     not null,
@@ -81,7 +81,7 @@ create table rejected_records (
     primary key (batch_id, position)
 );
 
--- What producers say that they lost.
+-- Losses that producers reported.
 create table gaps (
     batch_id    uuid        not null,
     received_at timestamptz not null,

@@ -1,8 +1,8 @@
--- Postgres itself shows the API one user's rows only, so that a forgotten condition leaks nothing.
--- Reads take one of two roles for the length of their transaction; writes stay with the owner of the
--- tables, to whom row-level security does not apply.
+-- Row-level security shows reads one user's rows only, so that a missing condition leaks nothing. Reads set one of
+-- two roles for their transaction. Writes are done as the owner of the tables, to whom row-level security does not
+-- apply.
 --
--- Roles belong to the whole cluster: another database may have made them, or be making them now.
+-- Roles belong to the whole cluster: a migration of another database may have created them, or be creating them now.
 do $$
 declare
     reader text;
@@ -22,7 +22,7 @@ begin
     end loop;
 exception when insufficient_privilege then
     raise exception using errcode = 'insufficient_privilege', message = format(
-        'the database user %1$I may not make the roles that keep users apart: let an administrator run '
+        'the database user %1$I is not allowed to create the roles that isolate users; as an administrator, run '
         '"create role dossier_read_own nologin; create role dossier_read_all nologin; '
         'grant dossier_read_own, dossier_read_all to %1$I", then try again', current_user);
 end $$;
@@ -32,8 +32,8 @@ begin
     execute format('grant usage on schema %I to dossier_read_own, dossier_read_all', current_schema());
 end $$;
 
--- Every table that is read on behalf of a user and has a user_id goes through this, once. A table that
--- does not cannot be read by the API at all. It may be repeated.
+-- Isolates the rows of a table by its column user_id. Has to be called for every table that the API reads; without it,
+-- the API cannot read the table at all. It is idempotent.
 create function isolate(shared regclass) returns void language plpgsql as $$
 begin
     execute format('alter table %s enable row level security', shared);
@@ -48,8 +48,8 @@ revoke all on function isolate(regclass) from public;
 
 select isolate('entries'), isolate('bodies'), isolate('sessions');
 
--- The policies of a table hold for what is read through it. Its partitions get row-level security
--- without a policy: read directly, they show nothing to anyone but their owner.
+-- The policies of a table apply to reads through it. Its partitions have row-level security without a policy: read
+-- directly, they show no rows to anyone but their owner.
 do $$
 declare
     partition regclass;

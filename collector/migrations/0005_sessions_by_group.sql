@@ -1,14 +1,14 @@
--- A user's sessions may be divided into groups, and late exchanges may join sessions or divide them: see
--- the collector's model of a timeline.
+-- A user's sessions may be divided into groups, and late exchanges may merge or split sessions: see the collector's
+-- model/session/timeline.
 alter table sessions
     -- Empty: the user as a whole.
     add column group_key       text   not null default '',
     -- Microseconds. Of the first exchange.
     add column opening_timeout bigint not null default 0,
-    -- Microseconds. At least the longest pause within the session.
+    -- Microseconds. An upper bound for the longest pause within the session.
     add column widest_gap      bigint not null default 0;
 
--- What is known of the sessions of before: no pause was longer than all of it.
+-- Of an existing session only an upper bound is known: its whole length.
 update sessions set widest_gap = extract(epoch from last_activity - created_at) * 1000000
 where external_id is null;
 

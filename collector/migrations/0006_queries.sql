@@ -1,5 +1,5 @@
--- What an admin asks of all users at once is answered by time too. The index grows at its end only.
+-- For queries of admins across all users, by time. New rows go to the end of the index.
 create index entries_of_all_by_time on entries (created_at, id);
 
--- Whose entries were deleted is as much a user's own as the entries were.
+-- Deletions of a user's entries are visible to that user only, as the entries were.
 select isolate('deletion_audit');

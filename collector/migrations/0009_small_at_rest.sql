@@ -1,35 +1,35 @@
--- What the bodies of an endpoint have in common is kept once. A dictionary holds only fragments that
--- bodies of several users contain, so no user's deletion touches it. It is read by the collector itself
--- and by no one else: it is in no row-level policy, and the readers' roles have no right to it.
+-- Compression dictionaries: what the bodies of an endpoint have in common. A dictionary has only fragments that bodies
+-- of several users contain, so it does not have to be deleted with any user's data. Only the collector itself reads it:
+-- the readers' roles have no privilege on the table.
 create table dictionaries (
     id             integer     primary key generated always as identity,
     endpoint       text        not null,
     half           half        not null,
     created_at     timestamptz not null,
-    -- Null: new bodies are packed with it.
+    -- Null: in use for new bodies.
     retired_at     timestamptz,
-    -- The last body that is packed with it is gone by then.
+    -- No body that needs it expires later.
     needed_until   timestamptz not null,
-    -- Of bodies that it was not made of: bytes packed per byte, when it was made.
+    -- Compressed size by original size, of bodies it was not trained with, at the time of training.
     ratio          real        not null,
-    -- When that was looked at again.
+    -- When it was last evaluated.
     checked_at     timestamptz not null,
     data           bytea       not null
 );
 alter table dictionaries alter column data set storage external;
--- One to pack with for each, at any time.
+-- At most one is in use for each endpoint and half.
 create unique index dictionaries_in_use on dictionaries (endpoint, half) where retired_at is null;
 
 alter type body_codec add value 'dictionary';
 alter table bodies add column dictionary_id integer;
 
--- A body that goes with its entry lies in its row: a row of its own would repeat whose it is, when it
--- goes and which entry it belongs to, twice. Bodies that go before their entry stay in `bodies`.
+-- A body that expires with its entry is stored in the entry's row: a row of its own would repeat user, expiry and id,
+-- in table and index. Bodies that expire earlier stay in `bodies`.
 alter table entries
     add column body          bytea,
     add column body_codec    body_codec,
     add column dictionary_id integer;
--- The collector compresses, so Postgres need not try again.
+-- Bodies are already compressed.
 alter table entries alter column body set storage external;
 do $$
 declare
@@ -40,8 +40,8 @@ begin
     end loop;
 end $$;
 
--- Numbers come from one sequence and are given once, so an index need not make sure of it, which it can
--- only with the user and the expiry in it. A session is one user's, so its index need not name them.
+-- Ids come from one sequence and are unique, so no index has to enforce that, which on a partitioned table it could only
+-- with the expiry in it. A session belongs to one user, so its index need not include the user.
 alter table entries drop constraint entries_pkey;
 create index entries_by_id on entries (id);
 alter table bodies drop constraint bodies_pkey;
@@ -49,7 +49,7 @@ create index bodies_by_entry on bodies (entry_id);
 drop index entries_by_session;
 create index entries_by_session on entries (session_id, created_at) where session_id is not null;
 
--- How well bodies are packed. For operators: it reads all entries.
+-- Compression ratios, for operators. It reads all entries.
 create view body_ratios as
 select endpoint, half, count(*) as bodies, sum(body_size) as captured_bytes, sum(stored_size) as stored_bytes,
        round(sum(stored_size) / nullif(sum(body_size), 0), 3) as ratio,

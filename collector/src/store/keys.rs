@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use tracing::instrument;
 use uuid::Uuid;
 
+use super::columns::user_id;
 use super::pool::discard;
-use super::sessions::user_id;
 use super::{Store, StoreError};
 use crate::model::ids::{KeyId, UserId};
 use crate::model::key::{ApiKeyHash, Caller, Credential, KeyRecord, Role};

@@ -17,7 +17,12 @@
 //! - [`retention`]: drops expired partitions and old rows.
 //! - [`dictionaries`]: compression dictionaries, and the samples to train them.
 //! - [`keys`]: API keys.
+//! - [`columns`]: decodes columns that several of these read.
+//!
+//! [`Store`] holds what its parts cache, and each part adds methods to it: so `pool` and the parts refer to each
+//! other. Apart from that, folders of the store do not refer to each other in circles.
 
+mod columns;
 mod deletion;
 mod diagnostics;
 mod dictionaries;

@@ -1,4 +1,5 @@
-//! Dictionaries against a real Postgres: made of what users share, used, kept while needed, gone after.
+//! Compression dictionaries with a private Postgres: trained from what users share, used, kept while needed, then
+//! deleted.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ impl Fixture {
         }
     }
 
-    /// Bodies of so many users, packed with what is in use.
+    /// Stores bodies of that many users, compressed with the dictionaries in use.
     async fn fill(&self, users: usize, bodies: usize, change: fn(&mut NewEntry<'_>)) {
         let bodies: Vec<_> = (0..bodies)
             .map(|number| body(number % users, number))
@@ -93,7 +94,7 @@ impl Fixture {
             .await
     }
 
-    /// The endpoints whose dictionaries would be made now.
+    /// The endpoints whose dictionaries are due for training.
     async fn targets(&self, now: OffsetDateTime) -> Vec<String> {
         let targets = self.store.training_targets(now).await.unwrap();
         let endpoints = targets.into_iter().map(|it| it.endpoint);
@@ -109,7 +110,7 @@ impl Fixture {
             .unwrap()
     }
 
-    /// All bodies of a user, as they came.
+    /// All bodies of a user, decompressed.
     async fn bodies_of(&self, store: &Store, user: usize) -> Vec<String> {
         let request = PageRequest {
             scope: Scope::User(name(user)),
@@ -142,7 +143,7 @@ fn name(user: usize) -> UserId {
     UserId::new(format!("user-{user}")).unwrap()
 }
 
-/// What a user alone has in their bodies.
+/// Content that only one user's bodies have.
 fn secret(user: usize) -> String {
     format!(
         "{:016x}",
@@ -199,7 +200,7 @@ fn entry(user: usize, size: usize, codec: Codec, data: Cow<'_, [u8]>) -> NewEntr
 
 const fn unchanged(_: &mut NewEntry<'_>) {}
 
-/// The body goes before its entry.
+/// The body expires before its entry.
 fn early(entry: &mut NewEntry<'_>) {
     if let NewBody::Stored(body) = &mut entry.body {
         body.expires_early = Some(NOW + Duration::days(5));

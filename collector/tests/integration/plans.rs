@@ -1,5 +1,5 @@
-//! How Postgres goes about the statements that the store really sends, by its own account: no question
-//! of a user walks a whole table.
+//! The plans of the statements that the store really sends, as Postgres logs them: no query of a user scans a whole
+//! table.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ impl Fixture {
         connection.close().await.unwrap();
     }
 
-    /// The plans that Postgres tells of while this is asked.
+    /// The plans that Postgres logs during a query.
     async fn plans(&self, asking: impl AsyncFnOnce(&Store)) -> String {
         let before = std::fs::read_to_string(&self.log).unwrap().len();
         let store = Store::new(self.postgres.options(), 1);

@@ -1,5 +1,5 @@
-//! Sessions against a real, private Postgres: whatever the order in which exchanges become known, and
-//! through whichever collector, the sessions are those of the definition.
+//! Sessions with a private Postgres: in whatever order exchanges arrive, and at whichever collector, the sessions
+//! are those of the definition.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// Time enough for a loaded machine.
+/// Enough for a machine under load.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
@@ -129,7 +129,7 @@ fn batch(entries: Vec<NewEntry<'static>>) -> NewBatch<'static> {
     }
 }
 
-/// Checks that the sessions of a user are those of the definition, and know of themselves what is true.
+/// Checks that the sessions of a user are those of the definition, and that their columns agree with their entries.
 async fn check(pool: &PgPool, user: &UserId, exchanges: &[Exchange]) {
     let defined = by_definition(exchanges);
     let rows =
@@ -190,7 +190,7 @@ fn sent() -> impl Strategy<Value = (Vec<Exchange>, Vec<(usize, Half)>, Vec<usize
     })
 }
 
-/// Two collectors' stores on one private Postgres, which ends with them.
+/// The stores of two collectors, on one private Postgres, which is stopped with them.
 struct Fixture {
     collectors: [Store; 2],
     pool: PgPool,

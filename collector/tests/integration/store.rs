@@ -1,4 +1,4 @@
-//! The store against a real, private Postgres: what goes in comes out, once.
+//! The store with a private Postgres: what is stored is read back, once.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,11 +35,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Time enough for a loaded machine.
+/// Enough for a machine under load.
 const TIMEOUT: Duration = Duration::from_mins(1);
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
-/// A migrated store in a Postgres of its own, which ends with it.
+/// A migrated store in a Postgres of its own, which is stopped with it.
 struct Fixture {
     store: Store,
     postgres: Option<PrivatePostgres>,
@@ -400,8 +400,8 @@ fn batch_is_stored_once_by_any_collector() {
     }
 }
 
-/// Stores batches that must wait, and so are stored together but for the first ones.
-fn store_together(
+/// Stores batches while the ledger is locked, so that they are stored as groups, except for the first ones.
+fn store_as_group(
     fixture: &Fixture,
     batches: &[NewBatch<'static>],
 ) -> Vec<Result<InsertOutcome, StoreError>> {
@@ -438,7 +438,7 @@ fn queued_batches_are_stored_once_each() {
         })
         .collect();
     batches[19].id = batches[10].id;
-    let stored = store_together(&fixture, &batches);
+    let stored = store_as_group(&fixture, &batches);
     let stored: Vec<_> = stored.into_iter().map(Result::unwrap).collect();
     let now = stored
         .iter()
@@ -459,7 +459,7 @@ fn failing_batch_does_not_fail_its_group() {
     let mut batches: Vec<_> = (0..12).map(|_| batch(vec![entry("alice")])).collect();
     // No producer's record comes that far.
     batches[7].entries[0].path = Cow::Borrowed("/\u{0}");
-    for (number, stored) in store_together(&fixture, &batches).into_iter().enumerate() {
+    for (number, stored) in store_as_group(&fixture, &batches).into_iter().enumerate() {
         match stored {
             Ok(InsertOutcome::Inserted) => assert_ne!(number, 7),
             Err(StoreError::Database(_)) => assert_eq!(number, 7),
@@ -522,7 +522,7 @@ fn timed_out_batch_can_be_stored_later() {
             .execute(&mut other)
             .await
             .unwrap();
-        // As many as the pool has connections: none of them may stay behind in use.
+        // As many as the pool has connections: none of them may stay in use.
         for _ in 0..8 {
             let timeout = Duration::from_millis(100);
             let stored = fixture.store.store_batch(&slow, NOW, timeout).await;
@@ -773,7 +773,7 @@ fn partitions_are_created_a_day_ahead() {
     assert_eq!(ahead(), 0, "nothing came since");
 }
 
-/// As a collector of before stores them: without any column of a later migration.
+/// As an older collector stores them: without any column of a later migration.
 #[test]
 fn rows_of_older_version_are_readable() {
     let fixture = Fixture::new();
@@ -1048,7 +1048,7 @@ fn start_ignores_remains_of_killed_postgres() {
     assert!(remains.wait().unwrap().success());
 }
 
-/// A query that minds nothing else, its parent's death included, until it has counted to the end.
+/// A query that goes on until it has counted to the end, even without its parent process.
 async fn keep_busy(fixture: &Fixture) -> JoinHandle<Result<PgQueryResult, sqlx::Error>> {
     let mut busy = on_the_side(fixture, "select 1").await;
     let counting = "select count(*) from generate_series(1, 20000000)";
@@ -1077,7 +1077,7 @@ fn kill_postgres(fixture: &Fixture) {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
-/// Runs statements on a connection of their own, which is returned: what they began goes on.
+/// Runs statements on a connection of their own, and returns it, so that what they began goes on.
 async fn on_the_side(fixture: &Fixture, statements: &'static str) -> sqlx::PgConnection {
     let options = fixture.postgres.as_ref().unwrap().options();
     let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();

@@ -16,7 +16,7 @@ use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use tracing::instrument;
 
-use super::entries::row::half;
+use super::columns::half;
 use super::{Store, StoreError};
 use crate::model::entry::{Expiry, NewEntry};
 use dossier_body::dictionary::{Dictionaries, Dictionary, DictionaryId};
@@ -76,6 +76,16 @@ impl CacheState {
             let oldest = self.order.remove(0);
             self.loaded.remove(&oldest);
         }
+    }
+
+    fn replace_in_use(&mut self, in_use: Dictionaries, ids: &HashSet<DictionaryId>) {
+        self.in_use = Arc::new(in_use);
+        self.until.retain(|id, _| ids.contains(id));
+        // When it is needed for decompression, it is loaded again, without the memory that compression takes.
+        self.loaded
+            .retain(|id, dictionary| ids.contains(id) || !dictionary.has_packed());
+        let Self { order, loaded, .. } = self;
+        order.retain(|id| loaded.contains_key(id));
     }
 }
 
@@ -185,19 +195,8 @@ impl Store {
     /// [`StoreError`]
     #[instrument(name = "store.refresh_dictionaries", skip_all, err(level = "debug"))]
     pub async fn refresh_dictionaries(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query(
-            "update dictionaries set retired_at = $1 where retired_at is null and created_at < $2",
-        )
-        .bind(now)
-        .bind(now - MAX_AGE)
-        .execute(&self.pool)
-        .await?;
-        // Other collectors may use it until they notice the retirement.
-        sqlx::query("delete from dictionaries where retired_at < $1 and needed_until < $2")
-            .bind(now - RETIREMENT_GRACE)
-            .bind(now)
-            .execute(&self.pool)
-            .await?;
+        self.retire_dictionaries(now).await?;
+        self.delete_unneeded_dictionaries(now).await?;
         let rows = sqlx::query(
             "select id, endpoint, half::text as half from dictionaries where retired_at is null order by id limit $1",
         )
@@ -212,24 +211,33 @@ impl Store {
         let mut in_use = Dictionaries::default();
         for row in &rows {
             if let Some(dictionary) = loaded.get(&DictionaryId(row.try_get("id")?)) {
-                let endpoint = row.try_get("endpoint")?;
-                in_use.insert(
-                    endpoint,
-                    half(row.try_get("half")?)?,
-                    Arc::clone(dictionary),
-                );
+                let (endpoint, half) = (row.try_get("endpoint")?, half(row.try_get("half")?)?);
+                in_use.insert(endpoint, half, Arc::clone(dictionary));
             }
         }
-        self.dictionaries.with(|state| {
-            state.in_use = Arc::new(in_use);
-            state.until.retain(|id, _| ids.contains(id));
-            // When it is needed for decompression, it is loaded again, without the memory that compression takes.
-            state
-                .loaded
-                .retain(|id, dictionary| ids.contains(id) || !dictionary.has_packed());
-            let CacheState { order, loaded, .. } = state;
-            order.retain(|id| loaded.contains_key(id));
-        });
+        self.dictionaries
+            .with(|state| state.replace_in_use(in_use, &ids));
+        Ok(())
+    }
+
+    async fn retire_dictionaries(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        sqlx::query(
+            "update dictionaries set retired_at = $1 where retired_at is null and created_at < $2",
+        )
+        .bind(now)
+        .bind(now - MAX_AGE)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn delete_unneeded_dictionaries(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        // Other collectors may use it until they notice the retirement.
+        sqlx::query("delete from dictionaries where retired_at < $1 and needed_until < $2")
+            .bind(now - RETIREMENT_GRACE)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 

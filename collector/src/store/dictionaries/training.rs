@@ -1,17 +1,19 @@
 //! Training of dictionaries: for which endpoints, with which recent bodies, and the result.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dossier_wire::Half;
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row, Transaction};
 use time::{Duration, OffsetDateTime};
 use tracing::instrument;
 
-use super::{MAX_IN_USE, half};
+use super::MAX_IN_USE;
 use crate::model::entry::StoredBody;
-use crate::store::entries::row::stored_body;
+use crate::store::columns::{half, stored_body};
 use crate::store::{Store, StoreError};
-use dossier_body::dictionary::DictionaryId;
+use dossier_body::dictionary::{Dictionary, DictionaryId};
 use dossier_body::packing::{Codec, MAX_BYTES_WITH_DICTIONARY, MIN_BYTES_TO_COMPRESS, unpack};
 use dossier_body::training::{CurrentDictionary, MIN_USERS, TrainedDictionary, TrainingSet};
 
@@ -114,7 +116,7 @@ impl Store {
         .bind(MAX_IN_USE)
         .fetch_all(&self.pool)
         .await?;
-        let target = |row: &sqlx::postgres::PgRow| {
+        let target = |row: &PgRow| {
             let id: Option<i32> = row.try_get("id")?;
             Ok(TrainingTarget {
                 endpoint: row.try_get("endpoint")?,
@@ -136,7 +138,35 @@ impl Store {
         target: &TrainingTarget,
         now: OffsetDateTime,
     ) -> Result<TrainingSet, StoreError> {
-        let rows = sqlx::query(
+        let rows = self.recent_bodies(target, now).await?;
+        let dictionaries = self.dictionaries_of(&rows).await?;
+        let mut users = HashMap::new();
+        let mut training_set = TrainingSet::new(self.in_use(target, now).await?);
+        for (number, row) in rows.iter().enumerate() {
+            if number.is_multiple_of(64) {
+                // Other tasks wait for this thread.
+                tokio::task::yield_now().await;
+            }
+            if training_set.is_full() {
+                break;
+            }
+            let Some(sample) = sample(row, &dictionaries)? else {
+                continue;
+            };
+            let user: String = row.try_get("user_id")?;
+            let next = users.len();
+            training_set.add(*users.entry(user).or_insert(next), sample);
+        }
+        Ok(training_set)
+    }
+
+    /// The latest bodies that may be samples, a few of each user.
+    async fn recent_bodies(
+        &self,
+        target: &TrainingTarget,
+        now: OffsetDateTime,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        Ok(sqlx::query(
             "select p.user_id, coalesce(p.body_codec, b.codec)::text as codec, coalesce(p.body, b.data) as data,
                     coalesce(p.dictionary_id, b.dictionary_id) as dictionary_id
              from (select q.*, sum(stored_size) over (order by created_at desc, id desc) as bytes
@@ -165,34 +195,7 @@ impl Store {
         .bind(i64::try_from(MAX_BYTES_WITH_DICTIONARY).unwrap_or(i64::MAX))
         .bind(i64::try_from(TrainingSet::MAX_BYTES).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
-        .await?;
-        let dictionaries = self.dictionaries_of(&rows).await?;
-        let mut users = HashMap::new();
-        let mut training_set = TrainingSet::new(self.in_use(target, now).await?);
-        for (number, row) in rows.iter().enumerate() {
-            if number.is_multiple_of(64) {
-                // Other tasks wait for this thread.
-                tokio::task::yield_now().await;
-            }
-            if training_set.is_full() {
-                break;
-            }
-            let Some(StoredBody { codec, data }) = stored_body(row, &dictionaries)? else {
-                continue;
-            };
-            if codec == Codec::Identity && data.len() >= MIN_BYTES_TO_COMPRESS {
-                continue;
-            }
-            let Ok(mut body) = unpack(codec, data) else {
-                continue;
-            };
-            body.truncate(MAX_SAMPLE_BYTES);
-            body.shrink_to_fit();
-            let user: String = row.try_get("user_id")?;
-            let next = users.len();
-            training_set.add(*users.entry(user).or_insert(next), body);
-        }
-        Ok(training_set)
+        .await?)
     }
 
     async fn in_use(
@@ -257,4 +260,23 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// The beginning of a body, decompressed. None: the body is missing, or incompressible.
+fn sample(
+    row: &PgRow,
+    dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(StoredBody { codec, data }) = stored_body(row, dictionaries)? else {
+        return Ok(None);
+    };
+    if codec == Codec::Identity && data.len() >= MIN_BYTES_TO_COMPRESS {
+        return Ok(None);
+    }
+    let Ok(mut body) = unpack(codec, data) else {
+        return Ok(None);
+    };
+    body.truncate(MAX_SAMPLE_BYTES);
+    body.shrink_to_fit();
+    Ok(Some(body))
 }

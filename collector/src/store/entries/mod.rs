@@ -12,7 +12,7 @@ mod empty_result;
 mod endpoints;
 mod filter;
 mod patterns;
-pub(super) mod row;
+mod row;
 mod select;
 
 use std::collections::HashMap;

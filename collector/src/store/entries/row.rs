@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use dossier_wire::{Completion, Half, HeaderField};
+use dossier_wire::{Completion, HeaderField};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -13,11 +13,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::EntryParts;
-use crate::model::entry::{BodyState, Entry, Expiry, Headers, ProxyInfo, StoredBody};
+use crate::model::entry::{BodyState, Entry, Expiry, Headers, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, SessionId};
 use crate::store::StoreError;
-use crate::store::sessions::user_id;
-use dossier_body::Codec;
+use crate::store::columns::{half, stored_body, user_id};
 use dossier_body::dictionary::{Dictionary, DictionaryId};
 
 /// Decodes a row that was selected with these parts. `dictionaries` has the one that its body needs.
@@ -101,37 +100,6 @@ fn headers(row: &PgRow) -> Result<Headers<'static>, StoreError> {
         leading: pairs("headers")?,
         trailing: pairs("trailers")?,
     })
-}
-
-/// The body, if the row has one. `dictionaries` has the one that it needs.
-pub(in crate::store) fn stored_body(
-    row: &PgRow,
-    dictionaries: &HashMap<DictionaryId, Arc<Dictionary>>,
-) -> Result<Option<StoredBody>, StoreError> {
-    let (codec, data): (Option<&str>, Option<Vec<u8>>) =
-        (row.try_get("codec")?, row.try_get("data")?);
-    let (Some(codec), Some(data)) = (codec, data) else {
-        return Ok(None);
-    };
-    let dictionary: Option<i32> = row.try_get("dictionary_id")?;
-    let dictionary = dictionary.and_then(|id| dictionaries.get(&DictionaryId(id)));
-    let dictionary = dictionary.cloned().map(Codec::Dictionary);
-    let codec = [Codec::Identity, Codec::Zstd]
-        .into_iter()
-        .chain(dictionary)
-        .find(|known| known.as_str() == codec)
-        .ok_or(StoreError::UnknownValue { column: "codec" })?;
-    Ok(Some(StoredBody { codec, data }))
-}
-
-/// From its label in the database.
-pub(in crate::store) fn half(label: &str) -> Result<Half, StoreError> {
-    [Half::Request, Half::Response]
-        .into_iter()
-        .find(|half| half.as_str() == label)
-        .ok_or(StoreError::UnknownValue {
-            column: "entries.half",
-        })
 }
 
 fn body_state(label: &str) -> Result<BodyState, StoreError> {

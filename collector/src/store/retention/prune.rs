@@ -52,10 +52,10 @@ impl AgedTable {
 
     /// None: its rows are kept forever.
     #[must_use]
-    pub const fn retention(self, keep: RetentionPeriods) -> Option<Duration> {
+    pub const fn retention(self, periods: RetentionPeriods) -> Option<Duration> {
         match self {
-            Self::Ledger => Some(keep.ledger),
-            Self::DeletionAudit | Self::Gaps => keep.audit,
+            Self::Ledger => Some(periods.ledger),
+            Self::DeletionAudit | Self::Gaps => periods.audit,
         }
     }
 
@@ -70,8 +70,8 @@ impl AgedTable {
     }
 
     /// Rows from before are deleted. None: the rows are kept forever, or none can be that old.
-    fn cutoff(self, keep: RetentionPeriods, now: OffsetDateTime) -> Option<OffsetDateTime> {
-        now.checked_sub(self.retention(keep)?)
+    fn cutoff(self, periods: RetentionPeriods, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        now.checked_sub(self.retention(periods)?)
     }
 }
 
@@ -84,10 +84,10 @@ impl Store {
     pub async fn aged_rows(
         &self,
         table: AgedTable,
-        keep: RetentionPeriods,
+        periods: RetentionPeriods,
         now: OffsetDateTime,
     ) -> Result<i64, StoreError> {
-        let Some(cutoff) = table.cutoff(keep, now) else {
+        let Some(cutoff) = table.cutoff(periods, now) else {
             return Ok(0);
         };
         let (name, condition) = (table.as_str(), table.condition());
@@ -106,9 +106,9 @@ impl RetentionLock {
     pub async fn prune(
         &mut self,
         table: AgedTable,
-        keep: RetentionPeriods,
+        periods: RetentionPeriods,
     ) -> Result<u64, StoreError> {
-        let Some(cutoff) = table.cutoff(keep, self.now) else {
+        let Some(cutoff) = table.cutoff(periods, self.now) else {
             return Ok(0);
         };
         let (name, condition) = (table.as_str(), table.condition());

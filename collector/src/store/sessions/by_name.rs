@@ -6,10 +6,11 @@ use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{SessionLookup, user_id};
+use super::SessionLookup;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::session::SessionRequest;
 use crate::store::StoreError;
+use crate::store::columns::user_id;
 
 /// When the first and the last exchange of a session began, of those in a group of batches.
 struct TimeRange {

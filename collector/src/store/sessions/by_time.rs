@@ -19,11 +19,12 @@ use sqlx::{PgConnection, Row};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{SessionLookup, user_id};
+use super::SessionLookup;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::session::timeline::{self, Event, Move};
 use crate::model::session::{SessionRequest, TimedSession};
 use crate::store::StoreError;
+use crate::store::columns::user_id;
 
 /// The class of the users' advisory locks: "doss".
 const USER_LOCK_CLASS: i32 = 0x646f_7373;

@@ -49,7 +49,3 @@ pub(super) async fn assign(
     by_name::assign(connection, lookups, &mut sessions).await?;
     Ok(sessions)
 }
-
-pub(super) fn user_id(text: String) -> Result<UserId, StoreError> {
-    UserId::new(text).map_err(|_| StoreError::UnknownValue { column: "user_id" })
-}

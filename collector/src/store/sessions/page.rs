@@ -8,10 +8,10 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use time::OffsetDateTime;
 use tracing::instrument;
 
-use super::user_id;
 use crate::model::entry::Entry;
 use crate::model::ids::{SessionId, UserId};
 use crate::model::scope::Scope;
+use crate::store::columns::user_id;
 use crate::store::entries::{
     EXACT_TOTAL, EntryFilter, EntryParts, Order, PageStart, Total, push_inner_end, push_limit,
     push_outer, push_select, push_where,

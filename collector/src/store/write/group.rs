@@ -171,3 +171,57 @@ fn group_span(group: &[PendingBatch]) -> Span {
     }
     span
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::span::{Attributes, Id};
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::layer::{Context, SubscriberExt};
+    use tracing_subscriber::registry::LookupSpan;
+    use tracing_subscriber::{Layer, Registry};
+
+    use super::super::testing::pending_batch;
+    use super::*;
+
+    /// Records each relation between two spans, by name.
+    #[derive(Clone, Default)]
+    struct Relations(Arc<Mutex<Vec<String>>>);
+
+    impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Relations {
+        fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+            let span = context.span(id).unwrap();
+            if let Some(parent) = span.parent() {
+                let relation = format!("{} is a child of {}", span.name(), parent.name());
+                self.0.lock().unwrap().push(relation);
+            }
+        }
+
+        fn on_follows_from(&self, id: &Id, other: &Id, context: Context<'_, S>) {
+            let name = |id| context.span(id).unwrap().name();
+            let relation = format!("{} follows from {}", name(id), name(other));
+            self.0.lock().unwrap().push(relation);
+        }
+    }
+
+    #[test]
+    fn group_span_relates_to_all_requests() {
+        let relations = Relations::default();
+        with_default(Registry::default().with(relations.clone()), || {
+            let requests = [
+                info_span!("first"),
+                info_span!("second"),
+                info_span!("third"),
+            ];
+            let group = requests.map(|span| pending_batch(1, span).0);
+            drop(group_span(&group));
+        });
+        let expected = [
+            "store.write_group is a child of first",
+            "store.write_group follows from second",
+            "store.write_group follows from third",
+        ];
+        assert_eq!(*relations.0.lock().unwrap(), expected);
+    }
+}

@@ -38,6 +38,8 @@ mod group;
 mod prepared_batch;
 mod queue;
 mod rejected;
+#[cfg(test)]
+mod testing;
 
 pub use commit::InsertOutcome;
 pub use dedup::Fingerprint;

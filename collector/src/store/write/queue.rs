@@ -150,32 +150,14 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
-
+    use super::super::testing::pending_batch;
     use super::*;
-    use crate::model::entry::NewBatch;
-    use crate::model::ids::BatchId;
 
     type ResultReceiver = oneshot::Receiver<Result<InsertOutcome, StoreError>>;
 
-    /// Adds a batch with that many bytes of rows.
     fn push(queue: &WriteQueue, bytes: usize) -> (Option<Writer>, ResultReceiver) {
-        let empty = NewBatch {
-            id: BatchId(uuid::Uuid::new_v4()),
-            entries: Vec::new(),
-            gaps: Vec::new(),
-            rejected: Vec::new(),
-        };
-        let mut batch = PreparedBatch::new(&empty, OffsetDateTime::UNIX_EPOCH);
-        batch.entries.bytes(&vec![0; bytes]);
-        let (result, receiver) = oneshot::channel();
-        let writer = queue.push(PendingBatch {
-            batch,
-            deadline: Instant::now(),
-            result,
-            span: Span::none(),
-        });
-        (writer, receiver)
+        let (batch, receiver) = pending_batch(bytes, Span::none());
+        (queue.push(batch), receiver)
     }
 
     #[test]
