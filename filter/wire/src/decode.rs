@@ -40,7 +40,7 @@ pub enum FrameContent<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// The first bytes are not [`MAGIC`].
-    #[error("not a batch: it does not begin with \"DOSSIER\"")]
+    #[error("it does not begin with \"DOSSIER\"")]
     NotABatch,
     /// A newer producer than this reader.
     #[error(
