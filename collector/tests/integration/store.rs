@@ -474,9 +474,9 @@ fn failing_batch_does_not_fail_its_group() {
 fn stored_batch_is_recognized_by_content() {
     let fixture = Fixture::new();
     let contains_batch = |batch: &NewBatch<'_>| {
-        let features = Fingerprint::of(batch, NOW);
-        let recalling = fixture.store.contains_batch(&features);
-        fixture.runtime.block_on(recalling).unwrap()
+        let fingerprint = Fingerprint::of(batch, NOW);
+        let lookup = fixture.store.contains_batch(&fingerprint);
+        fixture.runtime.block_on(lookup).unwrap()
     };
     let mut with_a_gap = batch(Vec::new());
     with_a_gap.gaps.push(Gap {
@@ -877,14 +877,14 @@ fn key_is_valid_until_it_expires() {
     fixture.runtime.block_on(async {
         let store = &fixture.store;
         let id = store.create_key(&key, &secret.hash(), NOW).await.unwrap();
-        let known = store
+        let found = store
             .find_valid_key(&secret.hash(), NOW)
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(known.caller.credential, Credential::Key(id));
-        assert_eq!(known.caller.user, key.user);
-        assert_eq!(known.caller.role, Role::Readonly);
+        assert_eq!(found.caller.credential, Credential::Key(id));
+        assert_eq!(found.caller.user, key.user);
+        assert_eq!(found.caller.role, Role::Readonly);
         let late = store
             .find_valid_key(&secret.hash(), too_late)
             .await
@@ -910,11 +910,11 @@ fn revoked_key_is_invalid_and_unchanged() {
         let first = KeySelection::Ids(vec![ids[0], KeyId(Uuid::nil())]);
         assert_eq!(store.revoke_keys(&first, NOW).await.unwrap(), [ids[0]]);
         let works = async |index: usize| {
-            let known = store
+            let found = store
                 .find_valid_key(&secrets[index].hash(), NOW)
                 .await
                 .unwrap();
-            known.is_some()
+            found.is_some()
         };
         assert!(!works(0).await && works(1).await && works(2).await);
 
@@ -950,12 +950,12 @@ fn key_use_is_recorded_once_a_minute() {
         let mut noted = Vec::new();
         for seconds in [0, 1, 59, 60, 61, 119, 120] {
             let at = NOW + Duration::from_secs(seconds);
-            let known = store
+            let found = store
                 .find_valid_key(&secret.hash(), at)
                 .await
                 .unwrap()
                 .unwrap();
-            if let Some(used) = known.unrecorded_use {
+            if let Some(used) = found.unrecorded_use {
                 store.record_key_use(used).await.unwrap();
                 noted.push(seconds);
             }
@@ -1259,10 +1259,10 @@ fn known_total_is_not_counted_again() {
             id: EntryId(id),
         })
     };
-    let known = Some(Total::AtLeast(10_000));
-    assert_eq!(page(after(1), known).total, Total::AtLeast(10_000));
+    let counted = Some(Total::AtLeast(10_000));
+    assert_eq!(page(after(1), counted).total, Total::AtLeast(10_000));
     assert_eq!(page(after(1), None).total, Total::Exact(5));
-    assert_eq!(page(after(5), known).total, Total::Exact(5));
+    assert_eq!(page(after(5), counted).total, Total::Exact(5));
     for (offset, total, found) in [(0, 5, 2), (4, 5, 1), (5, 5, 0), (60, 5, 0)] {
         let page = page(PageStart::Offset(offset), None);
         assert_eq!(page.total, Total::Exact(total), "{offset}");
