@@ -57,7 +57,7 @@ impl Serve {
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
                     served = serve(store, spool, service, tls, listener, stop) => served,
-                    () = postgres.ended() => return Err(CliError::PostgresEnded),
+                    () = postgres.exited() => return Err(CliError::PostgresEnded),
                 };
                 postgres.stop().await;
                 served
