@@ -1,5 +1,5 @@
-//! `GET /storage/entries/{id}` and its `/body`: one entry with all that is known of it, and the exact
-//! bytes of its body.
+//! `GET /storage/entries/{id}` and `/storage/entries/{id}/body`: one entry with all that is known of it,
+//! and the exact bytes of its body.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -8,20 +8,29 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use dossier_body::{RenderBudget, unpack};
 use serde::Serialize;
+use serde_json::json;
 
-use super::query::answer::Item;
+use super::entry_response::EntryResponse;
+use super::request::{Field, Integer, read_path};
 use crate::app::App;
 use crate::http::envelope::Success;
-use crate::http::error::{ApiError, FieldError};
+use crate::http::error::ApiError;
 use crate::http::extract::Reader;
 use crate::model::entry::{BodyState, Entry, StoredBody};
 use crate::model::ids::EntryId;
-use dossier_body::{RenderBudget, unpack};
 
-/// The encoding that the bytes are still in. Not `content-encoding`: a client would undo that, and they
-/// would not be the exact bytes any more.
+/// The encoding that the bytes still have. Not `content-encoding`: a client would decode them then, and
+/// not get the exact bytes.
 const BODY_ENCODING: HeaderName = HeaderName::from_static("x-body-encoding");
+
+pub(super) static ID: Field<Integer<i64>> = Field {
+    name: "id",
+    kind: Integer::new(1, i64::MAX),
+    description: "The entry's number.",
+    example: || json!(1),
+};
 
 /// One of the caller's entries.
 ///
@@ -29,30 +38,30 @@ const BODY_ENCODING: HeaderName = HeaderName::from_static("x-body-encoding");
 /// [`ApiError`]
 pub async fn entry(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
     let permit = app.decode_pool.acquire().await?;
-    let entry = find(&app, &reader, id).await?;
-    let shown = move || Item::whole(entry, &mut RenderBudget::default());
-    let entry = permit.run_to_json(shown).await?;
+    let entry = find(&app, &caller, id).await?;
+    let response = move || EntryResponse::complete(entry, &mut RenderBudget::default());
+    let entry = permit.run_to_json(response).await?;
     Ok(Success::new("Entry retrieved", entry))
 }
 
-/// The body of one of the caller's entries. It is for saving, never for a browser to act on: it may be
-/// anything that anyone ever sent.
+/// The body of one of the caller's entries. A browser may save it but never render it: it may be anything
+/// that anyone ever sent.
 ///
 /// # Errors
 /// [`ApiError`]
 pub async fn body(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let permit = app.decode_pool.acquire().await?;
-    let mut entry = find(&app, &reader, id).await?;
+    let mut entry = find(&app, &caller, id).await?;
     let (state, body) = (entry.body_state, entry.body.take());
-    let bytes = permit.run(move || bytes(state, body)).await?;
+    let bytes = permit.run(move || body_bytes(state, body)).await?;
     let name = format!("entry-{}-{}", entry.id.0, entry.half.as_str());
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
         .map_err(|error| ApiError::internal("body", error))?;
@@ -72,25 +81,16 @@ pub async fn body(
 
 async fn find(
     app: &App,
-    reader: &Reader,
+    caller: &Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Entry, ApiError> {
-    let Path(text) = id.map_err(|_| ApiError::NotFound)?;
-    let id = text.parse().ok().filter(|id| *id > 0).ok_or_else(|| {
-        ApiError::Invalid(vec![FieldError {
-            field: "id".to_owned(),
-            message: "expected the number of an entry".to_owned(),
-            kind: "value_error",
-        }])
-    })?;
-    let entry = app
-        .store
-        .entry(&reader.scope(None)?, EntryId(id), app.clock.now())
-        .await?;
-    entry.ok_or(ApiError::NotFound)
+    let id = EntryId(read_path(&ID, id)?);
+    let scope = caller.scope(None)?;
+    let found = app.store.entry(&scope, id, app.clock.now()).await?;
+    found.ok_or(ApiError::NotFound)
 }
 
-fn bytes(state: BodyState, body: Option<StoredBody>) -> Result<Vec<u8>, ApiError> {
+fn body_bytes(state: BodyState, body: Option<StoredBody>) -> Result<Vec<u8>, ApiError> {
     match (state, body) {
         (BodyState::Empty, _) => Ok(Vec::new()),
         (BodyState::Missing(reason), _) => Err(ApiError::BodyNotStored(reason.as_str())),

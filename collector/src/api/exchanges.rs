@@ -2,23 +2,32 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use dossier_body::RenderBudget;
 use dossier_wire::Half;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::query::answer::Item;
+use super::entry_response::EntryResponse;
+use super::request::{Field, UuidText, read_path};
 use crate::app::App;
 use crate::http::envelope::Success;
-use crate::http::error::{ApiError, FieldError};
+use crate::http::error::ApiError;
 use crate::http::extract::Reader;
 use crate::model::entry::Entry;
 use crate::model::ids::{ExchangeId, SessionId, UserId};
-use dossier_body::RenderBudget;
 
-/// Both halves of an exchange; a half that was not recorded, or is gone, is null.
+pub(super) static EXCHANGE_ID: Field<UuidText> = Field {
+    name: "exchange_id",
+    kind: UuidText,
+    description: "`exchange_id` of either half.",
+    example: || json!("0198a3c5-7f00-7000-8000-000000000001"),
+};
+
+/// Both halves of an exchange; a half that was not recorded, or was deleted, is null.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Exchange {
+#[schema(as = Exchange)]
+pub(super) struct ExchangeResponse {
     #[serde(rename = "exchange_id")]
     #[schema(value_type = uuid::Uuid)]
     id: ExchangeId,
@@ -27,33 +36,33 @@ pub(super) struct Exchange {
     #[schema(value_type = Option<uuid::Uuid>, required)]
     session_id: Option<SessionId>,
     #[schema(required)]
-    request: Option<Item>,
+    request: Option<EntryResponse>,
     #[schema(required)]
-    response: Option<Item>,
+    response: Option<EntryResponse>,
 }
 
-/// One of the caller's exchanges. A half that was not recorded, or is gone, is null.
+/// One of the caller's exchanges.
 ///
 /// # Errors
 /// [`ApiError`]
 pub async fn exchange(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let id = read_id(id)?;
+    let id = ExchangeId(read_path(&EXCHANGE_ID, id)?);
     let permit = app.decode_pool.acquire().await?;
     let entries = app
         .store
-        .exchange(&reader.scope(None)?, id, app.clock.now())
+        .exchange(&caller.scope(None)?, id, app.clock.now())
         .await?;
-    let shown = move || Exchange::of(id, entries);
-    let exchange = permit.run_to_json(shown).await?;
+    let response = move || ExchangeResponse::new(id, entries);
+    let exchange = permit.run_to_json(response).await?;
     Ok(Success::new("Exchange retrieved", exchange))
 }
 
-impl Exchange {
-    fn of(id: ExchangeId, entries: Vec<Entry>) -> Result<Self, ApiError> {
+impl ExchangeResponse {
+    fn new(id: ExchangeId, entries: Vec<Entry>) -> Result<Self, ApiError> {
         let first = entries.first().ok_or(ApiError::NotFound)?;
         let user_id = first.user.clone();
         let session_id = entries.iter().find_map(|entry| entry.session);
@@ -61,29 +70,18 @@ impl Exchange {
             .into_iter()
             .partition(|entry| entry.half == Half::Request);
         let mut budget = RenderBudget::default();
-        let mut first = |half: Vec<Entry>| {
+        let mut response_of = |half: Vec<Entry>| {
             let entry = half.into_iter().next();
             entry
-                .map(|entry| Item::whole(entry, &mut budget))
+                .map(|entry| EntryResponse::complete(entry, &mut budget))
                 .transpose()
         };
         Ok(Self {
             id,
             user_id,
             session_id,
-            request: first(requests)?,
-            response: first(responses)?,
+            request: response_of(requests)?,
+            response: response_of(responses)?,
         })
     }
-}
-
-fn read_id(id: Result<Path<String>, PathRejection>) -> Result<ExchangeId, ApiError> {
-    let Path(text) = id.map_err(|_| ApiError::NotFound)?;
-    Uuid::try_parse(&text).map(ExchangeId).map_err(|_| {
-        ApiError::Invalid(vec![FieldError {
-            field: "exchange_id".to_owned(),
-            message: "expected a UUID".to_owned(),
-            kind: "value_error",
-        }])
-    })
 }

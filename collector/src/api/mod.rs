@@ -1,27 +1,22 @@
-//! HTTP for readers: storage, health, metrics. One file an endpoint.
+//! The HTTP API for readers and operators: queries, deletion, health, metrics. Each group of endpoints has a
+//! file; the fields of requests are declared in `query/fields.rs`, `sessions/fields.rs` and `deletion.rs`.
 
-mod delete;
+mod deletion;
 mod entries;
+mod entry_response;
 mod exchanges;
-mod fields;
 mod health;
 mod openapi;
 mod query;
+mod request;
 mod sessions;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use axum::routing::{get, post};
 
 pub use self::openapi::text as openapi_text;
 use crate::app::App;
-use crate::http::error::ApiError;
-
-/// Largest body of a request to these endpoints.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// The endpoints for readers.
 pub fn routes() -> Router<App> {
@@ -32,7 +27,7 @@ pub fn routes() -> Router<App> {
         .route("/exchanges/{exchange_id}", get(exchanges::exchange))
         .route("/sessions", get(sessions::list))
         .route("/sessions/query", post(sessions::query))
-        .route("/delete", post(delete::delete));
+        .route("/delete", post(deletion::delete));
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)
@@ -41,16 +36,5 @@ pub fn routes() -> Router<App> {
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-}
-
-/// The body of a request, if all of it came.
-///
-/// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::IncompleteBody`]
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_REQUEST_BYTES),
-        _ => ApiError::IncompleteBody,
-    })
+        .layer(DefaultBodyLimit::max(request::MAX_BODY_BYTES))
 }

@@ -1,14 +1,12 @@
 //! `GET /openapi.json` and `GET /docs`: the API described for programs and for people.
 //!
-//! The shapes of answers are derived from the types that are answered; errors are those of
-//! [`ApiError`](crate::http::error::ApiError), their examples written by what writes the errors. Bounds
-//! are the constants that are enforced.
+//! Schemas of responses are derived from their types, schemas of requests from the fields that the parser
+//! reads. Errors are those of [`ApiError`](crate::http::error::ApiError).
 
-mod answers;
 mod examples;
+mod html_page;
 mod operations;
-mod page;
-mod requests;
+mod responses;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -19,19 +17,21 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_O
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
-const ABOUT: &str = "Dossier keeps a record of API traffic that passes Envoy. This API answers what was recorded.\n\n\
-All paths below `/storage` are served, the same, below `/v1/storage`. Every JSON answer has one envelope: \
+use self::html_page::HtmlPage;
+
+const DESCRIPTION: &str = "Dossier records API traffic that passes through Envoy. This API returns what was recorded.\n\n\
+All paths under `/storage` also exist under `/v1/storage`. Every JSON response has the same envelope: \
 `success`, `message`, `data`, `warnings`, `metadata`, and on failure `error` with a stable code. \
-Times are RFC 3339 in UTC. `X-Request-ID` is taken if it is sane, or made, and sent back. \
-A path that is none is answered 404, a method that a path does not take 405, in the same envelope. \
-Outside of it is only what cannot be read as HTTP/1.1: it is answered with no body, and the connection ends. \
-That is 400 for a malformed head, 431 for more than 100 headers or a head of more than about 400 KiB, and 414 for a \
+Times are RFC 3339 in UTC. A valid `X-Request-ID` of the request is returned, otherwise a new one. \
+An unknown path returns 404, a method that a path does not support 405, in the same envelope. \
+Only what cannot be read as HTTP/1.1 gets a response without a body, and the connection is closed: \
+400 for a malformed head, 431 for more than 100 headers or a head of more than about 400 KiB, and 414 for a \
 URL of more than 65,534 bytes. \
-Another user's things are answered as things that do not exist.";
+Data of other users is treated as if it did not exist.";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
 static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", *DOCUMENT));
-static PAGE: LazyLock<page::Page> = LazyLock::new(|| page::Page::of(&DOCUMENT));
+static PAGE: LazyLock<HtmlPage> = LazyLock::new(|| HtmlPage::new(&DOCUMENT));
 
 /// The document as JSON text.
 #[must_use]
@@ -39,12 +39,11 @@ pub fn text() -> &'static str {
     &TEXT
 }
 
-/// The document.
 pub(super) async fn document() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], text())
 }
 
-/// The document as a page for people. It needs no script and nothing from elsewhere.
+/// The page needs no script and loads nothing.
 pub(super) async fn page() -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -70,18 +69,18 @@ fn build() -> Value {
         "info": {
             "title": "Dossier",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
+            "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": operations::TAGS.map(|(name, about)| json!({"name": name, "description": about})),
+        "tags": operations::TAGS.map(|(name, description)| json!({"name": name, "description": description})),
         "paths": paths,
         "components": {"schemas": schemas::all(), "securitySchemes": security_schemes()},
     })
 }
 
 fn servers() -> Value {
-    json!([{"url": "/"}, {"url": "/v1", "description": "The same under another path"}])
+    json!([{"url": "/"}, {"url": "/v1", "description": "The same endpoints under another path"}])
 }
 
 fn security_schemes() -> Value {
@@ -89,7 +88,7 @@ fn security_schemes() -> Value {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "A key (`dsk_…`), or a JWT where the collector is set up for them.",
+            "description": "A key (`dsk_…`), or a JWT if the collector accepts them.",
         },
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key (`dsk_…`)."},
     })

@@ -1,62 +1,57 @@
 //! `POST /storage/query`: pages of entries.
+//!
+//! - [`fields`]: the fields of the request. A new one begins there.
+//! - [`filter`], [`metadata_filters`], [`included_parts`]: what the fields mean.
+//! - [`common`]: what this query shares with that for sessions.
+//! - [`endpoint_lookup`], [`empty_result`], [`precedence`], [`warnings`]: what a response warns about.
+//! - [`page_token`], [`page_response`]: the page that is returned.
 
-pub(super) mod answer;
-mod cursor;
+pub(super) mod common;
 pub(super) mod empty_result;
-pub(super) mod endpoint;
+pub(super) mod endpoint_lookup;
+pub(super) mod fields;
 pub(super) mod filter;
-pub(super) mod metadata;
+mod included_parts;
+pub(super) mod metadata_filters;
+pub(super) mod page_response;
+mod page_token;
 pub(super) mod precedence;
+pub(super) mod warnings;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::Serialize;
 
-use self::answer::Page;
-use self::cursor::Token;
+use self::common::{CommonFields, CommonQuery};
 use self::empty_result::EmptyPage;
-use self::precedence::Precedence;
-use super::fields::Fields;
-use super::whole;
+use self::endpoint_lookup::EndpointLookup;
+use self::fields::{CURSOR, ENTRY_QUERY, INCLUDE, PAGING};
+use self::page_response::EntryPageResponse;
+use self::page_token::PageToken;
+use super::request::{AnyField, FieldReader, whole_body};
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::http::extract::Reader;
 use crate::limits::decode_pool::DecodePermit;
-use crate::model::ids::UserId;
-use crate::store::{EntryParts, Order, PageRequest, PageStart, ResultKind, Store, Total};
+use crate::store::{EntryParts, PageRequest, ResultKind, Store, Total};
 
-/// The fields that say which page is wanted, and how.
-pub(super) const PAGE_FIELDS: &[&str] = &["page", "page_size", "cursor", "order", "include"];
-pub(super) const DEFAULT_PAGE_SIZE: u8 = 20;
-pub(super) const MAX_PAGE_SIZE: u8 = 100;
-/// Pages by number cost as much as all that stands before them; deeper ones go by cursor.
-pub(super) const MAX_PAGE: i64 = 10_000;
-/// A page is named twice.
-pub(super) const BOTH_CURSOR_AND_PAGE: &str =
-    "Both cursor and page provided. Using cursor parameter.";
-pub(super) const MAX_SEARCH_BYTES: usize = 1024;
-/// Longest text of a cursor.
-pub(super) const MAX_CURSOR_BYTES: usize = 256;
-
-/// A request, complete and checked.
-struct Query {
-    wanted: PageRequest,
-    /// The one user that an admin asked for.
-    user: Option<UserId>,
-    /// As it was given.
-    endpoint: Option<String>,
-    page_number: i64,
-    /// Identifies the query, whatever the page, in cursors.
-    fingerprint: u64,
-    precedence: Precedence,
+/// What a request asks for, before it is validated.
+struct EntryQueryFields {
+    common: CommonFields,
+    cursor: Option<PageToken>,
+    parts: EntryParts,
+    query_fingerprint: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Include {
-    Data,
-    Headers,
+/// A valid request.
+struct EntryQuery {
+    common: CommonQuery,
+    cursor: Option<PageToken>,
+    parts: EntryParts,
+    /// Equal for the pages of one query.
+    query_fingerprint: u64,
 }
 
 /// Finds the caller's entries.
@@ -65,41 +60,38 @@ enum Include {
 /// [`ApiError`]
 pub async fn query(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = whole(body)?;
-    let mut query = Query::read(&app.store, &body, &reader).await?;
+    let body = whole_body(body)?;
+    let mut query = EntryQuery::parse(&app.store, &body, &caller).await?;
     let now = app.clock.now();
-    let permit = decode_permit(&app, query.wanted.parts).await?;
-    let mut page = app.store.find_entries(&query.wanted, now).await?;
+    let permit = decode_permit(&app, query.parts).await?;
+    let mut page = app.store.find_entries(&query.page_request(), now).await?;
     let mut nearest = None;
     if page.total == Total::Exact(0) {
-        let scope = &query.wanted.scope;
-        match endpoint::settle(&app.store, scope, &mut query.wanted.filter, now).await? {
-            endpoint::Settled::AsItIs => {}
-            endpoint::Settled::Changed => {
-                page = app.store.find_entries(&query.wanted, now).await?;
+        match query.common.look_up_endpoint(&app.store, now).await? {
+            EndpointLookup::Unchanged => {}
+            EndpointLookup::Replaced => {
+                page = app.store.find_entries(&query.page_request(), now).await?;
             }
-            endpoint::Settled::Unclear(endpoints) => nearest = Some(endpoints),
+            EndpointLookup::NotFound(endpoints) => nearest = Some(endpoints),
         }
     }
-    let mut warnings = Vec::new();
-    if page.entries.is_empty() {
-        let empty = query.empty_page(page.total, nearest);
-        warnings.push(empty_result::warning(&app.store, &empty, now).await?);
-    }
-    warnings.extend(query.precedence.warning());
-    warnings.extend(endpoint::warning(
-        query.endpoint.as_deref(),
-        &query.wanted.filter,
-    ));
-    let shown = move || Page::of(page, &query);
-    let data = permit.run_to_json(shown).await?;
+    let empty = page.entries.is_empty().then_some(EmptyPage {
+        of: ResultKind::Entries,
+        by_cursor: query.cursor.is_some(),
+        total: page.total,
+        nearest,
+    });
+    let warnings = warnings::collect(&app.store, &query.common, empty, now).await?;
+    let (common, fingerprint) = (query.common, query.query_fingerprint);
+    let response = move || EntryPageResponse::new(page, &common, query.parts, fingerprint);
+    let data = permit.run_to_json(response).await?;
     Ok(Success::new("Storage entries retrieved", data).with_warnings(warnings))
 }
 
-/// A permit to read these parts of entries.
+/// Permission to have these parts of entries in memory.
 pub(super) async fn decode_permit(app: &App, parts: EntryParts) -> Result<DecodePermit, ApiError> {
     if parts.bodies {
         Ok(app.decode_pool.acquire().await?)
@@ -108,107 +100,77 @@ pub(super) async fn decode_permit(app: &App, parts: EntryParts) -> Result<Decode
     }
 }
 
-impl Query {
-    async fn read(store: &Store, body: &[u8], reader: &Reader) -> Result<Self, ApiError> {
-        let known = [filter::FIELDS, PAGE_FIELDS, &["user_id", "search"]].concat();
-        let mut fields = Fields::parse(body, &known)?;
-        let mut precedence = Precedence::default();
-        let asked = filter::read(store, &mut fields, &mut precedence).await?;
-        let user = fields
-            .text("user_id", UserId::MAX_BYTES)
-            .and_then(|text| UserId::new(text).ok());
-        let order = read_order(&mut fields);
-        let page_size = read_page_size(&mut fields);
-        let page_number = read_page_number(&mut fields);
-        let token = read_cursor(&mut fields, &mut precedence);
-        let parts = read_include(&mut fields);
-        let search = asks_to_search(&mut fields);
-        let fingerprint = fields.fingerprint(PAGE_FIELDS);
-        fields.finish()?;
-        if search {
-            return Err(ApiError::SearchNotEnabled);
+impl EntryQueryFields {
+    /// Errors are collected in `reader`.
+    fn parse(reader: &mut FieldReader) -> Self {
+        let of_page = PAGING.iter().map(|field| field.name());
+        let of_page: Vec<_> = of_page.chain([CURSOR.name()]).collect();
+        Self {
+            common: CommonFields::parse(reader, &CURSOR),
+            cursor: reader.read(&CURSOR),
+            parts: reader.read_or_default(&INCLUDE),
+            query_fingerprint: reader.fingerprint_without(&of_page),
         }
-        let start = match token {
-            Some(token) => PageStart::After(token.cursor),
-            None => PageStart::Offset((page_number - 1) * i64::from(page_size)),
-        };
-        let wanted = PageRequest {
-            scope: reader.scope(user.clone())?,
-            filter: asked.filter,
-            order,
-            start,
-            limit: page_size,
-            parts,
-            known_total: token.and_then(|token| token.total_of(fingerprint)),
-        };
+    }
+}
+
+impl EntryQuery {
+    async fn parse(store: &Store, body: &[u8], caller: &Reader) -> Result<Self, ApiError> {
+        let mut reader = FieldReader::from_json(body, &ENTRY_QUERY)?;
+        let fields = EntryQueryFields::parse(&mut reader);
         Ok(Self {
-            wanted,
-            user,
-            endpoint: asked.endpoint,
-            page_number,
-            fingerprint,
-            precedence,
+            common: fields.common.validate(store, reader, caller).await?,
+            cursor: fields.cursor,
+            parts: fields.parts,
+            query_fingerprint: fields.query_fingerprint,
         })
     }
 
-    const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
-        EmptyPage {
-            of: ResultKind::Entries,
-            scope: &self.wanted.scope,
-            filter: &self.wanted.filter,
-            user: self.user.as_ref(),
-            number: self.page_number,
-            size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, PageStart::After(_)),
-            total,
-            nearest,
+    fn page_request(&self) -> PageRequest {
+        let common = &self.common;
+        let known_total = |cursor: PageToken| cursor.total_of(self.query_fingerprint);
+        PageRequest {
+            scope: common.scope.clone(),
+            filter: common.filter.clone(),
+            order: common.order,
+            start: common.start(self.cursor.map(|cursor| cursor.position)),
+            limit: common.page_size,
+            parts: self.parts,
+            known_total: self.cursor.and_then(known_total),
         }
     }
 }
 
-pub(super) fn asks_to_search(fields: &mut Fields) -> bool {
-    fields.text("search", MAX_SEARCH_BYTES).is_some()
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-pub(super) fn read_order(fields: &mut Fields) -> Order {
-    let orders = [("desc", Order::Descending), ("asc", Order::Ascending)];
-    fields.choice("order", &orders).unwrap_or_default()
-}
+    use super::*;
 
-pub(super) fn read_page_size(fields: &mut Fields) -> u8 {
-    fields
-        .integer("page_size", 1, MAX_PAGE_SIZE.into())
-        .and_then(|size| u8::try_from(size).ok())
-        .unwrap_or(DEFAULT_PAGE_SIZE)
-}
-
-pub(super) fn read_page_number(fields: &mut Fields) -> i64 {
-    fields.integer("page", 1, MAX_PAGE).unwrap_or(1)
-}
-
-fn read_cursor(fields: &mut Fields, precedence: &mut Precedence) -> Option<Token> {
-    let text = fields.text("cursor", MAX_CURSOR_BYTES)?;
-    if fields.has("page") {
-        precedence.note(BOTH_CURSOR_AND_PAGE);
+    fn invalid_fields(body: &serde_json::Value) -> Vec<String> {
+        let body = body.to_string();
+        let mut reader = FieldReader::from_json(body.as_bytes(), &ENTRY_QUERY).unwrap();
+        EntryQueryFields::parse(&mut reader);
+        match reader.finish() {
+            Ok(()) => Vec::new(),
+            Err(ApiError::Invalid(errors)) => errors.into_iter().map(|it| it.field).collect(),
+            Err(other) => panic!("{other:?}"),
+        }
     }
-    let token = Token::decode(&text);
-    if token.is_none() {
-        fields.error(
-            "cursor",
-            "expected a next_cursor of an earlier answer, unchanged",
-            "value_error",
-        );
-    }
-    token
-}
 
-pub(super) fn read_include(fields: &mut Fields) -> EntryParts {
-    let choices = [("data", Include::Data), ("headers", Include::Headers)];
-    let included = fields
-        .choices("include", &choices)
-        .unwrap_or_else(|| vec![Include::Data]);
-    EntryParts {
-        bodies: included.contains(&Include::Data),
-        headers: included.contains(&Include::Headers),
+    #[test]
+    fn every_declared_field_is_read() {
+        for field in ENTRY_QUERY.fields() {
+            let name = field.name();
+            assert_eq!(invalid_fields(&json!({name: [[]]})), [name]);
+        }
+    }
+
+    #[test]
+    fn every_example_is_accepted() {
+        for field in ENTRY_QUERY.fields() {
+            let body = json!({field.name(): field.example()});
+            assert!(invalid_fields(&body).is_empty(), "{body}");
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! `GET /storage/sessions` and `POST /storage/sessions/query`: pages of sessions, the latter with
-//! their entries.
+//! `GET /storage/sessions` and `POST /storage/sessions/query`: pages of sessions, the latter with their
+//! entries.
 
-pub(super) mod answer;
-mod cursor;
+pub(super) mod fields;
+pub(super) mod page_response;
+mod session_cursor;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -10,48 +11,31 @@ use axum::extract::{Query, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use self::answer::Page;
-use super::fields::Fields;
-use super::query::empty_result::{self, EmptyPage};
-use super::query::precedence::Precedence;
-use super::query::{self, endpoint, filter};
-use super::whole;
+use self::fields::{CURSOR, ENTRIES_PER_SESSION, SESSION_LIST, SESSION_QUERY};
+use self::page_response::SessionPageResponse;
+use super::query::common::{CommonFields, CommonQuery};
+use super::query::empty_result::EmptyPage;
+use super::query::endpoint_lookup::EndpointLookup;
+use super::query::fields::INCLUDE;
+use super::query::{decode_permit, warnings};
+use super::request::{FieldReader, InvalidValue, whole_body};
 use crate::app::App;
 use crate::http::envelope::Success;
-use crate::http::error::{ApiError, FieldError};
+use crate::http::error::ApiError;
 use crate::http::extract::Reader;
-use crate::model::ids::UserId;
-use crate::store::{PageStart, ResultKind, SessionEntries, SessionPageRequest, Store, Total};
+use crate::store::{ResultKind, SessionCursor, SessionEntries, SessionPageRequest, Store, Total};
 
-/// The parameters of the list.
-pub(super) const LIST_FIELDS: &[&str] = &[
-    "page",
-    "page_size",
-    "cursor",
-    "endpoint",
-    "start_date",
-    "end_date",
-    "session_id",
-    "storage_type",
-    "type",
-    "user_id",
-];
-/// Of those, the numbers.
-const LIST_NUMBERS: &[&str] = &["page", "page_size"];
-pub(super) const MAX_ENTRIES: u8 = 100;
-pub(super) const DEFAULT_ENTRIES: u8 = 20;
-/// Longest text of a cursor.
-pub(super) const MAX_CURSOR_BYTES: usize = 128;
+/// What a request asks for, before it is validated.
+struct SessionQueryFields {
+    common: CommonFields,
+    cursor: Option<SessionCursor>,
+}
 
-/// A request, complete and checked.
+/// A valid request.
 struct SessionQuery {
-    wanted: SessionPageRequest,
-    /// The one user that an admin asked for.
-    user: Option<UserId>,
-    page_number: i64,
-    /// The endpoint as it was given.
-    endpoint: Option<String>,
-    precedence: Precedence,
+    common: CommonQuery,
+    cursor: Option<SessionCursor>,
+    entries: Option<SessionEntries>,
 }
 
 /// Lists the caller's sessions.
@@ -60,13 +44,17 @@ struct SessionQuery {
 /// [`ApiError`]
 pub async fn list(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let Query(parameters) = parameters.map_err(|_| not_a_query())?;
-    let fields = Fields::of_parameters(parameters, LIST_FIELDS, LIST_NUMBERS);
-    let asked = SessionQuery::read(&app.store, fields, &reader, None).await?;
-    answer(&app, asked).await
+    let Query(parameters) = parameters.map_err(|_| invalid_parameters())?;
+    let mut reader = FieldReader::from_parameters(parameters, &SESSION_LIST);
+    let fields = SessionQueryFields::parse(&mut reader);
+    respond(
+        &app,
+        fields.validate(&app.store, reader, &caller, None).await?,
+    )
+    .await
 }
 
 /// Finds the caller's sessions, with their entries.
@@ -75,115 +63,143 @@ pub async fn list(
 /// [`ApiError`]
 pub async fn query(
     State(app): State<App>,
-    reader: Reader,
+    caller: Reader,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = whole(body)?;
-    let known = [
-        filter::FIELDS,
-        query::PAGE_FIELDS,
-        &["user_id", "search", "entries_per_session"],
-    ]
-    .concat();
-    let mut fields = Fields::parse(&body, &known)?;
-    let entries = SessionEntries {
-        limit: fields
-            .integer("entries_per_session", 1, MAX_ENTRIES.into())
-            .and_then(|limit| u8::try_from(limit).ok())
-            .unwrap_or(DEFAULT_ENTRIES),
-        parts: query::read_include(&mut fields),
-    };
-    let search = query::asks_to_search(&mut fields);
-    let asked = SessionQuery::read(&app.store, fields, &reader, Some(entries)).await?;
-    if search {
-        return Err(ApiError::SearchNotEnabled);
-    }
-    answer(&app, asked).await
+    let body = whole_body(body)?;
+    let mut reader = FieldReader::from_json(&body, &SESSION_QUERY)?;
+    let fields = SessionQueryFields::parse(&mut reader);
+    let entries = Some(parse_entries(&mut reader));
+    respond(
+        &app,
+        fields
+            .validate(&app.store, reader, &caller, entries)
+            .await?,
+    )
+    .await
 }
 
-async fn answer(app: &App, mut asked: SessionQuery) -> Result<Success<Box<RawValue>>, ApiError> {
+async fn respond(app: &App, mut query: SessionQuery) -> Result<Success<Box<RawValue>>, ApiError> {
     let now = app.clock.now();
-    let permit = match asked.wanted.entries {
-        Some(entries) => query::decode_permit(app, entries.parts).await?,
+    let permit = match query.entries {
+        Some(entries) => decode_permit(app, entries.parts).await?,
         None => app.decode_pool.permit_without_bodies(),
     };
-    let mut found = app.store.find_sessions(&asked.wanted, now).await?;
+    let mut page = app.store.find_sessions(&query.page_request(), now).await?;
     let mut nearest = None;
-    if found.total == Total::Exact(0) {
-        let wanted = &mut asked.wanted;
-        match endpoint::settle(&app.store, &wanted.scope, &mut wanted.filter, now).await? {
-            endpoint::Settled::AsItIs => {}
-            endpoint::Settled::Changed => found = app.store.find_sessions(wanted, now).await?,
-            endpoint::Settled::Unclear(endpoints) => nearest = Some(endpoints),
+    if page.total == Total::Exact(0) {
+        match query.common.look_up_endpoint(&app.store, now).await? {
+            EndpointLookup::Unchanged => {}
+            EndpointLookup::Replaced => {
+                page = app.store.find_sessions(&query.page_request(), now).await?;
+            }
+            EndpointLookup::NotFound(endpoints) => nearest = Some(endpoints),
         }
     }
-    let mut warnings = Vec::new();
-    if found.sessions.is_empty() {
-        let empty = asked.empty_page(found.total, nearest);
-        warnings.push(empty_result::warning(&app.store, &empty, now).await?);
-    }
-    warnings.extend(asked.precedence.warning());
-    let given = asked.endpoint.as_deref();
-    warnings.extend(endpoint::warning(given, &asked.wanted.filter));
-    let data = permit.run_to_json(move || Page::of(found, &asked)).await?;
+    let empty = page.sessions.is_empty().then_some(EmptyPage {
+        of: ResultKind::Sessions,
+        by_cursor: query.cursor.is_some(),
+        total: page.total,
+        nearest,
+    });
+    let warnings = warnings::collect(&app.store, &query.common, empty, now).await?;
+    let response = move || SessionPageResponse::new(page, &query.common, query.entries);
+    let data = permit.run_to_json(response).await?;
     Ok(Success::new("Storage sessions retrieved", data).with_warnings(warnings))
 }
 
-fn not_a_query() -> ApiError {
-    ApiError::Invalid(vec![FieldError {
-        field: "query".to_owned(),
-        message: "expected parameters such as ?page=1&page_size=20".to_owned(),
-        kind: "value_error",
-    }])
+fn invalid_parameters() -> ApiError {
+    let expected = "expected parameters such as ?page=1&page_size=20";
+    ApiError::Invalid(vec![InvalidValue::value(expected).of_field("query")])
+}
+
+fn parse_entries(reader: &mut FieldReader) -> SessionEntries {
+    SessionEntries {
+        limit: reader.read_or_default(&ENTRIES_PER_SESSION),
+        parts: reader.read_or_default(&INCLUDE),
+    }
+}
+
+impl SessionQueryFields {
+    /// Errors are collected in `reader`.
+    fn parse(reader: &mut FieldReader) -> Self {
+        Self {
+            common: CommonFields::parse(reader, &CURSOR),
+            cursor: reader.read(&CURSOR),
+        }
+    }
+
+    async fn validate(
+        self,
+        store: &Store,
+        reader: FieldReader,
+        caller: &Reader,
+        entries: Option<SessionEntries>,
+    ) -> Result<SessionQuery, ApiError> {
+        Ok(SessionQuery {
+            common: self.common.validate(store, reader, caller).await?,
+            cursor: self.cursor,
+            entries,
+        })
+    }
 }
 
 impl SessionQuery {
-    async fn read(
-        store: &Store,
-        mut fields: Fields,
-        reader: &Reader,
-        entries: Option<SessionEntries>,
-    ) -> Result<Self, ApiError> {
-        let mut precedence = Precedence::default();
-        let asked = filter::read(store, &mut fields, &mut precedence).await?;
-        let user = fields
-            .text("user_id", UserId::MAX_BYTES)
-            .and_then(|text| UserId::new(text).ok());
-        let order = query::read_order(&mut fields);
-        let limit = query::read_page_size(&mut fields);
-        let page_number = query::read_page_number(&mut fields);
-        let start = match cursor::read(&mut fields, &mut precedence) {
-            Some(cursor) => PageStart::After(cursor),
-            None => PageStart::Offset((page_number - 1) * i64::from(limit)),
-        };
-        fields.finish()?;
-        Ok(Self {
-            wanted: SessionPageRequest {
-                scope: reader.scope(user.clone())?,
-                filter: asked.filter,
-                order,
-                start,
-                limit,
-                entries,
-            },
-            user,
-            page_number,
-            endpoint: asked.endpoint,
-            precedence,
-        })
+    fn page_request(&self) -> SessionPageRequest {
+        let common = &self.common;
+        SessionPageRequest {
+            scope: common.scope.clone(),
+            filter: common.filter.clone(),
+            order: common.order,
+            start: common.start(self.cursor),
+            limit: common.page_size,
+            entries: self.entries,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn invalid_fields(mut reader: FieldReader) -> Vec<String> {
+        SessionQueryFields::parse(&mut reader);
+        parse_entries(&mut reader);
+        match reader.finish() {
+            Ok(()) => Vec::new(),
+            Err(ApiError::Invalid(errors)) => errors.into_iter().map(|it| it.field).collect(),
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
-    const fn empty_page(&self, total: Total, nearest: Option<endpoint::Nearest>) -> EmptyPage<'_> {
-        EmptyPage {
-            of: ResultKind::Sessions,
-            scope: &self.wanted.scope,
-            filter: &self.wanted.filter,
-            user: self.user.as_ref(),
-            number: self.page_number,
-            size: self.wanted.limit,
-            by_cursor: matches!(self.wanted.start, PageStart::After(_)),
-            total,
-            nearest,
+    fn from_json(body: &Value) -> FieldReader {
+        FieldReader::from_json(body.to_string().as_bytes(), &SESSION_QUERY).unwrap()
+    }
+
+    #[test]
+    fn every_declared_field_is_read() {
+        for field in SESSION_QUERY.fields() {
+            let name = field.name();
+            assert_eq!(invalid_fields(from_json(&json!({name: [[]]}))), [name]);
+        }
+    }
+
+    #[test]
+    fn every_declared_parameter_is_read() {
+        for field in SESSION_LIST.fields() {
+            let parameter = (field.name().to_owned(), String::new());
+            let reader = FieldReader::from_parameters(vec![parameter], &SESSION_LIST);
+            assert_eq!(invalid_fields(reader), [field.name()]);
+        }
+    }
+
+    #[test]
+    fn every_example_is_accepted() {
+        for field in SESSION_QUERY.fields() {
+            let body = json!({field.name(): field.example()});
+            assert!(invalid_fields(from_json(&body)).is_empty(), "{body}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Examples of what is asked and answered.
+//! Examples of responses, and of what requests hold beside the fields of `api::request`.
 
 use serde_json::{Value, json};
 
-use super::schemas::put;
+use crate::api::request::insert;
 
 const USER: &str = "alice";
-pub(super) const EXCHANGE: &str = "0198a3c5-7f00-7000-8000-000000000001";
-pub(super) const SESSION: &str = "0198a3c5-7f00-7000-8000-000000000002";
-/// Of an exchange, in microseconds.
+const EXCHANGE: &str = "0198a3c5-7f00-7000-8000-000000000001";
+const SESSION: &str = "0198a3c5-7f00-7000-8000-000000000002";
+/// In microseconds.
 const STARTED_AT: u64 = 1_772_366_400_000_000;
 pub(super) const BATCH: &str = "0198a3c5-7f00-7000-8000-000000000003";
 
@@ -40,15 +40,15 @@ pub(super) fn entry() -> Value {
 }
 
 /// With what only a single entry shows.
-pub(super) fn whole_entry() -> Value {
+pub(super) fn complete_entry() -> Value {
     let mut entry = entry();
     let headers = json!([["content-type", "application/json"]]);
-    put(&mut entry, "headers", headers);
-    put(&mut entry, "trailers", json!([]));
+    insert(&mut entry, "headers", headers);
+    insert(&mut entry, "trailers", json!([]));
     if let Some(content) = entry.get_mut("content") {
         let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        put(content, "redactions_by_rule", json!({}));
-        put(content, "sha256", json!(sha256));
+        insert(content, "redactions_by_rule", json!({}));
+        insert(content, "sha256", json!(sha256));
     }
     entry
 }
@@ -71,7 +71,7 @@ pub(super) fn exchange() -> Value {
         "user_id": USER,
         "session_id": SESSION,
         "request": null,
-        "response": whole_entry(),
+        "response": complete_entry(),
     })
 }
 
@@ -88,8 +88,8 @@ pub(super) fn session_page(with_entries: bool) -> Value {
         "has_more_entries": true,
     });
     if with_entries {
-        put(&mut session, "entries", json!([entry()]));
-        put(&mut session, "entries_shown", json!(1));
+        insert(&mut session, "entries", json!([entry()]));
+        insert(&mut session, "entries_shown", json!(1));
     }
     json!({
         "sessions": [session],
@@ -128,27 +128,4 @@ pub(super) fn receipt() -> Value {
 pub(super) fn readiness() -> Value {
     let spool = json!({"batches": 0, "bytes": 0, "max_bytes": 1 << 30, "damaged": 0});
     json!({"postgres": "up", "spool": spool})
-}
-
-pub(super) fn entry_query() -> Value {
-    json!({
-        "storage_type": "response",
-        "endpoint": "/api/v1/ai/generate",
-        "start_date": "2026-03-01",
-        "metadata_filters": {"model": {"regex": "^gpt"}, "usage.tokens": {"gte": 100}},
-        "page_size": 20,
-        "include": ["data", "headers"],
-    })
-}
-
-pub(super) fn session_query() -> Value {
-    json!({
-        "endpoint": "/api/v1/ai/generate",
-        "start_date": "2026-03-01T00:00:00+02:00",
-        "entries_per_session": 5,
-    })
-}
-
-pub(super) fn deletion_request() -> Value {
-    json!({"storage_ids": [1, 2], "force": false})
 }

@@ -1,37 +1,38 @@
-//! Every operation: what it is for, who may, what it takes, what it answers.
+//! The operations of the API: what each is for, which roles may call it, what it accepts and returns.
 
 use dossier_wire::{BATCH_ID_HEADER, BatchError, CONTENT_TYPE, INGEST_PATH};
 use serde_json::{Value, json};
 
-use super::answers::{self, Good};
-use super::schemas::{put, reference};
-use super::{examples, requests};
-use crate::api::MAX_REQUEST_BYTES;
+use super::examples;
+use super::responses::{self, SuccessResponse};
+use crate::api::query::fields::{ENTRY_QUERY, PAGE_SIZE};
+use crate::api::request::{AnyField, MAX_BODY_BYTES, Request, insert, path_parameter, reference};
+use crate::api::sessions::fields::{ENTRIES_PER_SESSION, SESSION_LIST, SESSION_QUERY};
+use crate::api::{deletion, entries, exchanges};
 use crate::auth::{ADMINS, READERS, TokenError, WRITERS};
-use crate::http::error::{ApiError, FieldError, InternalCause};
+use crate::http::error::{ApiError, InternalCause};
 use crate::http::middleware::MAX_URL_BYTES;
 use crate::ingest::{MAX_SENT_BYTES, ndjson};
 use crate::model::key::Role;
 
-/// The groups of operations, in the order in which they are shown.
+/// The groups of operations, in the order of the page.
 pub(super) const TAGS: [(&str, &str); 3] = [
-    ("storage", "What was recorded."),
-    ("ingest", "How records come in."),
-    ("operations", "For those who operate the collector."),
+    ("storage", "Query and delete what was recorded."),
+    ("ingest", "Send records."),
+    ("operations", "Operate the collector."),
 ];
 
-/// One of them.
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     id: &'static str,
     tag: &'static str,
     summary: &'static str,
-    about: &'static str,
+    description: &'static str,
     roles: &'static [Role],
     parameters: Vec<Value>,
     body: Option<Value>,
-    answers: Value,
+    responses: Value,
 }
 
 impl Operation {
@@ -47,21 +48,20 @@ impl Operation {
             "operationId": self.id,
             "tags": [self.tag],
             "summary": self.summary,
-            "description": format!("{} {who}", self.about).trim_start(),
+            "description": format!("{} {who}", self.description).trim_start(),
             "security": security,
-            "responses": self.answers,
+            "responses": self.responses,
         });
         if !self.parameters.is_empty() {
-            put(&mut described, "parameters", json!(self.parameters));
+            insert(&mut described, "parameters", json!(self.parameters));
         }
         if let Some(body) = &self.body {
-            put(&mut described, "requestBody", body.clone());
+            insert(&mut described, "requestBody", body.clone());
         }
         described
     }
 }
 
-/// All of them.
 pub(super) fn all() -> Vec<Operation> {
     let mut all = vec![query(), list_sessions(), query_sessions(), entry(), body()];
     all.extend([exchange(), delete(), ingest(), alive(), ready(), metrics()]);
@@ -70,11 +70,7 @@ pub(super) fn all() -> Vec<Operation> {
 }
 
 fn query() -> Operation {
-    let mut errors = post_errors(
-        READERS,
-        "page_size",
-        "expected a whole number from 1 to 100",
-    );
+    let mut errors = post_errors(READERS, PAGE_SIZE.error_for(&json!(0)));
     errors.push(ApiError::SearchNotEnabled);
     Operation {
         method: "post",
@@ -82,12 +78,12 @@ fn query() -> Operation {
         id: "queryEntries",
         tag: "storage",
         summary: "Find entries",
-        about: "Pages of the caller's entries that pass all filters, the newest first. An empty page comes with the warning `NO_RESULTS_FOUND`, which tells why.",
+        description: "Pages of the caller's entries that match all filters, the newest first. An empty page has the warning `NO_RESULTS_FOUND`, which says why.",
         roles: READERS,
         parameters: Vec::new(),
-        body: Some(json_body("EntryQuery", &examples::entry_query())),
-        answers: answers::describe(
-            Good::Enveloped {
+        body: Some(json_body(&ENTRY_QUERY)),
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Storage entries retrieved",
                 data: reference("EntryPage"),
                 example: examples::entry_page(),
@@ -98,33 +94,20 @@ fn query() -> Operation {
 }
 
 fn list_sessions() -> Operation {
-    let mut parameters = requests::list_parameters();
-    for parameter in &mut parameters {
-        let example = match parameter.get("name").and_then(Value::as_str) {
-            Some("page") => json!(1),
-            Some("page_size") => json!(20),
-            Some("storage_type") => json!("response"),
-            _ => continue,
-        };
-        put(parameter, "example", example);
-    }
     let mut errors = reader_errors(READERS);
-    errors.push(invalid(
-        "page_size",
-        "expected a whole number from 1 to 100",
-    ));
+    errors.push(PAGE_SIZE.error_for(&json!(0)));
     Operation {
         method: "get",
         path: "/storage/sessions",
         id: "listSessions",
         tag: "storage",
         summary: "List sessions",
-        about: "Pages of the caller's sessions that hold an entry which passes all filters, the latest activity first. An empty page comes with the warning `NO_RESULTS_FOUND`, which tells why.",
+        description: "Pages of the caller's sessions with an entry that matches all filters, the latest activity first. An empty page has the warning `NO_RESULTS_FOUND`, which says why.",
         roles: READERS,
-        parameters,
+        parameters: SESSION_LIST.parameters(),
         body: None,
-        answers: answers::describe(
-            Good::Enveloped {
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Storage sessions retrieved",
                 data: reference("SessionPage"),
                 example: examples::session_page(false),
@@ -135,8 +118,8 @@ fn list_sessions() -> Operation {
 }
 
 fn query_sessions() -> Operation {
-    let expected = "expected a whole number from 1 to 100";
-    let mut errors = post_errors(READERS, "entries_per_session", expected);
+    let invalid = ENTRIES_PER_SESSION.error_for(&json!(0));
+    let mut errors = post_errors(READERS, invalid);
     errors.push(ApiError::SearchNotEnabled);
     Operation {
         method: "post",
@@ -144,12 +127,12 @@ fn query_sessions() -> Operation {
         id: "querySessions",
         tag: "storage",
         summary: "Find sessions with their entries",
-        about: "As the list of sessions, by all filters of entries; each session with its newest entries that pass them.",
+        description: "Like the list of sessions, with all filters of entries. Each session has its newest entries that match them.",
         roles: READERS,
         parameters: Vec::new(),
-        body: Some(json_body("SessionQuery", &examples::session_query())),
-        answers: answers::describe(
-            Good::Enveloped {
+        body: Some(json_body(&SESSION_QUERY)),
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Storage sessions retrieved",
                 data: reference("SessionPage"),
                 example: examples::session_page(true),
@@ -165,37 +148,37 @@ fn entry() -> Operation {
         path: "/storage/entries/{id}",
         id: "getEntry",
         tag: "storage",
-        summary: "One entry",
-        about: "All that is known of it.",
+        summary: "Get an entry",
+        description: "All that is known of one entry.",
         roles: READERS,
-        parameters: vec![entry_id()],
+        parameters: vec![path_parameter(&entries::ID)],
         body: None,
-        answers: answers::describe(
-            Good::Enveloped {
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Entry retrieved",
                 data: reference("Entry"),
-                example: examples::whole_entry(),
+                example: examples::complete_entry(),
             },
-            &one_errors("id", "expected the number of an entry"),
+            &lookup_errors(entries::ID.error_for(&json!(0))),
         ),
     }
 }
 
 fn body() -> Operation {
-    let mut errors = one_errors("id", "expected the number of an entry");
+    let mut errors = lookup_errors(entries::ID.error_for(&json!(0)));
     errors.push(ApiError::BodyNotStored("expired"));
     Operation {
         method: "get",
         path: "/storage/entries/{id}/body",
         id: "getEntryBody",
         tag: "storage",
-        summary: "The body of an entry",
-        about: "Its exact bytes, with the content type that was sent. If they are still in a content encoding, `X-Body-Encoding` names it.",
+        summary: "Get the body of an entry",
+        description: "Its exact bytes, with the content type that was sent. If they still have a content encoding, `X-Body-Encoding` names it.",
         roles: READERS,
-        parameters: vec![entry_id()],
+        parameters: vec![path_parameter(&entries::ID)],
         body: None,
-        answers: answers::describe(
-            Good::Bare {
+        responses: responses::describe(
+            SuccessResponse::Bare {
                 media_type: "*/*",
                 description: "The bytes",
                 schema: None,
@@ -207,31 +190,23 @@ fn body() -> Operation {
 }
 
 fn exchange() -> Operation {
-    let id = json!({
-        "name": "exchange_id",
-        "in": "path",
-        "required": true,
-        "schema": {"type": "string", "format": "uuid"},
-        "example": examples::EXCHANGE,
-        "description": "`exchange_id` of either half.",
-    });
     Operation {
         method: "get",
         path: "/storage/exchanges/{exchange_id}",
         id: "getExchange",
         tag: "storage",
-        summary: "Both halves of an exchange",
-        about: "",
+        summary: "Get an exchange",
+        description: "",
         roles: READERS,
-        parameters: vec![id],
+        parameters: vec![path_parameter(&exchanges::EXCHANGE_ID)],
         body: None,
-        answers: answers::describe(
-            Good::Enveloped {
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Exchange retrieved",
                 data: reference("Exchange"),
                 example: examples::exchange(),
             },
-            &one_errors("exchange_id", "expected a UUID"),
+            &lookup_errors(exchanges::EXCHANGE_ID.error_for(&json!("x"))),
         ),
     }
 }
@@ -243,17 +218,17 @@ fn delete() -> Operation {
         id: "deleteEntries",
         tag: "storage",
         summary: "Delete entries",
-        about: "Without `force`, only entries past their time go. Every deletion is noted for audits.",
+        description: "Without `force`, only expired entries are deleted. Every deletion is recorded in the audit table.",
         roles: ADMINS,
         parameters: Vec::new(),
-        body: Some(json_body("DeletionRequest", &examples::deletion_request())),
-        answers: answers::describe(
-            Good::Enveloped {
+        body: Some(json_body(&deletion::DELETION)),
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Storage entries deleted",
                 data: reference("Deletion"),
                 example: examples::deletion(),
             },
-            &post_errors(ADMINS, "storage_ids", "this field is needed"),
+            &post_errors(ADMINS, deletion::STORAGE_IDS.error_for(&json!([]))),
         ),
     }
 }
@@ -280,7 +255,7 @@ fn ingest() -> Operation {
             "required": true,
             "schema": {"type": "string", "format": "uuid"},
             "example": examples::BATCH,
-            "description": "The batch's id; what is sent again under the same id is stored once.",
+            "description": "Id of the batch. A batch that is sent again with the same id is stored once.",
         }),
         json!({
             "name": "Content-Encoding",
@@ -298,7 +273,7 @@ fn ingest() -> Operation {
         ndjson::CONTENT_TYPE: {
             "schema": {
                 "type": "string",
-                "description": "A record in each line: a JSON object with the fields of a record's header, and of its body one of `body_json`, `body_text` and `body_base64`.",
+                "description": "One record per line: a JSON object with the fields of a record's header, and the body as one of `body_json`, `body_text` and `body_base64`.",
             },
             "example": examples::line(),
         },
@@ -309,12 +284,12 @@ fn ingest() -> Operation {
         id: "ingestBatch",
         tag: "ingest",
         summary: "Store a batch of records",
-        about: "The batch is acknowledged when it is durable: in Postgres or, while that is away, in the collector's spool. Malformed records in a well-formed batch are rejected and counted.",
+        description: "The batch is acknowledged when it is durable: in Postgres or, while Postgres is unavailable, in the collector's spool. Malformed records in a valid batch are rejected and counted.",
         roles: WRITERS,
         parameters,
         body: Some(json!({"required": true, "content": content})),
-        answers: answers::describe(
-            Good::Enveloped {
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
                 message: "Batch stored",
                 data: reference("BatchReceipt"),
                 example: examples::receipt(),
@@ -334,8 +309,8 @@ fn alive() -> Operation {
     open(
         "/healthz",
         "alive",
-        "Does the process run?",
-        Good::Enveloped {
+        "Is the process running?",
+        SuccessResponse::Enveloped {
             message: "The collector is alive",
             data,
             example: json!({"version": version}),
@@ -349,7 +324,7 @@ fn ready() -> Operation {
         "/readyz",
         "ready",
         "Can batches be made durable, in Postgres or in the spool?",
-        Good::Enveloped {
+        SuccessResponse::Enveloped {
             message: "The collector is ready",
             data: reference("Readiness"),
             example: examples::readiness(),
@@ -363,7 +338,7 @@ fn metrics() -> Operation {
         "/metrics",
         "metrics",
         "Metrics for Prometheus",
-        Good::Bare {
+        SuccessResponse::Bare {
             media_type: "application/openmetrics-text",
             description: "OpenMetrics text",
             schema: Some(json!({"type": "string"})),
@@ -377,8 +352,8 @@ fn document() -> Operation {
     open(
         "/openapi.json",
         "document",
-        "This description, for programs",
-        Good::Bare {
+        "The API as OpenAPI",
+        SuccessResponse::Bare {
             media_type: "application/json",
             description: "OpenAPI 3.1",
             schema: Some(
@@ -394,8 +369,8 @@ fn page() -> Operation {
     open(
         "/docs",
         "page",
-        "This description, for people",
-        Good::Bare {
+        "The API as a page",
+        SuccessResponse::Bare {
             media_type: "text/html",
             description: "A page",
             schema: Some(json!({"type": "string"})),
@@ -405,12 +380,12 @@ fn page() -> Operation {
     )
 }
 
-/// An operation for everyone who can reach the collector.
+/// An operation that needs no key.
 fn open(
     path: &'static str,
     id: &'static str,
     summary: &'static str,
-    good: Good,
+    success: SuccessResponse,
     mut errors: Vec<ApiError>,
 ) -> Operation {
     errors.extend(any_errors());
@@ -420,31 +395,20 @@ fn open(
         id,
         tag: "operations",
         summary,
-        about: "",
+        description: "",
         roles: &[],
         parameters: Vec::new(),
         body: None,
-        answers: answers::describe(good, &errors),
+        responses: responses::describe(success, &errors),
     }
 }
 
-fn entry_id() -> Value {
-    json!({
-        "name": "id",
-        "in": "path",
-        "required": true,
-        "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX},
-        "example": 1,
-        "description": "The entry's number.",
-    })
-}
-
-fn json_body(schema: &str, example: &Value) -> Value {
-    let content = json!({"schema": reference(schema), "example": example});
+fn json_body(request: &Request) -> Value {
+    let content = json!({"schema": reference(request.name), "example": request.example()});
     json!({"required": true, "content": {"application/json": content}})
 }
 
-/// What anyone may be answered.
+/// Errors of every operation.
 fn any_errors() -> [ApiError; 3] {
     [
         ApiError::UrlTooLong(MAX_URL_BYTES),
@@ -453,7 +417,7 @@ fn any_errors() -> [ApiError; 3] {
     ]
 }
 
-/// What any caller with a key or token may be answered.
+/// Errors of every operation that needs a key or token.
 fn caller_errors(roles: &'static [Role]) -> Vec<ApiError> {
     let mut errors = vec![
         ApiError::MissingCredentials,
@@ -472,27 +436,19 @@ fn reader_errors(roles: &'static [Role]) -> Vec<ApiError> {
     errors
 }
 
-fn one_errors(field: &str, expected: &str) -> Vec<ApiError> {
+fn lookup_errors(invalid: ApiError) -> Vec<ApiError> {
     let mut errors = reader_errors(READERS);
-    errors.extend([ApiError::NotFound, invalid(field, expected)]);
+    errors.extend([ApiError::NotFound, invalid]);
     errors
 }
 
-fn post_errors(roles: &'static [Role], field: &str, expected: &str) -> Vec<ApiError> {
+fn post_errors(roles: &'static [Role], invalid: ApiError) -> Vec<ApiError> {
     let mut errors = reader_errors(roles);
     errors.extend([
         ApiError::NotJsonObject,
-        ApiError::TooLarge(MAX_REQUEST_BYTES),
+        ApiError::TooLarge(MAX_BODY_BYTES),
         ApiError::IncompleteBody,
-        invalid(field, expected),
+        invalid,
     ]);
     errors
-}
-
-fn invalid(field: &str, expected: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldError {
-        field: field.to_owned(),
-        message: expected.to_owned(),
-        kind: "value_error",
-    }])
 }

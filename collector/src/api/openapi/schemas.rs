@@ -1,22 +1,24 @@
-//! The shapes that the document names.
+//! The schemas that the document names: of responses, derived from their types, and of requests, made from
+//! their fields.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::requests;
-use crate::api::{delete, exchanges, health, query, sessions};
+use crate::api::query::metadata_filters;
+use crate::api::request::reference;
+use crate::api::{deletion, exchanges, health, query, sessions};
 use crate::http::envelope::{Metadata, Warning};
 use crate::http::error::FieldError;
 use crate::ingest::BatchReceipt;
 
-/// All of them, by name.
+/// By name.
 pub(super) fn all() -> Map<String, Value> {
     let mut derived = Vec::new();
-    add::<query::answer::Page>(&mut derived);
-    add::<sessions::answer::Page>(&mut derived);
-    add::<exchanges::Exchange>(&mut derived);
-    add::<delete::Answer>(&mut derived);
+    add::<query::page_response::EntryPageResponse>(&mut derived);
+    add::<sessions::page_response::SessionPageResponse>(&mut derived);
+    add::<exchanges::ExchangeResponse>(&mut derived);
+    add::<deletion::DeletionResponse>(&mut derived);
     add::<BatchReceipt>(&mut derived);
     add::<health::Readiness>(&mut derived);
     add::<Metadata<'_>>(&mut derived);
@@ -25,22 +27,33 @@ pub(super) fn all() -> Map<String, Value> {
     let derived = derived
         .into_iter()
         .map(|(name, schema)| (name, json!(schema)));
-    derived.chain(requests::schemas()).collect()
-}
-
-/// A reference to one of them.
-pub(super) fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-/// Puts a field into an object.
-pub(super) fn put(object: &mut Value, name: &str, value: Value) {
-    if let Some(object) = object.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
+    let requests = [
+        &query::fields::ENTRY_QUERY,
+        &sessions::fields::SESSION_QUERY,
+        &deletion::DELETION,
+    ];
+    let requests = requests.map(|request| (request.name.to_owned(), request.schema()));
+    let others = [
+        ("MetadataFilters".to_owned(), metadata_filters::schema()),
+        ("ErrorDetails".to_owned(), error_details()),
+    ];
+    derived.chain(requests).chain(others).collect()
 }
 
 fn add<T: ToSchema + PartialSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
     all.push((T::name().into_owned(), T::schema()));
     T::schemas(all);
+}
+
+fn error_details() -> Value {
+    json!({
+        "type": "object",
+        "description": "More about the error, depending on its code.",
+        "properties": {
+            "errors": {"type": "array", "items": reference("FieldError"), "description": "Of `VAL_CONSTRAINT_VIOLATION`: all invalid fields."},
+            "required_roles": {"type": "array", "items": {"type": "string"}, "description": "Of `AUTH_INSUFFICIENT_PERMISSIONS`."},
+            "limit_bytes": {"type": "integer", "description": "Of `PAYLOAD_TOO_LARGE` and `VAL_URL_TOO_LONG`."},
+            "reason": {"type": "string", "description": "Of `NOT_FOUND`: why an entry has no body."},
+        },
+    })
 }

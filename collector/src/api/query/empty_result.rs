@@ -4,63 +4,54 @@ use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use super::endpoint::Nearest;
+use super::common::CommonQuery;
+use super::endpoint_lookup::NearestEndpoints;
+use super::fields::{
+    END_DATE, ENDPOINT, EXCHANGE_ID, METADATA_FILTERS, METHOD, SESSION_ID, START_DATE, STATUS,
+    STORAGE_TYPE, USER_ID,
+};
 use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
 use crate::model::ids::UserId;
-use crate::model::scope::Scope;
-use crate::store::{EmptyResult, EntryFilter, FilterCondition, ResultKind, Store, Total};
+use crate::store::{EmptyResult, FilterCondition, ResultKind, Store, Total};
 
-/// A page without anything on it.
+/// A page without results.
 #[derive(Debug)]
-pub(in crate::api) struct EmptyPage<'a> {
-    /// What it is a page of.
+pub(in crate::api) struct EmptyPage {
     pub(in crate::api) of: ResultKind,
-    /// Who asked.
-    pub(in crate::api) scope: &'a Scope,
-    /// For what.
-    pub(in crate::api) filter: &'a EntryFilter,
-    /// The one user that an admin asked for.
-    pub(in crate::api) user: Option<&'a UserId>,
-    /// Its number, as long as it was not found by a cursor.
-    pub(in crate::api) number: i64,
-    /// How many would fit.
-    pub(in crate::api) size: u8,
-    /// It was found by a cursor.
     pub(in crate::api) by_cursor: bool,
-    /// How many there are on all pages.
+    /// Results on all pages.
     pub(in crate::api) total: Total,
-    /// Endpoints that may have been meant, if the one that was asked for is not recorded.
-    pub(in crate::api) nearest: Option<Nearest>,
+    /// If the endpoint of the query is not stored.
+    pub(in crate::api) nearest: Option<NearestEndpoints>,
 }
 
-/// Tells why a page is empty.
-///
 /// # Errors
 /// [`ApiError`]
-pub(in crate::api) async fn warning(
+pub(super) async fn warning(
     store: &Store,
-    page: &EmptyPage<'_>,
+    query: &CommonQuery,
+    empty: &EmptyPage,
     now: OffsetDateTime,
 ) -> Result<Warning, ApiError> {
-    if page.total != Total::Exact(0) {
-        return Ok(past_the_end(page));
+    if empty.total != Total::Exact(0) {
+        return Ok(past_the_end(query, empty));
     }
-    let nothing = store
-        .explain_empty(page.scope, page.filter, page.of, now)
+    let found = store
+        .explain_empty(&query.scope, &query.filter, empty.of, now)
         .await?;
-    let conditions: Vec<_> = page.filter.conditions().collect();
+    let conditions: Vec<_> = query.filter.conditions().collect();
     let names: Vec<_> = conditions.iter().map(name).collect();
-    let mut message = match &nothing {
-        Some(nothing) => say(page.of, &names, nothing),
+    let mut message = match &found {
+        Some(found) => explain(empty.of, &names, found),
         None => format!(
-            "No {} match. There are too many entries to tell why in time.",
-            noun(page.of)
+            "No {} match. There is too much data to find out why in time.",
+            noun(empty.of)
         ),
     };
-    let mut details = details(page.user, &conditions, nothing.as_ref());
-    if let Some(nearest) = &page.nearest {
-        message.push_str(&say_nearest(nearest));
+    let mut details = details(query.user.as_ref(), &conditions, found.as_ref());
+    if let Some(nearest) = &empty.nearest {
+        message.push_str(&suggest(nearest));
         details.insert("nearest_endpoints".to_owned(), json!(nearest.endpoints));
     }
     Ok(no_results(message, details.into()))
@@ -75,19 +66,19 @@ fn no_results(message: String, details: Value) -> Warning {
     }
 }
 
-fn past_the_end(page: &EmptyPage<'_>) -> Warning {
-    let (number, size) = (page.number, i64::from(page.size));
-    let (total, exact) = match page.total {
+fn past_the_end(query: &CommonQuery, empty: &EmptyPage) -> Warning {
+    let (page, size) = (query.page, i64::from(query.page_size));
+    let (total, exact) = match empty.total {
         Total::Exact(total) => (total, true),
         Total::AtLeast(total) => (total, false),
     };
     let pages = (total + size - 1) / size;
-    let message = if page.by_cursor {
-        "Nothing lies behind this cursor: it is that of the last page.".to_owned()
+    let message = if empty.by_cursor {
+        "No results after this cursor: the previous page was the last.".to_owned()
     } else {
-        format!("Page {number} lies past the end: there are {pages} pages of {size}.")
+        format!("Page {page} is past the end: there are {pages} pages of {size}.")
     };
-    let details = json!({"page": number, "pages": pages, "total": total, "total_exact": exact});
+    let details = json!({"page": page, "pages": pages, "total": total, "total_exact": exact});
     no_results(message, details)
 }
 
@@ -98,18 +89,17 @@ const fn noun(of: ResultKind) -> &'static str {
     }
 }
 
-fn say(of: ResultKind, names: &[String], nothing: &EmptyResult) -> String {
+fn explain(of: ResultKind, names: &[String], found: &EmptyResult) -> String {
     let noun = noun(of);
-    let removing: Vec<_> = nothing
-        .removing
-        .iter()
-        .filter_map(|place| names.get(*place).map(String::as_str))
+    let removing = found.removing.iter();
+    let removing: Vec<_> = removing
+        .filter_map(|position| names.get(*position).map(String::as_str))
         .collect();
     match removing.as_slice() {
-        [] if nothing.examined == 0 => format!("There are no {noun}, whatever the filters."),
+        [] if found.examined == 0 => format!("There are no {noun}, with or without filters."),
         [] => format!("No {noun} match."),
         [one] => format!("No {noun} match. Without {one} there would be results."),
-        several if nothing.together => format!(
+        several if found.together => format!(
             "No {noun} match. Without {} together there would be results.",
             several.join(" and ")
         ),
@@ -120,58 +110,60 @@ fn say(of: ResultKind, names: &[String], nothing: &EmptyResult) -> String {
     }
 }
 
-fn say_nearest(nearest: &Nearest) -> String {
-    let so_far = if nearest.cut {
-        ", as far as the first thousand tell"
+fn suggest(nearest: &NearestEndpoints) -> String {
+    let among = if nearest.is_partial {
+        " among the first thousand"
     } else {
         ""
     };
     let names = match nearest.endpoints.as_slice() {
         [] => String::new(),
-        endpoints => format!("; the nearest are {}", endpoints.join(", ")),
+        endpoints => format!("; the most similar are {}", endpoints.join(", ")),
     };
-    format!(" This endpoint is not recorded{so_far}{names}.")
+    format!(" This endpoint is not recorded{among}{names}.")
 }
 
 fn details(
     user: Option<&UserId>,
     conditions: &[FilterCondition<'_>],
-    nothing: Option<&EmptyResult>,
+    found: Option<&EmptyResult>,
 ) -> Map<String, Value> {
     let user = user.map(|user| {
-        let all = nothing.map(|nothing| nothing.examined);
-        json!({"filter": "user_id", "value": user, "matches_alone": all})
+        let all = found.map(|found| found.examined);
+        json!({"filter": USER_ID.name, "value": user, "matches_alone": all})
     });
-    let filters = conditions.iter().enumerate().map(|(place, condition)| {
-        let alone = nothing.and_then(|nothing| nothing.alone.get(place));
+    let filters = conditions.iter().enumerate().map(|(position, condition)| {
+        let alone = found.and_then(|found| found.alone.get(position));
         json!({"filter": name(condition), "value": value(condition), "matches_alone": alone})
     });
-    let removing = nothing.map_or(&[][..], |nothing| &nothing.removing);
-    let removing = removing.iter().filter_map(|place| conditions.get(*place));
+    let removing = found.map_or(&[][..], |found| &found.removing);
+    let removing = removing
+        .iter()
+        .filter_map(|position| conditions.get(*position));
     [
         ("filters", user.into_iter().chain(filters).collect()),
         ("removing", removing.map(name).collect()),
-        ("together", nothing.is_some_and(|it| it.together).into()),
-        ("exact", nothing.is_some_and(|it| it.exact).into()),
+        ("together", found.is_some_and(|it| it.together).into()),
+        ("exact", found.is_some_and(|it| it.exact).into()),
     ]
     .map(|(name, value): (&str, Value)| (name.to_owned(), value))
     .into_iter()
     .collect()
 }
 
-/// As callers know it.
+/// The field of the request that set a condition.
 fn name(condition: &FilterCondition<'_>) -> String {
     let name = match condition {
-        FilterCondition::Half(_) => "storage_type",
-        FilterCondition::Endpoint(_) => "endpoint",
-        FilterCondition::From(_) => "start_date",
-        FilterCondition::To(_) => "end_date",
-        FilterCondition::Session(_) => "session_id",
-        FilterCondition::Exchange(_) => "exchange_id",
-        FilterCondition::Status(_) => "status",
-        FilterCondition::Method(_) => "method",
+        FilterCondition::Half(_) => STORAGE_TYPE.name,
+        FilterCondition::Endpoint(_) => ENDPOINT.name,
+        FilterCondition::From(_) => START_DATE.name,
+        FilterCondition::To(_) => END_DATE.name,
+        FilterCondition::Session(_) => SESSION_ID.name,
+        FilterCondition::Exchange(_) => EXCHANGE_ID.name,
+        FilterCondition::Status(_) => STATUS.name,
+        FilterCondition::Method(_) => METHOD.name,
         FilterCondition::Metadata(filter) => {
-            return format!("metadata_filters.{}", filter.path.as_str());
+            return format!("{}.{}", METADATA_FILTERS.name, filter.path.as_str());
         }
     };
     name.to_owned()
@@ -195,7 +187,7 @@ fn value(condition: &FilterCondition<'_>) -> Value {
 mod tests {
     use super::*;
 
-    fn nothing(removing: &[usize], together: bool) -> EmptyResult {
+    fn empty_result(removing: &[usize], together: bool) -> EmptyResult {
         EmptyResult {
             alone: vec![0; 3],
             exact: true,
@@ -206,22 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn what_must_go_is_told_in_words() {
+    fn names_filters_to_remove() {
         let names = ["endpoint", "status", "method"].map(str::to_owned);
         for (removing, together, words) in [
             (&[1][..], false, "Without status there"),
             (&[0, 2], false, "Without any one of endpoint, method there"),
             (&[0, 1], true, "Without endpoint and status together there"),
         ] {
-            let said = say(ResultKind::Entries, &names, &nothing(removing, together));
-            assert!(said.contains(words), "{said}");
-            let said = say(ResultKind::Sessions, &names, &nothing(removing, together));
-            assert!(said.starts_with("No sessions match"), "{said}");
+            let message = explain(
+                ResultKind::Entries,
+                &names,
+                &empty_result(removing, together),
+            );
+            assert!(message.contains(words), "{message}");
+            let message = explain(
+                ResultKind::Sessions,
+                &names,
+                &empty_result(removing, together),
+            );
+            assert!(message.starts_with("No sessions match"), "{message}");
         }
     }
 
     #[test]
-    fn times_are_told_in_utc() {
+    fn times_are_in_utc() {
         let at = time::macros::datetime!(2026-01-02 03:00 +02:00);
         assert_eq!(
             value(&FilterCondition::From(at)),

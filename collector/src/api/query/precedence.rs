@@ -1,18 +1,17 @@
-//! Parameters that say the same thing twice, and which of them counts: one warning for all of them.
+//! `PARAMETER_PRECEDENCE`: the request said the same thing twice, and this is what was used.
 
 use crate::http::envelope::{Severity, Warning};
 
-/// What was given twice.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Precedence(Vec<&'static str>);
 
 impl Precedence {
-    /// Notes what was given twice and what is used, in a sentence.
-    pub(in crate::api) fn note(&mut self, sentence: &'static str) {
+    /// Adds a sentence that says what was given twice and what was used.
+    pub(in crate::api) fn add(&mut self, sentence: &'static str) {
         self.0.push(sentence);
     }
 
-    /// The warning, if anything was given twice.
+    /// One warning for everything that was given twice.
     pub(in crate::api) fn warning(&self) -> Option<Warning> {
         (!self.0.is_empty()).then(|| Warning {
             code: "PARAMETER_PRECEDENCE",
@@ -28,11 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_was_given_twice_is_one_warning() {
+    fn all_sentences_share_one_warning() {
         let mut precedence = Precedence::default();
         assert!(precedence.warning().is_none());
-        precedence.note("One.");
-        precedence.note("Two.");
+        precedence.add("One.");
+        precedence.add("Two.");
         assert_eq!(precedence.warning().unwrap().message, "One. Two.");
     }
 }

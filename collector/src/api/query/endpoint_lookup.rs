@@ -1,4 +1,4 @@
-//! The endpoint of a query that finds nothing may be spelled otherwise than it is stored.
+//! A query finds nothing, perhaps because its endpoint is spelled differently from the stored one.
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -9,54 +9,51 @@ use crate::model::endpoint::{EndpointMatch, match_stored};
 use crate::model::scope::Scope;
 use crate::store::{EntryFilter, Store};
 
-/// What became of the endpoint of a filter.
+/// What a lookup among the stored endpoints did to a filter.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::api) enum Settled {
-    /// There is none, or it is stored.
-    AsItIs,
-    /// It is now the stored one that was meant.
-    Changed,
-    /// It is not stored, and it is not clear which one is meant.
-    Unclear(Nearest),
+pub(in crate::api) enum EndpointLookup {
+    /// The filter names no endpoint, or a stored one.
+    Unchanged,
+    /// The filter now names the one stored endpoint that is similar.
+    Replaced,
+    /// No stored endpoint matches, or several do.
+    NotFound(NearestEndpoints),
 }
 
-/// Stored endpoints that may have been meant.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::api) struct Nearest {
-    /// The nearest first.
+pub(in crate::api) struct NearestEndpoints {
+    /// Best first.
     pub(in crate::api) endpoints: Vec<String>,
-    /// There are so many stored endpoints that not all were compared.
-    pub(in crate::api) cut: bool,
+    /// Too many endpoints are stored: not all were compared.
+    pub(in crate::api) is_partial: bool,
 }
 
-/// Finds which stored endpoint a filter means.
-///
 /// # Errors
 /// [`ApiError`]
-pub(in crate::api) async fn settle(
+pub(in crate::api) async fn look_up(
     store: &Store,
     scope: &Scope,
     filter: &mut EntryFilter,
     now: OffsetDateTime,
-) -> Result<Settled, ApiError> {
+) -> Result<EndpointLookup, ApiError> {
     let Some(wanted) = &mut filter.endpoint else {
-        return Ok(Settled::AsItIs);
+        return Ok(EndpointLookup::Unchanged);
     };
     let stored = store.endpoints(scope, now).await?;
     Ok(match match_stored(wanted, &stored.names) {
-        EndpointMatch::Exact => Settled::AsItIs,
-        EndpointMatch::Similar(other) => {
-            other.clone_into(wanted);
-            Settled::Changed
+        EndpointMatch::Exact => EndpointLookup::Unchanged,
+        EndpointMatch::Similar(similar) => {
+            similar.clone_into(wanted);
+            EndpointLookup::Replaced
         }
-        EndpointMatch::Ambiguous(nearest) => Settled::Unclear(Nearest {
+        EndpointMatch::Ambiguous(nearest) => EndpointLookup::NotFound(NearestEndpoints {
             endpoints: nearest.into_iter().map(str::to_owned).collect(),
-            cut: stored.truncated,
+            is_partial: stored.truncated,
         }),
     })
 }
 
-/// Tells that another endpoint was looked up than was given.
+/// `ENDPOINT_NORMALIZED`: another endpoint was looked up than the one given.
 pub(in crate::api) fn warning(given: Option<&str>, filter: &EntryFilter) -> Option<Warning> {
     let (given, used) = given.zip(filter.endpoint.as_deref())?;
     (given != used).then(|| Warning {

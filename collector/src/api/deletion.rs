@@ -1,13 +1,15 @@
-//! `POST /storage/delete`: an admin deletes entries by number, of whichever user.
+//! `POST /storage/delete`: an admin deletes entries by number, of any user.
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
-use super::fields::Fields;
-use super::whole;
+use super::request::{
+    Boolean, Field, FieldReader, OrDefault, PositiveIntegers, Request, Required, whole_body,
+};
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
@@ -15,13 +17,35 @@ use crate::http::extract::Admin;
 use crate::model::ids::EntryId;
 use crate::store::{Deletion, DeletionOutcome, SkipReason};
 
-const KNOWN: &[&str] = &["storage_ids", "force"];
-pub(super) const MAX_IDS: usize = 10_000;
+pub(super) static DELETION: Request = Request {
+    name: "DeletionRequest",
+    groups: &[&[&STORAGE_IDS, &FORCE]],
+    example: &[&STORAGE_IDS, &FORCE],
+};
 
-/// What became of the entries that were named.
+pub(super) static STORAGE_IDS: Field<Required<PositiveIntegers>> = Field {
+    name: "storage_ids",
+    kind: Required(PositiveIntegers { max_items: MAX_IDS }),
+    description: "Numbers of entries.",
+    example: || json!([1, 2]),
+};
+
+static FORCE: Field<OrDefault<Boolean>> = Field {
+    name: "force",
+    kind: OrDefault {
+        kind: Boolean,
+        default: false,
+    },
+    description: "Delete also entries that have not expired.",
+    example: || json!(false),
+};
+
+const MAX_IDS: usize = 10_000;
+
+/// Which of the requested entries were deleted.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Deletion)]
-pub(super) struct Answer {
+pub(super) struct DeletionResponse {
     deleted_count: usize,
     #[schema(value_type = Vec<i64>)]
     deleted: Vec<EntryId>,
@@ -46,8 +70,8 @@ pub async fn delete(
     Admin(by): Admin,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let body = whole(body)?;
-    let (ids, force) = read(&body)?;
+    let body = whole_body(body)?;
+    let (ids, force) = parse(&body)?;
     let deletion = Deletion {
         ids: &ids,
         force,
@@ -56,24 +80,20 @@ pub async fn delete(
     let outcomes = app.store.delete_entries(&deletion, app.clock.now()).await?;
     Ok(Success::new(
         "Storage entries deleted",
-        Answer::of(outcomes),
+        DeletionResponse::new(outcomes),
     ))
 }
 
-fn read(body: &[u8]) -> Result<(Vec<EntryId>, bool), ApiError> {
-    let mut fields = Fields::parse(body, KNOWN)?;
-    let ids = fields.positive_integers("storage_ids", MAX_IDS);
-    let force = fields.boolean("force").unwrap_or(false);
-    if !fields.has("storage_ids") {
-        fields.error("storage_ids", "this field is needed", "missing");
-    }
-    fields.finish()?;
-    let ids = ids.unwrap_or_default();
+fn parse(body: &[u8]) -> Result<(Vec<EntryId>, bool), ApiError> {
+    let mut reader = FieldReader::from_json(body, &DELETION)?;
+    let ids = reader.read(&STORAGE_IDS).unwrap_or_default();
+    let force = reader.read_or_default(&FORCE);
+    reader.finish()?;
     Ok((ids.into_iter().map(EntryId).collect(), force))
 }
 
-impl Answer {
-    fn of(outcomes: Vec<(EntryId, DeletionOutcome)>) -> Self {
+impl DeletionResponse {
+    fn new(outcomes: Vec<(EntryId, DeletionOutcome)>) -> Self {
         let (mut deleted, mut skipped) = (Vec::new(), Vec::new());
         for (id, outcome) in outcomes {
             match outcome {
@@ -102,12 +122,12 @@ const fn reason_name(reason: SkipReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
-    fn faults(body: &Value) -> Vec<(String, &'static str)> {
-        match read(body.to_string().as_bytes()) {
+    fn errors(body: &Value) -> Vec<(String, &'static str)> {
+        match parse(body.to_string().as_bytes()) {
             Err(ApiError::Invalid(errors)) => errors
                 .into_iter()
                 .map(|error| (error.field, error.kind))
@@ -117,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_force_are_read() {
-        let (ids, force) = read(br#"{"storage_ids": [3, 1], "force": true}"#).unwrap();
+    fn ids_and_force_are_parse() {
+        let (ids, force) = parse(br#"{"storage_ids": [3, 1], "force": true}"#).unwrap();
         assert_eq!((ids, force), (vec![EntryId(3), EntryId(1)], true));
-        assert!(!read(br#"{"storage_ids": [1]}"#).unwrap().1);
+        assert!(!parse(br#"{"storage_ids": [1]}"#).unwrap().1);
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
-        for (body, faults_told) in [
+    fn rejects_invalid_fields() {
+        for (body, expected) in [
             (json!({}), vec![("storage_ids", "missing")]),
             (
                 json!({"storage_ids": []}),
@@ -156,21 +176,21 @@ mod tests {
                 vec![("storage_ids", "value_error"), ("force", "type_error")],
             ),
         ] {
-            let told = faults(&body);
-            let told: Vec<_> = told
+            let reported = errors(&body);
+            let reported: Vec<_> = reported
                 .iter()
                 .map(|(field, kind)| (field.as_str(), *kind))
                 .collect();
-            assert_eq!(told, faults_told, "{body}");
+            assert_eq!(reported, expected, "{body}");
         }
     }
 
     #[test]
-    fn the_number_of_ids_has_a_bound() {
+    fn rejects_ids_over_limit() {
         let body = |count: usize| json!({"storage_ids": vec![1; count]});
-        assert!(read(body(MAX_IDS).to_string().as_bytes()).is_ok());
+        assert!(parse(body(MAX_IDS).to_string().as_bytes()).is_ok());
         assert_eq!(
-            faults(&body(MAX_IDS + 1)),
+            errors(&body(MAX_IDS + 1)),
             [("storage_ids".to_owned(), "value_error")]
         );
     }

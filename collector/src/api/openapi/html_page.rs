@@ -1,5 +1,4 @@
-//! The page for people: the document as HTML. All of it is made here, so that it needs no script, and
-//! nothing from elsewhere.
+//! The document as an HTML page. It is rendered here, so that it needs no script and loads nothing.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -11,22 +10,20 @@ use crate::model::sha256::sha256;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page, and what a browser may do with it.
-pub(super) struct Page {
+pub(super) struct HtmlPage {
     pub(super) html: String,
-    /// `content-security-policy`: its own style alone.
+    /// `content-security-policy`: allows the page's own style only.
     pub(super) policy: String,
 }
 
-/// Text that stands for itself in HTML; what stands between backticks is code.
+/// Text as HTML; what is between backticks is code.
 struct Prose<'a>(&'a str);
 
-/// Text that stands for itself in HTML.
+/// Text as HTML.
 struct Escaped<'a>(&'a str);
 
-impl Page {
-    /// Shows a document.
-    pub(super) fn of(document: &Value) -> Self {
+impl HtmlPage {
+    pub(super) fn new(document: &Value) -> Self {
         let mut html = String::new();
         // Writing to a string cannot fail.
         let _ = write_page(&mut html, document);
@@ -55,8 +52,8 @@ impl Display for Escaped<'_> {
 
 impl Display for Prose<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        for (place, part) in self.0.split('`').enumerate() {
-            if place % 2 == 1 {
+        for (position, part) in self.0.split('`').enumerate() {
+            if position % 2 == 1 {
                 write!(out, "<code>{}</code>", Escaped(part))?;
             } else {
                 write!(out, "{}", Escaped(part))?;
@@ -86,15 +83,20 @@ fn write_page(out: &mut String, document: &Value) -> fmt::Result {
     write_contents(out, document)?;
     write_security(out, at(document, "/components/securitySchemes"))?;
     for tag in list(&document["tags"]) {
-        let (name, about) = (text(tag, "name"), text(tag, "description"));
-        writeln!(out, "<h2>{}</h2>\n<p>{}</p>", Escaped(name), Prose(about))?;
+        let (name, description) = (text(tag, "name"), text(tag, "description"));
+        writeln!(
+            out,
+            "<h2>{}</h2>\n<p>{}</p>",
+            Escaped(name),
+            Prose(description)
+        )?;
         for (path, method, operation) in operations(document, name) {
             write_operation(out, document, path, method, operation)?;
         }
     }
-    writeln!(out, "<h2>Shapes</h2>")?;
+    writeln!(out, "<h2>Schemas</h2>")?;
     for (name, schema) in fields(at(document, "/components/schemas")) {
-        writeln!(out, "<h3 id=\"shape-{0}\">{0}</h3>", Escaped(name))?;
+        writeln!(out, "<h3 id=\"schema-{0}\">{0}</h3>", Escaped(name))?;
         writeln!(out, "<p>{}</p>", Prose(text(schema, "description")))?;
         write_fields(out, schema)?;
     }
@@ -127,10 +129,10 @@ fn write_security(out: &mut String, schemes: &Value) -> fmt::Result {
             "http" => "Authorization: Bearer",
             _ => text(scheme, "name"),
         };
-        let about = Prose(text(scheme, "description"));
+        let description = Prose(text(scheme, "description"));
         writeln!(
             out,
-            "<tr><td><code>{}</code></td><td>{about}</td></tr>",
+            "<tr><td><code>{}</code></td><td>{description}</td></tr>",
             Escaped(header)
         )?;
     }
@@ -153,7 +155,7 @@ fn write_operation(
         Prose(text(operation, "description"))
     )?;
     write_parameters(out, list(&operation["parameters"]))?;
-    // Of several forms the first will do.
+    // Of several media types the first is shown.
     let content = fields(at(operation, "/requestBody/content")).next();
     if let Some((media_type, content)) = content {
         writeln!(out, "<h4>Body: <code>{}</code></h4>", Escaped(media_type))?;
@@ -164,9 +166,9 @@ fn write_operation(
         "<pre>{}</pre>",
         Escaped(&curl(path, method, operation))
     )?;
-    writeln!(out, "<h4>Answers</h4>")?;
-    for (status, answer) in fields(&operation["responses"]) {
-        write_answer(out, status, answer)?;
+    writeln!(out, "<h4>Responses</h4>")?;
+    for (status, response) in fields(&operation["responses"]) {
+        write_response(out, status, response)?;
     }
     writeln!(out, "</section>")
 }
@@ -177,15 +179,15 @@ fn write_parameters(out: &mut String, parameters: &[Value]) -> fmt::Result {
     }
     writeln!(
         out,
-        "<h4>Parameters</h4>\n<table>\n<tr><th>Name</th><th>In</th><th>Type</th><th>What</th></tr>"
+        "<h4>Parameters</h4>\n<table>\n<tr><th>Name</th><th>In</th><th>Type</th><th>Description</th></tr>"
     )?;
     for parameter in parameters {
-        let needed = parameter["required"] == true;
+        let required = parameter["required"] == true;
         writeln!(
             out,
             "<tr><td><code>{}</code>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             Escaped(text(parameter, "name")),
-            if needed { " (needed)" } else { "" },
+            if required { " (required)" } else { "" },
             Escaped(text(parameter, "in")),
             kind(&parameter["schema"]),
             Prose(text(parameter, "description"))
@@ -199,18 +201,18 @@ fn write_fields(out: &mut String, schema: &Value) -> fmt::Result {
     if all.peek().is_none() {
         return writeln!(out, "<p>{}</p>", kind(schema));
     }
-    let needed = list(&schema["required"]);
+    let required = list(&schema["required"]);
     writeln!(
         out,
-        "<table>\n<tr><th>Field</th><th>Type</th><th>What</th></tr>"
+        "<table>\n<tr><th>Field</th><th>Type</th><th>Description</th></tr>"
     )?;
     for (name, field) in all {
-        let is_needed = needed.iter().any(|it| it == name);
+        let is_required = required.iter().any(|it| it == name);
         writeln!(
             out,
             "<tr><td><code>{}</code>{}</td><td>{}</td><td>{}</td></tr>",
             Escaped(name),
-            if is_needed { "" } else { " (may be absent)" },
+            if is_required { "" } else { " (optional)" },
             kind(field),
             Prose(text(field, "description"))
         )?;
@@ -218,10 +220,10 @@ fn write_fields(out: &mut String, schema: &Value) -> fmt::Result {
     writeln!(out, "</table>")
 }
 
-fn write_answer(out: &mut String, status: &str, answer: &Value) -> fmt::Result {
-    let summary = Escaped(text(answer, "description"));
+fn write_response(out: &mut String, status: &str, response: &Value) -> fmt::Result {
+    let summary = Escaped(text(response, "description"));
     writeln!(out, "<details><summary><b>{status}</b> {summary}</summary>")?;
-    for (media_type, content) in fields(&answer["content"]) {
+    for (media_type, content) in fields(&response["content"]) {
         let data = at(content, "/schema/properties/data");
         let of = match data.get("$ref") {
             Some(_) => format!(", <code>data</code>: {}", kind(data)),
@@ -231,13 +233,13 @@ fn write_answer(out: &mut String, status: &str, answer: &Value) -> fmt::Result {
         let one = content.get("example").into_iter();
         let several = fields(&content["examples"]).map(|(_, example)| &example["value"]);
         for example in one.chain(several) {
-            writeln!(out, "<pre>{}</pre>", Escaped(&shown(example)))?;
+            writeln!(out, "<pre>{}</pre>", Escaped(&example_text(example)))?;
         }
     }
     writeln!(out, "</details>")
 }
 
-/// An operation as a command to try.
+/// An operation as a command for a shell.
 fn curl(path: &str, method: &str, operation: &Value) -> String {
     let (mut path, mut query, mut headers) = (path.to_owned(), Vec::new(), Vec::new());
     if !list(&operation["security"]).is_empty() {
@@ -247,7 +249,7 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
         let (name, Some(example)) = (text(parameter, "name"), parameter.get("example")) else {
             continue;
         };
-        let example = shown(example);
+        let example = example_text(example);
         match text(parameter, "in") {
             "path" => path = path.replace(&format!("{{{name}}}"), &example),
             "query" => query.push(format!("{name}={example}")),
@@ -255,7 +257,7 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
         }
     }
     let mut body = String::new();
-    // Of several forms the first will do.
+    // Of several media types the first is shown.
     let content = fields(at(operation, "/requestBody/content")).next();
     if let Some((media_type, content)) = content {
         headers.push(format!("content-type: {media_type}"));
@@ -266,22 +268,22 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
     }
     let headers = headers.iter().map(|header| format!(" \\\n  -H '{header}'"));
     let headers: String = headers.collect();
-    let question = if query.is_empty() { "" } else { "?" };
+    let separator = if query.is_empty() { "" } else { "?" };
     let query = query.join("&");
     let method = match method {
         "get" => "",
         _ => "-X POST ",
     };
-    format!("curl -s {method}'http://127.0.0.1:8686{path}{question}{query}'{headers}{body}")
+    format!("curl -s {method}'http://127.0.0.1:8686{path}{separator}{query}'{headers}{body}")
 }
 
-/// What a value of this schema is, in a few words of HTML.
+/// The type of a schema's values, as HTML.
 fn kind(schema: &Value) -> String {
     if let Some(name) = schema["$ref"]
         .as_str()
         .and_then(|path| path.rsplit('/').next())
     {
-        return format!("<a href=\"#shape-{0}\">{0}</a>", Escaped(name));
+        return format!("<a href=\"#schema-{0}\">{0}</a>", Escaped(name));
     }
     let either = ["anyOf", "oneOf"].map(|key| list(&schema[key])).concat();
     if !either.is_empty() {
@@ -297,7 +299,7 @@ fn kind(schema: &Value) -> String {
             .map(|choice| format!("<code>{}</code>", Escaped(&choice.to_string())));
         return choices.collect::<Vec<_>>().join(", ");
     }
-    let mut told = match &schema["type"] {
+    let mut described = match &schema["type"] {
         Value::String(one) => one.clone(),
         Value::Array(several) => several
             .iter()
@@ -307,10 +309,10 @@ fn kind(schema: &Value) -> String {
         _ => "anything".to_owned(),
     };
     if let Some(items) = schema.get("items") {
-        told = format!("{told} of {}", kind(items));
+        described = format!("{described} of {}", kind(items));
     }
     if let Some(format) = schema["format"].as_str() {
-        told = format!("{told}, {format}");
+        described = format!("{described}, {format}");
     }
     let bounds = [
         ("minimum", "at least"),
@@ -319,20 +321,20 @@ fn kind(schema: &Value) -> String {
     ];
     for (key, words) in bounds {
         if let Some(bound) = schema.get(key) {
-            told = format!("{told}, {words} {}", Escaped(&bound.to_string()));
+            described = format!("{described}, {words} {}", Escaped(&bound.to_string()));
         }
     }
-    told
+    described
 }
 
-fn shown(example: &Value) -> String {
+fn example_text(example: &Value) -> String {
     match example {
         Value::String(text) => text.clone(),
         json => format!("{json:#}"),
     }
 }
 
-/// The operations of a group: path, method, description.
+/// Path, method and description of a group's operations.
 fn operations<'a>(
     document: &'a Value,
     tag: &'a str,

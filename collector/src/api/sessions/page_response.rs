@@ -1,29 +1,28 @@
-//! What a query for sessions is answered.
+//! A page of sessions as JSON.
 
+use dossier_body::RenderBudget;
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{SessionQuery, cursor};
-use crate::api::query::answer::Item;
+use super::session_cursor;
+use crate::api::entry_response::EntryResponse;
+use crate::api::query::common::CommonQuery;
 use crate::http::error::ApiError;
 use crate::model::ids::{SessionId, UserId};
 use crate::store::{FoundSession, SessionCursor, SessionEntries, SessionPage, Total};
-use dossier_body::RenderBudget;
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionPage)]
-pub(in crate::api) struct Page {
-    sessions: Vec<Session>,
-    /// How many sessions pass the filters.
+pub(in crate::api) struct SessionPageResponse {
+    sessions: Vec<SessionResponse>,
+    /// How many sessions match.
     total: i64,
     /// False if there are more than `total` says.
     total_exact: bool,
-    #[serde(rename = "page")]
-    number: i64,
-    #[serde(rename = "page_size")]
-    size: u8,
+    page: i64,
+    page_size: u8,
     has_more: bool,
     #[schema(required)]
     next_cursor: Option<String>,
@@ -31,7 +30,8 @@ pub(in crate::api) struct Page {
 
 /// Exchanges of a user that belong together.
 #[derive(Serialize, ToSchema)]
-struct Session {
+#[schema(as = Session)]
+struct SessionResponse {
     #[serde(rename = "session_id")]
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
@@ -44,18 +44,21 @@ struct Session {
     #[schema(value_type = String, format = DateTime)]
     last_activity: OffsetDateTime,
     endpoints: Vec<String>,
-    /// How many of its entries pass the filters.
+    /// How many of its entries match.
     total_entries: i64,
     entries_shown: i64,
     has_more_entries: bool,
-    /// The newest first; left out of the list of sessions.
+    /// The newest first; absent from the list of sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    entries: Option<Vec<Item>>,
+    entries: Option<Vec<EntryResponse>>,
 }
 
-impl Page {
-    /// Shows what was found.
-    pub(super) fn of(page: SessionPage, asked: &SessionQuery) -> Result<Self, ApiError> {
+impl SessionPageResponse {
+    pub(super) fn new(
+        page: SessionPage,
+        query: &CommonQuery,
+        entries: Option<SessionEntries>,
+    ) -> Result<Self, ApiError> {
         let last = page.sessions.last().map(|session| SessionCursor {
             last_activity: session.last_activity,
             id: session.id,
@@ -65,35 +68,33 @@ impl Page {
             Total::AtLeast(total) => (total, false),
         };
         let mut budget = RenderBudget::default();
-        let entries = asked.wanted.entries;
+        let sessions = page.sessions.into_iter();
         Ok(Self {
-            sessions: page
-                .sessions
-                .into_iter()
-                .map(|session| Session::of(session, entries, &mut budget))
+            sessions: sessions
+                .map(|session| SessionResponse::new(session, entries, &mut budget))
                 .collect::<Result<_, _>>()?,
             total,
             total_exact,
-            number: asked.page_number,
-            size: asked.wanted.limit,
+            page: query.page,
+            page_size: query.page_size,
             has_more: page.has_more,
-            next_cursor: last.filter(|_| page.has_more).map(cursor::encode),
+            next_cursor: last.filter(|_| page.has_more).map(session_cursor::encode),
         })
     }
 }
 
-impl Session {
-    fn of(
+impl SessionResponse {
+    fn new(
         session: FoundSession,
-        wanted: Option<SessionEntries>,
+        shown: Option<SessionEntries>,
         budget: &mut RenderBudget,
     ) -> Result<Self, ApiError> {
         let entries_shown = i64::try_from(session.entries.len()).unwrap_or(i64::MAX);
-        let entries = wanted
-            .map(|wanted| {
+        let entries = shown
+            .map(|shown| {
                 let entries = session.entries.into_iter();
                 entries
-                    .map(|entry| Item::of(entry, wanted.parts, budget))
+                    .map(|entry| EntryResponse::new(entry, shown.parts, budget))
                     .collect::<Result<_, _>>()
             })
             .transpose()?;

@@ -1,39 +1,23 @@
-//! `next_cursor` of a page of sessions. Callers hand it back unchanged.
+//! `next_cursor` of a page of sessions. Callers return it unchanged.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::MAX_CURSOR_BYTES;
-use crate::api::fields::Fields;
-use crate::api::query::BOTH_CURSOR_AND_PAGE;
-use crate::api::query::precedence::Precedence;
 use crate::model::ids::SessionId;
 use crate::store::SessionCursor;
 
-pub(super) fn read(fields: &mut Fields, precedence: &mut Precedence) -> Option<SessionCursor> {
-    let text = fields.text("cursor", MAX_CURSOR_BYTES)?;
-    if fields.has("page") {
-        precedence.note(BOTH_CURSOR_AND_PAGE);
-    }
-    let cursor = decode(&text);
-    if cursor.is_none() {
-        fields.error(
-            "cursor",
-            "expected a next_cursor of an earlier answer, unchanged",
-            "value_error",
-        );
-    }
-    cursor
-}
+/// Longest text of a cursor.
+pub(super) const MAX_BYTES: usize = 128;
 
 pub(super) fn encode(cursor: SessionCursor) -> String {
     let micros = cursor.last_activity.unix_timestamp_nanos() / 1000;
     URL_SAFE_NO_PAD.encode(format!("{micros}:{}", cursor.id))
 }
 
-fn decode(text: &str) -> Option<SessionCursor> {
+/// None unless [`encode`] made the text.
+pub(super) fn decode(text: &str) -> Option<SessionCursor> {
     let decoded = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = decoded.split_once(':')?;
     let nanos = micros.parse::<i128>().ok()?.checked_mul(1000)?;
@@ -50,13 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_and_noise_does_not() {
+    fn only_encoded_cursors_are_decoded() {
         let cursor = SessionCursor {
             last_activity: datetime!(2026-01-02 03:04:05.678_901 UTC),
             id: SessionId(Uuid::max()),
         };
         let text = encode(cursor);
-        assert!(text.len() <= MAX_CURSOR_BYTES);
+        assert!(text.len() <= MAX_BYTES);
         assert_eq!(decode(&text), Some(cursor));
         for noise in ["", "x", "MTIz", "OjA", "!!!!", &"A".repeat(100)] {
             assert_eq!(decode(noise), None, "{noise}");

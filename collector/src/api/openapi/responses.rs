@@ -1,51 +1,49 @@
-//! What an operation may answer: the envelope around good news, and the errors.
+//! The responses of an operation: of success, in the envelope or bare, and of each error.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{put, reference};
+use crate::api::request::{insert, reference};
 use crate::http::envelope::{EXAMPLE_ID, example_of};
 use crate::http::error::ApiError;
 
 const JSON: &str = "application/json";
 
-/// A good answer.
-pub(super) enum Good {
-    /// In the envelope.
+/// A response with status 200.
+pub(super) enum SuccessResponse {
+    /// `example` is that of `data`.
     Enveloped {
         message: &'static str,
         data: Value,
         example: Value,
     },
-    /// As it is.
     Bare {
         media_type: &'static str,
         description: &'static str,
-        /// None for bytes that may be anything.
+        /// None for any bytes.
         schema: Option<Value>,
         example: Value,
     },
 }
 
-/// Describes all answers of an operation.
-pub(super) fn describe(good: Good, errors: &[ApiError]) -> Value {
-    let mut answers = Map::new();
-    answers.insert("200".to_owned(), describe_good(good));
+pub(super) fn describe(success: SuccessResponse, errors: &[ApiError]) -> Value {
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), describe_success(success));
     let mut by_status: BTreeMap<u16, Vec<&ApiError>> = BTreeMap::new();
     for error in errors {
         let status = error.status().as_u16();
         by_status.entry(status).or_default().push(error);
     }
     for (status, errors) in by_status {
-        answers.insert(status.to_string(), describe_errors(&errors));
+        responses.insert(status.to_string(), describe_errors(&errors));
     }
-    answers.into()
+    responses.into()
 }
 
-fn describe_good(good: Good) -> Value {
-    match good {
-        Good::Enveloped {
+fn describe_success(success: SuccessResponse) -> Value {
+    match success {
+        SuccessResponse::Enveloped {
             message,
             data,
             example,
@@ -60,7 +58,7 @@ fn describe_good(good: Good) -> Value {
             let content = json!({"schema": enveloped(&data), "example": example});
             json!({"description": message, "headers": headers(), "content": {JSON: content}})
         }
-        Good::Bare {
+        SuccessResponse::Bare {
             media_type,
             description,
             schema,
@@ -68,7 +66,7 @@ fn describe_good(good: Good) -> Value {
         } => {
             let mut content = json!({"example": example});
             if let Some(schema) = schema {
-                put(&mut content, "schema", schema);
+                insert(&mut content, "schema", schema);
             }
             json!({"description": description, "headers": headers(), "content": {media_type: content}})
         }
@@ -81,7 +79,7 @@ fn enveloped(data: &Value) -> Value {
         "required": ["success", "message", "data", "warnings", "metadata"],
         "properties": {
             "success": {"const": true},
-            "message": {"type": "string", "description": "For people."},
+            "message": {"type": "string", "description": "For people; it may change."},
             "data": data,
             "warnings": {
                 "type": "array",
@@ -100,8 +98,8 @@ fn describe_errors(errors: &[&ApiError]) -> Value {
     let examples: Map<_, _> = errors
         .iter()
         .enumerate()
-        .map(|(place, error)| {
-            let name = format!("{}-{}", error.code(), place + 1);
+        .map(|(number, error)| {
+            let name = format!("{}-{}", error.code(), number + 1);
             let example = json!({"summary": error.to_string(), "value": example_of(error)});
             (name, example)
         })
@@ -112,11 +110,11 @@ fn describe_errors(errors: &[&ApiError]) -> Value {
         .any(|error| error.retry_after_seconds().is_some())
     {
         let seconds = json!({"description": "Seconds to wait.", "schema": {"type": "integer"}});
-        put(&mut headers, "Retry-After", seconds);
+        insert(&mut headers, "Retry-After", seconds);
     }
     if errors.iter().any(|error| error.status().as_u16() == 401) {
         let scheme = json!({"schema": {"const": "Bearer"}});
-        put(&mut headers, "WWW-Authenticate", scheme);
+        insert(&mut headers, "WWW-Authenticate", scheme);
     }
     json!({
         "description": codes.join(", "),
@@ -131,7 +129,7 @@ fn failure(codes: &[&str]) -> Value {
         "required": ["success", "message", "data", "warnings", "metadata", "error"],
         "properties": {
             "success": {"const": false},
-            "message": {"type": "string", "description": "For people."},
+            "message": {"type": "string", "description": "For people; it may change."},
             "data": {"type": "null"},
             "warnings": {"type": "array", "maxItems": 0},
             "metadata": reference("Metadata"),
@@ -139,7 +137,7 @@ fn failure(codes: &[&str]) -> Value {
                 "type": "object",
                 "required": ["code", "details"],
                 "properties": {
-                    "code": {"enum": codes, "description": "Stable."},
+                    "code": {"enum": codes, "description": "For programs; it does not change."},
                     "details": reference("ErrorDetails"),
                 },
             },
@@ -150,7 +148,7 @@ fn failure(codes: &[&str]) -> Value {
 fn headers() -> Value {
     json!({
         "X-Request-ID": {
-            "description": "The request's id, as in `metadata`.",
+            "description": "The request id, as in `metadata`.",
             "schema": {"type": "string", "maxLength": 128},
         },
     })

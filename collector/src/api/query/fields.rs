@@ -1,0 +1,201 @@
+//! The fields of `POST /storage/query`, each declared once: name, bounds, meaning and example. The parser
+//! and the API document both use these declarations. `POST /storage/sessions/query` accepts most of
+//! them, too: its own fields are in `sessions/fields.rs`.
+//!
+//! A new filter is declared here, listed in [`FILTERS`], and read in `filter.rs`.
+
+use dossier_wire::Half;
+use serde_json::json;
+
+use super::included_parts::IncludedParts;
+use super::metadata_filters::{self, MetadataFilters};
+use super::page_token::{self, PageToken};
+use crate::api::request::{
+    AnyField, Choice, DayEdge, Encoded, Field, Instant, Integer, OrDefault, Request, Text, UuidText,
+};
+use crate::model::ids::UserId;
+use crate::store::{EntryParts, Order};
+
+/// Pages by number cost as much as all pages before them; deeper ones are reached by cursor.
+const MAX_PAGE: i64 = 10_000;
+const MAX_ENDPOINT_BYTES: usize = 8 * 1024;
+pub(in crate::api) const EXPECTED_CURSOR: &str =
+    "expected the next_cursor of an earlier response, unchanged";
+
+pub(in crate::api) static ENTRY_QUERY: Request = Request {
+    name: "EntryQuery",
+    groups: &[FILTERS, PAGING, &[&CURSOR, &USER_ID, &SEARCH]],
+    example: &[
+        &STORAGE_TYPE,
+        &ENDPOINT,
+        &START_DATE,
+        &METADATA_FILTERS,
+        &PAGE_SIZE,
+        &INCLUDE,
+    ],
+};
+
+/// Which entries match.
+pub(in crate::api) const FILTERS: &[&dyn AnyField] = &[
+    &STORAGE_TYPE,
+    &TYPE,
+    &ENDPOINT,
+    &START_DATE,
+    &END_DATE,
+    &METADATA_FILTERS,
+    &SESSION_ID,
+    &EXCHANGE_ID,
+    &STATUS,
+    &METHOD,
+];
+
+/// Which page of them is shown, and how. With the cursor, these do not change the total.
+pub(in crate::api) const PAGING: &[&dyn AnyField] = &[&PAGE, &PAGE_SIZE, &ORDER, &INCLUDE];
+
+const HALF: Choice<Option<Half>> = Choice(&[
+    ("request", Some(Half::Request)),
+    ("response", Some(Half::Response)),
+    ("both", None),
+]);
+
+pub(in crate::api) static STORAGE_TYPE: Field<Choice<Option<Half>>> = Field {
+    name: "storage_type",
+    kind: HALF,
+    description: "In any case; `both` is either.",
+    example: || json!("response"),
+};
+
+pub(in crate::api) static TYPE: Field<Choice<Option<Half>>> = Field {
+    name: "type",
+    kind: HALF,
+    description: "The same as `storage_type`.",
+    example: || json!("response"),
+};
+
+pub(in crate::api) static ENDPOINT: Field<Text> = Field {
+    name: "endpoint",
+    kind: Text {
+        max_bytes: MAX_ENDPOINT_BYTES,
+    },
+    description: "Brought to the form in which endpoints are stored; if none is stored, it is looked up in any case, with and without `/api` and `/v1`.",
+    example: || json!("/api/v1/ai/generate"),
+};
+
+pub(in crate::api) static START_DATE: Field<Instant> = Field {
+    name: "start_date",
+    kind: Instant(DayEdge::Start),
+    description: "From this instant, or from the start of this UTC day.",
+    example: || json!("2026-03-01"),
+};
+
+pub(in crate::api) static END_DATE: Field<Instant> = Field {
+    name: "end_date",
+    kind: Instant(DayEdge::End),
+    description: "To this instant, or to the end of this UTC day.",
+    example: || json!("2026-03-31T23:59:59+02:00"),
+};
+
+pub(in crate::api) static METADATA_FILTERS: Field<MetadataFilters> = Field {
+    name: metadata_filters::FIELD,
+    kind: MetadataFilters,
+    description: "All must match.",
+    example: || json!({"model": {"regex": "^gpt"}, "usage.tokens": {"gte": 100}}),
+};
+
+pub(in crate::api) static SESSION_ID: Field<UuidText> = Field {
+    name: "session_id",
+    kind: UuidText,
+    description: "Of one session.",
+    example: || json!("0198a3c5-7f00-7000-8000-000000000002"),
+};
+
+pub(in crate::api) static EXCHANGE_ID: Field<UuidText> = Field {
+    name: "exchange_id",
+    kind: UuidText,
+    description: "Of one exchange.",
+    example: || json!("0198a3c5-7f00-7000-8000-000000000001"),
+};
+
+pub(in crate::api) static STATUS: Field<Integer<i16>> = Field {
+    name: "status",
+    kind: Integer::new(100, 599),
+    description: "HTTP status of the response.",
+    example: || json!(200),
+};
+
+pub(in crate::api) static METHOD: Field<Text> = Field {
+    name: "method",
+    kind: Text { max_bytes: 64 },
+    description: "HTTP method, in any case.",
+    example: || json!("POST"),
+};
+
+pub(in crate::api) static PAGE: Field<OrDefault<Integer<i64>>> = Field {
+    name: "page",
+    kind: OrDefault {
+        kind: Integer::new(1, MAX_PAGE),
+        default: 1,
+    },
+    description: "Number of the page; deeper pages are reached by `cursor`.",
+    example: || json!(1),
+};
+
+pub(in crate::api) static PAGE_SIZE: Field<OrDefault<Integer<u8>>> = Field {
+    name: "page_size",
+    kind: OrDefault {
+        kind: Integer::new(1, 100),
+        default: 20,
+    },
+    description: "How many are on a page.",
+    example: || json!(20),
+};
+
+pub(in crate::api) static ORDER: Field<OrDefault<Choice<Order>>> = Field {
+    name: "order",
+    kind: OrDefault {
+        kind: Choice(&[("desc", Order::Descending), ("asc", Order::Ascending)]),
+        default: Order::Descending,
+    },
+    description: "The newest first, or the oldest first.",
+    example: || json!("desc"),
+};
+
+pub(in crate::api) static INCLUDE: Field<OrDefault<IncludedParts>> = Field {
+    name: "include",
+    kind: OrDefault {
+        kind: IncludedParts,
+        default: EntryParts {
+            bodies: true,
+            headers: false,
+        },
+    },
+    description: "What is shown of entries in addition to what is always shown.",
+    example: || json!(["data", "headers"]),
+};
+
+pub(super) static CURSOR: Field<Encoded<PageToken>> = Field {
+    name: "cursor",
+    kind: Encoded {
+        max_bytes: page_token::MAX_BYTES,
+        expected: EXPECTED_CURSOR,
+        decode: PageToken::decode,
+    },
+    description: "`next_cursor` of the previous page.",
+    example: || json!("MTc3MjM2NjQwMDI1MDAwMDo0Mjo3OmY"),
+};
+
+pub(in crate::api) static USER_ID: Field<Text> = Field {
+    name: "user_id",
+    kind: Text {
+        max_bytes: UserId::MAX_BYTES,
+    },
+    description: "Of this user; only admins may name another user than themselves.",
+    example: || json!("alice"),
+};
+
+pub(in crate::api) static SEARCH: Field<Text> = Field {
+    name: "search",
+    kind: Text { max_bytes: 1024 },
+    description: "Refused with 501: bodies cannot be searched.",
+    example: || json!("words"),
+};
