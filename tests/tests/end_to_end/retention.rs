@@ -182,7 +182,9 @@ async fn a_plan_tells_what_goes_and_apply_does_it() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
-        output.stderr.contains("just doing the same"),
+        output
+            .stderr
+            .contains("a collector is dropping expired data"),
         "{}",
         output.stderr
     );
