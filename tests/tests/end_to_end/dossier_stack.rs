@@ -127,7 +127,7 @@ async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_fir
     let mut second = start_with_log(&folder, "second.log", &[]).await;
     assert_eq!(wait_for_end(&mut second).await.code(), Some(1));
     assert!(
-        second.log().text().contains("already runs"),
+        second.log().text().contains("already running"),
         "{}",
         second.log().text()
     );
