@@ -103,7 +103,6 @@ impl ProcessUser {
             .process_group(0);
         command
             .env("LC_ALL", "C.UTF-8")
-            .env_remove("MALLOC_MMAP_THRESHOLD_")
             .env_remove("PGDATA")
             .env_remove("PGOPTIONS");
         if !self.is_current {
