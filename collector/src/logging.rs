@@ -1,6 +1,10 @@
 //! Structured logs: one JSON object a line, on stderr.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+
+use crate::telemetry::export::TraceExporter;
 
 /// What is logged unless `DOSSIER_LOG` says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -20,14 +24,18 @@ impl Verbosity {
     }
 }
 
-/// Begins logging. `DOSSIER_LOG` sets another level (`debug`) or filter (`dossier_collector=debug`).
-pub fn init(verbosity: Verbosity) {
+/// Begins logging, and gives spans to the exporter. `DOSSIER_LOG` sets another level (`debug`) or filter
+/// (`dossier_collector=debug`) for the log; it changes no trace.
+pub fn init(verbosity: Verbosity, exporter: Option<&TraceExporter>) {
     let filter = EnvFilter::try_from_env("DOSSIER_LOG")
         .unwrap_or_else(|_| EnvFilter::new(verbosity.filter()));
     // A second call keeps the first one's subscriber, which is what tests want.
-    let _ = tracing_subscriber::fmt()
+    let log = fmt::layer()
         .json()
-        .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_filter(filter);
+    let _ = registry()
+        .with(log)
+        .with(exporter.map(TraceExporter::layer))
         .try_init();
 }

@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use reqwest::Url;
 
 use self::access::{AccessArgs, AccessSettings};
 use self::clients::ClientSettings;
@@ -29,7 +30,7 @@ pub use self::error::SettingsError;
 use self::retention::{RetentionArgs, RetentionSettings};
 use self::spool::SpoolArgs;
 use self::tls::{TlsArgs, TlsSettings};
-use self::values::{address, number, seconds};
+use self::values::{address, number, otlp_url, seconds};
 use crate::spool::SpoolSettings;
 
 /// The setting that names the settings file.
@@ -91,6 +92,15 @@ pub struct SettingsArgs {
         value_parser = seconds(1..=3600)
     )]
     pub reload_interval: Duration,
+
+    /// URL of an OpenTelemetry receiver (OTLP over HTTP) that gets the traces of requests; without it none is sent
+    #[arg(
+        long,
+        env = "DOSSIER_OTLP_ENDPOINT",
+        value_name = "URL",
+        value_parser = otlp_url
+    )]
+    pub otlp_endpoint: Option<Url>,
 }
 
 /// Settings of `dossier serve`, complete and checked.

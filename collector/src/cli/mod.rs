@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use opentelemetry_otlp::ExporterBuildError;
 use tokio::runtime::Runtime;
 use tokio_rustls::rustls::crypto::ring;
 
@@ -30,6 +31,7 @@ use crate::settings::layers::{self, ParseError, Parsed};
 use crate::settings::{Database, SettingsError};
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
+use crate::telemetry::export::TraceExporter;
 
 /// Stores what Dossier's Envoy filter records, and answers queries about it.
 #[derive(Debug, Parser)]
@@ -99,6 +101,9 @@ pub enum CliError {
     /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Traces cannot be exported.
+    #[error("otlp_endpoint: traces cannot be sent: {0}")]
+    Traces(#[from] ExporterBuildError),
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -133,7 +138,11 @@ pub fn run() -> ExitCode {
     // Of the two cryptography libraries that are built in, this one is for TLS. Callers that name none, as sqlx in
     // places, get it. It fails only if one has been installed before.
     let _ = ring::default_provider().install_default();
-    logging::init(match cli.command {
+    let exporter = match trace_exporter(&cli.command) {
+        Ok(exporter) => exporter,
+        Err(error) => return fail(&error),
+    };
+    let verbosity = match cli.command {
         Command::Serve(_) => Verbosity::Service,
         Command::Config(_)
         | Command::Migrate(_)
@@ -144,7 +153,8 @@ pub fn run() -> ExitCode {
         | Command::Doctor(_)
         | Command::Openapi(_)
         | Command::Completions(_) => Verbosity::Command,
-    });
+    };
+    logging::init(verbosity, exporter.as_ref());
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
         Command::Config(config) => config.run(&parsed),
@@ -159,7 +169,19 @@ pub fn run() -> ExitCode {
         Command::Openapi(openapi) => openapi.run(),
         Command::Completions(completions) => completions.run(),
     };
+    if let Some(exporter) = exporter {
+        exporter.shut_down();
+    }
     outcome.unwrap_or_else(|error| fail(&error))
+}
+
+/// Only a collector that serves has spans worth sending.
+fn trace_exporter(command: &Command) -> Result<Option<TraceExporter>, CliError> {
+    let Command::Serve(serve) = command else {
+        return Ok(None);
+    };
+    let endpoint = serve.otlp_endpoint();
+    Ok(endpoint.map(TraceExporter::new).transpose()?)
 }
 
 fn parse() -> Result<(Cli, Parsed), ParseError> {

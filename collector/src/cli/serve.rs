@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -29,6 +30,11 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    /// Where traces are sent, if anywhere.
+    pub(super) const fn otlp_endpoint(&self) -> Option<&Url> {
+        self.settings.otlp_endpoint.as_ref()
+    }
+
     pub(super) async fn run(self) -> Result<(), CliError> {
         let settings = self.settings.resolve()?;
         // These signals end a process by default. A write beyond the file size limit is an error, like a full disk.

@@ -64,6 +64,9 @@ pub async fn handle_request(
         let response = with_id(envelope::finish(response, &info.id, begin), &info.id);
         let (status, took) = (response.status().as_u16(), begin.elapsed());
         Span::current().record("status", status);
+        if response.status().is_server_error() {
+            Span::current().record("otel.status_code", "ERROR");
+        }
         layer
             .metrics
             .observe_request(&info.route, status, took.as_secs_f64());
@@ -87,6 +90,8 @@ impl RequestInfo {
     fn span(&self) -> Span {
         info_span!(
             "request",
+            otel.kind = "server",
+            otel.status_code = Empty,
             request_id = self.id,
             method = %self.method,
             route = self.route,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use reqwest::Url;
+
 /// A whole number within bounds.
 pub(super) fn number(
     bounds: RangeInclusive<u32>,
@@ -53,6 +55,21 @@ pub(super) fn text(
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let expected = |_| "expected ADDRESS:PORT, such as 127.0.0.1:8686 or [::1]:8686".to_owned();
     text.parse().map_err(expected)
+}
+
+/// The base URL of an OTLP receiver. It may hold no password, since it is shown.
+pub(super) fn otlp_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    url.ok_or_else(|| {
+        "expected a URL such as http://127.0.0.1:4318, without user, password and query".to_owned()
+    })
 }
 
 fn bounded(

@@ -1,10 +1,13 @@
-//! Traces: how the span of a request joins the trace that its caller began.
+//! Traces: how the span of a request joins the trace that its caller began, and where spans are sent.
 
+pub mod export;
 pub mod traceparent;
 
 use axum::http::HeaderMap;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing::field::display;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use self::traceparent::TraceParent;
 
@@ -16,5 +19,20 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
             "trace_id",
             display(format_args!("{:032x}", parent.trace_id)),
         );
+        let flags = if parent.is_sampled {
+            TraceFlags::SAMPLED
+        } else {
+            TraceFlags::NOT_SAMPLED
+        };
+        let remote = SpanContext::new(
+            TraceId::from(parent.trace_id),
+            SpanId::from(parent.parent_id),
+            flags,
+            true,
+            TraceState::NONE,
+        );
+        let context = opentelemetry::Context::new().with_remote_span_context(remote);
+        // Without an exporter there is no trace to join.
+        let _ = span.set_parent(context);
     }
 }

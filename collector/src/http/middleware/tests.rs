@@ -116,6 +116,7 @@ async fn span_shows_route_caller_and_status() {
     let expected = [
         ("key_id", "0198a3c5-7f00-7000-8000-000000000001"),
         ("method", "GET"),
+        ("otel.kind", "server"),
         ("request_id", "mine"),
         ("route", "/things/{id}"),
         ("status", "200"),

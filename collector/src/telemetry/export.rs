@@ -1,0 +1,92 @@
+//! Sends spans to an OpenTelemetry collector by OTLP over HTTP, from a thread of its own and within a bound: what
+//! does not fit into its queue is dropped, so that a slow receiver never slows a request.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use reqwest::Url;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+/// The path that OTLP gives to traces.
+const TRACES_PATH: &str = "v1/traces";
+const SERVICE_NAME: &str = "dossier-collector";
+/// Spans that wait to be sent.
+const MAX_QUEUED_SPANS: usize = 2048;
+const SEND_INTERVAL: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// Only spans and events of the collector itself are sent, and no event but the error that ends a statement: what
+/// other crates record may hold values.
+const CRATE: &str = env!("CARGO_CRATE_NAME");
+const STORE: &str = concat!(env!("CARGO_CRATE_NAME"), "::store");
+
+/// Sends spans until it is shut down.
+#[derive(Debug)]
+pub struct TraceExporter {
+    provider: SdkTracerProvider,
+}
+
+impl TraceExporter {
+    /// An exporter to this endpoint: the base URL of an OTLP receiver, to which `/v1/traces` is added.
+    ///
+    /// # Errors
+    /// [`ExporterBuildError`] if the HTTP client cannot be made.
+    pub fn new(endpoint: &Url) -> Result<Self, ExporterBuildError> {
+        let base = endpoint.as_str().trim_end_matches('/');
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(format!("{base}/{TRACES_PATH}"))
+            .with_timeout(SEND_TIMEOUT)
+            .build()?;
+        let batches = BatchConfigBuilder::default()
+            .with_max_queue_size(MAX_QUEUED_SPANS)
+            .with_scheduled_delay(SEND_INTERVAL)
+            .build();
+        let processor = BatchSpanProcessor::builder(exporter)
+            .with_batch_config(batches)
+            .build();
+        let resource = Resource::builder()
+            .with_service_name(SERVICE_NAME)
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(processor)
+            .with_resource(resource)
+            .build();
+        Ok(Self { provider })
+    }
+
+    /// The layer that gives this exporter its spans.
+    pub fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer(SERVICE_NAME))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(is_exported))
+    }
+
+    /// Sends what waits, within the time of one attempt.
+    pub fn shut_down(self) {
+        // Spans that cannot be sent are lost, which the receiver's absence has shown in the log already.
+        let _ = self.provider.shutdown_with_timeout(SEND_TIMEOUT);
+    }
+}
+
+fn is_exported(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    if metadata.is_span() {
+        return target.starts_with(CRATE) && *metadata.level() <= Level::INFO;
+    }
+    target.starts_with(STORE) && *metadata.level() == Level::ERROR
+}
