@@ -17,6 +17,7 @@
 //! - [`producer`]: batches from a producer other than Envoy.
 //! - [`fault_proxy`]: a proxy that refuses, cuts or does not answer connections.
 //! - [`testing`]: stacks for tests, each in a folder of its own.
+//! - [`otlp_receiver`]: what a collector exports its traces to.
 //! - [`paths`]: where the repository, the built programs, Envoy and the filter are.
 //! - [`database`]: a Postgres that a test can stop and restart.
 //! - [`process`], [`postgres`]: children that never outlive the program that started them.
@@ -40,6 +41,7 @@ pub mod identity_provider;
 pub mod keys;
 pub mod load;
 pub mod log;
+pub mod otlp_receiver;
 pub mod paths;
 pub mod postgres;
 pub mod process;

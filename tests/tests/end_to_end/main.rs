@@ -37,4 +37,5 @@ mod stops;
 mod streams;
 mod support;
 mod tls;
+mod traces;
 mod what_is_recorded;
