@@ -11,10 +11,10 @@ use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::HarnessError;
+use crate::listener::listen_on_free_port;
 
 /// What was received, as it came and decoded.
 #[derive(Debug, Default)]
@@ -37,8 +37,7 @@ impl OtlpReceiver {
     /// # Errors
     /// [`HarnessError::Io`] if there is no port.
     pub async fn start() -> Result<Self, HarnessError> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+        let (address, listener) = listen_on_free_port("start the OTLP receiver").await?;
         let received = Arc::new(Mutex::new(Received::default()));
         let service = Router::new()
             .route("/v1/traces", post(receive))

@@ -21,7 +21,7 @@ const SERVICE_NAME: &str = "dossier-collector";
 const MAX_QUEUED_SPANS: usize = 2048;
 const SEND_INTERVAL: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Only spans and events of the collector itself are sent, and no event but the error that ends a statement: what
+/// Only spans and events of the collector itself are sent, and no event but the errors of the store, which hold no values: what
 /// other crates record may hold values.
 const CRATE: &str = env!("CARGO_CRATE_NAME");
 const STORE: &str = concat!(env!("CARGO_CRATE_NAME"), "::store");
@@ -88,5 +88,5 @@ fn is_exported(metadata: &Metadata<'_>) -> bool {
     if metadata.is_span() {
         return target.starts_with(CRATE) && *metadata.level() <= Level::INFO;
     }
-    target.starts_with(STORE) && *metadata.level() == Level::ERROR
+    target.starts_with(STORE) && metadata.fields().field("error").is_some()
 }

@@ -22,7 +22,8 @@ const SECRETS: [&str; 5] = [
 ];
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<Vec<_>>().concat()
 }
 
 fn attribute(span: &Span, key: &str) -> Option<String> {
