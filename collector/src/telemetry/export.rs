@@ -21,8 +21,8 @@ const SERVICE_NAME: &str = "dossier-collector";
 const MAX_QUEUED_SPANS: usize = 2048;
 const SEND_INTERVAL: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Only spans and events of the collector itself are sent, and no event but the errors of the store, which hold no values: what
-/// other crates record may hold values.
+/// Only spans of the collector itself are sent, and of events the store's errors, whose texts hold no values: what
+/// other crates record may hold some.
 const CRATE: &str = env!("CARGO_CRATE_NAME");
 const STORE: &str = concat!(env!("CARGO_CRATE_NAME"), "::store");
 
