@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer
 use reqwest::Url;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 /// The path that OTLP gives to traces.
@@ -64,6 +64,10 @@ impl TraceExporter {
     }
 
     /// The layer that gives this exporter its spans.
+    ///
+    /// Its filter counts as one that may change its mind, so that it is asked about each span and event. With two
+    /// filters that are asked once for each place in the code, tracing-subscriber 0.3 takes what the filters said of
+    /// the event before for what they say of the next span, and spans are lost.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -73,7 +77,7 @@ impl TraceExporter {
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(is_exported))
+            .with_filter(dynamic_filter_fn(|metadata, _| is_exported(metadata)))
     }
 
     /// Sends what waits, within the time of one attempt.

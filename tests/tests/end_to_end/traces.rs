@@ -1,6 +1,7 @@
 //! The traces that a collector exports: a span a request, the store's spans under it, and nothing of the traffic.
 
 use dossier_tests::otlp_receiver::OtlpReceiver;
+use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::testing::TestBackend;
 use dossier_tests::{clock, wait};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
@@ -84,32 +85,27 @@ async fn start() -> (OtlpReceiver, TestBackend) {
     (receiver, backend)
 }
 
-/// Sends a batch of lines with secrets in it, as part of a trace.
+/// Sends a batch with secrets in it, as part of a trace.
 async fn ingest(backend: &TestBackend) {
-    let at = clock::now_micros();
-    let record = json!({
-        "exchange_id": Uuid::now_v7(), "type": "request", "user_id": "alice", "endpoint": "/api/traced",
-        "method": "POST", "path": "/api/traced", "query": "q=planted-in-query",
-        "started_at": at, "first_byte_at": at, "ended_at": at, "body_size": 15,
-        "headers": [["x-secret", "planted-in-header"]],
-        "metadata": {"note": "planted-in-metadata"}, "body_text": "planted-in-body",
-    });
+    let mut sample = Sample::request("alice", "/api/traced", clock::now_micros(), SECRETS[0]);
+    sample.record.query = Some("q=planted-in-query".into());
+    sample.record.headers = vec![("x-secret".into(), "planted-in-header".into())];
+    sample.record.metadata = json!({"note": "planted-in-metadata"}).as_object().cloned();
     let response = reqwest::Client::new()
-        .post(format!(
-            "http://{}/ingest/v1/batches?q=planted-in-query",
-            backend.collector.address
-        ))
+        .post(format!("http://{}/ingest/v1/batches?q=planted-in-query", backend.collector.address))
         .bearer_auth(&backend.keys.ingest)
-        .header("content-type", "application/x-ndjson")
-        .header("x-dossier-batch", Uuid::now_v7().to_string())
+        .header("content-type", dossier_wire::CONTENT_TYPE)
+        .header(dossier_wire::BATCH_ID_HEADER, Uuid::now_v7().to_string())
         .header("x-request-id", "traced-ingest")
         .header("x-secret", "planted-in-header")
         .header("traceparent", format!("00-{TRACE_ID}-{PARENT_ID}-01"))
-        .body(format!("{record}\n"))
+        .body(encode_batch(&[sample]).unwrap())
         .send()
         .await
         .unwrap();
-    assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+    let (status, text) = (response.status(), response.text().await.unwrap());
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("\"rejected\":0"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
