@@ -68,6 +68,7 @@ impl TraceExporter {
     /// Its filter counts as one that may change its mind, so that it is asked about each span and event. With two
     /// filters that are asked once for each place in the code, tracing-subscriber 0.3 takes what the filters said of
     /// the event before for what they say of the next span, and spans are lost.
+    #[must_use]
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,

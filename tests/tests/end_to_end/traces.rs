@@ -90,9 +90,15 @@ async fn ingest(backend: &TestBackend) {
     let mut sample = Sample::request("alice", "/api/traced", clock::now_micros(), SECRETS[0]);
     sample.record.query = Some("q=planted-in-query".into());
     sample.record.headers = vec![("x-secret".into(), "planted-in-header".into())];
-    sample.record.metadata = json!({"note": "planted-in-metadata"}).as_object().cloned();
+    sample
+        .record
+        .metadata
+        .insert("note".into(), json!("planted-in-metadata"));
     let response = reqwest::Client::new()
-        .post(format!("http://{}/ingest/v1/batches?q=planted-in-query", backend.collector.address))
+        .post(format!(
+            "http://{}/ingest/v1/batches?q=planted-in-query",
+            backend.collector.address
+        ))
         .bearer_auth(&backend.keys.ingest)
         .header("content-type", dossier_wire::CONTENT_TYPE)
         .header(dossier_wire::BATCH_ID_HEADER, Uuid::now_v7().to_string())
