@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz`, `/metrics`: for those who operate the collector.
+//! `GET /healthz`, `/readyz`, `/metrics`: for operators and their tools.
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -12,24 +12,23 @@ use crate::http::envelope::Success;
 use crate::http::error::ApiError;
 use crate::spool::{Spool, SpoolState};
 
-/// What makes batches durable.
+/// Where batches can be made durable.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Readiness {
-    /// `up` or `away`; while it is away, batches wait in the spool.
+    /// `up` or `away`; while it is unavailable, batches go to the spool.
     postgres: &'static str,
     /// Null if the collector has none.
     #[schema(required)]
     spool: Option<SpoolReadiness>,
 }
 
-/// Where batches wait while Postgres is away.
+/// The batches that wait for Postgres.
 #[derive(Serialize, ToSchema)]
 struct SpoolReadiness {
-    /// Batches that wait.
     batches: u64,
     /// Bytes on disk, damaged files included.
     bytes: u64,
-    /// Most bytes that it may hold.
+    /// Limit of `bytes`.
     max_bytes: u64,
     /// Damaged files, moved to the folder `damaged`.
     damaged: u64,
@@ -47,7 +46,7 @@ pub async fn alive() -> Success<Value> {
 pub async fn ready(State(app): State<App>) -> Result<Success<Readiness>, ApiError> {
     let postgres = app.store.ping().await;
     if let Err(error) = &postgres {
-        // Nobody could put anything into the spool whom only Postgres knows.
+        // The spool helps only if producers can be authenticated without Postgres.
         let known = app.authenticator.can_authenticate_producers();
         let spool = app.spool.as_ref().filter(|_| known);
         let spool = spool.ok_or_else(|| ApiError::unavailable(error))?;

@@ -7,6 +7,7 @@
 //! - [`schema`]: the fields of one request in the API document.
 
 mod field;
+mod json_object;
 mod kinds;
 mod reader;
 mod schema;
@@ -16,12 +17,13 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 
 pub use self::field::{AnyField, Field, FieldKind, InvalidValue, OrDefault, Required, ToJson};
+pub use self::json_object::{insert, reference};
 pub use self::kinds::{
     Boolean, Choice, DayEdge, Encoded, Instant, Integer, PositiveIntegers, Text, UuidText,
     joined_names,
 };
 pub use self::reader::{FieldReader, most_similar, read_path};
-pub use self::schema::{Request, insert, path_parameter, reference};
+pub use self::schema::{Request, path_parameter};
 use crate::http::error::ApiError;
 
 /// Longest body of a request to the endpoints for readers.

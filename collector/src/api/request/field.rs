@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::schema::insert;
+use super::json_object::insert;
 use crate::http::error::{ApiError, FieldError};
 
 /// One field of a request.

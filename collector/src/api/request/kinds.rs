@@ -9,7 +9,7 @@ use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::field::{FieldKind, InvalidValue, ToJson};
-use super::schema::insert;
+use super::json_object::insert;
 
 /// Longest text of a time. With an offset and nanoseconds it has 35 bytes.
 const MAX_TIME_BYTES: usize = 64;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::field::{AnyField, Field, FieldKind};
+use super::json_object::insert;
 use crate::http::middleware::MAX_URL_BYTES;
 
 /// Bytes of the longest character in a URL: four bytes, each escaped.
@@ -121,16 +122,4 @@ fn body_field(field: &dyn AnyField) -> Value {
         choices.push(Value::Null);
     }
     schema
-}
-
-/// A reference to a schema of the document.
-pub fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-/// Sets a member of an object.
-pub fn insert(object: &mut Value, name: &str, value: Value) {
-    if let Some(object) = object.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
 }
