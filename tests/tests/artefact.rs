@@ -104,13 +104,13 @@ fn names(module: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 #[test]
-fn the_filter_is_small() {
+fn filter_stays_within_size_limit() {
     let bytes = fs::read(find_filter().unwrap()).unwrap().len();
     assert!(bytes < MOST_BYTES, "{bytes} bytes");
 }
 
 #[test]
-fn the_filter_imports_what_is_listed_and_exports_what_envoy_calls() {
+fn filter_has_expected_imports_and_exports() {
     let (imports, exports) = names(&fs::read(find_filter().unwrap()).unwrap());
     let listed = [&CALLED[..], &CARRIED].concat();
     let unlisted: Vec<_> = imports

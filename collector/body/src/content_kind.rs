@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn media_is_known_to_be_compressed() {
+    fn compressed_media_types_are_recognized() {
         for (content_type, compressed) in [
             ("image/png", true),
             ("IMAGE/JPEG; q=1", true),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_essence_gives_the_kind_in_any_case() {
+    fn media_type_is_case_insensitive() {
         for (content_type, kind) in [
             (None, ContentKind::Json),
             (Some(""), ContentKind::Json),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_charset_is_a_parameter_and_may_be_quoted() {
+    fn charset_parameter_may_be_quoted() {
         for (content_type, charset) in [
             ("text/plain", None),
             ("text/plain; charset=utf-8", Some(UTF_8)),

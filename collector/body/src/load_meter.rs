@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn effort_is_quick_during_and_one_second_after_load() {
+    fn effort_stays_quick_one_second_after_load() {
         let meter = LoadMeter::default();
         let at =
             |millis: i64| OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(1_000_000 + millis);

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_utf_8_or_16_before_declared_charset() {
+    fn json_unicode_overrides_declared_charset() {
         for (bytes, declared, charset) in [
             (&b"{\0}\0"[..], None, Some(UTF_16LE)),
             (b"\0{\0}", Some(UTF_16LE), Some(UTF_16BE)),

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_key_from_both_headers_token_from_one() {
+    fn reads_credentials_from_their_headers() {
         let secret = ApiKey::generate().unwrap();
         let key = secret.reveal();
         for headers in [

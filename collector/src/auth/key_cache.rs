@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_expire_after_a_day_or_at_expiry() {
+    fn cached_keys_expire_within_one_day() {
         let (cache, hash, other) = (KeyCache::default(), hash(), hash());
         assert!(cache.get(&hash, NOW).is_none());
         cache.insert(hash.clone(), caller(), NOW, None);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn saves_valid_key_once_an_hour() {
+    async fn saves_valid_key_hourly() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys");
         let (cache, hash) = (KeyCache::with_file(file.clone()), hash());

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_migration_is_listed_and_most_severe_decides() {
+    fn lists_each_migration_with_most_severe_status() {
         let name = |version, description: &str| MigrationName {
             version,
             description: description.to_owned(),

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_recognized_by_the_end_of_their_url() {
+    fn types_are_recognized_by_url_suffix() {
         assert!(is_type("type.googleapis.com/a.b.C", "a.b.C"));
         assert!(is_type("a.b.C", "a.b.C"));
         assert!(!is_type("type.googleapis.com/x.a.b.C", "a.b.C"));

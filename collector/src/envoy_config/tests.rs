@@ -203,7 +203,7 @@ fn text_that_is_not_json_is_refused() {
 }
 
 #[test]
-fn keys_are_checked_on_routes_and_refused_elsewhere() {
+fn route_keys_outside_routes_are_refused() {
     let keys = json!({"filter_metadata": {"dossier": {"ttl_days": 0}}});
     let routes = json!({"route_config": {
         "metadata": keys,

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn round_trips_whatever_the_pieces() {
+    fn round_trips_in_pieces_of_any_size() {
         for length in [0, 1, MIN_STEP_BYTES, 300_000_usize] {
             let raw: Vec<u8> = (0..=250u8).cycle().take(length).collect();
             let sent = Compression::Fast.compress(&raw);

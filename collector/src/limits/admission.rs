@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserves_up_to_limit_and_frees_on_drop() {
+    fn reservations_are_limited_and_freed_on_drop() {
         let admission = Admission::default();
         let mut half = admission.reserve();
         half.grow(1).unwrap();

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_accepts_exactly_the_form_of_keys() {
+    fn parse_accepts_well_formed_keys_only() {
         let secret = ApiKey::generate().unwrap();
         assert_eq!(secret.reveal().len(), PREFIX.len() + 43);
         let parsed = ApiKey::parse(secret.reveal()).unwrap();

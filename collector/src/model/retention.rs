@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partition_is_due_one_day_after_its_day() {
+    fn partition_is_due_after_one_more_day() {
         assert_eq!(
             drop_due_at(date!(2026 - 05 - 30)),
             Some(datetime!(2026-06-01 00:00 UTC))

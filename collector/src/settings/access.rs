@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn only_safe_urls_of_keys_are_taken() {
+    fn unsafe_key_urls_are_refused() {
         for (url, fits) in [
             ("https://example.com/.well-known/jwks.json", true),
             ("http://127.0.0.1:8080/keys", true),

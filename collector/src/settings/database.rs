@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn url_of_flag_precedes_file_of_settings_file() {
+    fn url_flag_overrides_settings_file() {
         let file = "database_url_file = '/not/there'";
         let args: DatabaseArgs = parse_with_file(file, &[URL]).unwrap();
         assert!(

@@ -52,7 +52,7 @@ fn spool_is_in_data_folder_by_default() {
 }
 
 #[test]
-fn unknown_key_is_refused_with_the_nearest() {
+fn unknown_key_error_suggests_nearest() {
     let error = error_of("databse_url = 'hunter2'");
     assert!(
         error.ends_with("dossier.toml: unknown setting databse_url: did you mean database_url?"),
@@ -63,7 +63,7 @@ fn unknown_key_is_refused_with_the_nearest() {
 }
 
 #[test]
-fn wrong_values_in_file_are_named_with_it() {
+fn errors_name_file_of_wrong_values() {
     for (text, ending) in [
         (
             "max_connections = 1",
@@ -108,7 +108,7 @@ fn secrets_in_wrong_files_are_not_quoted() {
 }
 
 #[test]
-fn names_of_a_setting_follow_one_rule() {
+fn setting_names_follow_one_rule() {
     for setting in layers::description().get_arguments() {
         let key = setting.get_id().as_str();
         let flag = setting.get_long().unwrap();
@@ -119,7 +119,7 @@ fn names_of_a_setting_follow_one_rule() {
 }
 
 #[test]
-fn bounds_in_the_help_are_those_enforced() {
+fn help_shows_enforced_bounds() {
     for setting in layers::description().get_arguments() {
         let help = setting.get_help().unwrap().to_string();
         let words: Vec<&str> = help.split([' ', ',', ';']).collect();

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_precede_the_file_one_by_one() {
+    fn each_flag_overrides_file() {
         let file =
             "tls_certificate = '/file.crt'\ntls_key = '/file.key'\ntls_client_ca = '/ca.crt'";
         let flags = ["--tls-certificate=/flag.crt", "--tls-client-auth=all"];

@@ -60,7 +60,7 @@ async fn batches_keep_their_order_across_restart() {
 }
 
 #[tokio::test]
-async fn rejects_batch_over_limit_until_space_is_freed() {
+async fn rejects_batch_over_limit_until_freed() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(&settings(folder.path(), 2 * file::BLOCK_BYTES)).unwrap();
     spool.append(batch(1)).await.unwrap();

@@ -149,7 +149,7 @@ fn environment_completes_the_file() {
 }
 
 #[test]
-fn environment_precedes_another_source_of_the_same_in_the_file() {
+fn environment_overrides_alternative_key_in_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "jwt_jwks_url = 'https://example.com/'");
     let (output, text) = run(config()
@@ -161,7 +161,7 @@ fn environment_precedes_another_source_of_the_same_in_the_file() {
 }
 
 #[test]
-fn wrong_environment_is_not_mended_by_the_file() {
+fn file_does_not_hide_invalid_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "max_clients = 5");
     let (output, text) = run(config()

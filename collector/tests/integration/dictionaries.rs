@@ -322,7 +322,7 @@ async fn old_dictionary_is_replaced_then_deleted() {
 }
 
 #[tokio::test]
-async fn dictionary_is_kept_while_a_body_needs_it() {
+async fn dictionary_in_use_is_kept() {
     let fixture = Fixture::start().await;
     fixture.fill(20, 300, unchanged).await;
     train(&fixture.store, NOW).await.unwrap();

@@ -189,7 +189,7 @@ fn nobody_can_tell() -> (u16, String) {
 
 /// One test, since there is one clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_come_and_go_over_http() {
+async fn keys_rotate_over_http() {
     let (provider, url) = Provider::start().await;
     let (old, new) = (Signer::ec("old"), Signer::rsa("new"));
     let collector = Collector::start(JwtKeys::Url(url.parse().unwrap())).await;

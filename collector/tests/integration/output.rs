@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::program;
 
 #[test]
-fn a_command_that_nobody_reads_ends_quietly() {
+fn closed_output_ends_command_quietly() {
     let example = Path::new("../envoy/minimal.yaml");
     for arguments in [
         &["openapi"][..],

@@ -1202,7 +1202,7 @@ fn endpoint_list_is_distinct_and_bounded() {
 }
 
 #[test]
-fn exchange_belongs_to_one_user_and_is_bounded() {
+fn exchange_has_one_user_and_bounded_entries() {
     let fixture = Fixture::new();
     let exchange = ExchangeId(Uuid::now_v7());
     let of = |name| NewEntry {

@@ -39,7 +39,7 @@ fn broken(folder: &TempDir, name: &str, changes: &[(&str, &str)]) -> PathBuf {
 }
 
 #[test]
-fn the_shipped_example_is_valid() {
+fn shipped_example_is_valid() {
     let output = validate(&[&example()]);
     assert_eq!(
         lines(&output.stdout),
@@ -68,7 +68,7 @@ fn every_shipped_configuration_is_valid() {
 }
 
 #[test]
-fn all_faults_of_all_files_are_told_at_once() {
+fn reports_all_errors_of_all_files() {
     let folder = tempfile::tempdir().unwrap();
     let first = broken(
         &folder,
@@ -112,7 +112,7 @@ fn all_faults_of_all_files_are_told_at_once() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_located_and_the_others_are_checked() {
+fn unreadable_file_does_not_stop_other_checks() {
     let folder = tempfile::tempdir().unwrap();
     let cut_off = folder.path().join("cut_off.yaml");
     std::fs::write(&cut_off, "collector:\n  token: [hunter2\n").unwrap();
@@ -152,7 +152,7 @@ fn standard_input_and_several_documents_are_read() {
 }
 
 #[test]
-fn help_teaches_by_example() {
+fn help_has_examples() {
     let output = command(&[Path::new("--help")]).output().unwrap();
     let help = std::str::from_utf8(&output.stdout).unwrap();
     assert!(help.contains("dossier validate envoy.yaml"), "{help}");

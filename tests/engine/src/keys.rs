@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_every_case_and_more_work_costs_more() {
+    fn every_case_runs_at_expected_cost() {
         let filter = Filter::load().unwrap();
         for case in cases() {
             for run in [&case.with, &case.without] {

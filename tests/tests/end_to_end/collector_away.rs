@@ -17,7 +17,7 @@ use crate::support::{SOON, metric, text};
 const CONCURRENCY: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
+async fn records_arrive_once_after_outage() {
     let mut stack = start(json!({}), json!({})).await;
     send(&stack, 0..20, 100).await;
     let admin = stack.backend.keys.users.admin.clone();
@@ -63,7 +63,7 @@ async fn clients_notice_nothing_and_everything_arrives_once_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
+async fn lost_response_stores_batch_once() {
     let stack = start(json!({}), json!({})).await;
     let admin = &stack.backend.keys.users.admin;
     // Cut again and again while batches are under way: some are stored, their answers lost.
@@ -89,7 +89,7 @@ async fn an_answer_that_was_lost_on_the_way_does_not_store_a_batch_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_fit_the_buffer_is_accounted_for() {
+async fn records_over_buffer_limit_are_reported() {
     const SENT: u64 = 3000;
     let stack = start(json!({"max_bytes": "1MiB"}), json!({"max_bytes": "256KiB"})).await;
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);

@@ -104,28 +104,28 @@ fn expect_small(backend: &mut Backend, when: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_full_ingest() {
+async fn bounded_at_full_ingest() {
     let mut backend = TestBackend::start().await.unwrap();
     Flood::usual(200).pour(&backend).await;
     expect_small(&mut backend, "at full ingest");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_flood_of_the_largest_batches() {
+async fn bounded_with_largest_batches() {
     let mut backend = TestBackend::start().await.unwrap();
     Flood::largest(48).pour(&backend).await;
     expect_small(&mut backend, "in a flood of 4 MiB batches");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_flood_of_batches_that_inflate_to_the_most() {
+async fn bounded_with_highest_compression_ratio() {
     let mut backend = TestBackend::start().await.unwrap();
     Flood::most_inflating(6).pour(&backend).await;
     expect_small(&mut backend, "in a flood of batches that inflate to 32 MiB");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_postgres_is_away_and_when_it_is_back() {
+async fn bounded_during_and_after_postgres_outage() {
     let mut scene = Scene::start(|_| ()).await;
     scene.database.stop();
     expect_spooled(&scene.backend, 1).await;

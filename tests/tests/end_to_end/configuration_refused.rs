@@ -10,20 +10,20 @@ use dossier_tests::{HarnessError, paths};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_key_is_named_by_its_path() {
+async fn names_path_of_unknown_key() {
     let log =
         log_of_refusal(|plugin| plugin["routes"][1]["capture"]["storage_typ"] = json!("both"));
     assert_names(&log.await, &["routes[1].capture", "storage_typ"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_of_the_wrong_type_is_named_by_its_path() {
+async fn names_path_of_wrong_type() {
     let log = log_of_refusal(|plugin| plugin["routes"][0]["capture"]["ttl_days"] = json!("30d"));
     assert_names(&log.await, &["routes[0].capture.ttl_days", "30d"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_that_is_no_choice_is_named_by_its_path() {
+async fn names_path_of_unknown_choice() {
     let log = log_of_refusal(|plugin| {
         plugin["routes"][0]["capture"]["storage_type"] = json!("everything");
     });
@@ -34,7 +34,7 @@ async fn a_value_that_is_no_choice_is_named_by_its_path() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_collector_is_named() {
+async fn names_missing_collector() {
     let log = log_of_refusal(|plugin| {
         plugin.as_object_mut().unwrap().remove("collector");
     });
@@ -42,13 +42,13 @@ async fn a_missing_collector_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_size_that_is_none_is_named_by_its_path() {
+async fn names_path_of_invalid_size() {
     let log = log_of_refusal(|plugin| plugin["buffer"] = json!({"max_bytes": "lots"}));
     assert_names(&log.await, &["buffer.max_bytes", "lots"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_faults_are_told_at_once() {
+async fn reports_all_errors_at_once() {
     let log = log_of_refusal(|plugin| {
         plugin["batch"] = json!({"max_records": 0});
         plugin["routes"][0]["capture"]["ttl_days"] = json!(0);

@@ -18,7 +18,7 @@ use crate::support::SOON;
 const START_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data() {
+async fn restarts_with_data_after_ctrl_c() {
     let _permit = acquire_stack_permit().await.unwrap();
     let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
@@ -81,7 +81,7 @@ async fn it_shows_itself_at_work_stops_at_ctrl_c_and_starts_again_with_its_data(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_it_leaves_nobody_behind_and_starts_again() {
+async fn restarts_without_orphans_after_kill() {
     let _permit = acquire_stack_permit().await.unwrap();
     let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
@@ -118,7 +118,7 @@ async fn killed_it_leaves_nobody_behind_and_starts_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_first() {
+async fn refuses_folder_in_use_detects_dead_part() {
     let _permit = acquire_stack_permit().await.unwrap();
     let folder = TestFolder::create().unwrap();
     let run = folder.path().join("run");
@@ -149,7 +149,7 @@ async fn a_second_one_in_the_same_folder_is_refused_and_a_dead_part_ends_the_fir
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_in_use_is_refused_with_the_variable_that_changes_it() {
+async fn port_in_use_error_names_variable() {
     let _permit = acquire_stack_permit().await.unwrap();
     for variable in [
         "DOSSIER_ENVOY_PORT",
@@ -176,7 +176,7 @@ async fn a_port_in_use_is_refused_with_the_variable_that_changes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_setting_that_is_none_is_refused_by_name() {
+async fn invalid_setting_is_refused_by_name() {
     let folder = TestFolder::create().unwrap();
     let mut stack = start(&folder, &[("DOSSIER_ENVOY_PORT", "ten thousand")]).await;
     assert_eq!(wait_for_end(&mut stack).await.code(), Some(1));

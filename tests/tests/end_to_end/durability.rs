@@ -20,7 +20,7 @@ use crate::support::{SOON, text};
 const ENOUGH: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_graceful_stop_keeps_everything_acknowledged() {
+async fn graceful_stop_keeps_acknowledged_batches() {
     let mut backend = TestBackend::start().await.unwrap();
     let acknowledged = stop_while_sending(&mut backend, Stop::Gracefully).await;
     assert!(
@@ -32,7 +32,7 @@ async fn a_graceful_stop_keeps_everything_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_keeps_everything_acknowledged() {
+async fn kill_keeps_acknowledged_batches() {
     let mut backend = TestBackend::start().await.unwrap();
     let acknowledged = stop_while_sending(&mut backend, Stop::ByKilling).await;
     backend.restart().await.unwrap();
@@ -40,7 +40,7 @@ async fn a_kill_keeps_everything_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() {
+async fn orderly_stop_loses_nothing() {
     let mut stack = TestStack::start().await.unwrap();
     for number in 0..50 {
         let call = Call::json("alice", &format!("/api/{number}"), &json!({"n": number}));
@@ -64,7 +64,7 @@ async fn an_orderly_stop_of_everything_loses_nothing_and_leaves_nobody_behind() 
 /// Envoy gives a call up whenever a worker's root context goes. The connection to Postgres that the
 /// call was on must not go back to the pool in the middle of a statement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_who_leave_in_the_middle_harm_nobody() {
+async fn disconnecting_callers_do_not_affect_others() {
     let backend = TestBackend::start().await.unwrap();
     let (client, key) = (&backend.client, &backend.keys.ingest);
     let alice = &backend.keys.users.alice;

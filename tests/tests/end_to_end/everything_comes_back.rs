@@ -26,7 +26,7 @@ struct Expected {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_mixed_exchanges_come_back_byte_for_byte_and_once() {
+async fn mixed_exchanges_are_stored_exactly_once() {
     let stack = TestStack::start().await.unwrap();
     let expected: Vec<_> = (0..EXCHANGES).map(exchange).collect();
     let replies: Vec<_> = stream::iter(&expected)

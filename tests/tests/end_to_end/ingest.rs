@@ -18,7 +18,7 @@ fn samples(count: usize) -> Vec<Sample> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_sent_again_is_acknowledged_and_stored_once() {
+async fn repeated_batch_is_stored_once() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let (id, raw) = (Uuid::now_v7(), encode_batch(&samples(3)).unwrap());
@@ -43,7 +43,7 @@ async fn a_batch_sent_again_is_acknowledged_and_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_batch_is_refused_for_good_and_leaves_nothing() {
+async fn malformed_batch_is_refused_permanently() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let whole = encode_batch(&samples(2)).unwrap();
@@ -91,7 +91,7 @@ async fn what_is_no_batch_is_refused_for_good_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_bad_record_does_not_cost_the_others() {
+async fn invalid_record_does_not_reject_others() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let mut three = samples(3);
@@ -119,7 +119,7 @@ async fn one_bad_record_does_not_cost_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_keys_that_may_write_can_write() {
+async fn keys_without_write_role_are_refused() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let readonly = backend
@@ -161,7 +161,7 @@ async fn only_keys_that_may_write_can_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_batch_is_a_batch() {
+async fn empty_batch_is_accepted() {
     let backend = TestBackend::start().await.unwrap();
     let empty = Encoder::new().finish();
     let answer = backend

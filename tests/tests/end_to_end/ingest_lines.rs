@@ -41,7 +41,7 @@ async fn bodies(backend: &TestBackend, path: &str) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_of_every_kind_come_back_to_the_byte_and_once() {
+async fn bodies_of_every_kind_round_trip_once() {
     let backend = TestBackend::start().await.unwrap();
     let (client, key) = (&backend.client, Some(backend.keys.ingest.as_str()));
     let cases: [(&str, &str, &[u8]); 4] = [
@@ -93,7 +93,7 @@ async fn bodies_of_every_kind_come_back_to_the_byte_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_malformed_line_is_put_aside_by_its_number_and_costs_no_other() {
+async fn malformed_line_is_rejected_by_number() {
     let backend = TestBackend::start().await.unwrap();
     let good = line("/lines/good", r#""body_text":"good""#);
     let two = line("/lines/two", r#""body_text":"a","body_json":1"#);
@@ -136,7 +136,7 @@ async fn a_malformed_line_is_put_aside_by_its_number_and_costs_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_batch_of_lines_or_not_allowed_is_refused_and_leaves_nothing() {
+async fn invalid_or_unauthorized_batches_are_refused() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let key = Some(keys.ingest.as_str());
@@ -237,7 +237,7 @@ async fn what_is_no_batch_of_lines_or_not_allowed_is_refused_and_leaves_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_wait_in_the_spool_while_postgres_is_away() {
+async fn lines_are_spooled_during_postgres_outage() {
     let folder = TestFolder::create().unwrap();
     let mut database = Database::start(folder.path()).await.unwrap();
     let backend = TestBackend::start_with(|plan| {

@@ -57,7 +57,7 @@ async fn expect_refused(sent: Vec<u8>, status: u16, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bomb_is_refused_as_soon_as_it_goes_too_far() {
+async fn decompression_bomb_is_refused_early() {
     // Eight times what a batch may hold, sent in few bytes.
     let bomb = Compression::Best.compress(&vec![0; 256 << 20]);
     assert!(bomb.len() < 1 << 20);
@@ -65,7 +65,7 @@ async fn a_bomb_is_refused_as_soon_as_it_goes_too_far() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_million_tiny_records_are_refused() {
+async fn too_many_records_are_refused() {
     let mut raw = Encoder::new().finish();
     for _ in 0..1_000_000 {
         raw.extend_from_slice(&[1, 2, 0, 0, 0, 0, 0, 0, 0]);
@@ -75,7 +75,7 @@ async fn a_million_tiny_records_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lengths_that_are_wrong_are_refused() {
+async fn wrong_lengths_are_refused() {
     let mut raw = encode_batch(&sample()).unwrap();
     // The length of the body, behind magic, version, kind and the header's length.
     raw[13..17].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -83,7 +83,7 @@ async fn lengths_that_are_wrong_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_senders_are_sent_away_and_keep_no_room_from_others() {
+async fn slow_senders_time_out_without_blocking_others() {
     let mut backend = TestBackend::start().await.unwrap();
     store(&backend, &sample()).await;
     // Announced together, far more than the collector has room for.

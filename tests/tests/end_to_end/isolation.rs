@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::store;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_sees_only_their_own() {
+async fn user_sees_own_entries_only() {
     let backend = TestBackend::start().await.unwrap();
     let (client, people) = (&backend.client, &backend.keys.users);
     let of_alice = Sample::request("alice", "/api/x", minutes_ago(2), "{\"of\":\"alice\"}")
@@ -57,7 +57,7 @@ async fn a_user_sees_only_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_sees_everyone_or_one() {
+async fn admin_sees_all_users_or_one() {
     let backend = TestBackend::start().await.unwrap();
     let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let of = |user| Sample::request(user, "/api/x", minutes_ago(1), "{}");
@@ -77,7 +77,7 @@ async fn an_admin_sees_everyone_or_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_role_readonly_reads_and_one_of_role_ingest_does_not() {
+async fn readonly_key_reads_ingest_key_does_not() {
     let backend = TestBackend::start().await.unwrap();
     let client = &backend.client;
     let readonly = backend

@@ -21,12 +21,12 @@ const CHANGES: u64 = 6;
 const REQUESTS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_extension_discovery() {
+async fn extension_discovery_fails_no_request() {
     change_under_load(&ECDS, discover_filter).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_listener_discovery() {
+async fn listener_discovery_fails_no_request() {
     change_under_load(&LDS, |plan| {
         plan.delivery = ConfigDelivery::Lds;
         // Connections keep the configuration that they began with until they are drained.
@@ -39,7 +39,7 @@ async fn by_listener_discovery() {
 /// Another `vm_config` is another VM, which knows nothing of what the old one holds; and Envoy deletes
 /// the old one at once, even if it answers that it is not done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_vm_fails_no_request_and_the_old_one_tells_what_it_takes_along() {
+async fn replaced_vm_reports_losses_fails_no_request() {
     let mut stack = TestStack::start_with(discover_filter).await.unwrap();
     let mut config = stack.watched_config.take().unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);

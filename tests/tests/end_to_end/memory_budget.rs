@@ -22,7 +22,7 @@ const BODY: usize = 4 << 10;
 const CONCURRENCY: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_stays_bounded_and_every_loss_is_told() {
+async fn memory_is_bounded_and_losses_reported() {
     let stack = TestStack::start_with(|plan| {
         plan.fault_proxy = true;
         plan.workers = 1;

@@ -7,7 +7,7 @@ use dossier_tests::testing::TestHarness;
 const PREFIX: &str = "wasmcustom.";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_are_there_from_the_start_and_described() {
+async fn all_exist_with_descriptions_from_start() {
     let harness = TestHarness::start_with(|_| Ok(())).await.unwrap();
     let stats = harness.envoy.stats(PREFIX).await.unwrap();
     assert!(

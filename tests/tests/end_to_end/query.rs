@@ -46,7 +46,7 @@ async fn ask(backend: &TestBackend, filters: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_find_what_they_name() {
+async fn filters_match_named_values() {
     let (backend, samples) = filled().await;
     let exchange = samples[0].record.exchange_id;
     let session =
@@ -125,7 +125,7 @@ async fn dates_are_inclusive_instants_or_whole_days() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_by_number_and_by_cursor_hold_everything_once_in_order() {
+async fn pages_return_each_entry_once_in_order() {
     let (backend, _) = filled().await;
     let (client, alice) = (&backend.client, &backend.keys.users.alice);
     for order in ["desc", "asc"] {
@@ -169,7 +169,7 @@ async fn pages_by_number_and_by_cursor_hold_everything_once_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_field_is_refused_and_the_nearest_known_one_named() {
+async fn unknown_field_error_suggests_nearest() {
     let backend = TestBackend::start().await.unwrap();
     let answer = backend
         .client
@@ -187,7 +187,7 @@ async fn an_unknown_field_is_refused_and_the_nearest_known_one_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_faults_of_a_question_are_told_at_once() {
+async fn reports_all_errors_at_once() {
     let backend = TestBackend::start().await.unwrap();
     let wrong = json!({
         "storage_type": "neither",
@@ -233,7 +233,7 @@ async fn all_faults_of_a_question_are_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_json_object_is_refused() {
+async fn only_json_object_is_accepted() {
     let backend = TestBackend::start().await.unwrap();
     for body in [json!([]), json!("text"), json!(null)] {
         let answer = backend
@@ -255,7 +255,7 @@ async fn what_is_no_json_object_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_is_shown_with_what_was_recorded() {
+async fn entry_has_recorded_values() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample =
         Sample::request("alice", "/api/x", minutes_ago(1), " {\"n\": 1}").with_session_timeout(5);
@@ -293,7 +293,7 @@ async fn an_entry_is_shown_with_what_was_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_and_the_account_of_an_exchange_are_shown() {
+async fn entry_has_headers_and_exchange_details() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}");
     let pair = |name, value| (Cow::Borrowed(name), Cow::Borrowed(value));
@@ -346,7 +346,7 @@ async fn headers_and_the_account_of_an_exchange_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_not_there_says_why() {
+async fn missing_body_has_reason() {
     const DAY: u64 = 24 * 60;
     let backend = TestBackend::start().await.unwrap();
     let mut samples: Vec<_> = BodyMissing::ALL
@@ -384,7 +384,7 @@ async fn a_body_that_is_not_there_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_decoded_body_is_shown_plain_and_one_in_an_unknown_encoding_as_it_is() {
+async fn bodies_are_decoded_unless_encoding_unknown() {
     let backend = TestBackend::start().await.unwrap();
     let mut decoded = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}");
     decoded.record.content_encoding = Some(Cow::Borrowed("gzip"));

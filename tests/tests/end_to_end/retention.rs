@@ -47,7 +47,7 @@ async fn make_expired(database: &mut PgConnection) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_lets_go_what_has_expired_and_tells_it() {
+async fn collector_deletes_and_reports_expired_data() {
     let backend = TestBackend::start_with(|plan| {
         let interval = ("DOSSIER_RETENTION_INTERVAL".to_owned(), "1".to_owned());
         plan.collector_environment.push(interval);
@@ -103,7 +103,7 @@ fn line<'a>(output: &'a str, what: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_tells_what_goes_and_apply_does_it() {
+async fn apply_deletes_what_plan_lists() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample = Sample::request("alice", "/x", minutes_ago(5 * DAY), "{}");
     sample.record.ttl_days = NonZeroU32::new(30);
@@ -191,7 +191,7 @@ async fn a_plan_tells_what_goes_and_apply_does_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migrations_that_are_pending_or_unknown_are_named() {
+async fn names_pending_and_unknown_migrations() {
     let backend = TestBackend::start().await.unwrap();
     let check = async || {
         backend
@@ -231,7 +231,7 @@ async fn migrations_that_are_pending_or_unknown_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn collectors_that_start_together_on_an_empty_database_both_serve() {
+async fn concurrent_first_starts_both_serve() {
     let backend = TestBackend::start().await.unwrap();
     let mut database = database(&backend.folder().join("data")).await;
     run(&mut database, "create database empty").await;

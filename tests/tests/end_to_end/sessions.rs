@@ -46,7 +46,7 @@ async fn of(backend: &TestBackend, user: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_envoy_a_users_exchanges_share_a_session_and_another_users_do_not() {
+async fn session_contains_one_users_exchanges() {
     let stack = TestStack::start().await.unwrap();
     let (client, people) = (&stack.backend.client, &stack.backend.keys.users);
     for (user, target) in [
@@ -86,7 +86,7 @@ async fn through_envoy_a_users_exchanges_share_a_session_and_another_users_do_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_longer_than_the_timeout_opens_a_new_session() {
+async fn pause_over_timeout_starts_new_session() {
     let backend = TestBackend::start().await.unwrap();
     // 25 minutes apart, then exactly the timeout, then a minute more than it.
     for minutes in [200, 175, 145, 114] {
@@ -99,7 +99,7 @@ async fn a_pause_longer_than_the_timeout_opens_a_new_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_the_time_of_the_exchange_that_counts_not_of_its_arrival() {
+async fn exchange_time_decides_not_arrival_time() {
     let backend = TestBackend::start().await.unwrap();
     store(&backend, &[at("alice", 20)]).await;
     store(&backend, &[at("alice", 200)]).await;
@@ -111,7 +111,7 @@ async fn it_is_the_time_of_the_exchange_that_counts_not_of_its_arrival() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_response_belongs_to_its_requests_session_even_after_the_timeout() {
+async fn late_response_joins_session_of_its_request() {
     let backend = TestBackend::start().await.unwrap();
     let request = at("alice", 100);
     let mut response = request.response("{}");
@@ -124,7 +124,7 @@ async fn a_response_belongs_to_its_requests_session_even_after_the_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_session_is_one_whatever_the_pause_and_each_users_own() {
+async fn named_session_ignores_pauses_within_user() {
     let backend = TestBackend::start().await.unwrap();
     let named = |user, minutes| {
         Sample::request(user, "/api/x", minutes_ago(minutes), "{}").with_session_id("chat-1")
@@ -143,7 +143,7 @@ async fn a_named_session_is_one_whatever_the_pause_and_each_users_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_arrive_together_open_one_session() {
+async fn concurrent_requests_start_one_session() {
     let backend = TestBackend::start().await.unwrap();
     let one = at("alice", 10);
     let batches = (0..12).map(|_| {

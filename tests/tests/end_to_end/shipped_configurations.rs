@@ -20,7 +20,7 @@ use crate::support::{SOON, text, wait_for_records};
 const IDENTITY_CLUSTER: &str = "identity_provider";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envoy_accepts_every_one_as_it_is() {
+async fn envoy_accepts_every_one_unchanged() {
     let _permit = acquire_stack_permit().await.unwrap();
     let folder = folder_like_the_repository();
     let mut checked = Vec::new();
@@ -45,7 +45,7 @@ async fn envoy_accepts_every_one_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_smallest_records_one_prefix() {
+async fn minimal_one_records_one_prefix() {
     let stack = TestStack::start_with(|plan| {
         plan.bootstrap = Bootstrap::read(&paths::find_envoy_config("minimal.yaml")?)?;
         Ok(())
@@ -62,7 +62,7 @@ async fn the_smallest_records_one_prefix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
+async fn full_one_records_users_and_metadata() {
     let identity = IdentityProvider::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
         plan.bootstrap = Bootstrap::read(&paths::find_envoy_config("full.yaml")?)?;
@@ -99,7 +99,7 @@ async fn the_full_one_knows_who_calls_and_takes_from_bodies_what_it_should() {
 /// No Istio runs here, but what Istio hands to a proxy does: the plugin's configuration, and the
 /// collector under the name that Istio gives it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_filter_takes_its_part_of_the_manifest_for_istio() {
+async fn filter_accepts_istio_manifest() {
     let manifest = read_yaml(&paths::find_envoy_config("istio/wasmplugin.yaml").unwrap()).unwrap();
     let configuration = &manifest["spec"]["pluginConfig"];
     let harness = TestHarness::start_with(|bootstrap| {

@@ -142,7 +142,7 @@ async fn expect_empty_spool(backend: &Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
+async fn traffic_during_outage_is_stored_once() {
     let folder = TestFolder::create().unwrap();
     let mut database = Database::start(folder.path()).await.unwrap();
     let stack = TestStack::start_with(|plan| {
@@ -211,7 +211,7 @@ async fn traffic_while_postgres_is_away_is_stored_once_and_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damaged() {
+async fn spool_survives_kill_and_isolates_damaged_files() {
     let mut scene = Scene::start(|_| ()).await;
     scene.database.stop();
     for number in 1..=20 {
@@ -250,7 +250,7 @@ async fn a_killed_collector_goes_on_with_its_spool_and_sets_aside_what_is_damage
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_spool_puts_batches_off() {
+async fn full_spool_defers_batches() {
     const SIZE: usize = 500_000;
     let mut scene = Scene::start(|plan| {
         let bound = ("DOSSIER_SPOOL_MAX_BYTES".into(), "8388608".into());
@@ -286,7 +286,7 @@ async fn a_full_spool_puts_batches_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_takes_nothing_puts_batches_off_until_it_takes_some() {
+async fn full_disk_defers_batches_until_writable() {
     let mut scene = Scene::start(|_| ()).await;
     scene.database.stop();
     expect_spooled(&scene.backend, 1).await;
@@ -313,7 +313,7 @@ fn limit_files(pid: u32, bytes: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_postgres_takes_too_long_for_waits_on_disk() {
+async fn slow_write_is_spooled() {
     let scene = Scene::start(|_| ()).await;
     let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
     sqlx::raw_sql("begin; lock table ingest_ledger in access exclusive mode")
@@ -330,7 +330,7 @@ async fn a_batch_that_postgres_takes_too_long_for_waits_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_comes_again_is_not_stored_again() {
+async fn repeated_batch_is_stored_once() {
     let mut scene = Scene::start(|_| ()).await;
     let (backend, key) = (&scene.backend, Some(scene.backend.keys.ingest.as_str()));
     let sample = Sample::request("alice", &path(1), clock::now_micros(), &body(1, 100));
@@ -352,7 +352,7 @@ async fn a_batch_that_comes_again_is_not_stored_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
+async fn unknown_key_is_refused_during_outage() {
     let mut scene = Scene::start(|_| ()).await;
     scene.database.stop();
     expect_spooled(&scene.backend, 1).await;
@@ -368,7 +368,7 @@ async fn an_unknown_key_does_not_get_in_while_postgres_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_later() {
+async fn start_without_postgres_spools_batches() {
     let mut scene = Scene::start(|_| ()).await;
     let unknown = scene.backend.collector.create_key("late", "ingest", "late");
     let unknown = unknown.await.unwrap();
@@ -398,7 +398,7 @@ async fn a_collector_that_starts_without_postgres_takes_batches_and_stores_them_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
+async fn first_start_without_postgres_accepts_no_batches() {
     let mut scene = Scene::start(|_| ()).await;
     let folder = TestFolder::create().unwrap();
     let log = folder.path().join("collector.log");
@@ -434,7 +434,7 @@ async fn a_collector_that_never_saw_postgres_waits_for_it_and_takes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_whom_postgres_does_not_let_in_ends_and_says_why() {
+async fn refused_database_login_ends_collector() {
     let scene = Scene::start(|_| ()).await;
     let folder = TestFolder::create().unwrap();
     let started = Collector::start(CollectorPlan {
@@ -451,7 +451,7 @@ async fn a_collector_whom_postgres_does_not_let_in_ends_and_says_why() {
 /// Two spools may hold the same batch, or a file may come back after a crash; and a collector may be
 /// started again only when the ledger has let the id go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_waited_longer_than_the_ledger_remembers_is_not_stored_again() {
+async fn batch_older_than_ledger_is_stored_once() {
     let mut scene = Scene::start(|plan| {
         let days = ("DOSSIER_LEDGER_DAYS".into(), "1".into());
         plan.collector_environment.push(days);

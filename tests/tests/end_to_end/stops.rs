@@ -11,7 +11,7 @@ use crate::support::{SOON, UNSENT, expect_stored, unsent_records, wait_for_recor
 const CLIENTS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drained_stop_loses_nothing() {
+async fn drained_stop_loses_nothing() {
     let stack = TestStack::start_with(|plan| {
         plan.drain_time = Duration::from_secs(20);
         Ok(())
@@ -35,7 +35,7 @@ async fn a_drained_stop_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_without_drain_loses_at_most_what_was_not_sent() {
+async fn undrained_stop_loses_only_unsent_records() {
     let mut stack = TestStack::start().await.unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
     load.wait_for_answers(500, SOON).await.unwrap();

@@ -12,7 +12,7 @@ use crate::support::{SOON, text, wait_for_records};
 const CAP: usize = 64 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_without_a_user_is_filed_under_anonymous() {
+async fn request_without_user_is_anonymous() {
     let stack = TestStack::start().await.unwrap();
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let call = Call {
@@ -33,7 +33,7 @@ async fn a_request_without_a_user_is_filed_under_anonymous() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_without_a_rule_leave_no_trace() {
+async fn paths_without_rule_are_not_recorded() {
     let stack = TestStack::start().await.unwrap();
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     for protocol in [Protocol::Http1, Protocol::Http2] {
@@ -72,7 +72,7 @@ async fn paths_without_a_rule_leave_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_routes_metadata_decides_over_the_filters_rules() {
+async fn route_metadata_overrides_filter_rules() {
     let stack = TestStack::start().await.unwrap();
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let call = Call::json("alice", "/webhooks/payment", &json!({"paid": true}));
@@ -93,7 +93,7 @@ async fn a_routes_metadata_decides_over_the_filters_rules() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_routes_metadata_changes_only_the_keys_it_names() {
+async fn route_metadata_changes_named_keys_only() {
     let stack = TestStack::start_with(|plan| {
         let routes = plan.bootstrap.routes()?;
         let route = json!({
@@ -134,7 +134,7 @@ async fn a_routes_metadata_changes_only_the_keys_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_body_over_the_cap_the_beginning_is_kept_and_the_true_size_told() {
+async fn truncated_body_keeps_true_size() {
     let stack = TestStack::start().await.unwrap();
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let sent = generate_body(BodyKind::Text, CAP + 1, 1);
@@ -168,7 +168,7 @@ async fn of_a_body_over_the_cap_the_beginning_is_kept_and_the_true_size_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_exactly_the_cap_is_whole() {
+async fn body_at_limit_is_whole() {
     let stack = TestStack::start().await.unwrap();
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let target = format!("/api/full?type=binary&seed=3&bytes={CAP}");

@@ -102,7 +102,7 @@ fn encoded_body_is_decoded_then_rendered() {
 }
 
 #[test]
-fn wrong_encoding_is_ignored_and_unknown_is_opaque() {
+fn ignores_wrong_encoding_but_not_unknown_one() {
     let wrong = render_encoded(b"{}", Some("application/json"), Some("gzip"));
     assert_eq!(
         (wrong.form, wrong.truncation),

@@ -64,7 +64,7 @@ fn too_few_users_give_no_dictionary() {
 }
 
 #[test]
-fn short_bodies_pack_and_round_trip_with_dictionary() {
+fn short_bodies_round_trip_with_dictionary() {
     let bodies = bodies(30, 12);
     let bytes = build_dictionary(&samples(&bodies)).unwrap();
     let mut dictionaries = Dictionaries::default();

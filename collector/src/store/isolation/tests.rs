@@ -251,7 +251,7 @@ async fn missing_isolation_is_reported() {
 }
 
 #[tokio::test]
-async fn unprivileged_owner_is_told_which_grants() {
+async fn missing_grants_are_named() {
     let fixture = Fixture::start().await;
     for statement in [
         "create role maker login createrole",

@@ -43,7 +43,7 @@ fn token(secret: &str, claims: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_a_revoked_user_fails_at_once() {
+async fn revoked_key_fails_at_once() {
     let backend = TestBackend::start().await.unwrap();
     let people = &backend.keys.users;
     let second = backend.collector.create_key("alice", "readonly", "").await;
@@ -61,7 +61,7 @@ async fn a_key_of_a_revoked_user_fails_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_listed_and_revoked_by_their_ids() {
+async fn lists_and_revokes_keys_by_id() {
     let backend = TestBackend::start().await.unwrap();
     let people = &backend.keys.users;
     assert_eq!(verdict(&backend, &people.alice).await.0, 200);
@@ -110,7 +110,7 @@ async fn keys_are_listed_and_revoked_by_their_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_question_is_not_taken_for_a_wrong_key() {
+async fn invalid_request_is_no_authentication_failure() {
     let backend = TestBackend::start().await.unwrap();
     let (client, keys) = (&backend.client, &backend.keys);
     let wrong = json!({"page": 0, "nonsense": 1});
@@ -134,7 +134,7 @@ async fn a_wrong_question_is_not_taken_for_a_wrong_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_shows_its_subject_what_its_role_allows() {
+async fn token_grants_access_of_its_role() {
     let backend = start(&[
         ("DOSSIER_JWT_SECRET", SECRET),
         ("DOSSIER_JWT_ISSUER", "https://identity.example.com"),
@@ -186,13 +186,13 @@ async fn a_token_shows_its_subject_what_its_role_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_is_worth_nothing_where_none_is_configured() {
+async fn rejects_token_without_configured_keys() {
     let backend = TestBackend::start().await.unwrap();
     assert_eq!(verdict(&backend, ALICE_TOKEN).await, refused());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_who_asks_too_often_waits_and_others_do_not() {
+async fn rate_limit_affects_one_caller_only() {
     let backend = start(&[
         ("DOSSIER_RATE_LIMIT", "1"),
         ("DOSSIER_RATE_LIMIT_BURST", "3"),
@@ -226,7 +226,7 @@ async fn one_who_asks_too_often_waits_and_others_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_id_comes_back() {
+async fn response_repeats_request_id() {
     let backend = TestBackend::start().await.unwrap();
     let url = format!("http://{}/storage/query", backend.collector.address);
     let http = reqwest::Client::new();

@@ -38,7 +38,7 @@ async fn shown(backend: &TestBackend, sample: &Sample) -> (String, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compressed_bodies_are_read_and_not_null() {
+async fn compressed_bodies_are_decoded() {
     let backend = TestBackend::start().await.unwrap();
     let gzip = STANDARD.decode(JSON_IN_GZIP).unwrap();
     let brotli = STANDARD.decode(LATIN_IN_BROTLI).unwrap();
@@ -79,7 +79,7 @@ async fn compressed_bodies_are_read_and_not_null() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_of_events_is_shown_event_by_event_and_its_text_joined() {
+async fn event_stream_shows_events_and_joined_text() {
     let backend = TestBackend::start().await.unwrap();
     let stream = concat!(
         "event: content_block_delta\n",
@@ -108,7 +108,7 @@ async fn a_stream_of_events_is_shown_event_by_event_and_its_text_joined() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_grpc_body_is_shown_frame_by_frame() {
+async fn grpc_body_shows_each_frame() {
     let backend = TestBackend::start().await.unwrap();
     let sample = sample("application/grpc", None, b"\0\0\0\0\x02hi\x01\0\0\0\x01z");
     store(&backend, std::slice::from_ref(&sample)).await;
@@ -124,7 +124,7 @@ async fn a_grpc_body_is_shown_frame_by_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_says_where_the_bodies_are_that_it_has_no_room_for() {
+async fn full_page_links_to_omitted_bodies() {
     const MIB: usize = 1 << 20;
     let backend = TestBackend::start().await.unwrap();
     let body = vec![b'a'; 3 * MIB];

@@ -23,7 +23,7 @@ async fn connect(backend: &TestBackend) -> RawClient {
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_never_ends_its_headers_is_sent_away() {
+async fn unfinished_headers_time_out() {
     let mut backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
     let mut drip = connect(&backend).await;
     drip.send("GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ")
@@ -51,7 +51,7 @@ async fn a_client_that_never_ends_its_headers_is_sent_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_whose_body_does_not_come_is_ended() {
+async fn missing_request_body_times_out() {
     let backend = start(&[("DOSSIER_CLIENT_TIMEOUT", "1")]).await;
     let (alice, ingest) = (&backend.keys.users.alice, &backend.keys.ingest);
     let batch = "content-type: application/vnd.dossier.batch\r\nx-dossier-batch: 0190d5a0-0000-7000-8000-000000000001\r\n";
@@ -72,7 +72,7 @@ async fn a_request_whose_body_does_not_come_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_takes_too_long_to_answer_is_told_so() {
+async fn slow_request_returns_timeout() {
     let backend = start(&[("DOSSIER_REQUEST_TIMEOUT", "1")]).await;
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     store(&backend, &[sample]).await;
@@ -97,7 +97,7 @@ async fn a_request_that_takes_too_long_to_answer_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_its_answers_is_sent_away() {
+async fn disconnects_client_that_reads_no_responses() {
     let mut backend = start(&[
         ("DOSSIER_CLIENT_TIMEOUT", "1"),
         ("DOSSIER_MAX_CLIENTS", "2"),
@@ -118,7 +118,7 @@ async fn a_client_that_does_not_read_its_answers_is_sent_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_clients_than_allowed_are_served_at_once_and_others_wait_their_turn() {
+async fn connections_over_limit_wait() {
     let backend = start(&[("DOSSIER_MAX_CLIENTS", "3")]).await;
     // The harness's own connection is one of three.
     wait_for_connections(&backend, 1).await;
@@ -146,7 +146,7 @@ async fn no_more_clients_than_allowed_are_served_at_once_and_others_wait_their_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_limits_are_refused_at_the_start() {
+async fn invalid_limits_prevent_start() {
     let backend = TestBackend::start().await.unwrap();
     for (flag, value) in [
         ("--max-clients", "0"),

@@ -75,7 +75,7 @@ async fn send(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_endpoint_answers_the_same_under_v1() {
+async fn v1_prefix_gives_same_responses() {
     let (backend, id, exchange) = filled().await;
     let admin = Some(backend.keys.users.admin.as_str());
     for (_, path, body) in requests(id, exchange) {
@@ -89,7 +89,7 @@ async fn every_endpoint_answers_the_same_under_v1() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_has_the_envelope() {
+async fn every_response_has_envelope() {
     let (backend, id, exchange) = filled().await;
     let admin = Some(backend.keys.users.admin.as_str());
     let mut operations = vec![
@@ -158,7 +158,7 @@ fn check_failure(answer: &CollectorResponse, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_and_methods_that_are_none_are_told_in_the_envelope() {
+async fn unknown_paths_and_methods_get_envelope() {
     let (backend, id, exchange) = filled().await;
     let alice = Some(backend.keys.users.alice.as_str());
     for path in ["/", "/storage", "/storage/queries", "/v2/storage/query"] {
@@ -180,7 +180,7 @@ async fn paths_and_methods_that_are_none_are_told_in_the_envelope() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_json_is_a_400_of_every_endpoint_that_takes_json() {
+async fn invalid_json_returns_400() {
     let (backend, ..) = filled().await;
     let http = reqwest::Client::new();
     for path in ["query", "sessions/query", "delete"] {
@@ -198,7 +198,7 @@ async fn what_is_no_json_is_a_400_of_every_endpoint_that_takes_json() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_may_come_in_a_header_of_its_own_and_the_request_s_id_is_logged() {
+async fn accepts_api_key_header_and_logs_id() {
     let (mut backend, ..) = filled().await;
     let url = format!("http://{}/storage/sessions", backend.collector.address);
     let http = reqwest::Client::new();
@@ -226,7 +226,7 @@ async fn a_key_may_come_in_a_header_of_its_own_and_the_request_s_id_is_logged() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_total_is_exact_to_ten_thousand_and_then_a_floor() {
+async fn total_is_exact_to_ten_thousand() {
     let backend = TestBackend::start().await.unwrap();
     let (client, alice) = (&backend.client, &backend.keys.users.alice);
     let samples: Vec<_> = (0..10_000)
@@ -253,7 +253,7 @@ async fn a_total_is_exact_to_ten_thousand_and_then_a_floor() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_included_is_a_choice() {
+async fn includes_requested_parts_only() {
     let (backend, ..) = filled().await;
     let (client, alice) = (&backend.client, &backend.keys.users.alice);
     for (include, data, headers) in [
@@ -273,7 +273,7 @@ async fn what_is_included_is_a_choice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_storage_the_collector_says_so_and_tells_nothing_of_its_insides() {
+async fn storage_failure_reveals_no_internals() {
     let (mut backend, id, exchange) = filled().await;
     let second = |name: &str, environment: &[(&str, &str)]| {
         let environment = environment.iter();
@@ -331,7 +331,7 @@ fn check_unavailable(path: &str, answer: &CollectorResponse) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
+async fn rejects_requests_and_deletions_over_limits() {
     let (backend, ..) = filled().await;
     let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let large = json!({"endpoint": "x".repeat(1024 * 1024)});
@@ -356,7 +356,7 @@ async fn requests_have_a_bound_of_bytes_and_deletions_one_of_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_url_has_a_bound_and_what_lies_beyond_is_told_in_the_envelope() {
+async fn url_over_limit_gets_envelope() {
     let (backend, ..) = filled().await;
     let (client, alice) = (&backend.client, &backend.keys.users.alice);
     // The longest endpoint, with all of it escaped.
@@ -384,7 +384,7 @@ async fn a_url_has_a_bound_and_what_lies_beyond_is_told_in_the_envelope() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_read_as_http_is_answered_with_a_bare_status() {
+async fn malformed_http_gets_bare_status() {
     let backend = TestBackend::start().await.unwrap();
     let get =
         |path: &str, headers: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
@@ -415,7 +415,7 @@ async fn what_cannot_be_read_as_http_is_answered_with_a_bare_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_ends_on_its_day() {
+async fn key_fails_after_expiry() {
     let (backend, ..) = filled().await;
     let arguments = [
         "keys",
@@ -449,7 +449,7 @@ async fn a_key_ends_on_its_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_users_who_name_a_session_alike_have_two() {
+async fn users_with_same_session_id_stay_separate() {
     let (backend, ..) = filled().await;
     let of_bob = Sample::request("bob", "/api/x", minutes_ago(1), "{}").with_session_id("s");
     store(&backend, &[of_bob]).await;

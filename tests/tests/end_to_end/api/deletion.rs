@@ -38,7 +38,7 @@ async fn delete(backend: &TestBackend, body: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_without_ttl_are_not_deleted_without_force() {
+async fn deletes_entries_without_ttl_only_by_force() {
     let (backend, first) = three().await;
     let ids = json!([first + 1, first, 999_999, first + 2, first]);
     let answer = delete(&backend, &json!({ "storage_ids": ids })).await;
@@ -66,7 +66,7 @@ async fn entries_without_ttl_are_not_deleted_without_force() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_can_delete_the_data_of_others() {
+async fn admin_deletes_data_of_others() {
     let (backend, first) = three().await;
     let body = json!({"storage_ids": [first, first + 1, first + 2], "force": true});
     let answer = delete(&backend, &body).await;
@@ -81,7 +81,7 @@ async fn an_admin_can_delete_the_data_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_an_admin_deletes_and_only_what_is_named_rightly() {
+async fn rejects_other_roles_and_invalid_requests() {
     let (backend, first) = three().await;
     let client = &backend.client;
     let readonly = backend

@@ -18,7 +18,7 @@ fn verdicts(output: &str) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sound_collector_is_found_sound() {
+async fn healthy_collector_passes() {
     let backend = TestBackend::start().await.unwrap();
     let output = backend.collector.run(&["doctor"]).await.unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -51,7 +51,7 @@ async fn a_sound_collector_is_found_sound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_there_is_told_and_not_made() {
+async fn reports_missing_parts_without_creating_them() {
     let backend = TestBackend::start().await.unwrap();
     let nowhere = backend.folder().join("nowhere");
     let arguments = ["doctor", "--data-dir", nowhere.to_str().unwrap()];

@@ -30,7 +30,7 @@ async fn ids(backend: &TestBackend) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_shows_all_that_is_known_of_it() {
+async fn entry_has_all_recorded_fields() {
     let backend = TestBackend::start().await.unwrap();
     let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{\"n\":1}");
     sample.record.headers = vec![(Cow::Borrowed("a"), Cow::Borrowed("1"))];
@@ -64,7 +64,7 @@ async fn an_entry_shows_all_that_is_known_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_is_its_exact_bytes_and_never_acted_upon() {
+async fn body_is_exact_and_inert_in_browsers() {
     let backend = TestBackend::start().await.unwrap();
     let of = |minutes, body: &str, content_type: Option<&'static str>| {
         let mut sample = Sample::request("alice", "/x", minutes_ago(minutes), body);
@@ -117,7 +117,7 @@ async fn a_body_is_its_exact_bytes_and_never_acted_upon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_gone_says_why() {
+async fn missing_body_has_reason() {
     let backend = TestBackend::start().await.unwrap();
     let mut dropped = Sample::request("alice", "/x", minutes_ago(2 * DAY + 1), "");
     dropped.record.body_missing = Some(BodyMissing::Dropped);
@@ -136,7 +136,7 @@ async fn a_body_that_is_gone_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_links_the_request_and_its_response() {
+async fn exchange_links_request_and_response() {
     let backend = TestBackend::start().await.unwrap();
     let request =
         Sample::request("alice", "/x", minutes_ago(2), "{\"q\":1}").with_session_timeout(5);
@@ -169,7 +169,7 @@ async fn an_exchange_links_the_request_and_its_response() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_anothers_or_expired_answers_as_what_does_not_exist() {
+async fn foreign_and_expired_entries_are_not_found() {
     let backend = TestBackend::start().await.unwrap();
     let sample = Sample::request("alice", "/x", minutes_ago(1), "{}");
     let mut expired = Sample::request("bob", "/x", minutes_ago(2 * DAY), "{}");

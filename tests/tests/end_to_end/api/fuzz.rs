@@ -93,7 +93,7 @@ async fn throw(backend: &TestBackend, role: &str, key: &str, seconds: u64) {
 
 #[ignore = "takes ten minutes: make fuzz-api runs it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_keeps_to_the_description_or_breaks_it_is_answered_otherwise() {
+async fn responses_conform_to_openapi() {
     let backend = TestBackend::start_with(|plan| {
         // With a limit, nearly all would be answered 429.
         let unlimited = ("DOSSIER_RATE_LIMIT".to_owned(), "0".to_owned());

@@ -242,7 +242,7 @@ async fn send(backend: &TestBackend, key: Option<&str>, ask: Ask) -> CollectorRe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_endpoint_lets_in_the_roles_it_should() {
+async fn endpoints_accept_permitted_roles_only() {
     let backend = TestBackend::start().await.unwrap();
     let keys = keys(&backend, "alice").await;
     for (number, endpoint) in ENDPOINTS.iter().enumerate() {
@@ -279,7 +279,7 @@ async fn each_endpoint_lets_in_the_roles_it_should() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_thing_of_another_is_as_one_that_does_not_exist() {
+async fn foreign_resources_are_not_found() {
     let backend = TestBackend::start().await.unwrap();
     let of_alice = Thing::store(&backend, "alice").await;
     let of_bob = Thing::store(&backend, "bob").await;
@@ -310,7 +310,7 @@ async fn the_thing_of_another_is_as_one_that_does_not_exist() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_of_another_s_page_shows_one_s_own_entries_alone() {
+async fn foreign_cursor_shows_own_entries_only() {
     let backend = TestBackend::start().await.unwrap();
     let (client, people) = (&backend.client, &backend.keys.users);
     for user in ["alice", "bob", "alice", "bob"] {

@@ -45,7 +45,7 @@ async fn wait_until_accepted(backend: &TestBackend, signer: &Signer) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_behind_a_url_rotate() {
+async fn keys_from_url_rotate() {
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let server = KeyServer::start(published(&[&old])).await.unwrap();
     let backend = start("DOSSIER_JWT_JWKS_URL", server.url()).await;
@@ -71,7 +71,7 @@ async fn keys_behind_a_url_rotate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_in_a_file_rotate() {
+async fn keys_from_file_rotate() {
     let (old, new) = (Signer::ec("old"), Signer::rsa("new"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");

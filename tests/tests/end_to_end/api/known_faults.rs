@@ -78,7 +78,7 @@ async fn query(backend: &TestBackend, question: &Value) -> CollectorResponse {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_matches_nothing_returns_no_rows() {
+async fn unknown_endpoint_returns_no_rows() {
     let stack = recording_both().await;
     send(&stack, "/api/orders", &json!({})).await;
     stored(&stack, 2).await;
@@ -94,7 +94,7 @@ async fn an_endpoint_that_matches_nothing_returns_no_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_appears_once_with_and_without_a_slash() {
+async fn trailing_slash_repeats_no_row() {
     let stack = recording_both().await;
     for target in ["/api/orders", "/api/orders/", "/api//orders?seed=1"] {
         send(&stack, target, &json!({})).await;
@@ -140,7 +140,7 @@ async fn expired_rows_are_not_returned() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compressed_entries_read_back_as_they_were_sent() {
+async fn compressed_entries_round_trip() {
     let stack = recording(json!({"storage_type": "both", "compress": true})).await;
     let body = json!({"prompt": "word ".repeat(WORDS)});
     send(&stack, "/api/ai", &body).await;
@@ -156,7 +156,7 @@ async fn compressed_entries_read_back_as_they_were_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_come_the_latest_first_and_those_of_one_instant_by_id() {
+async fn rows_are_ordered_by_time_then_id() {
     let stack = recording_both().await;
     for number in 0..5 {
         send(&stack, "/api/x", &json!({ "n": number })).await;
@@ -183,7 +183,7 @@ async fn rows_come_the_latest_first_and_those_of_one_instant_by_id() {
 /// The traffic between the collector and Postgres is counted: if rows were filtered in the collector,
 /// they would have to get there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_run_in_the_database_and_not_over_rows_in_memory() {
+async fn filters_reach_rows_beyond_first_page() {
     const ROWS: u64 = 2000;
     let samples: Vec<_> = (0..ROWS)
         .map(|number| {
@@ -279,7 +279,7 @@ async fn relay(client: UnixStream, server: UnixStream, count: Arc<AtomicU64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_id_is_heeded_when_sessions_are_queried() {
+async fn session_query_respects_session_id() {
     let capture = json!({"storage_type": "both", "session": {"header": "x-session-id"}});
     let stack = recording(capture).await;
     for session in ["first", "second"] {
@@ -305,7 +305,7 @@ async fn a_session_id_is_heeded_when_sessions_are_queried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_time_with_any_offset_is_understood() {
+async fn times_accept_any_offset() {
     let stack = recording_both().await;
     send(&stack, "/api/x", &json!({})).await;
     stored(&stack, 2).await;
@@ -340,7 +340,7 @@ fn micros_of(instant: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_explicit_midnight_is_midnight_and_a_bare_day_is_all_of_it() {
+async fn midnight_is_instant_and_date_whole_day() {
     let today = now_micros() / MICROS_OF_A_DAY * MICROS_OF_A_DAY;
     let yesterday = today - MICROS_OF_A_DAY;
     let at = |micros| Sample::request("alice", "/api/x", micros, "{}");
@@ -362,7 +362,7 @@ async fn an_explicit_midnight_is_midnight_and_a_bare_day_is_all_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_null_valued_filter_matches_null_and_not_a_missing_key() {
+async fn null_filter_does_not_match_missing_keys() {
     let with = |metadata: Value| {
         let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
         sample.record.metadata = metadata.as_object().unwrap().clone();
@@ -401,7 +401,7 @@ async fn type_both_matches_either_half() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_deletes_the_data_of_others_and_is_told_what_went() {
+async fn admin_deletes_data_of_others_with_counts() {
     let stack = recording_both().await;
     send(&stack, "/api/x", &json!({})).await;
     stored(&stack, 2).await;
@@ -440,7 +440,7 @@ async fn entries_without_ttl_stay_unless_forced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_and_its_response_are_linked() {
+async fn request_and_response_are_linked() {
     let stack = recording_both().await;
     for number in 0..3 {
         send(&stack, "/api/x", &json!({ "n": number })).await;
@@ -460,7 +460,7 @@ async fn a_request_and_its_response_are_linked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_are_no_json_are_kept() {
+async fn non_json_bodies_are_kept() {
     let stack = recording(json!({"storage_type": "request"})).await;
     for (content_type, body, form, data) in [
         (
@@ -503,7 +503,7 @@ async fn bodies_that_are_no_json_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secrets_are_replaced_before_they_are_stored() {
+async fn secrets_are_redacted_before_storage() {
     let redact = json!({
         "json": ["$..password"], "patterns": ["email", "credit_card"],
         "headers": ["x-api-key"], "query": ["token"],
@@ -537,7 +537,7 @@ async fn secrets_are_replaced_before_they_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn validation_errors_answer_422_and_a_body_that_is_no_json_400() {
+async fn validation_errors_are_422_invalid_json_400() {
     let backend = TestBackend::start().await.unwrap();
     let (client, people) = (&backend.client, &backend.keys.users);
     for (path, key) in [
@@ -557,7 +557,7 @@ async fn validation_errors_answer_422_and_a_body_that_is_no_json_400() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_a_revoked_user_stops_working() {
+async fn revoked_key_stops_working() {
     let backend = TestBackend::start().await.unwrap();
     let alice = Some(backend.keys.users.alice.as_str());
     let status = async || {
@@ -576,7 +576,7 @@ async fn a_key_of_a_revoked_user_stops_working() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_store_does_not_fail_the_users_request() {
+async fn failing_store_does_not_fail_requests() {
     let started = TestStack::start_with(|plan| {
         plan.fault_proxy = true;
         Ok(())

@@ -58,7 +58,7 @@ async fn metadata_backend() -> TestBackend {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metadata_filters_find_what_they_name() {
+async fn metadata_filters_match_named_values() {
     let backend = metadata_backend().await;
     for (filters, names) in [
         (json!({}), "abcd"),
@@ -108,7 +108,7 @@ async fn metadata_filters_find_what_they_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_null_valued_filter_does_not_match_missing_keys() {
+async fn null_filter_does_not_match_missing_keys() {
     let backend = metadata_backend().await;
     let of = |key: &str| json!({"metadata_filters": {key: null}});
     assert_eq!(named(&backend, &of("n")).await, ["c"]);
@@ -116,7 +116,7 @@ async fn a_null_valued_filter_does_not_match_missing_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_faults_of_filters_are_told_at_once_and_as_faults_of_the_question() {
+async fn reports_all_filter_errors_at_once() {
     let backend = TestBackend::start().await.unwrap();
     let question = json!({
         "metadata_filters": {
@@ -149,7 +149,7 @@ async fn all_faults_of_filters_are_told_at_once_and_as_faults_of_the_question() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn search_is_refused_until_there_is_an_index() {
+async fn search_without_index_is_refused() {
     let backend = TestBackend::start().await.unwrap();
     let answer = ask(&backend, &json!({"search": "words"})).await;
     assert_eq!(
@@ -175,7 +175,7 @@ async fn both_aliases_answer_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_is_found_however_it_is_spelled_and_no_row_twice() {
+async fn endpoint_spellings_find_each_row_once() {
     let samples = [
         with(9, "/api/v1/Chat", &json!({"name": "chat"})),
         with(8, "/api/v1/Chat/", &json!({"name": "chat/"})),
@@ -219,7 +219,7 @@ async fn an_endpoint_is_found_however_it_is_spelled_and_no_row_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_matches_nothing_does_not_return_all_rows() {
+async fn unknown_endpoint_returns_no_rows() {
     let mut of_bob = Sample::request("bob", "/api/secret", minutes_ago(1), "{}");
     of_bob.record.metadata = json!({"name": "bob"}).as_object().unwrap().clone();
     let backend = stored(&[with(1, "/api/chat", &json!({"name": "a"})), of_bob]).await;
@@ -236,7 +236,7 @@ async fn an_endpoint_that_matches_nothing_does_not_return_all_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_page_says_why() {
+async fn empty_page_has_reason() {
     let samples: Vec<_> = (0..5)
         .map(|place| {
             let model = if place < 3 { "gpt-4" } else { "claude" };
@@ -322,7 +322,7 @@ async fn an_empty_page_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_past_the_end_says_so() {
+async fn page_past_end_has_reason() {
     let samples: Vec<_> = (0..5)
         .map(|place| with(place + 1, "/x", &json!({})))
         .collect();
@@ -345,7 +345,7 @@ async fn a_page_past_the_end_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_given_twice_is_told_once() {
+async fn repeated_filters_give_one_warning() {
     let sample = with(1, "/x", &json!({"name": "a"})).with_session_timeout(5);
     let backend = stored(&[sample, with(2, "/x", &json!({"name": "b"}))]).await;
     let entries = ask(&backend, &json!({"metadata_filters": {"name": "a"}})).await;
@@ -395,7 +395,7 @@ async fn what_is_given_twice_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_keeps_the_total_of_its_own_question_only() {
+async fn cursor_keeps_total_of_its_query_only() {
     let samples: Vec<_> = (0..7)
         .map(|place| with(place + 1, "/x", &json!({"even": place % 2 == 0})))
         .collect();
@@ -409,7 +409,7 @@ async fn a_cursor_keeps_the_total_of_its_own_question_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_with_an_offset_are_accepted_and_an_explicit_midnight_is_midnight() {
+async fn accepts_offsets_and_explicit_midnight() {
     let midnight = (now_micros() / (DAY * 60_000_000)) * DAY * 60_000_000;
     let at = |micros, name| {
         let mut sample = with(0, "/x", &json!({ "name": name }));
@@ -472,7 +472,7 @@ async fn type_both_matches_both_halves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn expired_rows_are_not_returned_whatever_is_asked() {
+async fn no_query_returns_expired_rows() {
     let mut expired = with(2 * DAY, "/gone", &json!({"name": "gone"}));
     expired.record.ttl_days = NonZeroU32::new(1);
     let mut alive = with(2 * DAY, "/alive", &json!({"name": "alive"}));
@@ -498,7 +498,7 @@ async fn expired_rows_are_not_returned_whatever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_reach_all_rows_of_the_user_not_just_a_page_of_them() {
+async fn filters_reach_rows_beyond_first_page() {
     let samples: Vec<_> = (0..250)
         .map(|place| {
             let mut sample = with(

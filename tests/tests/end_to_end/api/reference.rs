@@ -65,7 +65,7 @@ fn requests(netlog: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reference_page_shows_every_operation_in_a_browser_and_asks_nobody_else() {
+async fn page_shows_every_operation_without_external_requests() {
     let backend = TestBackend::start().await.unwrap();
     let document = backend.client.get("/openapi.json", None).await.unwrap();
     assert_eq!(document.json["openapi"], "3.1.0");
@@ -99,7 +99,7 @@ async fn the_reference_page_shows_every_operation_in_a_browser_and_asks_nobody_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reference_page_may_do_nothing_but_show_itself() {
+async fn content_security_policy_permits_page_only() {
     let backend = TestBackend::start().await.unwrap();
     let page = backend.client.get("/docs", None).await.unwrap();
     assert_eq!(page.status, 200);

@@ -63,7 +63,7 @@ async fn filled() -> TestBackend {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_tells_of_each_session_the_latest_activity_first() {
+async fn list_is_ordered_by_latest_activity() {
     let backend = filled().await;
     let answer = list(&backend, "").await;
     let data = &answer.json["data"];
@@ -101,7 +101,7 @@ async fn the_list_tells_of_each_session_the_latest_activity_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_see_their_own_sessions_and_admins_all() {
+async fn users_see_own_sessions_admins_all() {
     let backend = filled().await;
     let (client, people) = (&backend.client, &backend.keys.users);
     let of_bob = client.get(LIST, Some(&people.bob)).await.unwrap();
@@ -120,7 +120,7 @@ async fn users_see_their_own_sessions_and_admins_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn filters_apply_and_total_entries_counts_what_passes_them() {
+async fn total_entries_counts_filtered_entries() {
     let backend = filled().await;
     let all = ids(&list(&backend, "").await);
     // With a plus sign that nobody escaped.
@@ -188,7 +188,7 @@ async fn filters_apply_and_total_entries_counts_what_passes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_shows_entries_of_each_session_the_newest_first() {
+async fn query_shows_newest_entries_first() {
     let backend = filled().await;
     let answer = query(
         &backend,
@@ -236,7 +236,7 @@ async fn a_query_shows_entries_of_each_session_the_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_by_number_and_by_cursor_hold_each_session_once() {
+async fn pages_return_each_session_once() {
     let backend = TestBackend::start().await.unwrap();
     let samples: Vec<_> = (0..7)
         .map(|n| named(&format!("s{n}"), "/api/x", 10 + n))
@@ -263,7 +263,7 @@ async fn pages_by_number_and_by_cursor_hold_each_session_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_is_wrong_is_told_at_once() {
+async fn reports_all_errors_at_once() {
     let backend = TestBackend::start().await.unwrap();
     for (answer, fields) in [
         (
@@ -349,7 +349,7 @@ async fn groups_keep_sessions_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_envoy_sessions_are_divided_by_what_the_configuration_says() {
+async fn envoy_configuration_divides_sessions() {
     let stack = TestStack::start_with(|plan| {
         plan.bootstrap.plugin()?["defaults"] = json!({
             "storage_type": "both", "session_timeout_minutes": 30,
@@ -383,7 +383,7 @@ async fn through_envoy_sessions_are_divided_by_what_the_configuration_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn late_arrivals_through_two_collectors_land_where_they_belong() {
+async fn late_arrivals_at_two_collectors_join_sessions() {
     let backend = TestBackend::start().await.unwrap();
     let second = Collector::start(CollectorPlan {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -436,7 +436,7 @@ async fn late_arrivals_through_two_collectors_land_where_they_belong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_page_of_sessions_says_why() {
+async fn empty_page_has_reason() {
     let backend = filled().await;
     // It belongs to no session: it is no reason for anything.
     let loose = Sample::request("alice", "/api/loose", minutes_ago(1), "{}");
@@ -518,7 +518,7 @@ async fn an_empty_page_of_sessions_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_over_sessions_is_refused_until_there_is_an_index() {
+async fn search_without_index_is_refused() {
     let backend = TestBackend::start().await.unwrap();
     let answer = query(&backend, &json!({"search": "words"})).await;
     assert_eq!(

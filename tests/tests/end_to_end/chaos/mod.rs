@@ -36,7 +36,7 @@ const CLIENTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_acknowledged_outlives_everything_and_what_is_lost_is_told() {
+async fn acknowledged_records_survive_and_losses_are_reported() {
     let profile = Profile::from_environment();
     eprintln!("chaos with {profile}");
     let scene = Scene::start().await;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const HOST: &str = "envoy.test";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_names_the_user_by_the_first_part_that_it_has() {
+async fn first_present_part_names_user() {
     let (ours, theirs) = (
         CertificateAuthority::new().unwrap(),
         CertificateAuthority::new().unwrap(),

@@ -19,7 +19,7 @@ const QUICK: u64 = 0;
 const SLOW: u64 = 4000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_is_kept_for_its_status_or_its_duration_or_both() {
+async fn status_or_duration_keeps_exchange() {
     let rule = |path: &str, when| {
         json!({
             "match": {"path": {"prefix": path}},

@@ -33,7 +33,7 @@ fn telling(protocol: Protocol, target: &str) -> Call {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_named_ones_are_recorded_and_each_as_often_as_it_came() {
+async fn records_every_occurrence_of_named_ones_only() {
     let keys = json!({
         "defaults": {"storage_type": "both"},
         "routes": [
@@ -99,7 +99,7 @@ fn expect(halves: &[ReceivedHalf; 2], expected: [&[[&str; 2]]; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_trailers_the_named_ones_are_recorded_and_how_a_grpc_call_ended() {
+async fn records_named_trailers_and_grpc_status() {
     let service = GrpcService::start().await.unwrap();
     let keys = everything(&json!({
         "storage_type": "both",
@@ -133,7 +133,7 @@ async fn of_trailers_the_named_ones_are_recorded_and_how_a_grpc_call_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trailers_of_http_1_are_recorded_too() {
+async fn records_http_1_trailers() {
     let keys = everything(&json!({
         "storage_type": "both",
         "headers": {"request": ["x-sum"], "response": ["x-sum", "x-time"]},

@@ -101,7 +101,7 @@ fn cases() -> Vec<(Call, &'static str, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_rule_that_fits_decides() {
+async fn first_matching_rule_applies() {
     let keys = json!({"defaults": {"storage_type": "both"}, "routes": rules()});
     let setup = Setup::start_with(&keys, |bootstrap| {
         let route = json!({
@@ -125,7 +125,7 @@ async fn the_first_rule_that_fits_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rule_may_take_an_exchange_out_of_the_record() {
+async fn rule_can_exclude_exchange() {
     let keys = json!({
         "defaults": {"storage_type": "both"},
         "routes": [

@@ -44,7 +44,7 @@ fn taken() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_taken_from_both_halves_whatever_their_encoding() {
+async fn extracts_from_both_halves_in_any_encoding() {
     let keys = everything(&json!({"storage_type": "both", "metadata": sources()}));
     let setup = Setup::start(&keys).await;
     let plain = body().to_string().into_bytes();
@@ -72,7 +72,7 @@ async fn it_is_taken_from_both_halves_whatever_their_encoding() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_taken_from_a_half_that_is_not_recorded() {
+async fn extracts_from_unrecorded_half() {
     let capture = |half: &str| json!({"storage_type": half, "metadata": sources()});
     let keys = json!({"routes": [
         {"match": {"path": {"exact": "/request"}}, "capture": capture("request")},
@@ -100,7 +100,7 @@ async fn it_is_taken_from_a_half_that_is_not_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_redacted_is_redacted_in_it_too() {
+async fn redaction_applies_to_metadata() {
     let keys = everything(&json!({
         "storage_type": "both",
         "metadata": {

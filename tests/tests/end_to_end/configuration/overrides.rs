@@ -270,7 +270,7 @@ fn changed(mut told: Map<String, Value>, changes: &Value) -> Map<String, Value> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_key_changes_what_it_is_about_and_nothing_else() {
+async fn each_key_changes_its_own_setting_only() {
     let overrides = overrides();
     let path = |number: usize| format!("/{number}");
     let keys = everything(&rule());
@@ -333,7 +333,7 @@ fn known(log: &str, at: &str) -> BTreeSet<String> {
 const PLANTED: &str = "planted";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_route_with_faulty_keys_only_the_bare_facts_are_recorded() {
+async fn invalid_route_records_bare_facts_only() {
     let faults = [
         json!({"ttl_days": "a week", "metadata": {"owner": PLANTED}}),
         json!({"redact": {"json": ["no path"], "with": PLANTED}}),

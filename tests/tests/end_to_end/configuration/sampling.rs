@@ -73,7 +73,7 @@ fn recorded(stub_collector: &StubCollector) -> BTreeSet<String> {
     reason = "there are far fewer requests than a double can count"
 )]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_requests_the_share_is_recorded_with_both_halves() {
+async fn configured_share_is_recorded_with_both_halves() {
     let setup = Setup::start(&sampled(SHARE)).await;
     send_all(&setup.traffic, REQUESTS, |number| Some(id(number))).await;
     setup
@@ -91,7 +91,7 @@ async fn of_many_requests_the_share_is_recorded_with_both_halves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_proxies_on_the_way_record_the_same_requests() {
+async fn chained_proxies_sample_the_same_requests() {
     const EACH: usize = 200;
     let last = Setup::start(&sampled(0.3)).await;
     let folder = last.harness.folder().join("first");

@@ -35,7 +35,7 @@ fn call(user: &str, place: &str, session: Option<&str>) -> Call {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_is_named_by_the_client_or_found_by_time_and_always_one_users() {
+async fn session_comes_from_client_or_time() {
     let rule = |place: &str, session| {
         json!({
             "match": {"path": {"exact": format!("/{place}")}},

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Setup, everything, post};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_of_other_types_are_only_measured() {
+async fn unlisted_content_types_record_size_only() {
     let keys = everything(&json!({
         "storage_type": "both",
         "content_types": ["application/json", "text/*"],
@@ -51,7 +51,7 @@ async fn bodies_of_other_types_are_only_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_each_body_as_much_is_kept_as_its_rule_says() {
+async fn rule_limits_kept_body_bytes() {
     let rule = |path: &str, most| {
         json!({
             "match": {"path": {"prefix": path}},
@@ -90,7 +90,7 @@ async fn of_each_body_as_much_is_kept_as_its_rule_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_may_go_before_its_entry() {
+async fn body_may_expire_before_entry() {
     let keys = json!({
         "defaults": {"storage_type": "both", "ttl_days": 30, "body_ttl_days": 7},
         "routes": [

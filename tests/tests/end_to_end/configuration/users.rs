@@ -34,7 +34,7 @@ const OF_ANOTHER_ISSUER: &str = concat!(
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_source_that_names_a_user_wins() {
+async fn first_source_with_user_wins() {
     let keys = json!({
         "user": [{"header": "x-user-id"}, {"header": "X-Forwarded-User"}],
         "defaults": {"storage_type": "both"},
@@ -78,7 +78,7 @@ async fn the_first_source_that_names_a_user_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_a_token_that_envoy_has_verified_names_the_user() {
+async fn only_verified_token_names_user() {
     let keys = json!({
         "user": [{"jwt_claim": "sub"}],
         "defaults": {"storage_type": "both"},

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{Exchange, Expected, head, start, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
+async fn server_sent_events_stream_and_are_recorded() {
     let harness = start().await;
     let next = Arc::new(Notify::new());
     let events: Vec<_> = (0..3).map(|number| format_event(number, 7)).collect();
@@ -57,7 +57,7 @@ async fn server_sent_events_pass_one_by_one_and_are_kept_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_chunks() {
+async fn chunked_bodies_are_recorded_without_framing() {
     let harness = start().await;
     let (path, next) = ("/api/chunks", Arc::new(Notify::new()));
     harness.service.add_script(
@@ -95,7 +95,7 @@ async fn chunked_bodies_are_kept_without_their_framing_whatever_stands_between_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trailers_end_a_stream_as_well() {
+async fn trailers_complete_stream() {
     let harness = start().await;
     let path = "/api/trailers";
     harness.service.add_script(
@@ -126,7 +126,7 @@ async fn trailers_end_a_stream_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
+async fn stated_length_does_not_imply_body() {
     let harness = start().await;
     let mut client = harness.client().await.unwrap();
     for (number, (method, fields, answer, status)) in [
@@ -189,7 +189,7 @@ async fn what_has_no_body_has_none_in_the_record_whatever_length_it_states() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_may_end_with_its_connection() {
+async fn connection_close_completes_response() {
     let harness = start().await;
     let path = "/api/until-close";
     harness.service.add_script(
@@ -210,7 +210,7 @@ async fn an_answer_may_end_with_its_connection() {
 
 /// Envoy answers `100 Continue` by itself, or hands on the service's, as it is configured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_ask_before_it_sends_its_body() {
+async fn expect_continue_is_supported() {
     for handed_on in [false, true] {
         let harness = start_with(|bootstrap| {
             let manager = bootstrap.connection_manager()?;

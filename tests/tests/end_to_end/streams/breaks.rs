@@ -16,7 +16,7 @@ use crate::support::wait_for_records;
 const BEGINNING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nthe beginning";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_leave_at_any_moment() {
+async fn records_client_disconnect_at_any_point() {
     let harness = start().await;
 
     let (path, since) = ("/api/before-the-answer", clock::now_micros());
@@ -83,7 +83,7 @@ async fn a_client_may_leave_at_any_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_may_break_off_before_it_answers() {
+async fn records_service_disconnect_before_response() {
     let harness = start().await;
     let (path, since) = ("/api/no-answer", clock::now_micros());
     harness
@@ -109,7 +109,7 @@ async fn a_service_may_break_off_before_it_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_may_break_off_its_answer() {
+async fn records_service_disconnect_during_response() {
     let harness = start().await;
     for (path, last) in [("/api/reset", Step::Reset), ("/api/close", Step::Close)] {
         let (since, next) = (clock::now_micros(), Arc::new(Notify::new()));
@@ -132,7 +132,7 @@ async fn a_service_may_break_off_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn time_may_run_out_before_the_answer_and_within_it() {
+async fn records_timeout_before_and_during_response() {
     let harness = start_with(|bootstrap| {
         let routes = bootstrap.routes()?;
         routes.insert(0, route("/api/silent", json!({"timeout": "0.2s"})));
@@ -176,7 +176,7 @@ async fn time_may_run_out_before_the_answer_and_within_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_envoy_tries_again_is_one_exchange_with_the_last_answer() {
+async fn retried_request_is_one_exchange() {
     let harness = start_with(|bootstrap| {
         let policy = json!({"retry_on": "5xx,reset", "num_retries": 3, "retry_back_off": {
             "base_interval": "0.01s", "max_interval": "0.02s"}});

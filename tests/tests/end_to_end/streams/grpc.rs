@@ -14,7 +14,7 @@ const CLUSTER: &str = "grpc_service";
 const PACKAGE: &str = "/api/greeter.Greeter";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_unary_call_is_one_message_each_way() {
+async fn unary_call_has_one_message_each_way() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
     let mut call = call(&harness, &path).await;
@@ -35,7 +35,7 @@ async fn a_unary_call_is_one_message_each_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
+async fn recording_does_not_block_streaming_call() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
     let mut call = call(&harness, &path).await;
@@ -61,7 +61,7 @@ async fn a_streaming_call_goes_back_and_forth_while_it_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_of_nothing_but_trailers_is_complete() {
+async fn trailers_only_response_is_complete() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Unimplemented"), clock::now_micros());
     let call = call(&harness, &path).await;
@@ -78,7 +78,7 @@ async fn an_answer_of_nothing_but_trailers_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_the_service_resets_keeps_what_had_come() {
+async fn stream_reset_by_service_keeps_received_data() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Break"), clock::now_micros());
     let mut call = call(&harness, &path).await;
@@ -96,7 +96,7 @@ async fn a_stream_that_the_service_resets_keeps_what_had_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_the_client_cancels_keeps_what_had_come() {
+async fn stream_canceled_by_client_keeps_received_data() {
     let (harness, _service) = start().await;
     let (path, since) = (format!("{PACKAGE}/Echo"), clock::now_micros());
     let mut call = call(&harness, &path).await;

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::{Exchange, Expected, head, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_without_a_route_is_recorded() {
+async fn request_without_route_is_recorded() {
     let harness = start().await;
     let exchange = ask(&harness, "/api/nowhere", 404, "").await;
     exchange.expect(&refused(404, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_stands_in_the_routes_is_recorded() {
+async fn direct_response_is_recorded() {
     let harness = start().await;
     let words = "straight from Envoy";
     let exchange = ask(&harness, "/api/direct", 200, words).await;
@@ -27,7 +27,7 @@ async fn an_answer_that_stands_in_the_routes_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_a_filter_behind_ours_refuses_is_recorded_with_the_answer() {
+async fn refusal_by_later_filter_is_recorded_whole() {
     let harness = start().await;
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/behind");
@@ -40,7 +40,7 @@ async fn a_request_that_a_filter_behind_ours_refuses_is_recorded_with_the_answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_a_filter_before_ours_refuses_is_recorded_as_far_as_it_is_known() {
+async fn refusal_by_earlier_filter_is_recorded_partly() {
     let harness = start().await;
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/before");

@@ -13,7 +13,7 @@ use super::head;
 use crate::support::{SOON, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_tells_how_each_exchange_ended() {
+async fn query_shows_end_of_each_exchange() {
     let stack = TestStack::start_with(|plan| {
         // Nothing listens there: that port is only ever given out to those who ask for it.
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));

@@ -19,7 +19,7 @@ const PING: &[u8] = b"\x81\x85\0\0\0\0hello";
 
 /// Whoever closes first, that is how another protocol's stream ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_websocket_is_recorded_without_its_messages() {
+async fn websocket_is_recorded_without_messages() {
     let harness = start().await;
     for closes in ["service", "client"] {
         let (path, over) = (format!("/api/socket/{closes}"), Arc::new(Notify::new()));
@@ -57,7 +57,7 @@ async fn a_websocket_is_recorded_without_its_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upgrade_that_the_service_refuses_is_an_answer_like_others() {
+async fn refused_upgrade_is_ordinary_response() {
     let harness = start().await;
     let path = "/api/no-socket";
     harness.service.add_script(

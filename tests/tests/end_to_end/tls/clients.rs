@@ -15,7 +15,7 @@ fn sample() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_need_a_certificate_and_a_key() {
+async fn batches_need_certificate_and_key() {
     let scene = Scene::start(&[]).await;
     let keys = &scene.backend.keys;
     let anonymous = scene.authority.client_tls(None);
@@ -48,7 +48,7 @@ async fn batches_need_a_certificate_and_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_somebody_else_is_refused() {
+async fn foreign_certificate_is_refused() {
     let mut scene = Scene::start(&[]).await;
     let stranger = dossier_tests::certificate_authority::CertificateAuthority::new().unwrap();
     let stranger = scene.client(Some(&stranger.issue_client_certificate().unwrap()));
@@ -61,7 +61,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_need_one_if_the_settings_say_so() {
+async fn all_requests_need_certificate_if_configured() {
     let scene = Scene::start(&[("DOSSIER_TLS_CLIENT_AUTH", "all")]).await;
     let identity = scene.authority.issue_client_certificate().unwrap();
     let get = async |identity| {

@@ -180,7 +180,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
+async fn verifies_server_certificate() {
     let scene = Scene::start().await;
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     store(&scene.backend, &[sample]).await;
@@ -225,7 +225,7 @@ async fn it_is_used_by_tls_and_nobody_else_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn its_password_is_replaced_without_a_restart() {
+async fn password_changes_without_restart() {
     let scene = Scene::start().await;
     assert_eq!(scene.stored().await.unwrap(), 0);
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity

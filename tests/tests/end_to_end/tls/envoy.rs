@@ -85,7 +85,7 @@ fn secret(name: &str, folder: &Path, mounted: &Mounted) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_record_is_lost_while_certificates_are_renewed_and_broken() {
+async fn certificate_renewal_loses_no_records() {
     let authority = CertificateAuthority::new().unwrap();
     let mut mounts = None;
     let stack = TestStack::start_with(|plan| {
@@ -161,7 +161,7 @@ async fn expect_new_connections(stack: &TestStack) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_certificate_it_is_refused_and_keeps_what_it_has() {
+async fn missing_certificate_keeps_records_buffered() {
     let authority = CertificateAuthority::new().unwrap();
     let stack = TestStack::start_with(|plan| {
         secured(plan, &authority, &authority.issue_client_certificate()?)?;
@@ -183,7 +183,7 @@ async fn without_a_certificate_it_is_refused_and_keeps_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_certificate_of_somebody_else_it_waits_for_a_better_one() {
+async fn foreign_certificate_defers_records() {
     let (authority, other) = (
         CertificateAuthority::new().unwrap(),
         CertificateAuthority::new().unwrap(),

@@ -18,7 +18,7 @@ async fn connect(scene: &Scene) -> RawClient {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_does_not_come_holds_a_place_and_nobody_up() {
+async fn stalled_handshakes_do_not_block_others() {
     let mut scene = Scene::start(&[
         ("DOSSIER_MAX_CLIENTS", &PLACES.to_string()),
         ("DOSSIER_CLIENT_TIMEOUT", "3"),
@@ -55,7 +55,7 @@ async fn one_that_does_not_come_holds_a_place_and_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_tls_is_ended_and_the_log_told_once() {
+async fn plain_text_is_disconnected_and_logged_once() {
     let mut scene = Scene::start(&[]).await;
     for garbage in [
         "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -91,7 +91,7 @@ async fn what_is_no_tls_is_ended_and_the_log_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_agree_on_http_1_1_or_not_at_all() {
+async fn only_http_1_1_is_negotiated() {
     let scene = Scene::start(&[]).await;
     let offering = |protocols: &[&[u8]]| {
         let mut config = secure_client::config(&scene.authority, None);
@@ -115,7 +115,7 @@ async fn both_sides_agree_on_http_1_1_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_let_in_by_a_handshake_of_before() {
+async fn sessions_are_not_resumed() {
     let scene = Scene::start(&[]).await;
     let identity = scene.authority.issue_client_certificate().unwrap();
     for version in [&TLS12, &TLS13] {

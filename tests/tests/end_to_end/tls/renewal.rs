@@ -18,7 +18,7 @@ const FAILED: &str = "dossier_reload_failures_total{what=\"tls\"}";
 const OUTDATED: &str = "dossier_reload_outdated{what=\"tls\"}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewed_certificate_is_shown_to_who_connects_then() {
+async fn new_connections_get_renewed_certificate() {
     let mut scene = Scene::start(&[]).await;
     let before = scene.shown().await;
     let client = scene.client(None);
@@ -38,7 +38,7 @@ async fn a_renewed_certificate_is_shown_to_who_connects_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
+async fn broken_files_keep_old_certificate() {
     let mut scene = Scene::start(&[]).await;
     let before = scene.shown().await;
     assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
@@ -81,7 +81,7 @@ async fn what_is_broken_leaves_the_old_certificate_in_force_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hang_up_has_the_files_read_at_once() {
+async fn sighup_reloads_files_at_once() {
     let mut scene = Scene::start(&[("DOSSIER_RELOAD_INTERVAL", "3600")]).await;
     let renewed = scene.authority.issue_server_certificate().unwrap();
     scene.mounted.swap(&files(&renewed, &scene.authority));
@@ -100,7 +100,7 @@ async fn a_hang_up_has_the_files_read_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_authority_is_withdrawn_is_no_longer_let_in() {
+async fn clients_of_removed_authority_are_refused() {
     let mut scene = Scene::start(&[]).await;
     let identity = scene.authority.issue_client_certificate().unwrap();
     let server = scene.authority.issue_server_certificate().unwrap();
@@ -118,7 +118,7 @@ async fn whose_authority_is_withdrawn_is_no_longer_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_secret_of_tokens_is_replaced() {
+async fn token_secret_is_replaced() {
     let (first, second) = (
         "first-0123456789abcdef0123456789",
         "second-0123456789abcdef012345678",

@@ -267,14 +267,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_counts_when_it_is_whole() {
+    fn only_whole_events_count() {
         let read = "HTTP/1.1 200 OK\r\n\r\n20\r\ndata: {\"sent\":5,\"text\":\"\"}\n\n\r\n20\r\ndata: {\"sent\":7,";
         assert_eq!(whole_events(read).collect::<Vec<_>>(), [5]);
         assert_eq!(whole_events("data: {\"sent\":5,").count(), 0);
     }
 
     #[test]
-    fn the_table_has_the_median_of_the_ratios() {
+    fn table_shows_median_of_ratios() {
         let turn = |first| Turn {
             first,
             delay: 100.0,

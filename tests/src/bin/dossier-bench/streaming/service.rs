@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_says_when_it_was_sent() {
+    fn event_contains_its_sending_time() {
         let origin = Instant::now();
         let text = event(origin);
         let sent = sent(text.trim_end()).unwrap();

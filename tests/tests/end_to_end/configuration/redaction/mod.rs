@@ -57,7 +57,7 @@ async fn told(harness: &TestHarness) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_form_a_body_has_nothing_planted_leaves_the_filter_and_all_else_does() {
+async fn only_secrets_are_removed_from_any_body() {
     let capture = json!({"storage_type": "both", "redact": redaction()});
     let setup = Setup::start(&everything(&capture)).await;
     let bodies = bodies();
@@ -149,7 +149,7 @@ fn with_heads() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_queries_and_headers_are_redacted_too() {
+async fn paths_queries_and_headers_are_redacted() {
     let setup = Setup::start(&everything(&with_heads())).await;
     let (call, secrets) = heads();
     setup.send(&call).await;
@@ -176,7 +176,7 @@ async fn paths_queries_and_headers_are_redacted_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chunks_may_be_split_anywhere() {
+async fn redacts_across_any_chunk_boundary() {
     const BODY: &str = r#"{"a":"\u0041","p\u0061ssword":"hunter2","n":[1,"b@c.de"],"password":2}"#;
     let left = format!(
         r#"{{"a":"\u0041","p\u0061ssword":"{GONE}","n":[1,"{GONE}"],"password":"{GONE}"}}"#
@@ -227,7 +227,7 @@ async fn chunks_may_be_split_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_body_cut_at_the_cap_no_piece_of_a_secret_is_left() {
+async fn truncated_body_contains_no_partial_secret() {
     /// No so long piece of a secret may be left, however it is read.
     const PIECE_BYTES: usize = 6;
     let body = |secret: &str, mail: &str| {
@@ -286,7 +286,7 @@ async fn of_a_body_cut_at_the_cap_no_piece_of_a_secret_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_cannot_be_searched_is_kept_only_where_that_is_wanted() {
+async fn opaque_body_is_kept_only_if_configured() {
     let mut keep = redaction();
     keep["unreadable"] = json!("keep");
     let keys = json!({
@@ -326,7 +326,7 @@ async fn a_body_that_cannot_be_searched_is_kept_only_where_that_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn equal_values_have_equal_hashes_wherever_they_stand() {
+async fn equal_values_have_equal_hashes() {
     const KEY: &str = "a-key-that-only-the-tests-know";
     const KNOWN: &str = "known@mail.example.com";
     // As everybody with the key computes it: HMAC-SHA-256, its first half.
@@ -386,7 +386,7 @@ async fn equal_values_have_equal_hashes_wherever_they_stand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_planted_is_in_any_row_log_metric_or_answer() {
+async fn stored_rows_and_outputs_contain_no_secret() {
     let mut capture = with_heads();
     // Bodies stand in the rows as they are, so that they can be searched.
     capture["compress"] = json!(false);

@@ -310,7 +310,7 @@ pub(super) fn expect_none(secrets: &[String], places: &[(&str, Vec<u8>)]) {
 }
 
 #[test]
-fn a_secret_is_found_in_every_form() {
+fn finds_secret_in_every_form() {
     let secret = password();
     let search = Search::of(std::slice::from_ref(&secret));
     for text in [
