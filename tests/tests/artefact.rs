@@ -9,7 +9,7 @@ use std::fs;
 use dossier_tests::paths::find_filter;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// What the filter calls.
 const CALLED: [&str; 14] = [
     "env.proxy_define_metric",
@@ -106,7 +106,7 @@ fn names(module: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
 #[test]
 fn filter_stays_within_size_limit() {
     let bytes = fs::read(find_filter().unwrap()).unwrap().len();
-    assert!(bytes < MOST_BYTES, "{bytes} bytes");
+    assert!(bytes < MAX_BYTES, "{bytes} bytes");
 }
 
 #[test]

@@ -270,6 +270,6 @@ fn expect_indexes(plans: &str, what: &str) {
         let walks: Vec<_> = plans.lines().filter(|line| line.contains(&walk)).collect();
         assert!(walks.is_empty(), "{what}: {walks:?}\n{plans}");
     }
-    // Else nothing was told, and nothing shown.
+    // Otherwise nothing was explained, and nothing shown.
     assert!(plans.contains("on entries_forever"), "{what}: {plans}");
 }

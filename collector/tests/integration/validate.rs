@@ -83,7 +83,7 @@ fn reports_all_errors_of_all_files() {
     );
     let second = broken(&folder, "second.yaml", &[("user:\n", "users:\n")]);
     let output = validate(&[&first, &example(), &second]);
-    let told = lines(&output.stdout);
+    let output_lines = lines(&output.stdout);
     let filter = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
     let plugin = format!("{filter}.http_filters[0].typed_config.config");
     let route = format!(
@@ -102,11 +102,11 @@ fn reports_all_errors_of_all_files() {
         "3 files, 6 configurations, 5 errors, 1 warning".to_owned(),
     ];
     begins.sort_unstable();
-    let mut sorted = told.clone();
+    let mut sorted = output_lines.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted.len(), begins.len(), "{told:#?}");
+    assert_eq!(sorted.len(), begins.len(), "{output_lines:#?}");
     for (line, begin) in sorted.iter().zip(&begins) {
-        assert!(line.starts_with(begin), "{begin}: {told:#?}");
+        assert!(line.starts_with(begin), "{begin}: {output_lines:#?}");
     }
     assert_eq!(output.status.code(), Some(1));
 }
@@ -117,12 +117,15 @@ fn unreadable_file_does_not_stop_other_checks() {
     let cut_off = folder.path().join("cut_off.yaml");
     std::fs::write(&cut_off, "collector:\n  token: [hunter2\n").unwrap();
     let output = validate(&[&cut_off, Path::new("/no/such/file"), &example()]);
-    let told = lines(&output.stderr);
-    assert_eq!(told.len(), 2, "{told:?}");
+    let output_lines = lines(&output.stderr);
+    assert_eq!(output_lines.len(), 2, "{output_lines:?}");
     let begins = format!("dossier: {}: line ", cut_off.display());
-    assert!(told[0].starts_with(&begins), "{told:?}");
-    assert!(told[1].starts_with("dossier: /no/such/file: "), "{told:?}");
-    assert!(!told[0].contains("hunter2"), "{told:?}");
+    assert!(output_lines[0].starts_with(&begins), "{output_lines:?}");
+    assert!(
+        output_lines[1].starts_with("dossier: /no/such/file: "),
+        "{output_lines:?}"
+    );
+    assert!(!output_lines[0].contains("hunter2"), "{output_lines:?}");
     assert_eq!(
         lines(&output.stdout),
         ["3 files, 2 configurations, 2 errors, 0 warnings"]
@@ -142,12 +145,15 @@ fn standard_input_and_several_documents_are_read() {
     stdin.write_all(documents.as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
-    let told = lines(&output.stdout);
+    let output_lines = lines(&output.stdout);
     assert!(
-        told[0].starts_with("-, document 2: collector.cluster: expected "),
-        "{told:?}"
+        output_lines[0].starts_with("-, document 2: collector.cluster: expected "),
+        "{output_lines:?}"
     );
-    assert_eq!(told[1], "1 file, 2 configurations, 1 error, 0 warnings");
+    assert_eq!(
+        output_lines[1],
+        "1 file, 2 configurations, 1 error, 0 warnings"
+    );
     assert_eq!(output.status.code(), Some(1));
 }
 

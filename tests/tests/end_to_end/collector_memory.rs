@@ -10,8 +10,8 @@ use dossier_wire::Compression;
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use crate::spool::{Scene, expect_spooled};
-use crate::support::{MOST_MEMORY, SOON, metric};
+use crate::spool::{SpoolHarness, expect_spooled};
+use crate::support::{MAX_MEMORY, TIMEOUT, metric};
 
 /// A batch as it is sent, again and again under other ids.
 struct Flood {
@@ -23,18 +23,18 @@ struct Flood {
 
 impl Flood {
     /// Batches as filters send them: a megabyte of JSON.
-    fn usual(batches: u64) -> Self {
+    fn typical(batches: u64) -> Self {
         Self {
             batches,
             senders: 16,
             encoding: Some("deflate"),
-            bytes: Compression::Fast.compress(&of(BodyKind::Json, 250, 4 << 10)),
+            bytes: Compression::Fast.compress(&encode_requests(BodyKind::Json, 250, 4 << 10)),
         }
     }
 
     /// The largest that may be sent, of bytes that do not compress.
     fn largest(batches: u64) -> Self {
-        let bytes = of(BodyKind::Binary, 250, 16_000);
+        let bytes = encode_requests(BodyKind::Binary, 250, 16_000);
         assert!(bytes.len() > 4_000_000 && bytes.len() < 4 << 20);
         Self {
             batches,
@@ -45,8 +45,8 @@ impl Flood {
     }
 
     /// The largest that they may inflate to.
-    fn most_inflating(batches: u64) -> Self {
-        let raw = of(BodyKind::Json, 7_000, 4 << 10);
+    fn max_inflating(batches: u64) -> Self {
+        let raw = encode_requests(BodyKind::Json, 7_000, 4 << 10);
         assert!(raw.len() > 30_000_000 && raw.len() < 32 << 20);
         let bytes = Compression::Fast.compress(&raw);
         assert!(bytes.len() < 4 << 20);
@@ -60,11 +60,11 @@ impl Flood {
     }
 
     /// Sends them from many senders, each as often as it takes.
-    async fn pour(&self, backend: &Backend) {
+    async fn send(&self, backend: &Backend) {
         let sending = stream::iter(0..self.batches).map(|_| async {
             let id = Uuid::now_v7();
             let key = Some(backend.keys.ingest.as_str());
-            let taken = wait::until("a batch to be taken", 4 * SOON, async || {
+            let accepted = wait::until("a batch to be accepted", 4 * TIMEOUT, async || {
                 let bytes = self.bytes.clone();
                 let sent = backend.client.ingest_bytes(key, id, self.encoding, bytes);
                 let answer = sent.await.map_err(|error| error.to_string())?;
@@ -73,7 +73,7 @@ impl Flood {
                     (status, _) => Err(format!("{status}: {}", answer.json)),
                 }
             });
-            taken.await.unwrap();
+            accepted.await.unwrap();
         });
         sending
             .buffer_unordered(self.senders)
@@ -83,7 +83,7 @@ impl Flood {
 }
 
 /// A batch of requests, all with the same body.
-fn of(kind: BodyKind, records: usize, body_bytes: usize) -> Vec<u8> {
+fn encode_requests(kind: BodyKind, records: usize, body_bytes: usize) -> Vec<u8> {
     let body = generate_body(kind, body_bytes, 1);
     let at = clock::now_micros();
     let sample = |_| {
@@ -96,58 +96,58 @@ fn of(kind: BodyKind, records: usize, body_bytes: usize) -> Vec<u8> {
     encode_batch(&samples).unwrap()
 }
 
-fn expect_small(backend: &mut Backend, when: &str) {
+fn expect_bounded_memory(backend: &mut Backend, when: &str) {
     let process = backend.collector.process().unwrap();
     let peak = process.read_memory("VmHWM").unwrap();
-    eprintln!("most memory {when}: {} MiB", peak >> 20);
-    assert!(peak <= MOST_MEMORY, "{peak} bytes {when}");
+    eprintln!("peak memory {when}: {} MiB", peak >> 20);
+    assert!(peak <= MAX_MEMORY, "{peak} bytes {when}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bounded_at_full_ingest() {
     let mut backend = TestBackend::start().await.unwrap();
-    Flood::usual(200).pour(&backend).await;
-    expect_small(&mut backend, "at full ingest");
+    Flood::typical(200).send(&backend).await;
+    expect_bounded_memory(&mut backend, "at full ingest");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bounded_with_largest_batches() {
     let mut backend = TestBackend::start().await.unwrap();
-    Flood::largest(48).pour(&backend).await;
-    expect_small(&mut backend, "in a flood of 4 MiB batches");
+    Flood::largest(48).send(&backend).await;
+    expect_bounded_memory(&mut backend, "in a flood of 4 MiB batches");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bounded_with_highest_compression_ratio() {
     let mut backend = TestBackend::start().await.unwrap();
-    Flood::most_inflating(6).pour(&backend).await;
-    expect_small(&mut backend, "in a flood of batches that inflate to 32 MiB");
+    Flood::max_inflating(6).send(&backend).await;
+    expect_bounded_memory(&mut backend, "in a flood of batches that inflate to 32 MiB");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bounded_during_and_after_postgres_outage() {
-    let mut scene = Scene::start(|_| ()).await;
-    scene.database.stop();
-    expect_spooled(&scene.backend, 1).await;
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    harness.database.stop();
+    expect_spooled(&harness.backend, 1).await;
     let floods = [
-        Flood::usual(60),
+        Flood::typical(60),
         Flood::largest(12),
-        Flood::most_inflating(2),
+        Flood::max_inflating(2),
     ];
     let mut batches = 1;
     for flood in &floods {
-        flood.pour(&scene.backend).await;
+        flood.send(&harness.backend).await;
         batches += flood.batches;
     }
-    expect_small(&mut scene.backend, "while Postgres is away");
-    scene.database.restart().await.unwrap();
-    let back = wait::until("the batches to be stored", 4 * SOON, async || {
-        let counted = metric(&scene.backend, "dossier_spool_replayed_batches_total").await;
+    expect_bounded_memory(&mut harness.backend, "while Postgres is away");
+    harness.database.restart().await.unwrap();
+    let back = wait::until("the batches to be stored", 4 * TIMEOUT, async || {
+        let counted = metric(&harness.backend, "dossier_spool_replayed_batches_total").await;
         match counted.map_err(|error| error.to_string())? {
             counted if counted >= batches => Ok(()),
             counted => Err(format!("{counted} of {batches} batches")),
         }
     });
     back.await.unwrap();
-    expect_small(&mut scene.backend, "with the replay");
+    expect_bounded_memory(&mut harness.backend, "with the replay");
 }

@@ -13,7 +13,7 @@ use dossier_tests::traffic::{Call, Traffic};
 use dossier_tests::{paths, wait};
 use serde_json::{Value, json};
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 const START_LIMIT: Duration = Duration::from_mins(3);
 
@@ -92,7 +92,7 @@ async fn restarts_without_orphans_after_kill() {
         "Envoy, the collector, Postgres"
     );
     stack.kill();
-    let waited = wait::until("its children to end", SOON, async || {
+    let waited = wait::until("its children to end", TIMEOUT, async || {
         let left = processes_about(&run);
         if left.is_empty() {
             Ok(())
@@ -202,7 +202,7 @@ async fn start_with_log(folder: &TestFolder, log: &str, environment: &[(&str, &s
         .env("DOSSIER_LISTEN", "127.0.0.1:0")
         .env_remove("DOSSIER_RUN_DEMO")
         .envs(environment.iter().copied());
-    Process::start("dossier-stack", &command, &folder.path().join(log), SOON).unwrap()
+    Process::start("dossier-stack", &command, &folder.path().join(log), TIMEOUT).unwrap()
 }
 
 async fn wait_until_ready(stack: &mut Process, run: &Path) -> Value {
@@ -220,7 +220,7 @@ async fn wait_until_ready(stack: &mut Process, run: &Path) -> Value {
 }
 
 async fn wait_for_output(stack: &mut Process, text: &str) -> String {
-    let waited = wait::until(text, SOON, async || {
+    let waited = wait::until(text, TIMEOUT, async || {
         let output = stack.log().text();
         if output.contains(text) {
             Ok(output)
@@ -232,7 +232,7 @@ async fn wait_for_output(stack: &mut Process, text: &str) -> String {
 }
 
 async fn wait_for_end(stack: &mut Process) -> ExitStatus {
-    let waited = wait::until("the end of dossier-stack", SOON, async || {
+    let waited = wait::until("the end of dossier-stack", TIMEOUT, async || {
         stack.exit_status().ok_or_else(|| stack.log().tail())
     });
     waited.await.unwrap()

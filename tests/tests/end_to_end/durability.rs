@@ -14,10 +14,10 @@ use futures_util::StreamExt;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{SOON, text};
+use crate::support::{TIMEOUT, text};
 
 /// How many batches must be acknowledged before the collector is stopped.
-const ENOUGH: usize = 50;
+const MIN_ACKNOWLEDGED: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn graceful_stop_keeps_acknowledged_batches() {
@@ -47,7 +47,7 @@ async fn orderly_stop_loses_nothing() {
         stack.traffic.send(&call).await.unwrap();
     }
     // Without a wait: the filter still holds most of it.
-    stack.envoy.flush(SOON).await;
+    stack.envoy.flush(TIMEOUT).await;
     stack.envoy.process.stop().await.unwrap();
     stack.backend.collector.stop().await.unwrap();
     assert!(stack.backend.collector.postgres_pids().is_empty());
@@ -132,9 +132,9 @@ async fn stop_while_sending(backend: &mut TestBackend, how: Stop) -> BTreeSet<Uu
             ))
         })
         .collect();
-    let waited = wait::until("enough batches to be acknowledged", SOON, async || {
+    let waited = wait::until("enough batches to be acknowledged", TIMEOUT, async || {
         let count = *acknowledgements.borrow();
-        if count >= ENOUGH {
+        if count >= MIN_ACKNOWLEDGED {
             Ok(())
         } else {
             Err(format!("{count} batches"))

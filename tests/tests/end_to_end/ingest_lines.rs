@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 const LINES: &str = "application/x-ndjson";
 
@@ -105,9 +105,9 @@ async fn malformed_line_is_rejected_by_number() {
         .ingest_lines(key, Uuid::now_v7(), &lines)
         .await
         .unwrap();
-    let told = &answer.json["data"];
+    let data = &answer.json["data"];
     assert_eq!(
-        (&told["records"], &told["rejected"]),
+        (&data["records"], &data["rejected"]),
         (&json!(2), &json!(3)),
         "{}",
         answer.json
@@ -258,16 +258,16 @@ async fn lines_are_spooled_during_postgres_outage() {
     // The collector knows the key from now on.
     assert_eq!(send("/lines/before").await["spooled"], json!(false));
     database.stop();
-    let told: Value = send("/lines/away").await;
+    let data: Value = send("/lines/away").await;
     assert_eq!(
-        (&told["spooled"], &told["rejected"]),
+        (&data["spooled"], &data["rejected"]),
         (&json!(true), &json!(1))
     );
     database.restart().await.unwrap();
     let alice = &backend.keys.users.alice;
     let wanted = json!({"endpoint": "/lines/away"});
     client
-        .wait_for_entries(alice, &wanted, 1, SOON)
+        .wait_for_entries(alice, &wanted, 1, TIMEOUT)
         .await
         .unwrap();
     assert_eq!(bodies(&backend, "/lines/away").await, [b"escaped \n"]);

@@ -8,10 +8,10 @@ use dossier_wire::{BATCH_ID_HEADER, CONTENT_TYPE, Compression, Encoder, INGEST_P
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{MOST_MEMORY, store};
+use crate::support::{MAX_MEMORY, store};
 
 /// What a refused batch may take for a moment: its bytes as sent, and as far as it may inflate.
-const MOST_OF_ONE: u64 = 40 << 20;
+const MAX_GROWTH: u64 = 40 << 20;
 const TRIES: usize = 8;
 
 fn sample() -> Vec<Sample> {
@@ -50,7 +50,7 @@ async fn expect_refused(sent: Vec<u8>, status: u16, code: &str) {
         );
     }
     let grown = memory(&mut backend) - before;
-    assert!(grown <= MOST_OF_ONE, "{grown} bytes more than {before}");
+    assert!(grown <= MAX_GROWTH, "{grown} bytes more than {before}");
     let (client, admin) = (&backend.client, &backend.keys.users.admin);
     let stored = client.count(admin, &json!({})).await.unwrap();
     assert_eq!(stored, 1 + TRIES as u64);
@@ -108,5 +108,5 @@ async fn slow_senders_time_out_without_blocking_others() {
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
     let peak = backend.collector.process().unwrap().read_memory("VmHWM");
-    assert!(peak.unwrap() <= MOST_MEMORY);
+    assert!(peak.unwrap() <= MAX_MEMORY);
 }

@@ -12,7 +12,7 @@ use dossier_tests::testing::TestStack;
 use dossier_tests::{HarnessError, paths, wait};
 use serde_json::{Value, json};
 
-use crate::support::{SOON, expect_stored, text, unsent_records, wait_for_records};
+use crate::support::{TIMEOUT, expect_stored, text, unsent_records, wait_for_records};
 
 const CLIENTS: usize = 16;
 /// Configurations after the first.
@@ -44,11 +44,11 @@ async fn replaced_vm_reports_losses_fails_no_request() {
     let mut config = stack.watched_config.take().unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
     for generation in 1..=3 {
-        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+        load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
         config.replace_vm(generation).unwrap();
         wait_for_count(&stack, ECDS.accepted, 1 + u64::from(generation)).await;
     }
-    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+    load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
     let outcome = load.stop().await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     wait_for_records(&stack.envoy, 2 * outcome.answered.len() as u64).await;
@@ -86,16 +86,16 @@ async fn change_under_load(
     let mut stack = TestStack::start_with(plan).await.unwrap();
     let mut config = stack.watched_config.take().unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
-    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+    load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
     for number in 1..=CHANGES {
         name_configuration(&mut config, number);
         // The first was counted before any change.
         wait_for_count(&stack, stats.accepted, 1 + number).await;
         wait_until_newest_is_of(&stack, number).await;
-        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+        load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
         if number == CHANGES / 2 {
             refuse(&stack, &mut config, stats).await;
-            load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+            load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
         }
     }
     let outcome = load.stop().await;
@@ -119,13 +119,13 @@ async fn refuse(stack: &Stack, config: &mut WatchedConfig, stats: &Stats) {
         .unwrap();
     wait_for_count(stack, stats.rejected, 1).await;
     let log = stack.envoy.process.log().text();
-    let told = "dossier: configuration rejected: routes[0].capture.storage_type";
-    assert!(log.contains(told), "{told} is not in the log");
+    let message = "dossier: configuration rejected: routes[0].capture.storage_type";
+    assert!(log.contains(message), "{message} is not in the log");
 }
 
 async fn wait_for_count(stack: &Stack, stat: &str, count: u64) {
     let what = format!("{stat} to be {count}");
-    let waited = wait::until(&what, SOON, async || {
+    let waited = wait::until(&what, TIMEOUT, async || {
         let now = stack.envoy.stat(stat).await;
         let now = now.map_err(|error| error.to_string())?;
         (now == count).then_some(()).ok_or_else(|| now.to_string())
@@ -135,7 +135,7 @@ async fn wait_for_count(stack: &Stack, stat: &str, count: u64) {
 
 async fn wait_until_newest_is_of(stack: &Stack, number: u64) {
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
-    let waited = wait::until("the new configuration to record", SOON, async || {
+    let waited = wait::until("the new configuration to record", TIMEOUT, async || {
         let newest = client.query(alice, &json!({"page_size": 1})).await;
         let newest = newest.map_err(|error| error.to_string())?;
         let of = newest.items().first().map(configuration);

@@ -1,5 +1,5 @@
 //! The real Envoy, collector and Postgres, seen from outside: what a client sends through Envoy is
-//! what the collector answers, and nothing is lost or told twice.
+//! what the collector answers, and nothing is lost or returned twice.
 //!
 //! One program, so that stacks run side by side and it is linked once. Each file is one subject.
 
@@ -13,13 +13,13 @@
 
 mod api;
 mod chaos;
-mod collector_away;
 mod collector_memory;
+mod collector_outage;
 mod configuration;
-mod configuration_refused;
+mod configuration_errors;
 mod dossier_stack;
 mod durability;
-mod everything_comes_back;
+mod envoy_shutdown;
 mod ingest;
 mod ingest_lines;
 mod ingest_refusals;
@@ -28,14 +28,14 @@ mod live_updates;
 mod memory_budget;
 mod metrics;
 mod query;
+mod recording;
 mod retention;
+mod round_trip;
 mod secure_client;
 mod sessions;
 mod shipped_configurations;
 mod spool;
-mod stops;
 mod streams;
 mod support;
 mod tls;
 mod traces;
-mod what_is_recorded;

@@ -1,5 +1,5 @@
 //! Traffic many times the filter's buffer while the collector is away: Envoy's memory stays within
-//! the buffer, no request fails, and what was lost is told to the last record.
+//! the buffer, no request fails, and what was lost is reported to the last record.
 
 use dossier_tests::fault_proxy::ProxyMode;
 use dossier_tests::testing::TestStack;
@@ -10,12 +10,12 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{SOON, metric};
+use crate::support::{TIMEOUT, metric};
 
 const BUFFER: u64 = 1 << 20;
 /// What Envoy may grow by, the buffer and what comes and goes beside it. It is far less than what is
 /// sent.
-const MOST_GROWTH: u64 = 2 * BUFFER;
+const MAX_GROWTH: u64 = 2 * BUFFER;
 /// Ten buffers and more: each exchange has two such bodies, the second a little longer.
 const EXCHANGES: u64 = 1500;
 const BODY: usize = 4 << 10;
@@ -36,15 +36,15 @@ async fn memory_is_bounded_and_losses_reported() {
     let proxy = stack.fault_proxy.as_ref().unwrap();
     // What Envoy and the filter need for themselves at this load.
     send(&stack, 0..EXCHANGES).await;
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     let before = stack.envoy.resident_bytes().unwrap();
     proxy.set_mode(ProxyMode::Refuse);
     send(&stack, EXCHANGES..2 * EXCHANGES).await;
     let grown = stack.envoy.resident_bytes().unwrap().saturating_sub(before);
-    assert!(grown <= MOST_GROWTH, "{grown} bytes more than {before}");
+    assert!(grown <= MAX_GROWTH, "{grown} bytes more than {before}");
 
     proxy.set_mode(ProxyMode::Forward(stack.backend.collector.address));
-    let waited = wait::until("stored and lost to make up all", SOON, async || {
+    let waited = wait::until("stored and lost to make up all", TIMEOUT, async || {
         let stored = client.count(admin, &json!({})).await;
         let lost = metric(&stack.backend, "dossier_gap_records_total").await;
         let (stored, lost) = (
@@ -56,7 +56,7 @@ async fn memory_is_bounded_and_losses_reported() {
             .ok_or_else(|| format!("{stored} halves stored, {lost} lost"))
     });
     let lost = waited.await.unwrap();
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     let dropped = stack
         .envoy
         .stat("dossier.records_dropped.buffer_full")

@@ -1,4 +1,4 @@
-//! What has expired goes by itself, or when it is told to; and collectors that start together.
+//! Expired data is deleted on schedule or on command; and collectors that start together.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
-use crate::support::{SOON, metric, store};
+use crate::support::{TIMEOUT, metric, store};
 
 const DAY: u64 = 24 * 60;
 
@@ -60,7 +60,7 @@ async fn collector_deletes_and_reports_expired_data() {
     store(&backend, &[sample]).await;
     let mut database = database(&backend.folder().join("data")).await;
     make_expired(&mut database).await;
-    let done = wait::until("what has expired to be gone", SOON, async || {
+    let done = wait::until("what has expired to be gone", TIMEOUT, async || {
         let metrics = ["dropped_partitions", "pruned_rows", "days_ahead"];
         let mut seen = Vec::new();
         for name in metrics {

@@ -20,11 +20,11 @@ pub fn config(
     authority: &CertificateAuthority,
     client: Option<&IssuedCertificate>,
 ) -> ClientConfig {
-    speaking(authority, client, ALL_VERSIONS)
+    config_for_versions(authority, client, ALL_VERSIONS)
 }
 
 /// The same, and speaks these versions alone.
-pub fn speaking(
+pub fn config_for_versions(
     authority: &CertificateAuthority,
     client: Option<&IssuedCertificate>,
     versions: &[&'static SupportedProtocolVersion],
@@ -83,7 +83,7 @@ pub async fn ask(
 }
 
 /// The certificate that the server showed.
-pub fn shown_by(connection: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+pub fn presented_certificate(connection: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     let certificates = connection.get_ref().1.peer_certificates().unwrap();
     certificates[0].clone().into_owned()
 }

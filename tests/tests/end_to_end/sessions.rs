@@ -9,7 +9,7 @@ use dossier_tests::testing::{TestBackend, TestStack};
 use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, store};
+use crate::support::{TIMEOUT, store};
 
 const TIMEOUT_MINUTES: u32 = 30;
 /// One moment for all tests, so that the time between two exchanges is exact.
@@ -61,11 +61,11 @@ async fn session_contains_one_users_exchanges() {
             .unwrap();
     }
     client
-        .wait_for_entries(&people.alice, &json!({}), 4, SOON)
+        .wait_for_entries(&people.alice, &json!({}), 4, TIMEOUT)
         .await
         .unwrap();
     client
-        .wait_for_entries(&people.bob, &json!({}), 2, SOON)
+        .wait_for_entries(&people.bob, &json!({}), 2, TIMEOUT)
         .await
         .unwrap();
     let of_alice = client.query_all(&people.alice, &json!({})).await.unwrap();
@@ -158,7 +158,7 @@ async fn concurrent_requests_start_one_session() {
         async move {
             let raw = dossier_tests::producer::encode_batch(&[sample]).unwrap();
             let id = uuid::Uuid::now_v7();
-            let sent = dossier_tests::wait::until("the batch to be stored", SOON, async || {
+            let sent = dossier_tests::wait::until("the batch to be stored", TIMEOUT, async || {
                 let answer = backend
                     .client
                     .ingest(Some(&backend.keys.ingest), id, raw.clone())

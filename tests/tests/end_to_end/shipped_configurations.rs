@@ -14,7 +14,7 @@ use dossier_tests::testing::{TestFolder, TestHarness, TestStack, acquire_stack_p
 use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, text, wait_for_records};
+use crate::support::{TIMEOUT, text, wait_for_records};
 
 /// Its cluster for the keys.
 const IDENTITY_CLUSTER: &str = "identity_provider";
@@ -119,7 +119,7 @@ async fn filter_accepts_istio_manifest() {
     client.read_until("done").await.unwrap();
     for half in harness
         .stub_collector
-        .halves("/api/orders", 2, SOON)
+        .halves("/api/orders", 2, TIMEOUT)
         .await
         .unwrap()
     {
@@ -132,7 +132,7 @@ async fn both_halves(stack: &Stack, user: &str) -> [Value; 2] {
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let of_user = json!({"user_id": user, "order": "asc"});
     client
-        .wait_for_entries(admin, &of_user, 2, SOON)
+        .wait_for_entries(admin, &of_user, 2, TIMEOUT)
         .await
         .unwrap();
     let mut entries = client.query_all(admin, &of_user).await.unwrap();

@@ -23,16 +23,16 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::support::{SOON, metric, text};
+use crate::support::{TIMEOUT, metric, text};
 
 /// A collector whose Postgres a test can take away.
-pub struct Scene {
+pub struct SpoolHarness {
     pub backend: TestBackend,
     pub database: Database,
     _folder: TestFolder,
 }
 
-impl Scene {
+impl SpoolHarness {
     pub async fn start(change: impl FnOnce(&mut StackPlan)) -> Self {
         let folder = TestFolder::create().unwrap();
         let database = Database::start(folder.path()).await.unwrap();
@@ -59,7 +59,7 @@ impl Scene {
         self.backend.collector.data().join("spool")
     }
 
-    fn waiting(&self) -> Vec<PathBuf> {
+    fn batch_files(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.spool()).unwrap();
         let mut files: Vec<_> = files
             .map(|file| file.unwrap().path())
@@ -120,7 +120,7 @@ pub async fn expect_spooled(backend: &Backend, number: u64) {
     );
 }
 
-fn expect_put_off(answer: &CollectorResponse) {
+fn expect_deferred(answer: &CollectorResponse) {
     assert_eq!(
         (answer.status, answer.error_code()),
         (503, "STORAGE_UNAVAILABLE"),
@@ -131,7 +131,7 @@ fn expect_put_off(answer: &CollectorResponse) {
 }
 
 async fn expect_empty_spool(backend: &Backend) {
-    let waited = wait::until("the spool to be empty", SOON, async || {
+    let waited = wait::until("the spool to be empty", TIMEOUT, async || {
         let waiting = metric(backend, "dossier_spool_batches").await;
         match waiting.map_err(|error| error.to_string())? {
             0 => Ok(()),
@@ -152,14 +152,14 @@ async fn traffic_during_outage_is_stored_once() {
     let stack = stack.await.unwrap();
     let (backend, alice) = (&stack.backend, &stack.backend.keys.users.alice);
     let load = LoadGenerator::start(&stack.traffic, 8);
-    load.wait_for_answers(100, SOON).await.unwrap();
+    load.wait_for_answers(100, TIMEOUT).await.unwrap();
     backend
         .client
-        .wait_for_entries(alice, &json!({}), 20, SOON)
+        .wait_for_entries(alice, &json!({}), 20, TIMEOUT)
         .await
         .unwrap();
     database.stop();
-    let waited = wait::until("batches in the spool", SOON, async || {
+    let waited = wait::until("batches in the spool", TIMEOUT, async || {
         let written = metric(backend, "dossier_spool_written_batches_total").await;
         match written.map_err(|error| error.to_string())? {
             written if written >= 5 => Ok(()),
@@ -172,12 +172,12 @@ async fn traffic_during_outage_is_stored_once() {
         (ready.status, &ready.json["data"]["postgres"]),
         (200, &json!("away"))
     );
-    load.wait_for_answers(200, SOON).await.unwrap();
+    load.wait_for_answers(200, TIMEOUT).await.unwrap();
     database.restart().await.unwrap();
-    load.wait_for_answers(100, SOON).await.unwrap();
+    load.wait_for_answers(100, TIMEOUT).await.unwrap();
     let outcome = load.stop().await;
     assert_eq!(outcome.failed, Vec::<String>::new());
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     expect_empty_spool(backend).await;
 
     let mut expected = BTreeMap::new();
@@ -212,38 +212,38 @@ async fn traffic_during_outage_is_stored_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spool_survives_kill_and_isolates_damaged_files() {
-    let mut scene = Scene::start(|_| ()).await;
-    scene.database.stop();
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    harness.database.stop();
     for number in 1..=20 {
-        expect_spooled(&scene.backend, number).await;
+        expect_spooled(&harness.backend, number).await;
     }
-    scene.backend.collector.kill();
-    let files = scene.waiting();
+    harness.backend.collector.kill();
+    let files = harness.batch_files();
     assert_eq!(files.len(), 20);
     let mut damaged = fs::read(&files[4]).unwrap();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(&files[4], damaged).unwrap();
     // As a kill in the middle of a write leaves it.
-    fs::write(scene.spool().join("1-x.batch.unfinished"), "half").unwrap();
+    fs::write(harness.spool().join("1-x.batch.unfinished"), "half").unwrap();
 
-    scene.database.restart().await.unwrap();
-    scene.backend.restart().await.unwrap();
+    harness.database.restart().await.unwrap();
+    harness.backend.restart().await.unwrap();
     let expected: Vec<_> = (0..=20)
         .filter(|number| *number != 5)
         .map(|number| (number, if number == 0 { 10 } else { 100 }))
         .collect();
-    scene.expect_stored(&expected).await;
-    let aside = scene.spool().join("damaged");
+    harness.expect_stored(&expected).await;
+    let aside = harness.spool().join("damaged");
     assert!(aside.join(files[4].file_name().unwrap()).is_file());
-    let counted = metric(&scene.backend, "dossier_spool_damaged_batches_total").await;
+    let counted = metric(&harness.backend, "dossier_spool_damaged_batches_total").await;
     assert_eq!(counted.unwrap(), 1);
-    let process = scene.backend.collector.process().unwrap();
+    let process = harness.backend.collector.process().unwrap();
     assert!(process.log().text().contains("a spool file is damaged"));
-    let output = scene.backend.collector.run(&["doctor"]).await.unwrap();
+    let output = harness.backend.collector.run(&["doctor"]).await.unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.contains("warn  spool"), "{}", output.stdout);
     assert_eq!(
-        fs::read_dir(scene.spool()).unwrap().count(),
+        fs::read_dir(harness.spool()).unwrap().count(),
         3,
         "lock, keys, damaged"
     );
@@ -252,54 +252,54 @@ async fn spool_survives_kill_and_isolates_damaged_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_spool_defers_batches() {
     const SIZE: usize = 500_000;
-    let mut scene = Scene::start(|plan| {
+    let mut harness = SpoolHarness::start(|plan| {
         let bound = ("DOSSIER_SPOOL_MAX_BYTES".into(), "8388608".into());
         plan.collector_environment.push(bound);
     })
     .await;
-    scene.database.stop();
+    harness.database.stop();
     let mut expected = vec![(0, 10)];
     let full = loop {
         let number = expected.len() as u64;
-        let answer = send(&scene.backend, number, SIZE).await;
+        let answer = send(&harness.backend, number, SIZE).await;
         if answer.status != 200 {
             break answer;
         }
         expected.push((number, SIZE));
         assert!(expected.len() < 1000, "it never gets full");
     };
-    expect_put_off(&full);
+    expect_deferred(&full);
     assert!(expected.len() > 3);
-    let on_disk: u64 = scene
-        .waiting()
+    let on_disk: u64 = harness
+        .batch_files()
         .iter()
         .map(|file| fs::metadata(file).unwrap().len())
         .sum();
     assert!(on_disk <= 8 << 20, "{on_disk}");
 
-    scene.database.restart().await.unwrap();
-    expect_empty_spool(&scene.backend).await;
+    harness.database.restart().await.unwrap();
+    expect_empty_spool(&harness.backend).await;
     let number = expected.len() as u64;
-    assert_eq!(send(&scene.backend, number, SIZE).await.status, 200);
+    assert_eq!(send(&harness.backend, number, SIZE).await.status, 200);
     expected.push((number, SIZE));
-    scene.expect_stored(&expected).await;
+    harness.expect_stored(&expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_defers_batches_until_writable() {
-    let mut scene = Scene::start(|_| ()).await;
-    scene.database.stop();
-    expect_spooled(&scene.backend, 1).await;
-    let pid = scene.backend.collector.process().unwrap().id();
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    harness.database.stop();
+    expect_spooled(&harness.backend, 1).await;
+    let pid = harness.backend.collector.process().unwrap().id();
     limit_files(pid, "40");
-    expect_put_off(&send(&scene.backend, 2, 100).await);
-    let ready = scene.backend.client.get("/readyz", None).await.unwrap();
+    expect_deferred(&send(&harness.backend, 2, 100).await);
+    let ready = harness.backend.client.get("/readyz", None).await.unwrap();
     assert_eq!(ready.status, 503, "{}", ready.json);
-    assert_eq!(scene.waiting().len(), 1, "nothing is left of it");
+    assert_eq!(harness.batch_files().len(), 1, "nothing is left of it");
     limit_files(pid, "unlimited");
-    expect_spooled(&scene.backend, 3).await;
-    scene.database.restart().await.unwrap();
-    scene.expect_stored(&[(0, 10), (1, 100), (3, 100)]).await;
+    expect_spooled(&harness.backend, 3).await;
+    harness.database.restart().await.unwrap();
+    harness.expect_stored(&[(0, 10), (1, 100), (3, 100)]).await;
 }
 
 /// The longest file that a process may write. Beyond it a write fails as on a full disk; this needs no
@@ -314,30 +314,32 @@ fn limit_files(pid: u32, bytes: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_write_is_spooled() {
-    let scene = Scene::start(|_| ()).await;
-    let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
+    let harness = SpoolHarness::start(|_| ()).await;
+    let mut other = PgConnection::connect(&harness.database.url())
+        .await
+        .unwrap();
     sqlx::raw_sql("begin; lock table ingest_ledger in access exclusive mode")
         .execute(&mut other)
         .await
         .unwrap();
-    expect_spooled(&scene.backend, 1).await;
-    expect_spooled(&scene.backend, 2).await;
+    expect_spooled(&harness.backend, 1).await;
+    expect_spooled(&harness.backend, 2).await;
     other.close().await.unwrap();
     let expected = [(0, 10), (1, 100), (2, 100)];
-    scene.expect_stored(&expected).await;
-    let answer = send(&scene.backend, 3, 100).await;
+    harness.expect_stored(&expected).await;
+    let answer = send(&harness.backend, 3, 100).await;
     assert_eq!(answer.json["data"]["spooled"], false, "{}", answer.json);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_batch_is_stored_once() {
-    let mut scene = Scene::start(|_| ()).await;
-    let (backend, key) = (&scene.backend, Some(scene.backend.keys.ingest.as_str()));
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    let (backend, key) = (&harness.backend, Some(harness.backend.keys.ingest.as_str()));
     let sample = Sample::request("alice", &path(1), clock::now_micros(), &body(1, 100));
     let (id, raw) = (Uuid::now_v7(), encode_batch(&[sample]).unwrap());
     let stored = backend.client.ingest(key, id, raw.clone()).await.unwrap();
     assert_eq!(stored.json["data"]["spooled"], false);
-    scene.database.stop();
+    harness.database.stop();
     for _ in 0..3 {
         // As after an answer that was lost.
         let again = backend.client.ingest(key, id, raw.clone()).await.unwrap();
@@ -346,102 +348,105 @@ async fn repeated_batch_is_stored_once() {
             (200, &json!(true))
         );
     }
-    assert_eq!(scene.waiting().len(), 1);
-    scene.database.restart().await.unwrap();
-    scene.expect_stored(&[(0, 10), (1, 100)]).await;
+    assert_eq!(harness.batch_files().len(), 1);
+    harness.database.restart().await.unwrap();
+    harness.expect_stored(&[(0, 10), (1, 100)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_key_is_refused_during_outage() {
-    let mut scene = Scene::start(|_| ()).await;
-    scene.database.stop();
-    expect_spooled(&scene.backend, 1).await;
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    harness.database.stop();
+    expect_spooled(&harness.backend, 1).await;
     let unknown = format!("dsk_{}", "A".repeat(43));
     let sample = Sample::request("alice", &path(2), clock::now_micros(), "{}");
     let raw = encode_batch(&[sample]).unwrap();
-    for key in [unknown.as_str(), &scene.backend.keys.users.admin] {
-        let client = &scene.backend.client;
+    for key in [unknown.as_str(), &harness.backend.keys.users.admin] {
+        let client = &harness.backend.client;
         let answer = client.ingest(Some(key), Uuid::now_v7(), raw.clone()).await;
-        expect_put_off(&answer.unwrap());
+        expect_deferred(&answer.unwrap());
     }
-    assert_eq!(scene.waiting().len(), 1);
+    assert_eq!(harness.batch_files().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn start_without_postgres_spools_batches() {
-    let mut scene = Scene::start(|_| ()).await;
-    let unknown = scene.backend.collector.create_key("late", "ingest", "late");
+    let mut harness = SpoolHarness::start(|_| ()).await;
+    let unknown = harness
+        .backend
+        .collector
+        .create_key("late", "ingest", "late");
     let unknown = unknown.await.unwrap();
-    scene.database.stop();
-    expect_spooled(&scene.backend, 1).await;
+    harness.database.stop();
+    expect_spooled(&harness.backend, 1).await;
     for number in 2..4 {
-        scene.backend.collector.kill();
+        harness.backend.collector.kill();
         // It is ready for batches: that is what this waits for.
-        scene.backend.restart().await.unwrap();
-        expect_spooled(&scene.backend, number).await;
+        harness.backend.restart().await.unwrap();
+        expect_spooled(&harness.backend, number).await;
     }
-    let (client, keys) = (&scene.backend.client, &scene.backend.keys);
+    let (client, keys) = (&harness.backend.client, &harness.backend.keys);
     let ready = client.get("/readyz", None).await.unwrap();
     assert_eq!(ready.json["data"]["postgres"], "away", "{}", ready.json);
-    expect_put_off(&client.query(&keys.users.alice, &json!({})).await.unwrap());
+    expect_deferred(&client.query(&keys.users.alice, &json!({})).await.unwrap());
     let sample = Sample::request("alice", &path(9), clock::now_micros(), "{}");
     let raw = encode_batch(&[sample]).unwrap();
     let answer = client.ingest(Some(&unknown), Uuid::now_v7(), raw).await;
-    expect_put_off(&answer.unwrap());
+    expect_deferred(&answer.unwrap());
 
-    scene.database.restart().await.unwrap();
-    scene
+    harness.database.restart().await.unwrap();
+    harness
         .expect_stored(&[(0, 10), (1, 100), (2, 100), (3, 100)])
         .await;
-    let answer = send(&scene.backend, 4, 100).await;
+    let answer = send(&harness.backend, 4, 100).await;
     assert_eq!(answer.json["data"]["spooled"], false, "{}", answer.json);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_start_without_postgres_accepts_no_batches() {
-    let mut scene = Scene::start(|_| ()).await;
+    let mut harness = SpoolHarness::start(|_| ()).await;
     let folder = TestFolder::create().unwrap();
     let log = folder.path().join("collector.log");
     let plan = CollectorPlan {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data: folder.path().join("data"),
         log: log.clone(),
-        database_url: Some(scene.database.url()),
+        database_url: Some(harness.database.url()),
         environment: Vec::new(),
     };
-    scene.database.stop();
+    harness.database.stop();
     let starting = Collector::start(plan);
     let looking = async {
-        let address = wait::until("a collector that is up", SOON, async || {
+        let address = wait::until("a collector that is up", TIMEOUT, async || {
             let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
             find_listening_address(&text).ok_or(text)
         });
         let client = CollectorClient::new(address.await.unwrap()).unwrap();
         assert_eq!(client.get("/healthz", None).await.unwrap().status, 200);
-        expect_put_off(&client.get("/readyz", None).await.unwrap());
-        let key = scene.backend.keys.ingest.as_str();
+        expect_deferred(&client.get("/readyz", None).await.unwrap());
+        let key = harness.backend.keys.ingest.as_str();
         let sample = Sample::request("alice", &path(1), clock::now_micros(), "{}");
         let raw = encode_batch(&[sample]).unwrap();
         let answer = client.ingest(Some(key), Uuid::now_v7(), raw).await;
-        expect_put_off(&answer.unwrap());
-        scene.database.restart().await.unwrap();
+        expect_deferred(&answer.unwrap());
+        harness.database.restart().await.unwrap();
     };
     let (mut collector, ()) = tokio::join!(starting, looking);
     let collector = collector.as_mut().unwrap();
     let client = CollectorClient::new(collector.address).unwrap();
-    let admin = &scene.backend.keys.users.admin;
+    let admin = &harness.backend.keys.users.admin;
     assert_eq!(client.count(admin, &json!({})).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_database_login_ends_collector() {
-    let scene = Scene::start(|_| ()).await;
+    let harness = SpoolHarness::start(|_| ()).await;
     let folder = TestFolder::create().unwrap();
     let started = Collector::start(CollectorPlan {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data: folder.path().join("data"),
         log: folder.path().join("collector.log"),
-        database_url: Some(scene.database.url().replace("/dossier?", "/elsewhere?")),
+        database_url: Some(harness.database.url().replace("/dossier?", "/elsewhere?")),
         environment: Vec::new(),
     });
     let error = started.await.unwrap_err().to_string();
@@ -452,14 +457,14 @@ async fn refused_database_login_ends_collector() {
 /// started again only when the ledger has let the id go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batch_older_than_ledger_is_stored_once() {
-    let mut scene = Scene::start(|plan| {
+    let mut harness = SpoolHarness::start(|plan| {
         let days = ("DOSSIER_LEDGER_DAYS".into(), "1".into());
         plan.collector_environment.push(days);
     })
     .await;
     let (client, key) = (
-        scene.backend.client.clone(),
-        scene.backend.keys.ingest.clone(),
+        harness.backend.client.clone(),
+        harness.backend.keys.ingest.clone(),
     );
     let days_ago = clock::minutes_ago(2 * 24 * 60);
     let batches: Vec<_> = (1..=2)
@@ -472,21 +477,23 @@ async fn batch_older_than_ledger_is_stored_once() {
     let (id, raw) = &batches[0];
     let stored = client.ingest(Some(&key), *id, raw.clone()).await.unwrap();
     assert_eq!(stored.json["data"]["spooled"], false, "{}", stored.json);
-    scene.database.stop();
+    harness.database.stop();
     for (id, raw) in &batches {
         let again = client.ingest(Some(&key), *id, raw.clone()).await.unwrap();
         assert_eq!(again.json["data"]["spooled"], true, "{}", again.json);
     }
-    scene.backend.collector.kill();
-    for file in scene.waiting() {
+    harness.backend.collector.kill();
+    for file in harness.batch_files() {
         set_received(&file, days_ago);
     }
-    scene.database.restart().await.unwrap();
-    let mut other = PgConnection::connect(&scene.database.url()).await.unwrap();
+    harness.database.restart().await.unwrap();
+    let mut other = PgConnection::connect(&harness.database.url())
+        .await
+        .unwrap();
     let forget = sqlx::query("delete from ingest_ledger");
     forget.execute(&mut other).await.unwrap();
-    scene.backend.restart().await.unwrap();
-    scene.expect_stored(&[(0, 10), (1, 100), (2, 100)]).await;
+    harness.backend.restart().await.unwrap();
+    harness.expect_stored(&[(0, 10), (1, 100), (2, 100)]).await;
 }
 
 /// Changes when a batch of the spool was received: a file has magic, id, this time, encoding, and a digest

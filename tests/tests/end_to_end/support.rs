@@ -1,4 +1,4 @@
-//! What several subjects need.
+//! Helpers that several tests share.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use dossier_tests::{HarnessError, wait};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A collector takes no more, whatever happens to it.
-pub const MOST_MEMORY: u64 = 150 << 20;
+/// The memory limit of a collector under any load.
+pub const MAX_MEMORY: u64 = 150 << 20;
 
-/// For anything that should come about on a loaded machine too.
-pub const SOON: Duration = Duration::from_mins(1);
+/// Long enough for a loaded machine.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Waits until the filter has recorded exactly so many halves and all of them are acknowledged.
 pub async fn wait_for_records(envoy: &Envoy, records: u64) {
-    let waited = wait::until("the filter to record all it should", SOON, async || {
+    let waited = wait::until("the filter to record all it should", TIMEOUT, async || {
         let recorded = envoy.stat("dossier.records_captured").await;
         let recorded = recorded.map_err(|error| error.to_string())?;
         if recorded >= records {
@@ -30,7 +30,7 @@ pub async fn wait_for_records(envoy: &Envoy, records: u64) {
         }
     });
     waited.await.unwrap();
-    envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     let recorded = envoy.stat("dossier.records_captured").await.unwrap();
     assert_eq!(recorded, records, "more was recorded than should be");
 }
@@ -107,21 +107,21 @@ pub async fn expect_stored(stack: &Stack, answered: &[String], lost_at_most: usi
 
 /// How an entry should show its body.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ExpectedBody {
     pub form: &'static str,
     pub raw: String,
 }
 
 /// As the API promises: JSON as it is, events one by one, text as a string, all else in base64.
-pub fn shown(content_type: &str, body: &[u8]) -> Shown {
+pub fn expected_body(content_type: &str, body: &[u8]) -> ExpectedBody {
     if body.is_empty() {
-        return Shown {
+        return ExpectedBody {
             form: "empty",
             raw: "null".to_owned(),
         };
     }
     if content_type == "application/json" {
-        return Shown {
+        return ExpectedBody {
             form: "json",
             raw: String::from_utf8(body.to_vec()).unwrap(),
         };
@@ -132,18 +132,18 @@ pub fn shown(content_type: &str, body: &[u8]) -> Shown {
             .split_terminator("\n\n")
             .map(|event| format!(r#"{{"data":{}}}"#, event.strip_prefix("data: ").unwrap()))
             .collect();
-        return Shown {
+        return ExpectedBody {
             form: "events",
             raw: format!(r#"{{"events":[{}]}}"#, events.join(",")),
         };
     }
     if content_type.starts_with("text/") {
-        return Shown {
+        return ExpectedBody {
             form: "text",
             raw: json!(std::str::from_utf8(body).unwrap()).to_string(),
         };
     }
-    Shown {
+    ExpectedBody {
         form: "binary",
         raw: json!(STANDARD.encode(body)).to_string(),
     }

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT_ID: &str = "00f067aa0ba902b7";
@@ -38,7 +38,7 @@ fn attribute(span: &Span, key: &str) -> Option<String> {
 
 /// The span of the request to this route, once it and a span of the store below it have come.
 async fn request_with_store_span(receiver: &OtlpReceiver, route: &str, store: &str) -> Span {
-    let found = wait::until("the spans to be exported", SOON, async || {
+    let found = wait::until("the spans to be exported", TIMEOUT, async || {
         let spans = receiver.spans();
         let request = spans
             .iter()
@@ -157,7 +157,7 @@ async fn traces_hold_no_secret() {
     assert_eq!(refused.status, 401);
     let last = request_with_store_span(&receiver, "/storage/query", "store.").await;
     assert_eq!(last.name, "request");
-    wait::until("all four requests", SOON, async || {
+    wait::until("all four requests", TIMEOUT, async || {
         let spans = receiver.spans();
         let requests = spans.iter().filter(|it| it.name == "request").count();
         if requests >= 4 {

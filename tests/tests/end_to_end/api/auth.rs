@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::support::{SOON, store};
+use crate::support::{TIMEOUT, store};
 
 /// The key that has signed [`ALICE_TOKEN`].
 const SECRET: &str = "the tests' own key, known to all";
@@ -65,7 +65,7 @@ async fn lists_and_revokes_keys_by_id() {
     let backend = TestBackend::start().await.unwrap();
     let people = &backend.keys.users;
     assert_eq!(verdict(&backend, &people.alice).await.0, 200);
-    let line = wait::until("the use to be noted", SOON, async || {
+    let line = wait::until("the use to be noted", TIMEOUT, async || {
         let output = dossier(&backend, &["keys", "list", "--user", "alice"]).await;
         let lines: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
         match lines.as_slice() {
@@ -210,7 +210,7 @@ async fn rate_limit_affects_one_caller_only() {
         assert_eq!(answer.retry_after.as_deref(), Some("1"));
     }
     assert_eq!(verdict(&backend, &people.bob).await.0, 200);
-    let again = wait::until("alice to be answered again", SOON, async || {
+    let again = wait::until("alice to be answered again", TIMEOUT, async || {
         let answer = client.query(&people.alice, &filters).await;
         match answer.map_err(|error| error.to_string())?.status {
             200 => Ok(()),

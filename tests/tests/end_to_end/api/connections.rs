@@ -10,7 +10,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::net::TcpStream;
 
-use crate::support::{SOON, metric, reconnect, store};
+use crate::support::{TIMEOUT, metric, reconnect, store};
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
     TestBackend::start_with_env(environment).await.unwrap()
@@ -39,7 +39,7 @@ async fn unfinished_headers_time_out() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(SOON, dripping).await.unwrap();
+    tokio::time::timeout(TIMEOUT, dripping).await.unwrap();
     assert!(!silent.read_to_end().await.unwrap().contains("200"));
     idle.read_to_end().await.unwrap();
 
@@ -112,7 +112,7 @@ async fn disconnects_client_that_reads_no_responses() {
             .is_ok()
         {}
     };
-    tokio::time::timeout(SOON, asking).await.unwrap();
+    tokio::time::timeout(TIMEOUT, asking).await.unwrap();
     reconnect(&mut backend);
     wait_for_connections(&backend, 1).await;
 }
@@ -169,7 +169,7 @@ async fn connections(backend: &TestBackend) -> u64 {
 }
 
 async fn wait_for_connections(backend: &TestBackend, expected: u64) {
-    let waited = wait::until("connections to end", SOON, async || {
+    let waited = wait::until("connections to end", TIMEOUT, async || {
         match connections(backend).await {
             found if found == expected => Ok(()),
             found => Err(format!("{found} connections")),

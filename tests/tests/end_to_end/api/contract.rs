@@ -13,7 +13,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{SOON, store, text};
+use crate::support::{TIMEOUT, store, text};
 
 /// An exchange of alice's in a session, its number and its id.
 async fn filled() -> (TestBackend, u64, Uuid) {
@@ -210,7 +210,7 @@ async fn accepts_api_key_header_and_logs_id() {
         assert_eq!(answer.status(), status, "a key of {} bytes", key.len());
         assert_eq!(answer.headers()["x-request-id"], id);
         let log = backend.collector.process().unwrap().log();
-        let logged = dossier_tests::wait::until("the id in the log", SOON, async || {
+        let logged = dossier_tests::wait::until("the id in the log", TIMEOUT, async || {
             let log = log.text();
             if log.contains(&id) {
                 Ok(log)
@@ -234,20 +234,20 @@ async fn total_is_exact_to_ten_thousand() {
         .collect();
     store(&backend, &samples).await;
     let question = json!({"page_size": 2});
-    let told = |answer: &CollectorResponse| {
+    let total_fields = |answer: &CollectorResponse| {
         let data = &answer.json["data"];
         (data["total"].clone(), data["total_exact"].clone())
     };
     let exact = client.query(alice, &question).await.unwrap();
-    assert_eq!(told(&exact), (json!(10_000), json!(true)));
+    assert_eq!(total_fields(&exact), (json!(10_000), json!(true)));
     store(&backend, &samples[..1]).await;
     let floor = client.query(alice, &question).await.unwrap();
-    assert_eq!(told(&floor), (json!(10_000), json!(false)));
+    assert_eq!(total_fields(&floor), (json!(10_000), json!(false)));
     assert_eq!(floor.json["data"]["has_more"], true);
     let cursor = &floor.json["data"]["next_cursor"];
     let next = json!({"page_size": 2, "cursor": cursor});
     let next = client.query(alice, &next).await.unwrap();
-    assert_eq!(told(&next), (json!(10_000), json!(false)));
+    assert_eq!(total_fields(&next), (json!(10_000), json!(false)));
     let deep = client.query(alice, &json!({"page": 10_001})).await.unwrap();
     assert_eq!((deep.status, deep.error_fields()), (422, vec!["page"]));
 }

@@ -25,7 +25,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// The exchange that the document has as an example: else requests would hardly ever find one.
-async fn example(backend: &TestBackend) -> Uuid {
+async fn read_example_id(backend: &TestBackend) -> Uuid {
     let document = backend.client.get("/openapi.json", None).await.unwrap();
     let parameter = "/paths/~1storage~1exchanges~1{exchange_id}/get/parameters/0/example";
     let example = document.json.pointer(parameter).and_then(Value::as_str);
@@ -33,7 +33,7 @@ async fn example(backend: &TestBackend) -> Uuid {
 }
 
 /// Exchanges with bodies of several kinds, the first under this id.
-fn some_data(first: Uuid) -> Vec<Sample> {
+fn generate_samples(first: Uuid) -> Vec<Sample> {
     let bodies = [
         "{\"a\": 1}",
         "[]",
@@ -56,7 +56,7 @@ fn some_data(first: Uuid) -> Vec<Sample> {
 }
 
 /// Runs it with a key of this role.
-async fn throw(backend: &TestBackend, role: &str, key: &str, seconds: u64) {
+async fn run_schemathesis(backend: &TestBackend, role: &str, key: &str, seconds: u64) {
     let settings = paths::find_repository().unwrap().join("tests/fuzz-api");
     let collector = format!("http://{}", backend.collector.address);
     let program = std::env::var_os("SCHEMATHESIS_BIN").expect("make fuzz-api sets it");
@@ -102,15 +102,15 @@ async fn responses_conform_to_openapi() {
     });
     let backend = backend.await.unwrap();
     let seconds = setting("DOSSIER_FUZZ_SECONDS", 600) / 2;
-    let example = example(&backend).await;
+    let example = read_example_id(&backend).await;
     for role in ["alice", "admin"] {
-        store(&backend, &some_data(example)).await;
+        store(&backend, &generate_samples(example)).await;
         let people = &backend.keys.users;
         let key = if role == "admin" {
             &people.admin
         } else {
             &people.alice
         };
-        throw(&backend, role, key, seconds).await;
+        run_schemathesis(&backend, role, key, seconds).await;
     }
 }

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use self::signer::{Signer, published};
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 /// In 2100.
 const LATE: i64 = 4_102_444_800;
@@ -35,12 +35,14 @@ async fn status(backend: &TestBackend, signer: &Signer) -> u16 {
 
 /// The set may have been read a moment ago, and is read again half a minute later.
 async fn wait_until_accepted(backend: &TestBackend, signer: &Signer) {
-    let accepted = wait::until("the new key to be accepted", SOON, async || {
-        match status(backend, signer).await {
+    let accepted = wait::until(
+        "the new key to be accepted",
+        TIMEOUT,
+        async || match status(backend, signer).await {
             200 => Ok(()),
             status => Err(format!("{status}")),
-        }
-    });
+        },
+    );
     accepted.await.unwrap();
 }
 

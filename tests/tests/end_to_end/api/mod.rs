@@ -10,7 +10,7 @@ mod entries;
 mod fuzz;
 mod isolation_matrix;
 mod jwks;
-mod known_faults;
 mod query;
 mod reference;
+mod regressions;
 mod sessions;

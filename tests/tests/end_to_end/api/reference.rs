@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 /// What the browser makes of a page, what it complains of, and every address that the page asked for.
 struct Visit {
@@ -34,7 +34,7 @@ async fn visit(backend: &TestBackend, path: &str) -> Visit {
         .arg(format!("http://{}{path}", backend.collector.address))
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(SOON, browser.output()).await.unwrap().unwrap();
+    let output = timeout(TIMEOUT, browser.output()).await.unwrap().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{errors}");
     let netlog = std::fs::read_to_string(netlog).unwrap();

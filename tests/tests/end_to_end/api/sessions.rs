@@ -11,7 +11,7 @@ use dossier_tests::traffic::Call;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{SOON, store, text};
+use crate::support::{TIMEOUT, store, text};
 
 const LIST: &str = "/storage/sessions";
 const QUERY: &str = "/storage/sessions/query";
@@ -72,12 +72,12 @@ async fn list_is_ordered_by_latest_activity() {
         (&data["page_size"], &data["has_more"]),
         (&json!(20), &json!(false))
     );
-    let told: Vec<_> = sessions(&answer)
+    let returned: Vec<_> = sessions(&answer)
         .iter()
         .map(|session| (&session["endpoints"], &session["total_entries"]))
         .collect();
     assert_eq!(
-        told,
+        returned,
         [
             (&json!(["/api/c"]), &json!(2)),
             (&json!(["/api/a", "/api/b"]), &json!(5)),
@@ -300,8 +300,8 @@ async fn reports_all_errors_at_once() {
             (answer.status, answer.error_code()),
             (422, "VAL_CONSTRAINT_VIOLATION")
         );
-        let told: BTreeSet<_> = answer.error_fields().into_iter().collect();
-        assert_eq!(told.into_iter().collect::<Vec<_>>(), fields);
+        let returned: BTreeSet<_> = answer.error_fields().into_iter().collect();
+        assert_eq!(returned.into_iter().collect::<Vec<_>>(), fields);
     }
     let twice = query(&backend, &json!({"type": "both", "storage_type": "both"})).await;
     let codes = ["NO_RESULTS_FOUND", "PARAMETER_PRECEDENCE"];
@@ -365,7 +365,7 @@ async fn envoy_configuration_divides_sessions() {
     }
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     client
-        .wait_for_entries(alice, &json!({}), 6, SOON)
+        .wait_for_entries(alice, &json!({}), 6, TIMEOUT)
         .await
         .unwrap();
     let answer = client.get(LIST, Some(alice)).await.unwrap();

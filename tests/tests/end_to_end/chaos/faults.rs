@@ -1,4 +1,4 @@
-//! What is done to the parts. Three hands at once, each in an order and with pauses drawn from the seed.
+//! Injects faults: three tasks at once, each in an order and with pauses drawn from the seed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
-use super::LONG_WHILE;
-use super::feeder::Feeders;
+use super::FAULT_TIMEOUT;
+use super::harness::{COLLECTORS, ChaosHarness};
+use super::producers::Producers;
 use super::profile::Profile;
-use super::scene::{COLLECTORS, Scene};
 
 /// An hour ahead, right, an hour behind.
 const CLOCKS: [i64; 3] = [60, 0, -60];
 
-/// What was done.
+/// How many faults were injected.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct FaultCounts {
     pub kills: AtomicU64,
     pub stops: AtomicU64,
     pub away_millis: AtomicU64,
@@ -30,151 +30,158 @@ pub struct Done {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum ToCollector {
+enum CollectorFault {
     Kill,
     Cut,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum ToPostgres {
+enum PostgresFault {
     Stop,
     Leave,
     FillDisks,
 }
 
-/// All hands.
+/// Injects the faults.
 pub struct Faults<'a> {
-    pub scene: &'a Scene,
-    pub feeders: &'a Feeders,
+    pub harness: &'a ChaosHarness,
+    pub producers: &'a Producers,
     pub profile: Profile,
-    pub done: Done,
+    pub counts: FaultCounts,
     pub began: Instant,
 }
 
 impl Faults<'_> {
     /// Returns when all is done, and everything runs again.
-    pub async fn do_all(&self) {
-        tokio::join!(self.to_collectors(), self.to_postgres(), self.to_clocks());
+    pub async fn inject_all(&self) {
+        tokio::join!(
+            self.disrupt_collectors(),
+            self.disrupt_postgres(),
+            self.shift_clocks()
+        );
     }
 
-    async fn to_collectors(&self) {
+    async fn disrupt_collectors(&self) {
         let mut rng = SmallRng::seed_from_u64(self.profile.seed);
         let kinds = [
-            (self.profile.kills, ToCollector::Kill),
-            (self.profile.cuts, ToCollector::Cut),
+            (self.profile.kills, CollectorFault::Kill),
+            (self.profile.cuts, CollectorFault::Cut),
         ];
         for fault in shuffled(&kinds, &mut rng) {
             sleep(Duration::from_millis(rng.random_range(200..4000))).await;
             let number = rng.random_range(0..COLLECTORS);
             match fault {
-                ToCollector::Kill => {
+                CollectorFault::Kill => {
                     let down = Duration::from_millis(rng.random_range(0..1500));
                     self.kill(number, down).await;
                 }
-                ToCollector::Cut => self.cut(number, rng.random_range(400..60_400)).await,
+                CollectorFault::Cut => self.cut(number, rng.random_range(400..60_400)).await,
             }
         }
     }
 
-    async fn to_postgres(&self) {
+    async fn disrupt_postgres(&self) {
         let mut rng = SmallRng::seed_from_u64(!self.profile.seed);
         let leaves = u64::from(!self.profile.away.is_zero());
         let kinds = [
-            (self.profile.stops, ToPostgres::Stop),
-            (leaves, ToPostgres::Leave),
-            (self.profile.full_disks, ToPostgres::FillDisks),
+            (self.profile.stops, PostgresFault::Stop),
+            (leaves, PostgresFault::Leave),
+            (self.profile.full_disks, PostgresFault::FillDisks),
         ];
         for fault in shuffled(&kinds, &mut rng) {
             sleep(Duration::from_millis(rng.random_range(1000..6000))).await;
             match fault {
-                ToPostgres::Stop => {
-                    self.tell("Postgres is stopped at once, and started");
+                PostgresFault::Stop => {
+                    self.report("Postgres is stopped at once, and started");
                     self.without_postgres(sleep(Duration::from_millis(rng.random_range(0..2000))))
                         .await;
-                    count(&self.done.stops);
+                    count(&self.counts.stops);
                 }
-                ToPostgres::Leave => {
-                    self.tell(&format!("Postgres is away for {:?}", self.profile.away));
+                PostgresFault::Leave => {
+                    self.report(&format!("Postgres is away for {:?}", self.profile.away));
                     self.without_postgres(sleep(self.profile.away)).await;
                 }
-                ToPostgres::FillDisks => self.fill_disks().await,
+                PostgresFault::FillDisks => self.fill_disks().await,
             }
         }
     }
 
-    async fn to_clocks(&self) {
+    async fn shift_clocks(&self) {
         let mut rng = SmallRng::seed_from_u64(self.profile.seed.rotate_left(32));
         for step in 1..=self.profile.clock_steps {
             sleep(Duration::from_millis(rng.random_range(200..2000))).await;
             let clock = usize::try_from(step).unwrap_or(0) % CLOCKS.len();
-            self.feeders.set_clock(CLOCKS[clock]).await;
-            count(&self.done.clock_steps);
+            self.producers.set_clock(CLOCKS[clock]).await;
+            count(&self.counts.clock_steps);
         }
-        self.feeders.set_clock(0).await;
+        self.producers.set_clock(0).await;
     }
 
     async fn kill(&self, number: usize, down: Duration) {
-        let member = &self.scene.members[number];
-        let _turn = member.turn().await;
-        self.tell(&format!("collector {number} is killed, and started"));
+        let member = &self.harness.members[number];
+        let _guard = member.lock_for_fault().await;
+        self.report(&format!("collector {number} is killed, and started"));
         member.kill().await;
         sleep(down).await;
         member.restart().await;
-        count(&self.done.kills);
+        count(&self.counts.kills);
     }
 
     async fn cut(&self, number: usize, after: u64) {
-        let member = &self.scene.members[number];
-        let _turn = member.turn().await;
-        self.tell(&format!(
+        let member = &self.harness.members[number];
+        let _guard = member.lock_for_fault().await;
+        self.report(&format!(
             "a connection to collector {number} is cut after {after} bytes"
         ));
         member.cut(after).await;
-        count(&self.done.cuts);
+        count(&self.counts.cuts);
     }
 
     /// Postgres is away and no spool takes anything, until the filter has lost records by that.
     async fn fill_disks(&self) {
         // No collector is started meanwhile: its disk would not be full.
-        let mut turns: Vec<MutexGuard<'_, ()>> = Vec::new();
-        for member in &self.scene.members {
-            turns.push(member.turn().await);
+        let mut guards: Vec<MutexGuard<'_, ()>> = Vec::new();
+        for member in &self.harness.members {
+            guards.push(member.lock_for_fault().await);
         }
-        self.tell("Postgres is away, and no disk takes anything, until records are lost");
+        self.report("Postgres is away, and no disk takes anything, until records are lost");
         let lost = async || {
-            let lost = self.scene.envoy.stat("dossier.records_dropped.buffer_full");
+            let lost = self
+                .harness
+                .envoy
+                .stat("dossier.records_dropped.buffer_full");
             lost.await.map_err(|error| error.to_string())
         };
         let before = lost().await.unwrap();
         let until_lost = async {
-            for member in &self.scene.members {
+            for member in &self.harness.members {
                 member.limit_files("40").await;
             }
-            let waited = wait::until("records to be lost", LONG_WHILE, async || {
+            let waited = wait::until("records to be lost", FAULT_TIMEOUT, async || {
                 let more = lost().await? - before;
                 (more > 0).then_some(()).ok_or("none yet".to_owned())
             });
             waited.await.unwrap();
-            for member in &self.scene.members {
+            for member in &self.harness.members {
                 member.limit_files("unlimited").await;
             }
         };
         self.without_postgres(until_lost).await;
-        count(&self.done.full_disks);
+        count(&self.counts.full_disks);
     }
 
     /// An immediate shutdown, after which Postgres must recover.
     async fn without_postgres(&self, meanwhile: impl Future<Output = ()>) {
         let since = Instant::now();
-        let mut database = self.scene.database.lock().await;
+        let mut database = self.harness.database.lock().await;
         tokio::task::block_in_place(|| database.stop());
         meanwhile.await;
         database.restart().await.unwrap();
         let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.done.away_millis.fetch_add(millis, Ordering::Relaxed);
+        self.counts.away_millis.fetch_add(millis, Ordering::Relaxed);
     }
 
-    fn tell(&self, what: &str) {
+    fn report(&self, what: &str) {
         eprintln!("{:7.1} s  {what}", self.began.elapsed().as_secs_f64());
     }
 }

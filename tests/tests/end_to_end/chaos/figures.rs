@@ -1,13 +1,13 @@
-//! What came of it, as a table.
+//! The results of a run, as a table.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::faults::Done;
+use super::faults::FaultCounts;
 use super::losses::Losses;
 
-/// What came of it.
+/// The results of a run.
 pub struct Figures {
     pub took: Duration,
     pub requests: u64,
@@ -15,33 +15,33 @@ pub struct Figures {
     pub batches_sent: u64,
     pub batches_retried: u64,
     pub batches_refused: u64,
-    pub fed_batches: u64,
-    pub fed_repeated: u64,
-    pub fed_records: u64,
+    pub produced_batches: u64,
+    pub produced_repeated: u64,
+    pub produced_records: u64,
     pub stored: u64,
     pub duplicates: u64,
     pub dropped_bodies: u64,
     pub sessions: usize,
     pub peak: u64,
     pub losses: Losses,
-    pub done: Done,
+    pub counts: FaultCounts,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
-        let away = self.done.away_millis.load(Ordering::Relaxed) / 1000;
+        let away = self.counts.away_millis.load(Ordering::Relaxed) / 1000;
         let mut rows = vec![
             ("under load", format!("{} s", self.took.as_secs())),
-            ("collectors killed", done(&self.done.kills)),
-            ("Postgres stopped at once", done(&self.done.stops)),
+            ("collectors killed", done(&self.counts.kills)),
+            ("Postgres stopped at once", done(&self.counts.stops)),
             ("Postgres away, in all", format!("{away} s")),
-            ("connections cut within a body", done(&self.done.cuts)),
+            ("connections cut within a body", done(&self.counts.cuts)),
             (
                 "times that all disks were full",
-                done(&self.done.full_disks),
+                done(&self.counts.full_disks),
             ),
-            ("clock steps of an hour", done(&self.done.clock_steps)),
+            ("clock steps of an hour", done(&self.counts.clock_steps)),
             (
                 "requests through Envoy, all answered",
                 self.requests.to_string(),
@@ -55,10 +55,13 @@ impl fmt::Display for Figures {
             ("its batches refused", self.batches_refused.to_string()),
             (
                 "batches of other producers acknowledged",
-                self.fed_batches.to_string(),
+                self.produced_batches.to_string(),
             ),
-            ("of these sent once more", self.fed_repeated.to_string()),
-            ("their records", self.fed_records.to_string()),
+            (
+                "of these sent once more",
+                self.produced_repeated.to_string(),
+            ),
+            ("their records", self.produced_records.to_string()),
             ("records stored", self.stored.to_string()),
             ("stored more than once", self.duplicates.to_string()),
             ("sessions, all whole", self.sessions.to_string()),
@@ -66,7 +69,7 @@ impl fmt::Display for Figures {
         let lost = self.losses.by_reason();
         let lost: Vec<_> = lost
             .map(|(reason, records, bytes)| {
-                let what = format!("told as lost: {reason}");
+                let what = format!("reported as lost: {reason}");
                 (what, format!("{records} records, {bytes} bytes of bodies"))
             })
             .collect();
@@ -79,7 +82,7 @@ impl fmt::Display for Figures {
             self.dropped_bodies.to_string(),
         ));
         let peak = format!("{} MiB", self.peak >> 20);
-        rows.push(("most memory of a collector", peak));
+        rows.push(("peak memory of a collector", peak));
         for (what, much) in rows {
             writeln!(f, "{what:<42} {much}")?;
         }

@@ -7,12 +7,12 @@ use dossier_tests::clock;
 use serde_json::{Value, json};
 
 use super::record::{Expected, Session};
-use super::{SESSION_MINUTES, feeder, traffic};
-use crate::support::{Shown, shown, text};
+use super::{SESSION_MINUTES, producers, traffic};
+use crate::support::{ExpectedBody, expected_body, text};
 
 /// Entries as far as they are needed once their bodies were compared.
 pub struct Stored {
-    fed: feeder::Fed,
+    produced: producers::ProducedRecords,
     /// Path and type of each.
     halves: BTreeSet<(String, String)>,
     /// Exchange and type of each.
@@ -38,9 +38,13 @@ type Defined<'a> = (&'a str, &'a Session, u64);
 
 impl Stored {
     /// Reads all entries, and compares each with what was sent.
-    pub async fn read(client: &CollectorClient, admin: &str, fed: feeder::Fed) -> Self {
+    pub async fn read(
+        client: &CollectorClient,
+        admin: &str,
+        produced: producers::ProducedRecords,
+    ) -> Self {
         let mut stored = Self {
-            fed,
+            produced,
             halves: BTreeSet::new(),
             ids: BTreeSet::new(),
             dropped_bytes: 0,
@@ -48,23 +52,23 @@ impl Stored {
             placed: Vec::new(),
         };
         let filters = json!({"order": "asc"});
-        let pages = client.for_each_page(admin, &filters, |page| stored.look_at(&page));
+        let pages = client.for_each_page(admin, &filters, |page| stored.check_page(&page));
         pages.await.unwrap();
         stored
     }
 
-    fn look_at(&mut self, page: &CollectorResponse) {
+    fn check_page(&mut self, page: &CollectorResponse) {
         let raw = page.raw_data();
         assert_eq!(raw.len(), page.items().len());
         for (entry, raw) in page.items().iter().zip(raw) {
-            self.look_at_entry(entry, raw);
+            self.check_entry(entry, raw);
         }
     }
 
-    fn look_at_entry(&mut self, entry: &Value, raw: String) {
+    fn check_entry(&mut self, entry: &Value, raw: String) {
         let (path, half) = (text(entry, "path"), text(entry, "type"));
         let exchange = text(entry, "exchange_id").to_owned();
-        let expected = traffic::expected(path).or_else(|| self.fed.get(path).cloned());
+        let expected = traffic::expected(path).or_else(|| self.produced.get(path).cloned());
         let expected = expected.unwrap_or_else(|| panic!("never sent: {path}"));
         let first = self.halves.insert((path.to_owned(), half.to_owned()))
             && self.ids.insert((exchange.clone(), half.to_owned()));
@@ -94,13 +98,16 @@ impl Stored {
         let content = &entry["content"];
         assert_eq!(content["size"], body.len(), "the {half} of {path}");
         if content["missing"] == "dropped" {
-            assert!(!self.fed.contains_key(path), "{path} was not the filter's");
+            assert!(
+                !self.produced.contains_key(path),
+                "{path} was not the filter's"
+            );
             self.dropped_bodies += 1;
             self.dropped_bytes += body.len() as u64;
             return;
         }
-        let wanted = shown(content_type, body);
-        let found = Shown {
+        let wanted = expected_body(content_type, body);
+        let found = ExpectedBody {
             form: wanted.form,
             raw,
         };
@@ -114,7 +121,7 @@ impl Stored {
     pub fn missing(&self, answered: &[String]) -> u64 {
         let has =
             |path: &str, half: &str| self.halves.contains(&(path.to_owned(), half.to_owned()));
-        for path in self.fed.keys() {
+        for path in self.produced.keys() {
             assert!(has(path, "request"), "acknowledged, and lost: {path}");
             assert!(has(path, "response"), "acknowledged, and lost: {path}");
         }
@@ -124,7 +131,7 @@ impl Stored {
             assert_eq!(halves.0, halves.1, "half of {path} is missing");
             missing += u64::from(!halves.0);
         }
-        let exchanges = (answered.len() + self.fed.len()) as u64 - missing;
+        let exchanges = (answered.len() + self.produced.len()) as u64 - missing;
         assert_eq!(self.entries(), 2 * exchanges, "nothing else is stored");
         missing
     }
@@ -135,8 +142,8 @@ impl Stored {
     }
 
     /// How many entries producers that are not Envoy have sent.
-    pub fn fed_entries(&self) -> u64 {
-        2 * self.fed.len() as u64
+    pub fn produced_entries(&self) -> u64 {
+        2 * self.produced.len() as u64
     }
 
     /// Checks that the sessions are those of the definition, and returns how many there are.
@@ -152,12 +159,12 @@ impl Stored {
             *sizes.entry(&entry.session).or_default() += 1;
         }
         assert_eq!(sizes.len(), ids.len(), "one session of what are two");
-        let told = told_sizes(client, admin).await;
+        let listed = list_session_sizes(client, admin).await;
         let sizes: BTreeMap<_, _> = sizes
             .into_iter()
             .map(|(id, it)| (id.to_owned(), it))
             .collect();
-        assert!(told == sizes, "{told:?} instead of {sizes:?}");
+        assert!(listed == sizes, "{listed:?} instead of {sizes:?}");
         sizes.len()
     }
 
@@ -190,16 +197,16 @@ impl Stored {
 const TIMEOUT_MICROS: u64 = SESSION_MINUTES as u64 * 60_000_000;
 
 /// The sessions that the API lists, and how many entries it says they have.
-async fn told_sizes(client: &CollectorClient, admin: &str) -> BTreeMap<String, u64> {
+async fn list_session_sizes(client: &CollectorClient, admin: &str) -> BTreeMap<String, u64> {
     let path = "/storage/sessions?page_size=100";
     let answer = client.get(path, Some(admin)).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);
     let data = &answer.json["data"];
     assert_eq!(data["has_more"], false, "more than a page of sessions");
     let sessions = data["sessions"].as_array().unwrap();
-    let told = sessions.iter().map(|session| {
+    let listed = sessions.iter().map(|session| {
         let total = session["total_entries"].as_u64().unwrap();
         (text(session, "session_id").to_owned(), total)
     });
-    told.collect()
+    listed.collect()
 }

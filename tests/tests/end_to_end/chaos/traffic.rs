@@ -1,4 +1,4 @@
-//! Requests through Envoy, each unlike all others, so that every byte of every body can be told.
+//! Requests through Envoy, each unlike all others, so that every byte of every body can be identified.
 
 use dossier_tests::load::Exchange;
 use dossier_tests::traffic::{Call, Reply};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Setup, both};
 use crate::secure_client;
-use crate::support::{SOON, wait_for_records};
+use crate::support::{TIMEOUT, wait_for_records};
 use dossier_tests::certificate_authority::{
     CertificateAuthority, IssuedCertificate, distinguished_name,
 };
@@ -69,7 +69,7 @@ async fn first_present_part_names_user() {
             setup
                 .harness
                 .stub_collector
-                .halves(path, 2, SOON)
+                .halves(path, 2, TIMEOUT)
                 .await
                 .unwrap(),
         ) {

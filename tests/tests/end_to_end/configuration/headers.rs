@@ -9,11 +9,11 @@ use dossier_tests::traffic::{Call, Protocol};
 use serde_json::json;
 
 use super::{Setup, both, configure, everything, with};
-use crate::streams::speak;
-use crate::support::SOON;
+use crate::streams::set_http_protocol;
+use crate::support::TIMEOUT;
 
-/// A request with headers that no record should hold unless it was told to.
-fn telling(protocol: Protocol, target: &str) -> Call {
+/// A request with headers that no record should hold unless its rule names them.
+fn call_with_secret_headers(protocol: Protocol, target: &str) -> Call {
     let headers = [
         ("authorization", "Basic c2VjcmV0"),
         ("cookie", "sid=secret-cookie"),
@@ -51,14 +51,16 @@ async fn records_every_occurrence_of_named_ones_only() {
     for (protocol, version) in [(Protocol::Http1, 1), (Protocol::Http2, 2)] {
         let record = async |name: &str| {
             let target = format!("/{name}/{version}");
-            setup.record(&telling(protocol, &target)).await
+            setup
+                .record(&call_with_secret_headers(protocol, &target))
+                .await
         };
         for half in record("none").await {
             assert_eq!(half.record["headers"], json!(null), "none unless named");
-            let told = half.record.to_string();
+            let record = half.record.to_string();
             assert!(
-                !told.contains("secret") && !told.contains("c2VjcmV0"),
-                "{told}"
+                !record.contains("secret") && !record.contains("c2VjcmV0"),
+                "{record}"
             );
         }
         let tags = [["x-tag", "first"], ["x-tag", "second"]];
@@ -108,7 +110,7 @@ async fn records_named_trailers_and_grpc_status() {
     let harness = TestHarness::start_with(|bootstrap| {
         configure(bootstrap, &keys)?;
         bootstrap.set_cluster(UPSTREAM_CLUSTER, service.address)?;
-        speak(
+        set_http_protocol(
             bootstrap,
             UPSTREAM_CLUSTER,
             &json!({"http2_protocol_options": {}}),
@@ -122,7 +124,13 @@ async fn records_named_trailers_and_grpc_status() {
     call.send(b"hello").unwrap();
     let (_, status) = call.finish(trailers("x-done", "yes")).await.unwrap();
     assert_eq!(status.as_deref(), Some("0"));
-    let [request, response] = both(harness.stub_collector.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(
+        harness
+            .stub_collector
+            .halves(path, 2, TIMEOUT)
+            .await
+            .unwrap(),
+    );
     assert_eq!(request.record["trailers"], json!([["x-done", "yes"]]));
     assert_eq!(response.record["trailers"], json!([["grpc-status", "0"]]));
     let headers = json!([["content-type", "application/grpc"]]);
@@ -147,7 +155,7 @@ async fn records_http_1_trailers() {
             trailers.clone(),
         );
         let options = json!({"http_protocol_options": trailers});
-        speak(bootstrap, UPSTREAM_CLUSTER, &options)
+        set_http_protocol(bootstrap, UPSTREAM_CLUSTER, &options)
     });
     let harness = harness.await.unwrap();
     let path = "/trailers";
@@ -170,7 +178,13 @@ async fn records_http_1_trailers() {
         .await
         .unwrap();
     client.read_until("x-sum: 4\r\n").await.unwrap();
-    let [request, response] = both(harness.stub_collector.halves(path, 2, SOON).await.unwrap());
+    let [request, response] = both(
+        harness
+            .stub_collector
+            .halves(path, 2, TIMEOUT)
+            .await
+            .unwrap(),
+    );
     assert_eq!(request.record["trailers"], json!([["x-sum", "1"]]));
     let expected = json!([["x-sum", "2"], ["x-time", "3"], ["x-sum", "4"]]);
     assert_eq!(response.record["trailers"], expected);

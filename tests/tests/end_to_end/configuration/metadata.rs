@@ -5,7 +5,7 @@ use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
 
 use super::{Setup, encoded, everything, gzip, post, with};
-use crate::support::{SOON, wait_for_records};
+use crate::support::{TIMEOUT, wait_for_records};
 
 fn json_post(target: &str, body: Vec<u8>) -> Call {
     post(target, "application/json", body)
@@ -31,7 +31,7 @@ fn body() -> Value {
     })
 }
 
-fn taken() -> Value {
+fn expected_metadata() -> Value {
     json!({
         "team": "search",
         "weight": 0.5,
@@ -58,7 +58,12 @@ async fn extracts_from_both_halves_in_any_encoding() {
     ] {
         let call = with(with(call, "x-tier", "gold"), "x-node", "n7");
         for half in setup.record(&call).await {
-            assert_eq!(half.record["metadata"], taken(), "{}", call.target);
+            assert_eq!(
+                half.record["metadata"],
+                expected_metadata(),
+                "{}",
+                call.target
+            );
             // Nothing was redacted, so what is kept is what was sent.
             assert_eq!(Some(&half.body), call.body.as_ref().map(|(_, body)| body));
         }
@@ -87,14 +92,14 @@ async fn extracts_from_unrecorded_half() {
         let found = setup
             .harness
             .stub_collector
-            .halves(&call.target, 1, SOON)
+            .halves(&call.target, 1, TIMEOUT)
             .await
             .unwrap();
         let [found] = found.as_slice() else {
             panic!("not one half: {found:?}")
         };
         assert_eq!(found.text("type"), half);
-        assert_eq!(found.record["metadata"], taken());
+        assert_eq!(found.record["metadata"], expected_metadata());
     }
     wait_for_records(&setup.harness.envoy, 2).await;
 }

@@ -13,7 +13,7 @@ use miniz_oxide::deflate::compress_to_vec;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 mod certificates;
 mod conditions;
@@ -73,7 +73,7 @@ impl Setup {
         both(
             self.harness
                 .stub_collector
-                .halves(path, 2, SOON)
+                .halves(path, 2, TIMEOUT)
                 .await
                 .unwrap(),
         )
@@ -85,7 +85,7 @@ impl Setup {
         let stub_collector = &self.harness.stub_collector;
         let is_meant = |half: &ReceivedHalf| half.text("user_id") == user;
         stub_collector
-            .wait_for_halves(&what, count, SOON, is_meant)
+            .wait_for_halves(&what, count, TIMEOUT, is_meant)
             .await
             .unwrap()
     }
@@ -100,7 +100,7 @@ fn configure(bootstrap: &mut Bootstrap, keys: &Value) -> Result<(), HarnessError
 }
 
 /// Has every route lead to this service, for a stack, which has a service of its own.
-fn lead_to(bootstrap: &mut Bootstrap, service: SocketAddr) -> Result<(), HarnessError> {
+fn route_to_service(bootstrap: &mut Bootstrap, service: SocketAddr) -> Result<(), HarnessError> {
     const NAME: &str = "mirror";
     bootstrap.add_cluster(NAME, service)?;
     for route in bootstrap.routes()? {

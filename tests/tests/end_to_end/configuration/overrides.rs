@@ -13,7 +13,7 @@ use super::{Setup, encoded, everything, post, with};
 use crate::support::wait_for_records;
 
 /// What no two exchanges have in common, whatever is configured.
-const ITS_OWN: [&str; 8] = [
+const VARYING_FIELDS: [&str; 8] = [
     "exchange_id",
     "path",
     "route",
@@ -64,7 +64,7 @@ struct Override {
 }
 
 /// Keys that change both halves alike.
-fn alike(keys: Value, changes: Value) -> Override {
+fn for_both_halves(keys: Value, changes: Value) -> Override {
     Override {
         keys,
         encoding: None,
@@ -74,7 +74,7 @@ fn alike(keys: Value, changes: Value) -> Override {
 }
 
 /// Keys for which nothing is recorded.
-fn gone(keys: Value) -> Override {
+fn unrecorded(keys: Value) -> Override {
     Override {
         keys,
         encoding: None,
@@ -92,38 +92,38 @@ fn overrides() -> Vec<Override> {
         Override {
             request: None,
             // What was redacted in the request's head counts for who carries it now.
-            ..alike(
+            ..for_both_halves(
                 json!({"storage_type": "response"}),
                 json!({"redactions": {"$.password": 1, "email": 1, "header:x-tag": 1, "query:token": 1}}),
             )
         },
-        alike(
+        for_both_halves(
             json!({"session_timeout_minutes": 5}),
             json!({"session": {"timeout_minutes": 5}}),
         ),
-        alike(
+        for_both_halves(
             json!({"session": {"header": "x-other"}}),
             json!({"session": {"id": "other"}}),
         ),
-        alike(json!({"ttl_days": 90}), json!({"ttl_days": 90})),
-        alike(json!({"body_ttl_days": 1}), json!({"body_ttl_days": 1})),
-        alike(json!({"compress": false}), json!({"compress": "never"})),
-        alike(json!({"compress": "auto"}), json!({"compress": null})),
-        alike(json!({"endpoint": "/route"}), json!({"endpoint": "/route"})),
-        alike(
+        for_both_halves(json!({"ttl_days": 90}), json!({"ttl_days": 90})),
+        for_both_halves(json!({"body_ttl_days": 1}), json!({"body_ttl_days": 1})),
+        for_both_halves(json!({"compress": false}), json!({"compress": "never"})),
+        for_both_halves(json!({"compress": "auto"}), json!({"compress": null})),
+        for_both_halves(json!({"endpoint": "/route"}), json!({"endpoint": "/route"})),
+        for_both_halves(
             json!({"metadata": {"from": "route", "also": 1}}),
             json!({"metadata": {"from": "route", "also": 1, "model": "m"}}),
         ),
         Override {
             response: Some(json!({})),
-            ..alike(
+            ..for_both_halves(
                 json!({"headers": {"request": ["x-other"]}}),
                 json!({"headers": [["x-other", "other"]], "redactions": {"$.password": 1, "email": 1, "query:token": 1}}),
             )
         },
         Override {
             request: Some(json!({})),
-            ..alike(
+            ..for_both_halves(
                 json!({"headers": {"response": ["x-other"]}}),
                 json!({"headers": [["x-other", "other"]], "redactions": {"$.password": 1, "email": 1}}),
             )
@@ -133,7 +133,7 @@ fn overrides() -> Vec<Override> {
                 "body": "", "body_missing": "not_captured", "metadata": model_gone,
                 "redactions": {"header:x-tag": 1, "query:token": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"content_types": ["text/*"]}),
                 json!({
                     "body": "", "body_missing": "not_captured", "metadata": model_gone,
@@ -146,7 +146,7 @@ fn overrides() -> Vec<Override> {
                 "body": r#"{"model":"m""#, "truncated": true,
                 "redactions": {"header:x-tag": 1, "query:token": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"max_body_bytes": 12}),
                 json!({
                     "body": r#"{"model":"m""#, "truncated": true,
@@ -154,14 +154,14 @@ fn overrides() -> Vec<Override> {
                 }),
             )
         },
-        gone(json!({"sample": 0})),
-        gone(json!({"when": {"status": ["5xx"]}})),
+        unrecorded(json!({"sample": 0})),
+        unrecorded(json!({"when": {"status": ["5xx"]}})),
         Override {
             request: Some(json!({
                 "body": body("p", "[RULE]", "to [RULE]"),
                 "redactions": {"$.pin": 1, "email": 1, "header:x-tag": 1, "query:token": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"redact": {"json": ["$.pin"]}}),
                 json!({
                     "body": body("p", "[RULE]", "to [RULE]"),
@@ -174,7 +174,7 @@ fn overrides() -> Vec<Override> {
                 "headers": [["x-tag", "tag"]],
                 "redactions": {"$.password": 1, "email": 1, "query:token": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"redact": {"headers": []}}),
                 json!({
                     "headers": [["x-tag", "tag"]],
@@ -187,7 +187,7 @@ fn overrides() -> Vec<Override> {
                 "query": "token=t&key=[RULE]",
                 "redactions": {"$.password": 1, "email": 1, "header:x-tag": 1, "query:key": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"redact": {"query": ["key"]}}),
                 json!({"query": "token=t&key=[RULE]"}),
             )
@@ -197,7 +197,7 @@ fn overrides() -> Vec<Override> {
                 "body": body("[RULE]", "[RULE]", "to a@example.com"),
                 "redactions": {"$.password": 1, "pin": 1, "header:x-tag": 1, "query:token": 1},
             })),
-            ..alike(
+            ..for_both_halves(
                 json!({"redact": {"patterns": [{"name": "pin", "regex": "[0-9]{4}"}]}}),
                 json!({
                     "body": body("[RULE]", "[RULE]", "to a@example.com"),
@@ -205,7 +205,7 @@ fn overrides() -> Vec<Override> {
                 }),
             )
         },
-        alike(
+        for_both_halves(
             json!({"redact": {"with": "[ROUTE]"}}),
             json!({
                 "query": "token=[ROUTE]&key=k",
@@ -215,7 +215,7 @@ fn overrides() -> Vec<Override> {
         ),
         Override {
             encoding: Some("br"),
-            ..alike(
+            ..for_both_halves(
                 json!({"redact": {"unreadable": "keep"}}),
                 json!({"body": body("p", "4711", "to a@example.com"), "body_missing": null}),
             )
@@ -249,24 +249,24 @@ fn add_routes(
 }
 
 /// All that a record tells that another exchange's record could tell as well.
-fn told(half: &ReceivedHalf) -> Map<String, Value> {
-    let mut told = half.record.as_object().unwrap().clone();
-    told.retain(|field, _| !ITS_OWN.contains(&field.as_str()));
+fn comparable_fields(half: &ReceivedHalf) -> Map<String, Value> {
+    let mut fields = half.record.as_object().unwrap().clone();
+    fields.retain(|field, _| !VARYING_FIELDS.contains(&field.as_str()));
     let body = String::from_utf8(half.body.clone()).unwrap();
-    told.insert("body".to_owned(), json!(body));
-    told
+    fields.insert("body".to_owned(), json!(body));
+    fields
 }
 
 /// The same with these fields changed.
-fn changed(mut told: Map<String, Value>, changes: &Value) -> Map<String, Value> {
+fn apply_changes(mut fields: Map<String, Value>, changes: &Value) -> Map<String, Value> {
     for (field, value) in changes.as_object().unwrap() {
         if value.is_null() {
-            told.remove(field);
+            fields.remove(field);
         } else {
-            told.insert(field.clone(), value.clone());
+            fields.insert(field.clone(), value.clone());
         }
     }
-    told
+    fields
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,11 +297,18 @@ async fn each_key_changes_its_own_setting_only() {
         let expected: Vec<_> = [&it.request, &it.response]
             .into_iter()
             .zip(base)
-            .filter_map(|(changes, base)| Some(changed(told(base), changes.as_ref()?)))
+            .filter_map(|(changes, base)| {
+                Some(apply_changes(comparable_fields(base), changes.as_ref()?))
+            })
             .collect();
         let path = path(number);
         let found = halves.iter().filter(|half| half.text("path") == path);
-        assert_eq!(found.map(told).collect::<Vec<_>>(), expected, "{}", it.keys);
+        assert_eq!(
+            found.map(comparable_fields).collect::<Vec<_>>(),
+            expected,
+            "{}",
+            it.keys
+        );
     }
 
     // The filter itself says which keys there are.
@@ -313,15 +320,18 @@ async fn each_key_changes_its_own_setting_only() {
         keys.flat_map(|keys| keys.as_object().unwrap().keys().cloned())
             .collect()
     };
-    assert_eq!(tried(&|it| Some(&it.keys)), known(&log, "dossier.zzz"));
+    assert_eq!(
+        tried(&|it| Some(&it.keys)),
+        list_known_keys(&log, "dossier.zzz")
+    );
     assert_eq!(
         tried(&|it| it.keys.get("redact")),
-        known(&log, "dossier.redact.zzz")
+        list_known_keys(&log, "dossier.redact.zzz")
     );
 }
 
 /// The keys that a warning names as the ones that there are.
-fn known(log: &str, at: &str) -> BTreeSet<String> {
+fn list_known_keys(log: &str, at: &str) -> BTreeSet<String> {
     let (_, rest) = log
         .split_once(&format!("{at}: unknown key, expected one of "))
         .unwrap();

@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Setup, configure, everything, with};
-use crate::support::{SOON, wait_for_records};
+use crate::support::{TIMEOUT, wait_for_records};
 
 const REQUESTS: usize = 10_000;
 const SHARE: f64 = 0.1;
@@ -79,7 +79,7 @@ async fn configured_share_is_recorded_with_both_halves() {
     setup
         .harness
         .envoy
-        .wait_for_empty_outbox(SOON)
+        .wait_for_empty_outbox(TIMEOUT)
         .await
         .unwrap();
     let recorded = recorded(&setup.harness.stub_collector).len();
@@ -106,7 +106,7 @@ async fn chained_proxies_sample_the_same_requests() {
     let traffic = Traffic::new(first.envoy.address).unwrap();
     send_all(&traffic, 2 * EACH, of_ours).await;
     for envoy in [&first.envoy, &last.harness.envoy] {
-        envoy.wait_for_empty_outbox(SOON).await.unwrap();
+        envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     }
     let by_first = recorded(&first.stub_collector);
     assert_eq!(by_first, recorded(&last.harness.stub_collector));
@@ -117,7 +117,7 @@ async fn chained_proxies_sample_the_same_requests() {
     send_all(&last.traffic, 2 * EACH, of_ours).await;
     last.harness
         .envoy
-        .wait_for_empty_outbox(SOON)
+        .wait_for_empty_outbox(TIMEOUT)
         .await
         .unwrap();
     let is_ours = |path: &&str| path[1..].parse::<usize>().unwrap() % 2 == 0;

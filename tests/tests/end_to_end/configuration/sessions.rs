@@ -9,8 +9,8 @@ use dossier_tests::traffic::Call;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{configure, lead_to, with};
-use crate::support::{SOON, text};
+use super::{configure, route_to_service, with};
+use crate::support::{TIMEOUT, text};
 
 /// Where the client may name its session, each under a path of its own.
 const PLACES: [&str; 4] = ["header", "cookie", "query", "body"];
@@ -53,7 +53,7 @@ async fn session_comes_from_client_or_time() {
     });
     let echo_service = EchoService::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        lead_to(&mut plan.bootstrap, echo_service.address)?;
+        route_to_service(&mut plan.bootstrap, echo_service.address)?;
         configure(&mut plan.bootstrap, &keys)
     });
     let stack = stack.await.unwrap();
@@ -73,7 +73,7 @@ async fn session_comes_from_client_or_time() {
     }
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     client
-        .wait_for_entries(admin, &json!({}), sent, SOON)
+        .wait_for_entries(admin, &json!({}), sent, TIMEOUT)
         .await
         .unwrap();
     let entries = client.query_all(admin, &json!({})).await.unwrap();

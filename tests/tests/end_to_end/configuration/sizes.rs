@@ -1,5 +1,5 @@
 //! `content_types`, `max_body_bytes` and `body_ttl_days`: of which bodies how much is kept, and for
-//! how long. The true size is told in any case.
+//! how long. The true size is recorded in any case.
 
 use dossier_tests::traffic::Call;
 use dossier_tests::upstream::{BodyKind, generate_body};

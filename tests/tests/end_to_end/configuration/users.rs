@@ -84,7 +84,7 @@ async fn only_verified_token_names_user() {
         "defaults": {"storage_type": "both"},
         "routes": [],
     });
-    let setup = Setup::start_with(&keys, verify_but_let_pass).await;
+    let setup = Setup::start_with(&keys, verify_without_rejecting).await;
     let (head, rest) = ALICE_TOKEN.split_once('.').unwrap();
     let (_, signature) = rest.split_once('.').unwrap();
     for (number, (token, user)) in [
@@ -133,7 +133,7 @@ async fn only_verified_token_names_user() {
 }
 
 /// Envoy verifies tokens, but what has none or a bad one passes too.
-fn verify_but_let_pass(bootstrap: &mut Bootstrap) -> Result<(), HarnessError> {
+fn verify_without_rejecting(bootstrap: &mut Bootstrap) -> Result<(), HarnessError> {
     let verify = json!({
         "name": "envoy.filters.http.jwt_authn",
         "typed_config": {

@@ -6,7 +6,7 @@ use dossier_tests::grpc::{GrpcCall, GrpcService, encode_frame, trailers};
 use dossier_tests::testing::TestHarness;
 use serde_json::json;
 
-use super::{Exchange, Expected, speak, start_with};
+use super::{Exchange, Expected, set_http_protocol, start_with};
 
 const CLUSTER: &str = "grpc_service";
 
@@ -124,7 +124,7 @@ async fn start() -> (TestHarness, GrpcService) {
     let address = service.address;
     let harness = start_with(|bootstrap| {
         bootstrap.add_cluster(CLUSTER, address)?;
-        speak(bootstrap, CLUSTER, &json!({"http2_protocol_options": {}}))?;
+        set_http_protocol(bootstrap, CLUSTER, &json!({"http2_protocol_options": {}}))?;
         for route in bootstrap.routes()? {
             set(route, "route", json!({"cluster": CLUSTER}));
         }

@@ -12,7 +12,7 @@ use super::{Exchange, Expected, head, start_with};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_without_route_is_recorded() {
     let harness = start().await;
-    let exchange = ask(&harness, "/api/nowhere", 404, "").await;
+    let exchange = send_and_record(&harness, "/api/nowhere", 404, "").await;
     exchange.expect(&refused(404, ""));
 }
 
@@ -20,9 +20,9 @@ async fn request_without_route_is_recorded() {
 async fn direct_response_is_recorded() {
     let harness = start().await;
     let words = "straight from Envoy";
-    let exchange = ask(&harness, "/api/direct", 200, words).await;
+    let exchange = send_and_record(&harness, "/api/direct", 200, words).await;
     exchange.expect(&refused(200, words));
-    let exchange = ask(&harness, "/api/moved", 301, "").await;
+    let exchange = send_and_record(&harness, "/api/moved", 301, "").await;
     exchange.expect(&refused(301, ""));
 }
 
@@ -32,9 +32,9 @@ async fn refusal_by_later_filter_is_recorded_whole() {
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/behind");
         if kind == "limited" {
-            spend_the_token(&harness, &path).await;
+            exhaust_rate_limit(&harness, &path).await;
         }
-        let exchange = ask(&harness, &path, status, words).await;
+        let exchange = send_and_record(&harness, &path, status, words).await;
         exchange.expect(&refused(status, words));
     }
 }
@@ -45,9 +45,9 @@ async fn refusal_by_earlier_filter_is_recorded_partly() {
     for (kind, status, words) in REFUSALS {
         let path = format!("/api/{kind}/before");
         if kind == "limited" {
-            spend_the_token(&harness, &path).await;
+            exhaust_rate_limit(&harness, &path).await;
         }
-        let exchange = ask(&harness, &path, status, words).await;
+        let exchange = send_and_record(&harness, &path, status, words).await;
         for half in [&exchange.request, &exchange.response] {
             let record = &half.record;
             assert_eq!(half.text("completion"), "local_reply", "{record}");
@@ -86,7 +86,7 @@ const fn refused(status: u64, words: &str) -> Expected<'_> {
 }
 
 /// The limit lets one request pass.
-async fn spend_the_token(harness: &Harness, path: &str) {
+async fn exhaust_rate_limit(harness: &Harness, path: &str) {
     let path = format!("{path}/first");
     harness.service.add_script(
         &path,
@@ -98,7 +98,7 @@ async fn spend_the_token(harness: &Harness, path: &str) {
 }
 
 /// Sends a request with a body, checks the answer, and gives what was recorded.
-async fn ask(harness: &Harness, path: &str, status: u64, words: &str) -> Exchange {
+async fn send_and_record(harness: &Harness, path: &str, status: u64, words: &str) -> Exchange {
     let since = clock::now_micros();
     let mut client = harness.client().await.unwrap();
     let request = head("POST", path, "content-length: 8\r\n") + "question";
@@ -134,7 +134,7 @@ async fn start() -> TestHarness {
             }
         }
         let filters = bootstrap.http_filters()?;
-        for (kind, configuration) in filters_that_refuse() {
+        for (kind, configuration) in refusing_filters() {
             let filter = |place: &str| json!({"name": format!("{kind}-{place}"), "typed_config": configuration});
             filters.insert(0, filter("before"));
             let last = filters.len() - 1;
@@ -153,7 +153,7 @@ fn typed(kind: &str, mut configuration: Value) -> Value {
 }
 
 /// The filters, which let everything pass unless a route says otherwise.
-fn filters_that_refuse() -> [(&'static str, Value); 3] {
+fn refusing_filters() -> [(&'static str, Value); 3] {
     let key = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "1", "k": "c2VjcmV0"}]}"#;
     let provider = json!({"local_jwks": {"inline_string": key}});
     let requirement = json!({"known": {"provider_name": "example"}});

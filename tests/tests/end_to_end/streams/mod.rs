@@ -8,11 +8,11 @@ use dossier_tests::stub_collector::ReceivedHalf;
 use dossier_tests::testing::TestHarness;
 use serde_json::{Value, json};
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 mod bodies;
-mod breaks;
 mod grpc;
+mod interruptions;
 mod local_replies;
 mod stored;
 mod upgrades;
@@ -35,7 +35,11 @@ struct Expected<'a> {
 impl Exchange {
     /// Waits for it; `since` is when its request was about to be sent.
     async fn of(harness: &Harness, path: &str, since: u64) -> Self {
-        let halves = harness.stub_collector.halves(path, 2, SOON).await.unwrap();
+        let halves = harness
+            .stub_collector
+            .halves(path, 2, TIMEOUT)
+            .await
+            .unwrap();
         let [request, response] = halves.as_slice() else {
             panic!("not two halves of {path}: {halves:?}")
         };
@@ -113,14 +117,14 @@ async fn start_with(
             json!([{"upgrade_type": "websocket"}]),
         );
         let options = json!({"http_protocol_options": {"enable_trailers": true}});
-        speak(bootstrap, UPSTREAM_CLUSTER, &options)?;
+        set_http_protocol(bootstrap, UPSTREAM_CLUSTER, &options)?;
         change(bootstrap)
     });
     started.await.unwrap()
 }
 
 /// Sets how Envoy speaks to a cluster.
-pub(crate) fn speak(
+pub(crate) fn set_http_protocol(
     bootstrap: &mut Bootstrap,
     cluster: &str,
     options: &Value,

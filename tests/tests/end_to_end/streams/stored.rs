@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::head;
-use crate::support::{SOON, text};
+use crate::support::{TIMEOUT, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn query_shows_end_of_each_exchange() {
@@ -61,20 +61,20 @@ async fn query_shows_end_of_each_exchange() {
 
     let (collector, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     collector
-        .wait_for_entries(alice, &json!({}), 10, SOON)
+        .wait_for_entries(alice, &json!({}), 10, TIMEOUT)
         .await
         .unwrap();
     let entries = collector.query_all(alice, &json!({})).await.unwrap();
     for half in ["request", "response"] {
         let entries = entries.iter().filter(|entry| entry["type"] == half);
-        let mut told: Vec<_> = entries
+        let mut returned: Vec<_> = entries
             .map(|entry| {
                 let completion = text(&entry["content"], "completion");
                 assert_eq!(text(entry, "path"), format!("/api/{completion}"));
                 (completion, entry["status"].as_u64())
             })
             .collect();
-        told.sort_unstable();
+        returned.sort_unstable();
         let expected = [
             ("client_aborted", Some(200)),
             ("complete", Some(200)),
@@ -82,6 +82,6 @@ async fn query_shows_end_of_each_exchange() {
             ("timeout", Some(504)),
             ("upstream_reset", Some(503)),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(returned, expected);
     }
 }

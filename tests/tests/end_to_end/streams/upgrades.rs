@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 
 use super::{Exchange, Expected, head, start};
 
-const ASKS: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+const UPGRADE_REQUEST: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const AGREES: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+const UPGRADE_RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
                       upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// A text frame of five bytes, as a service sends it.
 const PONG: &[u8] = b"\x81\x05hello";
@@ -28,13 +28,16 @@ async fn websocket_is_recorded_without_messages() {
         } else {
             [Step::WaitForClose, Step::Close]
         };
-        let script = [send(AGREES), Step::Expect(PING), send(PONG)];
+        let script = [send(UPGRADE_RESPONSE), Step::Expect(PING), send(PONG)];
         harness
             .service
             .add_script(&path, script.into_iter().chain(last).collect::<Vec<_>>());
         let since = clock::now_micros();
         let mut client = harness.client().await.unwrap();
-        client.send(head("GET", &path, ASKS)).await.unwrap();
+        client
+            .send(head("GET", &path, UPGRADE_REQUEST))
+            .await
+            .unwrap();
         client.read_until("101 Switching Protocols").await.unwrap();
         client.send(PING).await.unwrap();
         client.read_until("hello").await.unwrap();
@@ -68,7 +71,10 @@ async fn refused_upgrade_is_ordinary_response() {
     );
     let since = clock::now_micros();
     let mut client = harness.client().await.unwrap();
-    client.send(head("GET", path, ASKS)).await.unwrap();
+    client
+        .send(head("GET", path, UPGRADE_REQUEST))
+        .await
+        .unwrap();
     client.read_until("\r\n\r\nno").await.unwrap();
     Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",

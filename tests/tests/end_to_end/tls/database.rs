@@ -19,9 +19,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::net::TcpListener;
 
 use super::{file, wait_for};
-use crate::support::{SOON, store};
+use crate::support::{TIMEOUT, store};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It runs on the data of one that the collector has made. Its owner comes in by the socket as before.
 struct SecurePostgres {
@@ -75,13 +75,13 @@ impl SecurePostgres {
             ))
             .current_dir("/");
         let log = folder.join("postgres.log");
-        let process = Process::start("Postgres", &command, &log, PATIENCE).unwrap();
+        let process = Process::start("Postgres", &command, &log, STOP_TIMEOUT).unwrap();
         let mut postgres = Self {
             process,
             port,
             home,
         };
-        let up = wait::until("Postgres to answer", SOON, async || {
+        let up = wait::until("Postgres to answer", TIMEOUT, async || {
             if let Err(ended) = postgres.process.expect_running() {
                 return Ok(Err(ended));
             }
@@ -126,13 +126,13 @@ fn owner_options(home: &Path, port: u16) -> PgConnectOptions {
 }
 
 /// A collector that uses such a Postgres by TLS, and makes sure of it.
-struct Scene {
+struct DatabaseHarness {
     backend: TestBackend,
     postgres: SecurePostgres,
     folder: TestFolder,
 }
 
-impl Scene {
+impl DatabaseHarness {
     async fn start() -> Self {
         let folder = TestFolder::create().unwrap();
         let authority = CertificateAuthority::new().unwrap();
@@ -181,11 +181,11 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verifies_server_certificate() {
-    let scene = Scene::start().await;
+    let harness = DatabaseHarness::start().await;
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
-    store(&scene.backend, &[sample]).await;
-    assert_eq!(scene.stored().await.unwrap(), 1);
-    let mut owner = scene.postgres.owner().await;
+    store(&harness.backend, &[sample]).await;
+    assert_eq!(harness.stored().await.unwrap(), 1);
+    let mut owner = harness.postgres.owner().await;
     let plain: Vec<(String, bool)> = sqlx::query_as(
         "select application_name, ssl from pg_stat_ssl join pg_stat_activity using (pid)
          where application_name = 'dossier'",
@@ -197,11 +197,11 @@ async fn verifies_server_certificate() {
     owner.close().await.unwrap();
 
     let other = CertificateAuthority::new().unwrap().certificate().pem();
-    let other = file(scene.folder.path(), "other.crt", &other);
-    let ours = scene.folder.path().join("ca.crt");
+    let other = file(harness.folder.path(), "other.crt", &other);
+    let ours = harness.folder.path().join("ca.crt");
     let by = |mode: &str, authority: &Path| {
         let authority = authority.display();
-        scene
+        harness
             .postgres
             .url(&format!("sslmode={mode}&sslrootcert={authority}"))
     };
@@ -210,47 +210,52 @@ async fn verifies_server_certificate() {
     for (url, says) in [
         (verified("127.0.0.1", &ours), "ok    database: Postgres"),
         (verified("localhost", &ours), "ok    database: Postgres"),
-        (scene.postgres.url("sslmode=require"), "ok    database: "),
-        (scene.postgres.url(""), "ok    database: "),
+        (harness.postgres.url("sslmode=require"), "ok    database: "),
+        (harness.postgres.url(""), "ok    database: "),
         (verified("127.0.0.1", &other), "invalid peer certificate"),
         // Another name of this machine.
         (verified("127.0.0.2", &ours), "fail  database: "),
         (by("verify-ca", &ours), "ok    database: Postgres"),
         (by("verify-ca", &other), "invalid peer certificate"),
-        (scene.postgres.url("sslmode=disable"), "no encryption"),
+        (harness.postgres.url("sslmode=disable"), "no encryption"),
     ] {
-        let output = scene.doctor(&url).await;
+        let output = harness.doctor(&url).await;
         assert!(output.contains(says), "{url}: {output}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn password_changes_without_restart() {
-    let scene = Scene::start().await;
-    assert_eq!(scene.stored().await.unwrap(), 0);
+    let harness = DatabaseHarness::start().await;
+    assert_eq!(harness.stored().await.unwrap(), 0);
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
                where application_name = 'dossier'";
-    scene
+    harness
         .postgres
         .run("alter user dossier password 'second'")
         .await;
     // What is connected stays so.
-    assert_eq!(scene.stored().await.unwrap(), 0);
-    scene.postgres.run(cut).await;
-    let alice = &scene.backend.keys.users.alice;
-    let answer = scene.backend.client.query(alice, &json!({})).await.unwrap();
+    assert_eq!(harness.stored().await.unwrap(), 0);
+    harness.postgres.run(cut).await;
+    let alice = &harness.backend.keys.users.alice;
+    let answer = harness
+        .backend
+        .client
+        .query(alice, &json!({}))
+        .await
+        .unwrap();
     assert_eq!(
         (answer.status, answer.error_code()),
         (503, "STORAGE_UNAVAILABLE")
     );
-    file(scene.folder.path(), "password", "second\n");
+    file(harness.folder.path(), "password", "second\n");
     let series = "dossier_reloads_total{what=\"database\"}";
-    wait_for(&scene.backend, series, 1).await;
-    let back = wait::until("Postgres to be used again", SOON, async || {
-        scene.stored().await
+    wait_for(&harness.backend, series, 1).await;
+    let back = wait::until("Postgres to be used again", TIMEOUT, async || {
+        harness.stored().await
     });
     assert_eq!(back.await.unwrap(), 0);
-    let mut scene = scene;
-    let log = scene.backend.collector.process().unwrap().log().text();
+    let mut harness = harness;
+    let log = harness.backend.collector.process().unwrap().log().text();
     assert!(!log.contains("second"), "the log tells the password");
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{HOST, Mounted, files, handshakes, settings, value, wait_for};
 use crate::secure_client;
-use crate::support::{SOON, expect_stored, wait_for_records};
+use crate::support::{TIMEOUT, expect_stored, wait_for_records};
 
 const CLIENTS: usize = 4;
 const REQUESTS: u64 = 60;
@@ -26,7 +26,7 @@ struct Mounts {
 }
 
 /// Everything by TLS. Envoy has the certificate that is given, and takes the collector's.
-fn secured(
+fn configure_tls(
     plan: &mut StackPlan,
     authority: &CertificateAuthority,
     client: &IssuedCertificate,
@@ -89,7 +89,7 @@ async fn certificate_renewal_loses_no_records() {
     let authority = CertificateAuthority::new().unwrap();
     let mut mounts = None;
     let stack = TestStack::start_with(|plan| {
-        mounts = Some(secured(
+        mounts = Some(configure_tls(
             plan,
             &authority,
             &authority.issue_client_certificate()?,
@@ -105,12 +105,12 @@ async fn certificate_renewal_loses_no_records() {
     let client = std::sync::Arc::new(secure_client::config(&authority, None));
     let shown = async || {
         let connection = secure_client::connect(&client, address, HOST).await;
-        secure_client::shown_by(&connection.unwrap())
+        secure_client::presented_certificate(&connection.unwrap())
     };
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
     let mut last = None;
     for round in 1..=3 {
-        load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+        load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
         let server = authority.issue_server_certificate().unwrap();
         collector.swap(&files(&server, &authority));
         let done = "dossier_reloads_total{what=\"tls\"}";
@@ -120,7 +120,7 @@ async fn certificate_renewal_loses_no_records() {
             &authority.issue_client_certificate().unwrap(),
             &authority,
         ));
-        renewed_in_envoy(&stack.envoy, round).await;
+        wait_for_renewals(&stack.envoy, round).await;
         expect_new_connections(&stack).await;
         last = Some(server);
     }
@@ -131,7 +131,7 @@ async fn certificate_renewal_loses_no_records() {
     let failed = "dossier_reload_failures_total{what=\"tls\"}";
     wait_for(&stack.backend, failed, 1).await;
     expect_new_connections(&stack).await;
-    load.wait_for_answers(REQUESTS, SOON).await.unwrap();
+    load.wait_for_answers(REQUESTS, TIMEOUT).await.unwrap();
     assert_eq!(shown().await, *last.certificate().der());
 
     let outcome = load.stop().await;
@@ -141,8 +141,8 @@ async fn certificate_renewal_loses_no_records() {
 }
 
 /// Waits until Envoy has made so many contexts of renewed certificates.
-async fn renewed_in_envoy(envoy: &dossier_tests::envoy::Envoy, times: u64) {
-    let waited = wait::until("Envoy to take its new certificate", SOON, async || {
+async fn wait_for_renewals(envoy: &dossier_tests::envoy::Envoy, times: u64) {
+    let waited = wait::until("Envoy to take its new certificate", TIMEOUT, async || {
         let updates = envoy.stat("client_ssl_socket_factory.ssl_context_update_by_sds");
         let updates = updates.await.map_err(|error| error.to_string())?;
         // The first two were those of the start.
@@ -164,7 +164,7 @@ async fn expect_new_connections(stack: &TestStack) {
 async fn missing_certificate_keeps_records_buffered() {
     let authority = CertificateAuthority::new().unwrap();
     let stack = TestStack::start_with(|plan| {
-        secured(plan, &authority, &authority.issue_client_certificate()?)?;
+        configure_tls(plan, &authority, &authority.issue_client_certificate()?)?;
         let cluster = plan.bootstrap.cluster(COLLECTOR_CLUSTER)?;
         let context = cluster.pointer_mut(CONTEXT).and_then(Value::as_object_mut);
         context
@@ -190,7 +190,7 @@ async fn foreign_certificate_defers_records() {
     );
     let mut mounts = None;
     let stack = TestStack::start_with(|plan| {
-        mounts = Some(secured(
+        mounts = Some(configure_tls(
             plan,
             &authority,
             &other.issue_client_certificate()?,

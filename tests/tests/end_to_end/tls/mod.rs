@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::secure_client;
-use crate::support::{SOON, metric};
+use crate::support::{TIMEOUT, metric};
 
 mod clients;
 mod database;
@@ -90,13 +90,13 @@ fn settings(mounted: &Mounted) -> Vec<(String, String)> {
 }
 
 /// A collector that serves TLS, and the authority that everybody trusts.
-struct Scene {
+struct TlsHarness {
     backend: TestBackend,
     authority: CertificateAuthority,
     mounted: Mounted,
 }
 
-impl Scene {
+impl TlsHarness {
     /// With more settings. The harness's own client has a certificate.
     async fn start(more: &[(&str, &str)]) -> Self {
         let authority = CertificateAuthority::new().unwrap();
@@ -132,15 +132,15 @@ impl Scene {
     }
 
     /// The certificate that the collector shows to who connects now.
-    async fn shown(&self) -> CertificateDer<'static> {
+    async fn presented_certificate(&self) -> CertificateDer<'static> {
         let client = self.client(None);
         let connection = secure_client::connect(&client, self.address(), HOST).await;
-        secure_client::shown_by(&connection.unwrap())
+        secure_client::presented_certificate(&connection.unwrap())
     }
 
     /// Waits until this counter has come to so many.
-    async fn wait_for(&self, series: &str, least: u64) {
-        wait_for(&self.backend, series, least).await;
+    async fn wait_for(&self, series: &str, min: u64) {
+        wait_for(&self.backend, series, min).await;
     }
 
     fn log(&mut self) -> String {
@@ -149,13 +149,13 @@ impl Scene {
 }
 
 /// Waits until this series of the collector's metrics has come to so many.
-async fn wait_for(backend: &Backend, series: &str, least: u64) {
-    let what = format!("{least} of {series}");
-    let waited = wait::until(&what, SOON, async || {
+async fn wait_for(backend: &Backend, series: &str, min: u64) {
+    let what = format!("{min} of {series}");
+    let waited = wait::until(&what, TIMEOUT, async || {
         let now = value(backend, series)
             .await
             .map_err(|error| error.to_string())?;
-        (now >= least).then_some(()).ok_or_else(|| now.to_string())
+        (now >= min).then_some(()).ok_or_else(|| now.to_string())
     });
     waited.await.unwrap();
 }
@@ -175,7 +175,7 @@ fn handshakes(outcome: &str) -> String {
     format!("dossier_tls_handshakes_total{{outcome=\"{outcome}\"}}")
 }
 
-/// A file of the scene, for whoever writes it by hand.
+/// Writes a file into the folder.
 fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();

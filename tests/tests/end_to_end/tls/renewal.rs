@@ -9,9 +9,9 @@ use dossier_tests::wait;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 
-use super::{HOST, Scene, file, files, value, wait_for};
+use super::{HOST, TlsHarness, file, files, value, wait_for};
 use crate::secure_client;
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 const DONE: &str = "dossier_reloads_total{what=\"tls\"}";
 const FAILED: &str = "dossier_reload_failures_total{what=\"tls\"}";
@@ -19,17 +19,20 @@ const OUTDATED: &str = "dossier_reload_outdated{what=\"tls\"}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_connections_get_renewed_certificate() {
-    let mut scene = Scene::start(&[]).await;
-    let before = scene.shown().await;
-    let client = scene.client(None);
-    let mut open = secure_client::connect(&client, scene.address(), HOST)
+    let mut harness = TlsHarness::start(&[]).await;
+    let before = harness.presented_certificate().await;
+    let client = harness.client(None);
+    let mut open = secure_client::connect(&client, harness.address(), HOST)
         .await
         .unwrap();
-    let renewed = scene.authority.issue_server_certificate().unwrap();
-    scene.mounted.swap(&files(&renewed, &scene.authority));
-    scene.wait_for(DONE, 1).await;
+    let renewed = harness.authority.issue_server_certificate().unwrap();
+    harness.mounted.swap(&files(&renewed, &harness.authority));
+    harness.wait_for(DONE, 1).await;
     assert_ne!(before, *renewed.certificate().der());
-    assert_eq!(scene.shown().await, *renewed.certificate().der());
+    assert_eq!(
+        harness.presented_certificate().await,
+        *renewed.certificate().der()
+    );
     // A connection of before goes on.
     let answer = secure_client::ask(&mut open, HOST, "/healthz")
         .await
@@ -39,82 +42,91 @@ async fn new_connections_get_renewed_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_files_keep_old_certificate() {
-    let mut scene = Scene::start(&[]).await;
-    let before = scene.shown().await;
-    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
+    let mut harness = TlsHarness::start(&[]).await;
+    let before = harness.presented_certificate().await;
+    assert_eq!(value(&harness.backend, OUTDATED).await.unwrap(), 0);
     let (renewed, other) = (
-        scene.authority.issue_server_certificate().unwrap(),
-        scene.authority.issue_server_certificate().unwrap(),
+        harness.authority.issue_server_certificate().unwrap(),
+        harness.authority.issue_server_certificate().unwrap(),
     );
     // The key of another certificate.
-    let mut broken = files(&renewed, &scene.authority);
+    let mut broken = files(&renewed, &harness.authority);
     broken[1].1 = other.key_pem();
-    scene.mounted.swap(&broken);
-    scene.wait_for(FAILED, 1).await;
-    assert_eq!(scene.shown().await, before);
-    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 1);
-    let doctor = async |scene: &Scene| {
-        let output = scene.backend.collector.run(&["doctor"]).await.unwrap();
+    harness.mounted.swap(&broken);
+    harness.wait_for(FAILED, 1).await;
+    assert_eq!(harness.presented_certificate().await, before);
+    assert_eq!(value(&harness.backend, OUTDATED).await.unwrap(), 1);
+    let doctor = async |harness: &TlsHarness| {
+        let output = harness.backend.collector.run(&["doctor"]).await.unwrap();
         (output.status.code(), output.stdout)
     };
-    let (code, output) = doctor(&scene).await;
+    let (code, output) = doctor(&harness).await;
     assert_eq!(code, Some(1));
     assert!(output.contains("fail  tls: tls_certificate: "), "{output}");
     broken[1].1 = "-----BEGIN PRIVATE KEY-----\nhunter2\n".to_owned();
-    scene.mounted.swap(&broken);
-    scene.wait_for(FAILED, 2).await;
-    assert_eq!(scene.shown().await, before);
-    let log = scene.log();
+    harness.mounted.swap(&broken);
+    harness.wait_for(FAILED, 2).await;
+    assert_eq!(harness.presented_certificate().await, before);
+    let log = harness.log();
     assert!(log.contains("do not match"), "{log}");
-    assert!(log.contains(&scene.mounted.path("tls.key")), "{log}");
+    assert!(log.contains(&harness.mounted.path("tls.key")), "{log}");
     let secret = other.key_pem();
     for line in secret.lines().chain(["hunter2"]) {
         assert!(!log.contains(line), "the log tells of the key");
     }
-    scene.mounted.swap(&files(&renewed, &scene.authority));
-    scene.wait_for(DONE, 1).await;
-    assert_eq!(scene.shown().await, *renewed.certificate().der());
-    assert_eq!(value(&scene.backend, OUTDATED).await.unwrap(), 0);
-    let (code, output) = doctor(&scene).await;
+    harness.mounted.swap(&files(&renewed, &harness.authority));
+    harness.wait_for(DONE, 1).await;
+    assert_eq!(
+        harness.presented_certificate().await,
+        *renewed.certificate().der()
+    );
+    assert_eq!(value(&harness.backend, OUTDATED).await.unwrap(), 0);
+    let (code, output) = doctor(&harness).await;
     assert_eq!(code, Some(0));
     assert!(output.contains("ok    tls: "), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_reloads_files_at_once() {
-    let mut scene = Scene::start(&[("DOSSIER_RELOAD_INTERVAL", "3600")]).await;
-    let renewed = scene.authority.issue_server_certificate().unwrap();
-    scene.mounted.swap(&files(&renewed, &scene.authority));
-    assert_ne!(scene.shown().await, *renewed.certificate().der());
-    scene.backend.collector.process().unwrap().send_sighup();
-    scene.wait_for(DONE, 1).await;
-    assert_eq!(scene.shown().await, *renewed.certificate().der());
-    scene.backend.collector.process().unwrap().send_sighup();
-    let told = wait::until("the log to tell that nothing changed", SOON, async || {
-        let log = scene.log();
+    let mut harness = TlsHarness::start(&[("DOSSIER_RELOAD_INTERVAL", "3600")]).await;
+    let renewed = harness.authority.issue_server_certificate().unwrap();
+    harness.mounted.swap(&files(&renewed, &harness.authority));
+    assert_ne!(
+        harness.presented_certificate().await,
+        *renewed.certificate().der()
+    );
+    harness.backend.collector.process().unwrap().send_sighup();
+    harness.wait_for(DONE, 1).await;
+    assert_eq!(
+        harness.presented_certificate().await,
+        *renewed.certificate().der()
+    );
+    harness.backend.collector.process().unwrap().send_sighup();
+    let logged = wait::until("the log to say that nothing changed", TIMEOUT, async || {
+        let log = harness.log();
         log.contains("no file of certificates or secrets has changed")
             .then_some(())
             .ok_or(log)
     });
-    told.await.unwrap();
+    logged.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_of_removed_authority_are_refused() {
-    let mut scene = Scene::start(&[]).await;
-    let identity = scene.authority.issue_client_certificate().unwrap();
-    let server = scene.authority.issue_server_certificate().unwrap();
-    let client = scene.client(Some(&identity));
+    let mut harness = TlsHarness::start(&[]).await;
+    let identity = harness.authority.issue_client_certificate().unwrap();
+    let server = harness.authority.issue_server_certificate().unwrap();
+    let client = harness.client(Some(&identity));
     let health = async |client: &Arc<_>| {
-        secure_client::get(client, scene.backend.collector.address, HOST, "/healthz").await
+        secure_client::get(client, harness.backend.collector.address, HOST, "/healthz").await
     };
     health(&client).await.unwrap();
     let successor = CertificateAuthority::new().unwrap();
-    scene.mounted.swap(&files(&server, &successor));
-    wait_for(&scene.backend, DONE, 1).await;
+    harness.mounted.swap(&files(&server, &successor));
+    wait_for(&harness.backend, DONE, 1).await;
     health(&client).await.unwrap_err();
     let identity = successor.issue_client_certificate().unwrap();
-    health(&scene.client(Some(&identity))).await.unwrap();
+    health(&harness.client(Some(&identity))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

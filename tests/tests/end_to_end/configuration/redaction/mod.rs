@@ -16,8 +16,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{Setup, both, configure, encoded, everything, gzip, lead_to, post, with};
-use crate::support::{SOON, wait_for_records};
+use super::{Setup, both, configure, encoded, everything, gzip, post, route_to_service, with};
+use crate::support::{TIMEOUT, wait_for_records};
 use planted::{GONE, KEPT, Planted, bodies, expect_none, mail, password, redaction};
 
 mod dump;
@@ -49,7 +49,7 @@ fn from_base64(text: &str) -> String {
 }
 
 /// What Envoy and the filter tell of themselves.
-async fn told(harness: &TestHarness) -> Vec<(&'static str, Vec<u8>)> {
+async fn read_envoy_output(harness: &TestHarness) -> Vec<(&'static str, Vec<u8>)> {
     let log = harness.envoy.process.log().text();
     let stats = harness.envoy.fetch_admin_page("stats").await.unwrap();
     assert!(log.contains("dossier: version") && stats.contains("dossier.values_redacted"));
@@ -101,7 +101,7 @@ async fn only_secrets_are_removed_from_any_body() {
         .unwrap();
     assert_eq!(counted, redacted);
 
-    let mut places = told(&setup.harness).await;
+    let mut places = read_envoy_output(&setup.harness).await;
     let batches = setup.harness.stub_collector.batches().concat();
     let kept = batches
         .windows(KEPT.len())
@@ -167,7 +167,7 @@ async fn paths_queries_and_headers_are_redacted() {
     let expected = json!([key, note, ["authorization", bearer]]);
     assert_eq!(request.record["headers"], expected);
     assert_eq!(response.record["headers"], json!([key, note]));
-    let mut places = told(&setup.harness).await;
+    let mut places = read_envoy_output(&setup.harness).await;
     places.push((
         "the batches",
         setup.harness.stub_collector.batches().concat(),
@@ -215,7 +215,13 @@ async fn redacts_across_any_chunk_boundary() {
             .unwrap();
         go_on.notify_one();
         client.read_until(second).await.unwrap();
-        for half in both(harness.stub_collector.halves(&path, 2, SOON).await.unwrap()) {
+        for half in both(
+            harness
+                .stub_collector
+                .halves(&path, 2, TIMEOUT)
+                .await
+                .unwrap(),
+        ) {
             assert_eq!(
                 String::from_utf8_lossy(&half.body),
                 left,
@@ -377,7 +383,7 @@ async fn equal_values_have_equal_hashes() {
             (second.clone(), first.clone())
         );
     }
-    let mut places = told(&setup.harness).await;
+    let mut places = read_envoy_output(&setup.harness).await;
     places.push((
         "the batches",
         setup.harness.stub_collector.batches().concat(),
@@ -392,7 +398,7 @@ async fn stored_rows_and_outputs_contain_no_secret() {
     capture["compress"] = json!(false);
     let echo_service = EchoService::start().await.unwrap();
     let stack = TestStack::start_with(|plan| {
-        lead_to(&mut plan.bootstrap, echo_service.address)?;
+        route_to_service(&mut plan.bootstrap, echo_service.address)?;
         configure(&mut plan.bootstrap, &everything(&capture))
     });
     let stack = stack.await.unwrap();
@@ -413,7 +419,7 @@ async fn stored_rows_and_outputs_contain_no_secret() {
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     let count = 2 * (bodies.len() as u64 + 1);
     client
-        .wait_for_entries(alice, &json!({}), count, SOON)
+        .wait_for_entries(alice, &json!({}), count, TIMEOUT)
         .await
         .unwrap();
 

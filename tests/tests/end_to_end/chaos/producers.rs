@@ -19,22 +19,22 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::record::{Expected, Session};
-use super::{LONG_WHILE, SESSION_MINUTES};
+use super::{FAULT_TIMEOUT, SESSION_MINUTES};
 
-const FEEDERS: usize = 2;
-const PREFIX: &str = "/api/fed/";
+const PRODUCERS: usize = 2;
+const PREFIX: &str = "/api/produced/";
 /// Some of them send through Envoy too.
 const USERS: [&str; 3] = ["alice", "dave", "erin"];
-const MOST_SAMPLES: usize = 12;
+const MAX_SAMPLES: usize = 12;
 const MAX_BODY: usize = 8 << 10;
 
 /// What was sent, by its path, once it is all acknowledged.
-pub type Fed = BTreeMap<String, Expected>;
+pub type ProducedRecords = BTreeMap<String, Expected>;
 
 /// Running producers.
-pub struct Feeders {
+pub struct Producers {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<Fed>>,
+    tasks: Vec<JoinHandle<ProducedRecords>>,
 }
 
 struct Shared {
@@ -47,7 +47,7 @@ struct Shared {
     repeated: AtomicU64,
 }
 
-impl Feeders {
+impl Producers {
     /// Starts them, on the way to these addresses.
     pub fn start(collectors: &[SocketAddr], key: &str, seed: u64) -> Self {
         let clients = collectors
@@ -61,11 +61,11 @@ impl Feeders {
             acknowledged: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
         });
-        let feeder = |number: usize| {
+        let producer = |number: usize| {
             let rng = SmallRng::seed_from_u64(seed.wrapping_add(number as u64));
-            tokio::spawn(feed(Arc::clone(&shared), number, rng))
+            tokio::spawn(produce(Arc::clone(&shared), number, rng))
         };
-        let tasks = (0..FEEDERS).map(feeder).collect();
+        let tasks = (0..PRODUCERS).map(producer).collect();
         Self { shared, tasks }
     }
 
@@ -73,8 +73,8 @@ impl Feeders {
     pub async fn set_clock(&self, minutes: i64) {
         self.shared.ahead.store(minutes, Ordering::Relaxed);
         // One of each may have been made before.
-        let goal = self.acknowledged() + 1 + FEEDERS as u64;
-        let waited = wait::until("batches to be acknowledged", LONG_WHILE, async || {
+        let goal = self.acknowledged() + 1 + PRODUCERS as u64;
+        let waited = wait::until("batches to be acknowledged", FAULT_TIMEOUT, async || {
             let now = self.acknowledged();
             (now >= goal)
                 .then_some(())
@@ -94,9 +94,9 @@ impl Feeders {
     }
 
     /// Returns when the last batch of each is acknowledged.
-    pub async fn stop(self) -> Fed {
+    pub async fn stop(self) -> ProducedRecords {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        let mut all = Fed::new();
+        let mut all = ProducedRecords::new();
         for task in self.tasks {
             all.append(&mut task.await.unwrap());
         }
@@ -104,23 +104,23 @@ impl Feeders {
     }
 }
 
-async fn feed(shared: Arc<Shared>, feeder: usize, mut rng: SmallRng) -> Fed {
-    let mut fed = Fed::new();
+async fn produce(shared: Arc<Shared>, producer: usize, mut rng: SmallRng) -> ProducedRecords {
+    let mut records = ProducedRecords::new();
     while !shared.stopping.load(Ordering::Relaxed) {
         let ahead = shared.ahead.load(Ordering::Relaxed);
         let mut samples = Vec::new();
-        for _ in 0..rng.random_range(1..=MOST_SAMPLES) {
-            let path = format!("{PREFIX}{feeder}/{}", fed.len());
+        for _ in 0..rng.random_range(1..=MAX_SAMPLES) {
+            let path = format!("{PREFIX}{producer}/{}", records.len());
             let expected = expected(&mut rng);
             samples.extend(halves(&path, &expected, ahead));
-            fed.insert(path, expected);
+            records.insert(path, expected);
         }
         shared
             .deliver(&encode_batch(&samples).unwrap(), &mut rng)
             .await;
         tokio::time::sleep(Duration::from_millis(rng.random_range(20..150))).await;
     }
-    fed
+    records
 }
 
 fn expected(rng: &mut SmallRng) -> Expected {

@@ -6,7 +6,7 @@ use dossier_tests::load::LoadGenerator;
 use dossier_tests::testing::TestStack;
 use serde_json::json;
 
-use crate::support::{SOON, UNSENT, expect_stored, unsent_records, wait_for_records};
+use crate::support::{TIMEOUT, UNSENT, expect_stored, unsent_records, wait_for_records};
 
 const CLIENTS: usize = 16;
 
@@ -18,11 +18,11 @@ async fn drained_stop_loses_nothing() {
     });
     let mut stack = stack.await.unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
-    load.wait_for_answers(500, SOON).await.unwrap();
+    load.wait_for_answers(500, TIMEOUT).await.unwrap();
     stack.envoy.drain().await.unwrap();
     // Envoy now closes each connection after its answer. The clients go on, and leave before the
     // listener does: a connection that it has not accepted by then is reset, whatever filter runs.
-    load.wait_for_answers(200, SOON).await.unwrap();
+    load.wait_for_answers(200, TIMEOUT).await.unwrap();
     let outcome = load.stop().await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     let recorded = 2 * outcome.answered.len() as u64;
@@ -38,18 +38,18 @@ async fn drained_stop_loses_nothing() {
 async fn undrained_stop_loses_only_unsent_records() {
     let mut stack = TestStack::start().await.unwrap();
     let load = LoadGenerator::start(&stack.traffic, CLIENTS);
-    load.wait_for_answers(500, SOON).await.unwrap();
+    load.wait_for_answers(500, TIMEOUT).await.unwrap();
     let (client, alice) = (&stack.backend.client, &stack.backend.keys.users.alice);
     client
-        .wait_for_entries(alice, &json!({}), 100, SOON)
+        .wait_for_entries(alice, &json!({}), 100, TIMEOUT)
         .await
         .unwrap();
-    load.wait_for_answers(100, SOON).await.unwrap();
+    load.wait_for_answers(100, TIMEOUT).await.unwrap();
 
     stack.envoy.process.stop().await.unwrap();
     let outcome = load.stop().await;
     let unsent = unsent_records(&stack.envoy.process.log().text());
     assert!(unsent > 0, "under load there is always something unsent");
-    // Each client may have had its answer while Envoy had not yet told the filter of its end.
+    // A client may have its response before Envoy has notified the filter of the end.
     expect_stored(&stack, &outcome.answered, unsent + 2 * CLIENTS).await;
 }

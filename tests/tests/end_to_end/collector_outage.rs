@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, metric, text};
+use crate::support::{TIMEOUT, metric, text};
 
 const CONCURRENCY: usize = 16;
 
@@ -24,7 +24,7 @@ async fn records_arrive_once_after_outage() {
     stack
         .backend
         .client
-        .wait_for_entries(&admin, &json!({}), 40, SOON)
+        .wait_for_entries(&admin, &json!({}), 40, TIMEOUT)
         .await
         .unwrap();
 
@@ -39,10 +39,10 @@ async fn records_arrive_once_after_outage() {
     stack
         .backend
         .client
-        .wait_for_entries(&admin, &json!({}), 440, SOON)
+        .wait_for_entries(&admin, &json!({}), 440, TIMEOUT)
         .await
         .unwrap();
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     let entries = stack
         .backend
         .client
@@ -78,10 +78,10 @@ async fn lost_response_stores_batch_once() {
     stack
         .backend
         .client
-        .wait_for_entries(admin, &json!({}), 3000, SOON)
+        .wait_for_entries(admin, &json!({}), 3000, TIMEOUT)
         .await
         .unwrap();
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     assert_eq!(
         stack.backend.client.count(admin, &json!({})).await.unwrap(),
         3000
@@ -98,7 +98,7 @@ async fn records_over_buffer_limit_are_reported() {
     set_mode(&stack, ProxyMode::Forward(stack.backend.collector.address));
     let waited = wait::until(
         "stored and lost to make up all that was sent",
-        SOON,
+        TIMEOUT,
         async || {
             let stored = client
                 .count(admin, &json!({}))
@@ -118,7 +118,7 @@ async fn records_over_buffer_limit_are_reported() {
         "{stored} stored, {lost} lost: the test should see both"
     );
 
-    stack.envoy.wait_for_empty_outbox(SOON).await.unwrap();
+    stack.envoy.wait_for_empty_outbox(TIMEOUT).await.unwrap();
     let entries = client.query_all(admin, &json!({})).await.unwrap();
     let halves: BTreeSet<_> = entries
         .iter()
@@ -140,7 +140,7 @@ async fn records_over_buffer_limit_are_reported() {
         .unwrap();
     assert!(
         lost_bytes >= 4 * 1024 * bare.len() as u64,
-        "{lost_bytes} bytes of bodies are told of"
+        "{lost_bytes} bytes of bodies are reported"
     );
 }
 

@@ -194,7 +194,7 @@ async fn retried_request_is_one_exchange() {
             .service
             .add_script(path, [Step::Expect(b"please"), answer]);
     }
-    ask_again_and_again(&harness, path, "well").await;
+    send_until_answered(&harness, path, "well").await;
     Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 200,
@@ -208,7 +208,7 @@ async fn retried_request_is_one_exchange() {
             .service
             .add_script(path, [Step::Expect(b"please"), send(failing)]);
     }
-    ask_again_and_again(&harness, path, "sorry").await;
+    send_until_answered(&harness, path, "sorry").await;
     Exchange::of(&harness, path, since).await.expect(&Expected {
         completion: "complete",
         status: 500,
@@ -219,7 +219,7 @@ async fn retried_request_is_one_exchange() {
     wait_for_records(&harness.envoy, 4).await;
 }
 
-async fn ask_again_and_again(harness: &Harness, path: &str, answer: &str) {
+async fn send_until_answered(harness: &Harness, path: &str, answer: &str) {
     let mut client = harness.client().await.unwrap();
     client
         .send(head("POST", path, "content-length: 6\r\n") + "please")

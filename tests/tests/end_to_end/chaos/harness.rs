@@ -19,7 +19,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{Mutex, MutexGuard, SemaphorePermit};
 
-use super::LONG_WHILE;
+use super::FAULT_TIMEOUT;
 use super::traffic::SESSION_HEADER;
 
 pub const COLLECTORS: usize = 2;
@@ -30,14 +30,14 @@ const BATCH: &str = "256KiB";
 /// A collector behind a fault proxy, which is its address for all others.
 pub struct Member {
     pub proxy: FaultProxy,
-    turn: Mutex<()>,
+    fault_lock: Mutex<()>,
     collector: Mutex<Collector>,
     /// The most memory it ever had, in all its lives.
     peak: Mutex<u64>,
 }
 
 /// Everything. Dropped in this order.
-pub struct Scene {
+pub struct ChaosHarness {
     pub envoy: Envoy,
     pub members: Vec<Member>,
     pub database: Mutex<Database>,
@@ -48,7 +48,7 @@ pub struct Scene {
     _permit: SemaphorePermit<'static>,
 }
 
-impl Scene {
+impl ChaosHarness {
     pub async fn start() -> Self {
         let permit = acquire_stack_permit().await.unwrap();
         ensure_collector_is_built().await.unwrap();
@@ -110,7 +110,9 @@ impl Scene {
     pub async fn peak(&self) -> u64 {
         let mut most = 0;
         for member in &self.members {
-            member.note_peak(&mut *member.collector.lock().await).await;
+            member
+                .record_peak(&mut *member.collector.lock().await)
+                .await;
             most = most.max(*member.peak.lock().await);
         }
         most
@@ -120,7 +122,7 @@ impl Scene {
     pub async fn wait_for_empty_spools(&self) {
         for member in &self.members {
             let client = CollectorClient::new(member.address().await).unwrap();
-            let waited = wait::until("a spool to be empty", LONG_WHILE, async || {
+            let waited = wait::until("a spool to be empty", FAULT_TIMEOUT, async || {
                 let metrics = client.metrics().await.map_err(|error| error.to_string())?;
                 match metrics.get("dossier_spool_batches") {
                     Some(0.0) => Ok(()),
@@ -146,15 +148,15 @@ impl Member {
         let proxy = FaultProxy::start(ProxyMode::Forward(collector.address));
         Self {
             proxy: proxy.await.unwrap(),
-            turn: Mutex::new(()),
+            fault_lock: Mutex::new(()),
             collector: Mutex::new(collector),
             peak: Mutex::new(0),
         }
     }
 
-    /// One fault at a time: who holds this may do something to it.
-    pub async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    /// Held while a fault is injected, so that there is one at a time.
+    pub async fn lock_for_fault(&self) -> MutexGuard<'_, ()> {
+        self.fault_lock.lock().await
     }
 
     async fn address(&self) -> SocketAddr {
@@ -164,7 +166,7 @@ impl Member {
     /// SIGKILL.
     pub async fn kill(&self) {
         let mut collector = self.collector.lock().await;
-        self.note_peak(&mut collector).await;
+        self.record_peak(&mut collector).await;
         collector.kill();
         self.proxy.set_mode(ProxyMode::Refuse);
     }
@@ -172,7 +174,7 @@ impl Member {
     /// Starts it again, as often as it takes: that is what a supervisor does.
     pub async fn restart(&self) {
         let mut collector = self.collector.lock().await;
-        let waited = wait::until("a collector to start", LONG_WHILE, async || {
+        let waited = wait::until("a collector to start", FAULT_TIMEOUT, async || {
             let started = collector.restart().await;
             started.map_err(|error| error.to_string())
         });
@@ -185,7 +187,7 @@ impl Member {
         let address = self.address().await;
         let before = self.proxy.cuts();
         self.proxy.set_mode(ProxyMode::CutAfter(address, after));
-        let waited = wait::until("a connection to be cut", LONG_WHILE, async || {
+        let waited = wait::until("a connection to be cut", FAULT_TIMEOUT, async || {
             let cuts = self.proxy.cuts() - before;
             (cuts > 0).then_some(()).ok_or("none yet".to_owned())
         });
@@ -205,7 +207,7 @@ impl Member {
         assert!(set.unwrap().success());
     }
 
-    async fn note_peak(&self, collector: &mut Collector) {
+    async fn record_peak(&self, collector: &mut Collector) {
         let process = collector.process().unwrap();
         // It tells nothing if it has ended by itself, which its next use shows.
         let now = process.read_memory("VmHWM").unwrap_or_default();

@@ -6,7 +6,7 @@ use dossier_tests::upstream::{BodyKind, generate_body};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, text, wait_for_records};
+use crate::support::{TIMEOUT, text, wait_for_records};
 
 /// What the example configuration keeps of a body.
 const CAP: usize = 64 * 1024;
@@ -21,7 +21,7 @@ async fn request_without_user_is_anonymous() {
     };
     assert_eq!(stack.traffic.send(&call).await.unwrap().status, 200);
     client
-        .wait_for_entries(admin, &json!({"user_id": "anonymous"}), 2, SOON)
+        .wait_for_entries(admin, &json!({"user_id": "anonymous"}), 2, TIMEOUT)
         .await
         .unwrap();
     let entries = client.query_all(admin, &json!({})).await.unwrap();
@@ -59,7 +59,7 @@ async fn paths_without_rule_are_not_recorded() {
         stack.traffic.send(&sentinel).await.unwrap();
     }
     client
-        .wait_for_entries(admin, &json!({}), 4, SOON)
+        .wait_for_entries(admin, &json!({}), 4, TIMEOUT)
         .await
         .unwrap();
     wait_for_records(&stack.envoy, 4).await;
@@ -78,7 +78,7 @@ async fn route_metadata_overrides_filter_rules() {
     let call = Call::json("alice", "/webhooks/payment", &json!({"paid": true}));
     stack.traffic.send(&call).await.unwrap();
     client
-        .wait_for_entries(admin, &json!({}), 1, SOON)
+        .wait_for_entries(admin, &json!({}), 1, TIMEOUT)
         .await
         .unwrap();
     wait_for_records(&stack.envoy, 1).await;
@@ -117,7 +117,7 @@ async fn route_metadata_changes_named_keys_only() {
         .await
         .unwrap();
     client
-        .wait_for_entries(admin, &json!({}), 1, SOON)
+        .wait_for_entries(admin, &json!({}), 1, TIMEOUT)
         .await
         .unwrap();
     wait_for_records(&stack.envoy, 1).await;
@@ -150,7 +150,7 @@ async fn truncated_body_keeps_true_size() {
     let reply = stack.traffic.send(&call).await.unwrap();
     assert_eq!(reply.body, answered, "the client gets everything");
     client
-        .wait_for_entries(alice, &json!({}), 2, SOON)
+        .wait_for_entries(alice, &json!({}), 2, TIMEOUT)
         .await
         .unwrap();
     for (half, whole) in [("request", &sent), ("response", &answered)] {
@@ -178,7 +178,7 @@ async fn body_at_limit_is_whole() {
         .await
         .unwrap();
     client
-        .wait_for_entries(alice, &json!({}), 2, SOON)
+        .wait_for_entries(alice, &json!({}), 2, TIMEOUT)
         .await
         .unwrap();
     let entries = client

@@ -1,4 +1,4 @@
-//! What an earlier store of this kind did wrong, fault by fault, and what is right instead. All traffic
+//! Regression tests: what an earlier store of this kind did wrong, one test a fault. All traffic
 //! goes through Envoy, unless it must be older than the test.
 
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::support::{SOON, store, text};
+use crate::support::{TIMEOUT, store, text};
 
 const DAY: u64 = 24 * 60;
 const MICROS_OF_A_DAY: u64 = DAY * 60_000_000;
@@ -48,7 +48,7 @@ async fn send(stack: &TestStack, target: &str, body: &Value) {
 async fn stored(stack: &TestStack, entries: u64) {
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     let waited = client
-        .wait_for_entries(admin, &json!({}), entries, SOON)
+        .wait_for_entries(admin, &json!({}), entries, TIMEOUT)
         .await;
     waited.unwrap();
 }
@@ -489,7 +489,7 @@ async fn non_json_bodies_are_kept() {
         let alice = &stack.backend.keys.users.alice;
         let question = json!({"endpoint": format!("/api/{form}"), "order": "desc"});
         let client = &stack.backend.client;
-        let found = dossier_tests::wait::until("the body", SOON, async || {
+        let found = dossier_tests::wait::until("the body", TIMEOUT, async || {
             let answer = client.query(alice, &question).await.unwrap();
             let entry = answer.items().first().filter(|it| it["data"] == data);
             entry.cloned().ok_or_else(|| answer.json.to_string())

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, Shown, shown, text, wait_for_records};
+use crate::support::{ExpectedBody, TIMEOUT, expected_body, text, wait_for_records};
 
 const EXCHANGES: usize = 1000;
 const CONCURRENCY: usize = 32;
@@ -43,7 +43,7 @@ async fn mixed_exchanges_are_stored_exactly_once() {
 
     let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
     client
-        .wait_for_entries(admin, &json!({}), 2 * EXCHANGES as u64, SOON)
+        .wait_for_entries(admin, &json!({}), 2 * EXCHANGES as u64, TIMEOUT)
         .await
         .unwrap();
     wait_for_records(&stack.envoy, 2 * EXCHANGES as u64).await;
@@ -128,11 +128,11 @@ fn check_body(entry: &Value, raw: &str, content_type: &str, body: &[u8]) {
         json!(content_type)
     };
     assert_eq!(content["type"], sent_type, "{entry}");
-    let shown = Shown {
-        form: shown(content_type, body).form,
+    let shown = ExpectedBody {
+        form: expected_body(content_type, body).form,
         raw: raw.to_owned(),
     };
-    assert_eq!(shown, self::shown(content_type, body), "{entry}");
+    assert_eq!(shown, expected_body(content_type, body), "{entry}");
     assert_eq!(content["form"], shown.form, "{entry}");
 }
 
