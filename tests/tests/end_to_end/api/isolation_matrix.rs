@@ -1,6 +1,6 @@
-//! Every endpoint × every parameter that can name somebody else's thing × every role.
+//! Every endpoint × every parameter that can name another user's resource × every role.
 //!
-//! A new endpoint is a row of [`ENDPOINTS`]; a new way to name a thing, a row of [`PARAMETERS`].
+//! A new endpoint is a row of [`ENDPOINTS`]; a new way to name a resource, a row of [`PARAMETERS`].
 
 use std::collections::BTreeMap;
 
@@ -71,106 +71,106 @@ const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-/// A way for readers to name a thing.
+/// A way for readers to name a resource.
 struct Parameter {
     name: &'static str,
-    ask: fn(&Thing) -> Ask,
+    ask: fn(&Resource) -> Ask,
 }
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "session_id",
-        ask: |thing| Ask::Post("/storage/query", json!({"session_id": thing.session})),
+        ask: |resource| Ask::Post("/storage/query", json!({"session_id": resource.session})),
     },
     Parameter {
         name: "exchange_id",
-        ask: |thing| Ask::Post("/storage/query", json!({"exchange_id": thing.exchange})),
+        ask: |resource| Ask::Post("/storage/query", json!({"exchange_id": resource.exchange})),
     },
     Parameter {
         name: "user_id",
-        ask: |thing| Ask::Post("/storage/query", json!({"user_id": thing.user})),
+        ask: |resource| Ask::Post("/storage/query", json!({"user_id": resource.user})),
     },
     Parameter {
         name: "endpoint",
-        ask: |thing| Ask::Post("/storage/query", json!({"endpoint": thing.endpoint})),
+        ask: |resource| Ask::Post("/storage/query", json!({"endpoint": resource.endpoint})),
     },
     Parameter {
         name: "endpoint, spelled otherwise",
-        ask: |thing| {
+        ask: |resource| {
             Ask::Post(
                 "/storage/query",
-                json!({"endpoint": format!("{}//", thing.endpoint)}),
+                json!({"endpoint": format!("{}//", resource.endpoint)}),
             )
         },
     },
     Parameter {
         name: "session_id among the metadata",
-        ask: |thing| {
+        ask: |resource| {
             Ask::Post(
                 "/storage/query",
-                json!({"metadata_filters": {"session_id": thing.session}}),
+                json!({"metadata_filters": {"session_id": resource.session}}),
             )
         },
     },
     Parameter {
         name: "number of an entry",
-        ask: |thing| Ask::Get(format!("/storage/entries/{}", thing.entry)),
+        ask: |resource| Ask::Get(format!("/storage/entries/{}", resource.entry)),
     },
     Parameter {
         name: "number of an entry with a body",
-        ask: |thing| Ask::Get(format!("/storage/entries/{}/body", thing.entry)),
+        ask: |resource| Ask::Get(format!("/storage/entries/{}/body", resource.entry)),
     },
     Parameter {
         name: "id of an exchange",
-        ask: |thing| Ask::Get(format!("/storage/exchanges/{}", thing.exchange)),
+        ask: |resource| Ask::Get(format!("/storage/exchanges/{}", resource.exchange)),
     },
     Parameter {
         name: "session_id of a list of sessions",
-        ask: |thing| Ask::Get(format!("/storage/sessions?session_id={}", thing.session)),
+        ask: |resource| Ask::Get(format!("/storage/sessions?session_id={}", resource.session)),
     },
     Parameter {
         name: "user_id of a list of sessions",
-        ask: |thing| Ask::Get(format!("/storage/sessions?user_id={}", thing.user)),
+        ask: |resource| Ask::Get(format!("/storage/sessions?user_id={}", resource.user)),
     },
     Parameter {
         name: "endpoint of a list of sessions",
-        ask: |thing| Ask::Get(format!("/storage/sessions?endpoint={}", thing.endpoint)),
+        ask: |resource| Ask::Get(format!("/storage/sessions?endpoint={}", resource.endpoint)),
     },
     Parameter {
         name: "session_id of sessions",
-        ask: |thing| {
+        ask: |resource| {
             Ask::Post(
                 "/storage/sessions/query",
-                json!({"session_id": thing.session}),
+                json!({"session_id": resource.session}),
             )
         },
     },
     Parameter {
         name: "exchange_id of sessions",
-        ask: |thing| {
+        ask: |resource| {
             Ask::Post(
                 "/storage/sessions/query",
-                json!({"exchange_id": thing.exchange}),
+                json!({"exchange_id": resource.exchange}),
             )
         },
     },
     Parameter {
         name: "user_id of sessions",
-        ask: |thing| Ask::Post("/storage/sessions/query", json!({"user_id": thing.user})),
+        ask: |resource| Ask::Post("/storage/sessions/query", json!({"user_id": resource.user})),
     },
     Parameter {
         name: "endpoint of sessions, spelled otherwise",
-        ask: |thing| {
+        ask: |resource| {
             Ask::Post(
                 "/storage/sessions/query",
-                json!({"endpoint": format!("{}//", thing.endpoint)}),
+                json!({"endpoint": format!("{}//", resource.endpoint)}),
             )
         },
     },
 ];
 
-/// By what names a thing of somebody's can be asked for.
-struct Thing {
+/// The names under which a user's data can be requested.
+struct Resource {
     user: String,
     entry: i64,
     session: String,
@@ -178,8 +178,8 @@ struct Thing {
     endpoint: String,
 }
 
-impl Thing {
-    /// There is no such thing.
+impl Resource {
+    /// Names of nothing that exists.
     fn missing() -> Self {
         Self {
             user: "nobody".to_owned(),
@@ -208,9 +208,9 @@ impl Thing {
         }
     }
 
-    /// An answer without what differs from request to request, and with this thing's names hidden, so
+    /// An answer without what differs from request to request, and with the names masked, so
     /// that it can be compared to the answer about another.
-    fn hide_in(&self, answer: &CollectorResponse) -> (u16, String) {
+    fn mask_names(&self, answer: &CollectorResponse) -> (u16, String) {
         let mut json = answer.json.clone();
         if let Some(envelope) = json.as_object_mut() {
             envelope.remove("metadata");
@@ -281,15 +281,15 @@ async fn endpoints_accept_permitted_roles_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_resources_are_not_found() {
     let backend = TestBackend::start().await.unwrap();
-    let of_alice = Thing::store(&backend, "alice").await;
-    let of_bob = Thing::store(&backend, "bob").await;
-    let missing = Thing::missing();
+    let of_alice = Resource::store(&backend, "alice").await;
+    let of_bob = Resource::store(&backend, "bob").await;
+    let missing = Resource::missing();
     let (alice, bob) = (keys(&backend, "alice").await, keys(&backend, "bob").await);
     for parameter in PARAMETERS {
         for role in READERS {
-            let ask = async |keys: &BTreeMap<_, String>, thing: &Thing| {
-                let answer = send(&backend, Some(&keys[role]), (parameter.ask)(thing)).await;
-                thing.hide_in(&answer)
+            let ask = async |keys: &BTreeMap<_, String>, resource: &Resource| {
+                let answer = send(&backend, Some(&keys[role]), (parameter.ask)(resource)).await;
+                resource.mask_names(&answer)
             };
             let case = format!("{}, role {role}", parameter.name);
             let nothing = ask(&bob, &missing).await;
@@ -300,7 +300,7 @@ async fn foreign_resources_are_not_found() {
                 assert_eq!(stranger_sees, owner_sees, "{case}: an admin finds it");
             } else {
                 assert_eq!(stranger_sees, nothing, "{case}: a stranger does not");
-                // What is near to a thing that is not there are the caller's own things.
+                // Suggestions near a missing name are the caller's own resources.
                 let nothing = ask(&alice, &missing).await;
                 let other_way = ask(&alice, &of_bob).await;
                 assert_eq!(other_way, nothing, "{case}: nor the other way");
@@ -314,7 +314,7 @@ async fn foreign_cursor_shows_own_entries_only() {
     let backend = TestBackend::start().await.unwrap();
     let (client, people) = (&backend.client, &backend.keys.users);
     for user in ["alice", "bob", "alice", "bob"] {
-        Thing::store(&backend, user).await;
+        Resource::store(&backend, user).await;
     }
     let page = client
         .query(&people.alice, &json!({"page_size": 1}))

@@ -229,7 +229,7 @@ impl FilterCounts {
 struct PostCounts {
     requests: u64,
     posts: u64,
-    taken: u64,
+    accepted: u64,
     bytes: u64,
 }
 
@@ -247,7 +247,7 @@ impl PostCounts {
         Ok(Self {
             requests: count(UPSTREAM_CLUSTER, "rq_total"),
             posts: count(COLLECTOR_CLUSTER, "rq_total"),
-            taken: count(COLLECTOR_CLUSTER, "rq_2xx"),
+            accepted: count(COLLECTOR_CLUSTER, "rq_2xx"),
             bytes: count(COLLECTOR_CLUSTER, "cx_tx_bytes_total"),
         })
     }
@@ -256,10 +256,10 @@ impl PostCounts {
     /// flight, and one batch not yet posted.
     fn check(self, before: Self, workers: u16, size: usize) -> Result<(), HarnessError> {
         let posts = self.posts - before.posts;
-        let taken = self.taken - before.taken + u64::from(workers);
+        let accepted = self.accepted - before.accepted + u64::from(workers);
         let bodies = (self.requests - before.requests) * 2 * size.min(64 << 10) as u64;
         let sent = self.bytes - before.bytes + (u64::from(workers) << 22);
-        if taken >= posts && sent >= bodies {
+        if accepted >= posts && sent >= bodies {
             return Ok(());
         }
         Err(HarnessError::Unexpected {
