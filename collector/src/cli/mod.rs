@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use opentelemetry_otlp::ExporterBuildError;
 use tokio::runtime::Runtime;
-use tokio_rustls::rustls::crypto::ring;
 
 use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
@@ -135,9 +134,6 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    // Of the two cryptography libraries that are built in, this one is for TLS. Callers that name none, as sqlx in
-    // places, get it. It fails only if one has been installed before.
-    let _ = ring::default_provider().install_default();
     let exporter = match trace_exporter(&cli.command) {
         Ok(exporter) => exporter,
         Err(error) => return fail(&error),

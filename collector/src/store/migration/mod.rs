@@ -3,6 +3,8 @@
 //! A migration only adds to the schema as long as programs may run that do not know it. So collectors of two
 //! versions run side by side, and an older one can be started again.
 
+mod embedded;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::time::sleep;
 use tracing::{info, instrument, warn};
 
+use embedded::MIGRATIONS;
+
 use super::error::LOCK_NOT_AVAILABLE;
 use super::pool::ACQUIRE_TIMEOUT;
 use super::{Store, StoreError};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// A migration may take long, but must not wait long for a lock: later statements on the same table queue up after
 /// it. The timeout also applies to sqlx's own lock, which another migrating program may hold.
