@@ -2,7 +2,7 @@
 # in .ci/tools/; docs/development.md explains them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos fuzz fuzz-api openapi bench bench-filter bench-soak bench-ingest bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
+.PHONY: help setup run test check chaos fuzz fuzz-api openapi bench bench-filter bench-soak bench-ingest bench-query bench-storage bench-retention bench-keys bench-counts filter build lint fmt clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -13,6 +13,9 @@ run: ## bring up everything (Postgres, collector, Envoy with the filter) until C
 
 test: ## run all checks and tests: lints, native, wasm, end-to-end
 	@exec .ci/tools/test
+
+check: ## check what changed since the last commit, or FILES: formatting, lints and tests of its packages, not end to end
+	@exec .ci/tools/check $(FILES)
 
 chaos: ## kill, stop, cut and fill up everything under load for some minutes, and tell what came of it
 	@exec .ci/tools/chaos
@@ -33,8 +36,8 @@ setup: ## find or install all tools, build nothing
 filter: ## build the filter for Envoy: target/dossier-filter.wasm
 	@.ci/tools/filter >/dev/null
 
-build: ## build the collector and the test stack for release: target/release/
-	@.ci/tools/cargo build --release -p dossier-collector -p dossier-tests --bins
+build: ## build the collector for release: target/release/dossier
+	@.ci/tools/cargo build --release -p dossier-collector --bin dossier
 
 bench: ## measure what recording costs, as in docs/performance.md
 	@.ci/tools/bench
@@ -65,7 +68,7 @@ bench-keys: ## count what each configuration key costs, as in docs/performance.m
 	@.ci/tools/filter >/dev/null
 	@.ci/tools/cargo run --quiet --release -p dossier-engine -- keys
 
-lint: ## check formatting and lints
+lint: ## check formatting, lints, licences and scripts
 	@.ci/tools/lint
 
 fmt: ## format the code

@@ -31,6 +31,26 @@ version_at_least() {
 # The first dotted number in the text on stdin.
 first_version() { sed -n 's/[^0-9]*\([0-9][0-9]*\(\.[0-9][0-9]*\)*\).*/\1/p' | head -n 1; }
 
+# For a cargo that builds: in CI, Cargo.lock must be as it should be.
+# shellcheck disable=SC2034 # the scripts that source this use it
+LOCKED=()
+# shellcheck disable=SC2034
+[ -z "${CI:-}" ] || LOCKED=(--locked)
+
+# Newer Rusts bring new lints. Up to this one they are errors; beyond it they are shown only.
+STRICT_UP_TO=1.96
+
+# lint_while_building FOLDER: sets the environment in which cargo has the clippy in FOLDER compile the workspace's own
+# crates, as `cargo clippy` has it check them. So lints cost no second build of everything.
+lint_while_building() {
+    export RUSTC_WORKSPACE_WRAPPER="$1/clippy-driver" CLIPPY_ARGS=
+    if version_at_least "$STRICT_UP_TO" "$("$1/clippy-driver" rustc --version | first_version | cut -d . -f 1,2)"; then
+        CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+    else
+        say "lint: this Rust is newer than $STRICT_UP_TO, so warnings do not fail"
+    fi
+}
+
 # limited SECONDS COMMAND...: bounds a command that may hang on a closed network.
 limited() {
     if have timeout; then
@@ -51,6 +71,39 @@ one_at_a_time() {
             flock 9
         }
     fi
+}
+
+# tool_from_python NAME VERSION PACKAGE==RELEASE: finds the program NAME of exactly that version in PATH, or installs the
+# ready one that a Python package carries into the tools folder. Prints its path; fails if there is none.
+tool_from_python() {
+    local name=$1 version=$2 package=$3 home="$TOOLS/$1-$2" work
+    if have "$name" && [ "$("$name" --version 2>/dev/null | first_version)" = "$version" ]; then
+        chose "$name: $version from PATH"
+        command -v "$name"
+        return 0
+    fi
+    one_at_a_time "$name"
+    if [ ! -x "$home/bin/$name" ]; then
+        say "$name: fetching $version (the Python package ${package%%=*})"
+        work=$(mktemp -d "$TOOLS/$name.XXXXXX")
+        python_package "$package" "$work" && [ -x "$work/bin/$name" ] || {
+            rm -rf "$work"
+            return 1
+        }
+        mkdir -p "$home/bin"
+        mv "$work/bin/$name" "$home/bin/$name"
+        rm -rf "$work"
+    fi
+    chose "$name: $version in $home"
+    printf '%s\n' "$home/bin/$name"
+}
+
+# python_package PACKAGE==RELEASE FOLDER: unpacks a package that needs no compiling, without what it depends on.
+python_package() {
+    local python
+    python=$("$HERE/python") || return 1
+    limited 300 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --target "$2" "$1" >&2
 }
 
 as_root() {
@@ -77,8 +130,12 @@ apt_has() {
     have apt-get || return 1
     ! apt_knows "$1" "$2" || return 0
     can_be_root || return 1
-    say "apt-get update: the package lists have no $1 $2 yet"
-    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 || true
+    apt_alone
+    if ! apt_knows "$1" "$2"; then
+        say "apt-get update: the package lists have no $1 $2 yet"
+        as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 8>&- || true
+    fi
+    exec 8>&-
     apt_knows "$1" "$2"
 }
 
@@ -103,22 +160,33 @@ apt_install() {
     fi
     local log
     log=$(mktemp)
+    apt_alone
     say "apt-get: installing $*"
     if ! apt_install_now "$log" "$@"; then
-        as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 || true
+        as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 8>&- || true
         if ! apt_install_now "$log" "$@"; then
+            exec 8>&-
             tail -n 15 "$log" >&2
             rm -f "$log"
             say "apt-get could not install: $*"
             return 1
         fi
     fi
+    exec 8>&-
     rm -f "$log"
+}
+
+# Until file descriptor 8 is closed, no other script here uses apt-get: setup runs several at once.
+apt_alone() {
+    have flock || return 0
+    mkdir -p "$TOOLS"
+    exec 8>"$TOOLS/.lock-apt"
+    flock 8
 }
 
 apt_install_now() {
     local log=$1
     shift
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove \
-        -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 </dev/null
+        -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 </dev/null 8>&- 9>&-
 }
