@@ -19,7 +19,7 @@ use crate::stub_collector::StubCollector;
 pub struct Harness {
     /// Envoy with the filter.
     pub envoy: Envoy,
-    /// The service behind it.
+    /// The service that it forwards to.
     pub service: ScriptedService,
     /// Where batches go.
     pub stub_collector: StubCollector,

@@ -84,10 +84,9 @@ async fn disconnecting_callers_do_not_affect_others() {
         .iter()
         .zip(0..)
         .map(|((id, raw), number)| async move {
-            let patience = Duration::from_micros(number * 200);
-            let _ =
-                tokio::time::timeout(patience, client.ingest(Some(key), *id, raw.clone())).await;
-            let _ = tokio::time::timeout(patience, client.query(alice, &json!({}))).await;
+            let limit = Duration::from_micros(number * 200);
+            let _ = tokio::time::timeout(limit, client.ingest(Some(key), *id, raw.clone())).await;
+            let _ = tokio::time::timeout(limit, client.query(alice, &json!({}))).await;
         });
     futures_util::stream::iter(leaving)
         .buffer_unordered(8)

@@ -54,7 +54,7 @@ fn content(samples: &[Sample<'_>]) -> Vec<u8> {
 pub(super) fn choose<'a>(samples: &[Sample<'a>], users: usize) -> Vec<&'a [u8]> {
     let found = shared_fragments(samples, users).into_iter();
     let mut candidates: BinaryHeap<_> = found
-        .map(|(bytes, times)| Candidate::new(bytes, times))
+        .map(|(bytes, times)| CountedFragment::new(bytes, times))
         .collect();
     let mut chosen = Chosen::default();
     while let Some(best) = candidates.pop() {
@@ -77,13 +77,13 @@ pub(super) fn choose<'a>(samples: &[Sample<'a>], users: usize) -> Vec<&'a [u8]> 
 
 /// A fragment that may be chosen, ordered by what it saves; ties are broken by its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate<'a> {
+struct CountedFragment<'a> {
     saves: usize,
     bytes: &'a [u8],
     times: usize,
 }
 
-impl<'a> Candidate<'a> {
+impl<'a> CountedFragment<'a> {
     fn new(bytes: &'a [u8], times: usize) -> Self {
         Self {
             saves: bytes.len().saturating_sub(REFERENCE_BYTES) * times,
@@ -97,13 +97,13 @@ impl<'a> Candidate<'a> {
 #[derive(Default)]
 struct Chosen<'a> {
     size: usize,
-    fragments: Vec<Candidate<'a>>,
+    fragments: Vec<CountedFragment<'a>>,
     /// Where bytes occur: index of the fragment, and position in it.
     positions: HashMap<&'a [u8], Vec<(usize, usize)>>,
 }
 
 impl<'a> Chosen<'a> {
-    fn add(&mut self, fragment: Candidate<'a>) {
+    fn add(&mut self, fragment: CountedFragment<'a>) {
         let number = self.fragments.len();
         for (place, bytes) in fragment.bytes.windows(MIN_FRAGMENT_BYTES).enumerate() {
             let places = self.positions.entry(bytes).or_default();
@@ -116,8 +116,8 @@ impl<'a> Chosen<'a> {
     }
 
     /// A fragment without the beginning and the end that occur in a chosen one, except for [`CONTEXT_BYTES`].
-    fn without_known_parts(&self, fragment: Candidate<'a>) -> Option<Candidate<'a>> {
-        let Candidate { bytes, times, .. } = fragment;
+    fn without_known_parts(&self, fragment: CountedFragment<'a>) -> Option<CountedFragment<'a>> {
+        let CountedFragment { bytes, times, .. } = fragment;
         let head = self.known_head(bytes);
         let (_, rest) = bytes.split_at_checked(head)?;
         let tail = self.known_tail(rest);
@@ -126,7 +126,7 @@ impl<'a> Chosen<'a> {
             return None;
         }
         let end = bytes.len() - tail.saturating_sub(CONTEXT_BYTES);
-        Some(Candidate {
+        Some(CountedFragment {
             saves: new.saturating_sub(REFERENCE_BYTES) * times,
             bytes: bytes.get(head.saturating_sub(CONTEXT_BYTES)..end)?,
             times,

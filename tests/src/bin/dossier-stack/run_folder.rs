@@ -123,9 +123,9 @@ fn choose_data_folder(path: &Path) -> Result<PathBuf, HarnessError> {
 }
 
 fn is_accessible_to_all(path: &Path) -> bool {
-    let may_pass = |folder: &Path| folder.metadata().is_ok_and(|it| it.mode() & 0o001 != 0);
+    let is_searchable = |folder: &Path| folder.metadata().is_ok_and(|it| it.mode() & 0o001 != 0);
     path.canonicalize()
-        .is_ok_and(|path| path.ancestors().all(may_pass))
+        .is_ok_and(|path| path.ancestors().all(is_searchable))
 }
 
 /// In a folder that all can write to, another user may have created it first.

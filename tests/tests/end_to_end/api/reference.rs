@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use crate::support::TIMEOUT;
 
 /// What the browser makes of a page, what it complains of, and every address that the page asked for.
-struct Visit {
+struct LoadedPage {
     dom: String,
     complaints: String,
     requests: Vec<String>,
 }
 
 /// Opens a page in a browser that has never run before.
-async fn visit(backend: &TestBackend, path: &str) -> Visit {
+async fn visit(backend: &TestBackend, path: &str) -> LoadedPage {
     let profile = backend.folder().join("browser");
     let netlog = backend.folder().join("netlog.json");
     let mut browser = Command::new(paths::find_chromium().unwrap());
@@ -38,7 +38,7 @@ async fn visit(backend: &TestBackend, path: &str) -> Visit {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{errors}");
     let netlog = std::fs::read_to_string(netlog).unwrap();
-    Visit {
+    LoadedPage {
         dom: String::from_utf8(output.stdout).unwrap(),
         complaints: errors
             .lines()

@@ -1,5 +1,5 @@
 //! Answers that Envoy writes itself: for want of a route, or because a filter says no, be it before
-//! ours (which then hears of the stream only when it is over) or behind it.
+//! ours (which then hears of the stream only when it is over) or after it.
 
 use dossier_tests::clock;
 use dossier_tests::harness::Harness;

@@ -432,7 +432,7 @@ async fn stored_rows_and_outputs_contain_no_secret() {
                 let shown = match item["content"]["form"].as_str() {
                     Some("json") => data,
                     Some("text") => serde_json::from_str(&data).unwrap(),
-                    // Shown taken apart; as it is kept it stands by itself.
+                    // An answer shows it decoded; the stored form stands by itself.
                     Some("events" | "grpc") => {
                         let path = format!("/storage/entries/{}/body", item["id"]);
                         let kept = client.get(&path, Some(alice)).await.unwrap().bytes;
