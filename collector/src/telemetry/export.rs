@@ -83,7 +83,7 @@ impl TraceExporter {
 
     /// Sends what waits, within the time of one attempt.
     pub fn shut_down(self) {
-        // Spans that cannot be sent are lost, which the receiver's absence has shown in the log already.
+        // Spans that cannot be sent are lost. A trace is no record, and the end of the program waits for none.
         let _ = self.provider.shutdown_with_timeout(SEND_TIMEOUT);
     }
 }
