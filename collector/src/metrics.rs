@@ -256,7 +256,7 @@ impl Metrics {
     /// Counts what a producer reports lost.
     pub fn count_gap(&self, gap: &Gap) {
         let label = ReasonLabel {
-            reason: gap.reason.as_str(),
+            reason: gap.reason.into(),
         };
         self.gap_records.get_or_create(&label).inc_by(gap.records);
         self.gap_bytes.get_or_create(&label).inc_by(gap.bytes);

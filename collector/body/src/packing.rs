@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use dossier_wire::{Half, StorageCompression};
+use strum::IntoStaticStr;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, get_error_name, get_frame_content_size};
 
@@ -25,7 +26,8 @@ const ZSTD_LEVEL: i32 = 3;
 const MAX_BODY_BYTES: u64 = dossier_wire::frame::MAX_BATCH_BYTES as u64;
 
 /// The encoding of a packed body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Codec {
     /// Not compressed.
     Identity,
@@ -36,16 +38,6 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The name used in the database.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Zstd => "zstd",
-            Self::Dictionary(_) => "dictionary",
-        }
-    }
-
     /// The dictionary that unpacking needs.
     #[must_use]
     pub fn dictionary(&self) -> Option<&Dictionary> {

@@ -1,10 +1,13 @@
 //! Why a rendered body is not all of the body, and how long its lists may be.
 
+use strum::IntoStaticStr;
+
 /// Limit of listed events or frames of one body.
 pub(crate) const MAX_LISTED: usize = 10_000;
 
 /// Why a rendered body is not the body as its sender meant it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Truncation {
     /// It exceeds a limit: this is its beginning.
     OverLimit,
@@ -15,16 +18,6 @@ pub enum Truncation {
 }
 
 impl Truncation {
-    /// The name used in answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OverLimit => "over_limit",
-            Self::BrokenOff => "broken_off",
-            Self::NotDecoded => "not_decoded",
-        }
-    }
-
     pub(crate) const fn is_cut(self) -> bool {
         matches!(self, Self::OverLimit | Self::BrokenOff)
     }

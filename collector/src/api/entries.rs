@@ -62,7 +62,7 @@ pub async fn body(
     let mut entry = find(&app, &caller, id).await?;
     let (state, body) = (entry.body_state, entry.body.take());
     let bytes = permit.run(move || body_bytes(state, body)).await?;
-    let name = format!("entry-{}-{}", entry.id.0, entry.half.as_str());
+    let name = format!("entry-{}-{}", entry.id.0, <&str>::from(entry.half));
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
         .map_err(|error| ApiError::internal("body", error))?;
     let mut response = bytes.into_response();
@@ -93,7 +93,7 @@ async fn find(
 fn body_bytes(state: BodyState, body: Option<StoredBody>) -> Result<Vec<u8>, ApiError> {
     match (state, body) {
         (BodyState::Empty, _) => Ok(Vec::new()),
-        (BodyState::Missing(reason), _) => Err(ApiError::BodyNotStored(reason.as_str())),
+        (BodyState::Missing(reason), _) => Err(ApiError::BodyNotStored(reason.into())),
         (BodyState::Stored, None) => Err(ApiError::BodyNotStored("expired")),
         (BodyState::Stored, Some(body)) => {
             unpack(body.codec, body.data).map_err(|error| ApiError::internal("body", error))

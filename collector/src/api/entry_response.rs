@@ -185,7 +185,7 @@ impl Content {
             size: entry.body_size,
             stored_size: entry.stored_size,
             truncated: entry.truncated,
-            completion: entry.completion.as_str(),
+            completion: entry.completion.into(),
             redactions: sum(&entry.redactions),
             redactions_by_rule: None,
             sha256: None,

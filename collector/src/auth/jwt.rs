@@ -166,12 +166,12 @@ fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), TokenError> {
 fn role(claim: Option<&Value>) -> Result<Role, TokenError> {
     match claim {
         None | Some(Value::Null) => Ok(Role::User),
-        Some(Value::String(name)) => Role::from_name(name).ok_or(TokenError::Role),
+        Some(Value::String(name)) => name.parse().map_err(|_| TokenError::Role),
         Some(Value::Array(names)) => {
             let mut known = names
                 .iter()
                 .filter_map(Value::as_str)
-                .filter_map(Role::from_name);
+                .filter_map(|name| name.parse().ok());
             match (known.next(), known.next()) {
                 (None, _) => Ok(Role::User),
                 (Some(role), None) => Ok(role),

@@ -44,7 +44,7 @@ fn lines(records: &[DictionaryRecord]) -> impl Iterator<Item = String> {
             "{:<5.3}  {state:<7}  {}  {:<8}  {}",
             record.ratio,
             record.created_at.date(),
-            record.half.as_str(),
+            <&str>::from(record.half),
             record.endpoint
         )
     };

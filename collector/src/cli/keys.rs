@@ -118,7 +118,7 @@ impl Create {
         eprintln!(
             "Key {id} for {} with role {}. It is shown only now:",
             key.user,
-            key.role.as_str()
+            <&str>::from(key.role)
         );
         out::line(secret.reveal())?;
         Ok(ExitCode::SUCCESS)
@@ -193,8 +193,8 @@ fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
         [
             key.id.to_string(),
             in_one_line(key.user.as_str()),
-            key.role.as_str().to_owned(),
-            key.state(now).as_str().to_owned(),
+            <&str>::from(key.role).to_owned(),
+            <&str>::from(key.state(now)).to_owned(),
             minute(Some(key.created_at)),
             minute(key.expires_at),
             minute(key.last_used_at),

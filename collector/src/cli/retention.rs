@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use strum::VariantArray;
 
 use clap::{Args, Subcommand};
 use time::OffsetDateTime;
@@ -71,7 +72,7 @@ async fn plan(
         let rows = store.rows_of(&partition).await?;
         lines.push(line(&partition, rows, now));
     }
-    for table in AgedTable::ALL {
+    for &table in AgedTable::VARIANTS {
         let rows = store.aged_rows(table, periods, now).await?;
         let kept = table.retention(periods).map_or_else(
             || "kept forever".to_owned(),
@@ -79,7 +80,7 @@ async fn plan(
         );
         lines.push([
             if rows > 0 { "now" } else { "-" }.to_owned(),
-            table.as_str().to_owned(),
+            <&str>::from(table).to_owned(),
             kept,
             rows.to_string(),
             "-".to_owned(),
@@ -126,9 +127,9 @@ async fn apply(
     for report in &reports {
         out::line(outcome(report))?;
     }
-    for table in AgedTable::ALL {
+    for &table in AgedTable::VARIANTS {
         let rows = retention.prune(table, periods).await?;
-        is_empty &= !print_pruned(table.as_str(), rows)?;
+        is_empty &= !print_pruned(table.into(), rows)?;
     }
     let mut cursor = SessionPruneCursor::default();
     let mut sessions = 0;

@@ -52,7 +52,7 @@ pub async fn train(store: &Store, now: OffsetDateTime) -> Result<(), StoreError>
         let trained = training.await.ok().flatten();
         store.record_result(&target, trained.as_ref(), now).await?;
         if let Some(trained) = trained {
-            let (endpoint, half) = (&target.endpoint, target.half.as_str());
+            let (endpoint, half) = (&target.endpoint, <&str>::from(target.half));
             info!(endpoint, half, ratio = trained.ratio, "dictionary trained");
         }
     }

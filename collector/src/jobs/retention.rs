@@ -1,5 +1,6 @@
 //! Retention: creates partitions ahead, drops expired ones, and deletes the collector's own old records.
 
+use strum::VariantArray;
 use tracing::{debug, info, instrument, warn};
 
 use crate::app::App;
@@ -94,9 +95,9 @@ async fn prune(
     periods: RetentionPeriods,
     cursor: &mut SessionPruneCursor,
 ) -> Result<(), StoreError> {
-    for table in AgedTable::ALL {
+    for &table in AgedTable::VARIANTS {
         let rows = retention.prune(table, periods).await?;
-        record_pruned(metrics, table.as_str(), rows);
+        record_pruned(metrics, table.into(), rows);
     }
     let rows = retention.prune_sessions(cursor).await?;
     record_pruned(metrics, SESSIONS, rows);

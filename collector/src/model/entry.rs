@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use strum::VariantArray;
 
 use dossier_wire::{BodyMissing, Completion, Gap, Half, HeaderField};
 use serde_json::{Map, Value};
@@ -34,17 +35,17 @@ pub enum BodyState {
 impl BodyState {
     /// Every state.
     pub fn all() -> impl Iterator<Item = Self> {
-        let missing = BodyMissing::ALL.into_iter().map(Self::Missing);
+        let missing = BodyMissing::VARIANTS.iter().copied().map(Self::Missing);
         [Self::Stored, Self::Empty].into_iter().chain(missing)
     }
 
     /// The name used in the database.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Empty => "empty",
-            Self::Missing(reason) => reason.as_str(),
+            Self::Missing(reason) => reason.into(),
         }
     }
 }

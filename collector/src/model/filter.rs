@@ -1,6 +1,7 @@
 //! Filters on an entry's metadata. They are evaluated by Postgres, not here.
 
 use serde_json::{Number, Value};
+use strum::IntoStaticStr;
 
 /// Conditions on one value of the metadata, all of which must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,29 +84,20 @@ pub enum MetadataTest {
 }
 
 /// A comparison operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 pub enum Comparison {
     /// `>`
+    #[strum(serialize = ">")]
     Greater,
     /// `>=`
+    #[strum(serialize = ">=")]
     GreaterOrEqual,
     /// `<`
+    #[strum(serialize = "<")]
     Less,
     /// `<=`
+    #[strum(serialize = "<=")]
     LessOrEqual,
-}
-
-impl Comparison {
-    /// The operator, the same in JSON paths and in SQL.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-        }
-    }
 }
 
 /// What a value is compared with.

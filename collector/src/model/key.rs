@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
 use rand::TryRng;
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
 use super::ids::{KeyId, UserId};
@@ -16,8 +17,9 @@ const PREFIX: &str = "dsk_";
 const RANDOM_BYTES: usize = 32;
 
 /// What a key grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum, IntoStaticStr, EnumString)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Write batches, for any user; read nothing.
     Ingest,
@@ -27,28 +29,6 @@ pub enum Role {
     Readonly,
     /// Everything, for all users.
     Admin,
-}
-
-impl Role {
-    /// The name used in JSON and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::User => "user",
-            Self::Readonly => "readonly",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The inverse of [`Role::as_str`].
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::value_variants()
-            .iter()
-            .copied()
-            .find(|role| role.as_str() == name)
-    }
 }
 
 /// A key as its owner holds it: `dsk_` and 32 random bytes in base64url. Shown once, never stored.
@@ -165,7 +145,8 @@ pub struct KeyRecord {
 }
 
 /// Whether a key is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyState {
     /// It is.
     Valid,
@@ -185,18 +166,6 @@ impl KeyRecord {
             KeyState::Expired
         } else {
             KeyState::Valid
-        }
-    }
-}
-
-impl KeyState {
-    /// The name that the command line shows.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
         }
     }
 }
@@ -232,8 +201,8 @@ mod tests {
     #[test]
     fn role_names_round_trip() {
         for role in Role::value_variants() {
-            assert_eq!(Role::from_name(role.as_str()), Some(*role));
+            assert_eq!(<&str>::from(role).parse(), Ok(*role));
         }
-        assert_eq!(Role::from_name("root"), None);
+        assert!("root".parse::<Role>().is_err());
     }
 }

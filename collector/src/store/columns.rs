@@ -33,17 +33,14 @@ pub(super) fn stored_body(
     let codec = [Codec::Identity, Codec::Zstd]
         .into_iter()
         .chain(dictionary)
-        .find(|known| known.as_str() == codec)
+        .find(|known| <&str>::from(known) == codec)
         .ok_or(StoreError::UnknownValue { column: "codec" })?;
     Ok(Some(StoredBody { codec, data }))
 }
 
 /// From its label in the database.
 pub(super) fn half(label: &str) -> Result<Half, StoreError> {
-    [Half::Request, Half::Response]
-        .into_iter()
-        .find(|half| half.as_str() == label)
-        .ok_or(StoreError::UnknownValue {
-            column: "entries.half",
-        })
+    label.parse().map_err(|_| StoreError::UnknownValue {
+        column: "entries.half",
+    })
 }

@@ -87,7 +87,7 @@ impl Store {
         .bind(hash.as_bytes().as_slice())
         .bind(&key.name)
         .bind(key.user.as_str())
-        .bind(key.role.as_str())
+        .bind(<&str>::from(key.role))
         .bind(now)
         .bind(key.expires_at)
         .execute(&self.pool)
@@ -218,7 +218,7 @@ fn record(row: &PgRow) -> Result<KeyRecord, StoreError> {
 
 fn role(row: &PgRow) -> Result<Role, StoreError> {
     let name: String = row.try_get("role")?;
-    Role::from_name(&name).ok_or(StoreError::UnknownValue {
+    name.parse().map_err(|_| StoreError::UnknownValue {
         column: "api_keys.role",
     })
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
+use strum::VariantArray;
 
 use dossier_body::{Codec, unpack};
 use dossier_collector::model::entry::{
@@ -211,7 +212,7 @@ fn proxy_info() -> impl Strategy<Value = ProxyInfo<'static>> {
 prop_compose! {
     fn any_body()(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
-        missing in prop::option::of(prop::sample::select(&BodyMissing::ALL[..])),
+        missing in prop::option::of(prop::sample::select(BodyMissing::VARIANTS)),
         compressed in any::<bool>(),
         sha256 in any::<[u8; 32]>(),
         expires_in_days in prop::option::of(1i64..4),
@@ -256,7 +257,7 @@ prop_compose! {
         redactions in prop::collection::btree_map("[^\u{0}]{1,9}".prop_map(Cow::Owned), any::<u32>(), 0..4),
         (leading, trailing) in (pairs(), pairs()),
         proxy in proxy_info(),
-        completion in prop::sample::select(&Completion::ALL[..]),
+        completion in prop::sample::select(Completion::VARIANTS),
         (request_id, traceparent) in (maybe_text(), maybe_text()),
     ) -> (NewEntry<'static>, Vec<u8>) {
         let at = NOW - Duration::from_micros(micros.unsigned_abs());

@@ -11,7 +11,7 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Resul
     push_str(out, "{\"exchange_id\":\"");
     push_str(out, record.exchange_id.hyphenated().encode_lower(&mut id));
     push_str(out, "\",\"type\":\"");
-    push_str(out, record.half.as_str());
+    push_str(out, record.half.into());
     push_str(out, "\",\"user_id\":");
     write_text(out, &record.user_id)?;
     write_request(out, record)?;
@@ -67,7 +67,7 @@ fn write_header_fields(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Re
 
 fn write_outcome(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Result<()> {
     push_str(out, ",\"completion\":\"");
-    push_str(out, record.completion.as_str());
+    push_str(out, record.completion.into());
     out.push(b'"');
     let flags = Some(&record.response_flags).filter(|flags| **flags != 0);
     write_field(out, ",\"response_flags\":", flags)?;

@@ -24,6 +24,7 @@ pub use record::{
     BodyMissing, Completion, Gap, GapReason, Half, HeaderField, Record, SessionRule,
     StorageCompression,
 };
+pub use strum::VariantArray;
 
 /// `content-type` of a batch.
 pub const CONTENT_TYPE: &str = "application/vnd.dossier.batch";

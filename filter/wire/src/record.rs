@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 /// Each day of expiry is a partition of the store, so the TTL is limited to ten years; an entry that
@@ -186,8 +187,11 @@ impl<'a> Record<'a> {
 pub type HeaderField<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Why a record lacks the body that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum BodyMissing {
     /// The producer's buffer was nearly full.
     Dropped,
@@ -197,40 +201,17 @@ pub enum BodyMissing {
     Unreadable,
 }
 
-impl BodyMissing {
-    /// All variants, for validation and documentation.
-    pub const ALL: [Self; 3] = [Self::Dropped, Self::NotCaptured, Self::Unreadable];
-
-    /// The name used in JSON and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dropped => "dropped",
-            Self::NotCaptured => "not_captured",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
 /// Which half of an exchange a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Half {
     /// What the client sent.
     Request,
     /// What the client was answered.
     Response,
-}
-
-impl Half {
-    /// The name used in JSON and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Response => "response",
-        }
-    }
 }
 
 /// How the collector assigns an exchange to a session.
@@ -258,8 +239,20 @@ pub enum StorageCompression {
 }
 
 /// How an exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Completion {
     /// Both halves ended.
     Complete,
@@ -271,29 +264,6 @@ pub enum Completion {
     LocalReply,
     /// A timeout of the proxy ended it.
     Timeout,
-}
-
-impl Completion {
-    /// All variants, for validation and documentation.
-    pub const ALL: [Self; 5] = [
-        Self::Complete,
-        Self::ClientAborted,
-        Self::UpstreamReset,
-        Self::LocalReply,
-        Self::Timeout,
-    ];
-
-    /// The name used in JSON and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::ClientAborted => "client_aborted",
-            Self::UpstreamReset => "upstream_reset",
-            Self::LocalReply => "local_reply",
-            Self::Timeout => "timeout",
-        }
-    }
 }
 
 /// A report of records or bodies that a producer lost.
@@ -312,8 +282,22 @@ pub struct Gap {
 }
 
 /// Why a producer lost records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum GapReason {
     /// The buffer was full, so the record was dropped.
     BufferFull,
@@ -323,27 +307,6 @@ pub enum GapReason {
     RecordTooLarge,
     /// The collector rejected the batch as malformed or too large.
     BatchRefused,
-}
-
-impl GapReason {
-    /// All variants, for validation and documentation.
-    pub const ALL: [Self; 4] = [
-        Self::BufferFull,
-        Self::BodyDropped,
-        Self::RecordTooLarge,
-        Self::BatchRefused,
-    ];
-
-    /// The name used in JSON, in metrics and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BufferFull => "buffer_full",
-            Self::BodyDropped => "body_dropped",
-            Self::RecordTooLarge => "record_too_large",
-            Self::BatchRefused => "batch_refused",
-        }
-    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -1,5 +1,6 @@
 //! `POST /storage/query`: filters, order, pages, and how wrong questions are answered.
 
+use dossier_wire::VariantArray;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
@@ -349,9 +350,9 @@ async fn entry_has_headers_and_exchange_details() {
 async fn missing_body_has_reason() {
     const DAY: u64 = 24 * 60;
     let backend = TestBackend::start().await.unwrap();
-    let mut samples: Vec<_> = BodyMissing::ALL
-        .into_iter()
-        .map(|reason| {
+    let mut samples: Vec<_> = BodyMissing::VARIANTS
+        .iter()
+        .map(|&reason| {
             let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "");
             sample.record.body_missing = Some(reason);
             sample.record.body_size = 7;

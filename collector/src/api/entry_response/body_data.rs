@@ -1,6 +1,6 @@
 //! The body of an entry as JSON, decoded if it can be, or the reason why there is none.
 
-use dossier_body::{RenderBudget, RenderedBody, Truncation, render, unpack};
+use dossier_body::{RenderBudget, RenderedBody, render, unpack};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -21,7 +21,7 @@ impl BodyData {
     pub(super) fn take(entry: &mut Entry, budget: &mut RenderBudget) -> Result<Self, ApiError> {
         Ok(match (entry.body_state, entry.body.take()) {
             (BodyState::Empty, _) => Self::Empty,
-            (BodyState::Missing(reason), _) => Self::Missing(reason.as_str()),
+            (BodyState::Missing(reason), _) => Self::Missing(reason.into()),
             (BodyState::Stored, None) if entry.body_left_out => Self::OverPage,
             (BodyState::Stored, None) => Self::Missing("expired"),
             (BodyState::Stored, Some(_)) if budget.is_exhausted() => Self::OverPage,
@@ -51,7 +51,7 @@ impl BodyData {
 
     pub(super) fn caveat(&self) -> Option<&'static str> {
         match self {
-            Self::Body(body) => body.truncation.map(Truncation::as_str),
+            Self::Body(body) => body.truncation.map(Into::into),
             Self::Empty | Self::Missing(_) | Self::OverPage => None,
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn describe(&self) -> Value {
-        let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
+        let roles: Vec<&str> = self.roles.iter().map(Into::into).collect();
         let (security, who) = if roles.is_empty() {
             (json!([]), "Needs no key.".to_owned())
         } else {

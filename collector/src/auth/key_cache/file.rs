@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{CachedKey, Keys};
 use crate::model::ids::{KeyId, UserId};
-use crate::model::key::{ApiKeyHash, Caller, Credential, Role};
+use crate::model::key::{ApiKeyHash, Caller, Credential};
 
 /// Cached keys are few, and of bounded length.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -121,7 +121,7 @@ impl FileEntry {
             sha256: URL_SAFE_NO_PAD.encode(hash.as_bytes()),
             key_id,
             user: key.caller.user.as_str().to_owned(),
-            role: key.caller.role.as_str().to_owned(),
+            role: <&str>::from(key.caller.role).to_owned(),
             checked_at: key.checked_at,
             expires_at: key.expires_at,
         })
@@ -132,7 +132,7 @@ impl FileEntry {
         let caller = Caller {
             credential: Credential::Key(self.key_id),
             user: UserId::new(self.user).ok()?,
-            role: Role::from_name(&self.role)?,
+            role: self.role.parse().ok()?,
         };
         let key = CachedKey {
             caller,

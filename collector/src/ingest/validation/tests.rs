@@ -1,5 +1,6 @@
 use dossier_wire::Encoder;
 use serde_json::{Value, json};
+use strum::VariantArray;
 use time::macros::datetime;
 
 use super::*;
@@ -160,7 +161,7 @@ fn body_expires_no_later_than_its_entry() {
 
 #[test]
 fn missing_body_keeps_its_reason() {
-    for reason in dossier_wire::BodyMissing::ALL {
+    for &reason in dossier_wire::BodyMissing::VARIANTS {
         let missing = |header: &mut Value| header["body_missing"] = json!(reason);
         let entry = validated(missing, b"").unwrap();
         assert_eq!(entry.body.state(), BodyState::Missing(reason));

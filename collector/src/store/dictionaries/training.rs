@@ -185,7 +185,7 @@ impl Store {
              order by p.created_at desc, p.id desc limit $8",
         )
         .bind(&target.endpoint)
-        .bind(target.half.as_str())
+        .bind(<&str>::from(target.half))
         .bind(now - MAX_BODY_AGE)
         .bind(now)
         .bind(MAX_COMPRESSED_BYTES)
@@ -239,7 +239,7 @@ impl Store {
              where endpoint = $1 and half = $2::half and retired_at is null",
         )
         .bind(&target.endpoint)
-        .bind(target.half.as_str())
+        .bind(<&str>::from(target.half))
         .bind(now)
         .bind(trained.is_some())
         .execute(&mut *transaction)
@@ -250,7 +250,7 @@ impl Store {
                  values ($1, $2::half, $3, $3, $4, $3, $5)",
             )
             .bind(&target.endpoint)
-            .bind(target.half.as_str())
+            .bind(<&str>::from(target.half))
             .bind(now)
             .bind(trained.ratio)
             .bind(&trained.bytes)

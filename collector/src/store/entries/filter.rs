@@ -107,7 +107,7 @@ pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Filt
     match condition {
         FilterCondition::Half(half) => query
             .push("e.half = ")
-            .push_bind(half.as_str())
+            .push_bind(<&str>::from(half))
             .push("::half"),
         FilterCondition::Endpoint(endpoint) => {
             query.push("e.endpoint = ").push_bind(endpoint.to_owned())
@@ -158,13 +158,13 @@ fn push_test(query: &mut QueryBuilder<Postgres>, path: &MetadataPath, test: &Met
             push_has_type(query, path, "number");
             push_value(query, path);
             let bound = serde_json::Value::Number(bound.clone());
-            query.push(" ").push(comparison.as_str()).push(" ");
+            query.push(" ").push(<&str>::from(comparison)).push(" ");
             query.push_bind(Json(bound)).push(")");
         }
         MetadataTest::Compare(comparison, Bound::Text(bound)) => {
             push_has_type(query, path, "string");
             push_text(query, path);
-            query.push(" collate \"C\" ").push(comparison.as_str());
+            query.push(" collate \"C\" ").push(<&str>::from(comparison));
             query.push(" ").push_bind(bound.clone()).push(")");
         }
         MetadataTest::Matches(pattern) => {

@@ -111,10 +111,7 @@ fn body_state(label: &str) -> Result<BodyState, StoreError> {
 }
 
 fn completion(label: &str) -> Result<Completion, StoreError> {
-    Completion::ALL
-        .into_iter()
-        .find(|completion| completion.as_str() == label)
-        .ok_or(StoreError::UnknownValue {
-            column: "entries.completion",
-        })
+    label.parse().map_err(|_| StoreError::UnknownValue {
+        column: "entries.completion",
+    })
 }

@@ -1,6 +1,7 @@
 //! Deletes old rows of tables without partitions, in small transactions.
 
 use sqlx::{AssertSqlSafe, Row};
+use strum::{IntoStaticStr, VariantArray};
 use time::{Duration, OffsetDateTime};
 use tracing::instrument;
 use uuid::Uuid;
@@ -19,9 +20,11 @@ const MAX_SESSIONS_PER_RUN: i64 = 20_000;
 const SESSION_GRACE_PERIOD: Duration = Duration::days(7);
 
 /// A table whose rows are deleted by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum AgedTable {
     /// Ids of stored batches.
+    #[strum(serialize = "ingest_ledger")]
     Ledger,
     /// Deletions by admins.
     DeletionAudit,
@@ -37,19 +40,6 @@ pub struct SessionPruneCursor {
 }
 
 impl AgedTable {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ledger, Self::DeletionAudit, Self::Gaps];
-
-    /// Its name in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ledger => "ingest_ledger",
-            Self::DeletionAudit => "deletion_audit",
-            Self::Gaps => "gaps",
-        }
-    }
-
     /// None: its rows are kept forever.
     #[must_use]
     pub const fn retention(self, periods: RetentionPeriods) -> Option<Duration> {
@@ -90,7 +80,7 @@ impl Store {
         let Some(cutoff) = table.cutoff(periods, now) else {
             return Ok(0);
         };
-        let (name, condition) = (table.as_str(), table.condition());
+        let (name, condition) = (<&str>::from(table), table.condition());
         let count = format!("select count(*) from {name} where {condition}");
         let count = sqlx::query_scalar(AssertSqlSafe(count)).bind(cutoff);
         Ok(count.fetch_one(&self.pool).await?)
@@ -111,7 +101,7 @@ impl RetentionLock {
         let Some(cutoff) = table.cutoff(periods, self.now) else {
             return Ok(0);
         };
-        let (name, condition) = (table.as_str(), table.condition());
+        let (name, condition) = (<&str>::from(table), table.condition());
         let delete = format!(
             "delete from {name} where ctid = any(array(select ctid from {name} where {condition} limit $2))"
         );

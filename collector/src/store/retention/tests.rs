@@ -303,7 +303,7 @@ async fn prunes_old_rows_only() {
             old.unsigned_abs()
         );
         assert_eq!(aged(table).await, 0);
-        let left = format!("select count(*) from {}", table.as_str());
+        let left = format!("select count(*) from {}", <&str>::from(table));
         assert_eq!(database.number(&left).await, young);
     }
     database.stop([store]).await;

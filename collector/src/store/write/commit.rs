@@ -195,7 +195,7 @@ async fn insert_gaps(
     )
     .bind(batch.id.0)
     .bind(batch.received_at)
-    .bind(gaps.iter().map(|it| it.reason.as_str()).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| <&str>::from(it.reason)).collect::<Vec<_>>())
     .bind(gaps.iter().map(|it| number(it.records)).collect::<Vec<_>>())
     .bind(gaps.iter().map(|it| number(it.bytes)).collect::<Vec<_>>())
     .bind(gaps.iter().map(|it| time(it.from)).collect::<Vec<_>>())

@@ -39,7 +39,7 @@ impl Fingerprint {
         for entry in retained.take(MAX_ENTRIES) {
             fingerprint.exchanges.push(entry.exchange.0);
             fingerprint.users.push(entry.user.as_str().to_owned());
-            fingerprint.halves.push(entry.half.as_str());
+            fingerprint.halves.push(entry.half.into());
         }
         fingerprint
     }

@@ -158,7 +158,7 @@ fn expiries(entry: &NewEntry<'_>) -> impl Iterator<Item = Expiry> {
 fn write_body(rows: &mut CopyRows, entry: &NewEntry<'_>, body: &PackedBody<'_>) -> IdSlot {
     let id = rows.row(BODY_COLUMNS).slot();
     rows.expiry(body.expires(entry.expires))
-        .text(body.codec.as_str())
+        .text((&body.codec).into())
         .text(entry.user.as_str())
         .bytes(&body.data)
         .maybe_int4(dictionary(body));
@@ -177,8 +177,8 @@ fn write_entry(rows: &mut CopyRows, entry: &NewEntry<'_>, lookup: Option<usize>)
         .timestamp(entry.ended_at)
         .int8(entry.body_size)
         .int4(i32::try_from(stored_size).unwrap_or(i32::MAX))
-        .text(entry.half.as_str())
-        .text(entry.completion.as_str())
+        .text(entry.half.into())
+        .text(entry.completion.into())
         .text(entry.body.state().as_str())
         .int2(entry.status)
         .bool(entry.truncated)
@@ -214,7 +214,7 @@ fn write_entry(rows: &mut CopyRows, entry: &NewEntry<'_>, lookup: Option<usize>)
         .maybe_text(entry.proxy.upstream_host.as_deref())
         .maybe_text(entry.proxy.workload.as_deref())
         .maybe_bytes(inline.map(|body| body.data.as_ref()))
-        .maybe_text(inline.map(|body| body.codec.as_str()))
+        .maybe_text(inline.map(|body| (&body.codec).into()))
         .maybe_int4(inline.and_then(dictionary));
     Placeholders {
         id,

@@ -1,5 +1,6 @@
 //! The batch format: encoding round-trips, and invalid bytes give a named error, never a panic.
 
+use dossier_wire::VariantArray;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
@@ -72,7 +73,7 @@ prop_compose! {
         times in any::<[u64; 3]>(),
         (xxh3, content_type, content_encoding) in (maybe_text(), maybe_text(), maybe_text()),
         (truncated, body_decoded) in any::<(bool, bool)>(),
-        body_missing in prop::option::of(prop::sample::select(&BodyMissing::ALL)),
+        body_missing in prop::option::of(prop::sample::select(BodyMissing::VARIANTS)),
         body_ttl in prop::option::of(1u32..),
         redactions in prop::collection::btree_map(text().prop_map(Cow::Owned), 1u32.., 0..4),
         (headers, trailers) in (pairs(), pairs()),
@@ -108,10 +109,10 @@ prop_compose! {
 
 prop_compose! {
     fn gap()(
-        reason in 0..GapReason::ALL.len(),
+        reason in 0..GapReason::VARIANTS.len(),
         numbers in any::<[u64; 4]>(),
     ) -> Gap {
-        Gap { reason: GapReason::ALL[reason], records: numbers[0], bytes: numbers[1], from: numbers[2], to: numbers[3] }
+        Gap { reason: GapReason::VARIANTS[reason], records: numbers[0], bytes: numbers[1], from: numbers[2], to: numbers[3] }
     }
 }
 

@@ -147,7 +147,7 @@ impl Recorder {
             let output = making.map_err(|error| error.to_string())?;
             let lacks = [Half::Request, Half::Response].into_iter().find(|half| {
                 let mut lines = output.stdout.lines();
-                !lines.any(|line| line.contains(half.as_str()) && line.ends_with(endpoint))
+                !lines.any(|line| line.contains(<&str>::from(half)) && line.ends_with(endpoint))
             });
             match lacks {
                 Some(half) => Err(format!(

@@ -1,5 +1,6 @@
 //! Fuzzes the decoder of batches and the decompression before it.
 
+use dossier_wire::VariantArray;
 use std::borrow::Cow;
 
 use dossier_wire::compression::{InflateError, inflate};
@@ -55,7 +56,7 @@ fn batch() -> Vec<u8> {
     encoder.push_record(&record, b"").unwrap();
     encoder
         .push_gap(&Gap {
-            reason: GapReason::ALL[0],
+            reason: GapReason::VARIANTS[0],
             records: 3,
             bytes: 1000,
             from: 1,
