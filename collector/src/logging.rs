@@ -32,6 +32,8 @@ pub fn init(verbosity: Verbosity, exporter: Option<&TraceExporter>) {
     // A second call keeps the first one's subscriber, which is what tests want.
     let log = fmt::layer()
         .json()
+        // It is the last of the list of spans.
+        .with_current_span(false)
         .with_writer(std::io::stderr)
         .with_filter(filter);
     let _ = registry()

@@ -3,6 +3,7 @@
 mod reload;
 mod retention;
 mod tls;
+mod traces;
 
 use std::sync::atomic::AtomicU64;
 
@@ -21,6 +22,7 @@ use crate::spool::SpoolState;
 pub use self::reload::{ReloadMetrics, ReloadTarget};
 pub use self::retention::{RetentionMetrics, RunOutcome};
 pub use self::tls::{HandshakeOutcome, TlsMetrics};
+pub use self::traces::{SpanMetrics, SpanOutcome};
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS: [f64; 11] = [
@@ -198,6 +200,7 @@ impl Metrics {
         metrics.retention.register(&mut registry);
         metrics.tls.register(&mut registry);
         metrics.reload.register(&mut registry);
+        SpanMetrics::of_process().register(&mut registry);
         Self {
             registry,
             ..metrics

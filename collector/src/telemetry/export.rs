@@ -7,19 +7,19 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use reqwest::Url;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::span_queue::SpanQueue;
+use crate::metrics::SpanMetrics;
+
 /// The path that OTLP gives to traces.
 const TRACES_PATH: &str = "v1/traces";
 const SERVICE_NAME: &str = "dossier-collector";
-/// Spans that wait to be sent.
-const MAX_QUEUED_SPANS: usize = 2048;
-const SEND_INTERVAL: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Only spans of the collector itself are sent, and of events the store's errors, whose texts hold no values: what
 /// other crates record may hold some.
@@ -45,19 +45,12 @@ impl TraceExporter {
             .with_endpoint(format!("{base}/{TRACES_PATH}"))
             .with_timeout(SEND_TIMEOUT)
             .build()?;
-        let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(MAX_QUEUED_SPANS)
-            .with_scheduled_delay(SEND_INTERVAL)
-            .build();
-        let processor = BatchSpanProcessor::builder(exporter)
-            .with_batch_config(batches)
-            .build();
         let resource = Resource::builder()
             .with_service_name(SERVICE_NAME)
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(processor)
+            .with_span_processor(SpanQueue::new(exporter, SpanMetrics::of_process()))
             .with_resource(resource)
             .build();
         Ok(Self { provider })

@@ -1,6 +1,7 @@
 //! Traces: how the span of a request joins the trace that its caller began, and where spans are sent.
 
 pub mod export;
+mod span_queue;
 pub mod traceparent;
 
 use axum::http::HeaderMap;

@@ -179,7 +179,7 @@ async fn traces_hold_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absent_receiver_slows_nothing() {
+async fn absent_receiver_is_counted_and_slows_nothing() {
     let environment = [("DOSSIER_OTLP_ENDPOINT", "http://127.0.0.1:9")];
     let backend = TestBackend::start_with_env(&environment).await.unwrap();
     ingest(&backend).await;
@@ -189,4 +189,18 @@ async fn absent_receiver_slows_nothing() {
         .query(&backend.keys.users.alice, &filters)
         .await;
     assert_eq!(page.unwrap().items().len(), 1);
+    wait::until("the lost spans to be counted", TIMEOUT, async || {
+        let metrics = backend
+            .client
+            .metrics()
+            .await
+            .map_err(|it| it.to_string())?;
+        let failed = metrics.get("dossier_trace_spans_total{outcome=\"failed\"}");
+        failed
+            .filter(|it| **it > 0.0)
+            .map(drop)
+            .ok_or_else(|| "none".to_owned())
+    })
+    .await
+    .unwrap();
 }
