@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod entry;
 pub mod filter;
 pub mod ids;
+pub mod instant;
 pub mod json;
 pub mod key;
 pub mod retention;

@@ -9,6 +9,7 @@ use dossier_collector::model::filter::{
     Bound, Comparison, MetadataFilter, MetadataPath, MetadataTest, Scalar,
 };
 use dossier_collector::model::ids::{EntryId, ExchangeId, SessionId, UserId};
+use dossier_collector::model::instant::UtcInstant;
 use dossier_collector::model::scope::Scope;
 use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
@@ -145,8 +146,8 @@ fn filters(session: SessionId, exchange: ExchangeId, at: OffsetDateTime) -> Vec<
             ..none()
         },
         EntryFilter {
-            from: Some(at),
-            to: Some(at + time::Duration::hours(1)),
+            from: UtcInstant::new(at),
+            to: UtcInstant::new(at + time::Duration::hours(1)),
             ..none()
         },
         EntryFilter {
@@ -194,7 +195,10 @@ async fn user_queries_use_indexes() {
         let plans = fixture.plans(async |store| {
             let page = everything(&scope, filter.clone());
             store.find_entries(&page, now).await.unwrap();
-            let start = PageStart::After(EntryCursor { created_at: at, id });
+            let start = PageStart::After(EntryCursor {
+                created_at: UtcInstant::new(at).unwrap(),
+                id,
+            });
             store
                 .find_entries(&PageRequest { start, ..page }, now)
                 .await
@@ -245,7 +249,7 @@ async fn admin_queries_use_time_index() {
     let fixture = Fixture::start().await;
     let now = Clock::system().now();
     let filter = EntryFilter {
-        from: Some(now - time::Duration::hours(1)),
+        from: UtcInstant::new(now - time::Duration::hours(1)),
         ..EntryFilter::default()
     };
     let plans = fixture.plans(async |store| {

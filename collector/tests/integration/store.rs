@@ -14,6 +14,7 @@ use dossier_collector::model::entry::{
     RejectedRecord,
 };
 use dossier_collector::model::ids::{BatchId, EntryId, ExchangeId, KeyId, UserId};
+use dossier_collector::model::instant::UtcInstant;
 use dossier_collector::model::key::{ApiKey, Caller, Credential, Role};
 use dossier_collector::model::scope::Scope;
 use dossier_collector::model::session::SessionRequest;
@@ -844,7 +845,10 @@ fn pages_return_each_entry_once_in_order() {
             let Some(&(created_at, id)) = by_cursor.last() else {
                 break;
             };
-            start = PageStart::After(EntryCursor { created_at, id });
+            start = PageStart::After(EntryCursor {
+                created_at: UtcInstant::new(created_at).unwrap(),
+                id,
+            });
             if !page.has_more {
                 break;
             }
@@ -1256,7 +1260,7 @@ fn known_total_is_not_counted_again() {
     };
     let after = |id| {
         PageStart::After(EntryCursor {
-            created_at: NOW,
+            created_at: UtcInstant::new(NOW).unwrap(),
             id: EntryId(id),
         })
     };

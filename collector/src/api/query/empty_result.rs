@@ -1,8 +1,8 @@
 //! `NO_RESULTS_FOUND`: why a page is empty.
 
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
 
 use super::common::CommonQuery;
 use super::endpoint_lookup::NearestEndpoints;
@@ -174,7 +174,7 @@ fn value(condition: &FilterCondition<'_>) -> Value {
         FilterCondition::Half(half) => json!(half),
         FilterCondition::Endpoint(text) | FilterCondition::Method(text) => json!(text),
         FilterCondition::From(at) | FilterCondition::To(at) => {
-            json!(at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok())
+            json!(at.get().format(&Rfc3339).ok())
         }
         FilterCondition::Session(session) => json!(session),
         FilterCondition::Exchange(exchange) => json!(exchange),
@@ -186,6 +186,7 @@ fn value(condition: &FilterCondition<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::instant::UtcInstant;
 
     fn empty_result(removing: &[usize], together: bool) -> EmptyResult {
         EmptyResult {
@@ -223,6 +224,7 @@ mod tests {
     #[test]
     fn times_are_in_utc() {
         let at = time::macros::datetime!(2026-01-02 03:00 +02:00);
+        let at = UtcInstant::new(at).unwrap();
         assert_eq!(
             value(&FilterCondition::From(at)),
             json!("2026-01-02T01:00:00Z")

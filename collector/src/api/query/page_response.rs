@@ -8,6 +8,7 @@ use super::common::CommonQuery;
 use super::page_token::PageToken;
 use crate::api::entry_response::EntryResponse;
 use crate::http::error::ApiError;
+use crate::model::instant::UtcInstant;
 use crate::store::{EntryCursor, EntryPage, EntryParts, Total};
 
 /// A page of entries.
@@ -33,13 +34,16 @@ impl EntryPageResponse {
         parts: EntryParts,
         query_fingerprint: u64,
     ) -> Result<Self, ApiError> {
-        let last = page.entries.last().map(|entry| PageToken {
-            position: EntryCursor {
-                created_at: entry.created_at,
+        let last = page.entries.last().and_then(|entry| {
+            let position = EntryCursor {
+                created_at: UtcInstant::new(entry.created_at)?,
                 id: entry.id,
-            },
-            total: page.total,
-            query_fingerprint,
+            };
+            Some(PageToken {
+                position,
+                total: page.total,
+                query_fingerprint,
+            })
         });
         let (total, total_exact) = match page.total {
             Total::Exact(total) => (total, true),

@@ -3,9 +3,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::OffsetDateTime;
 
 use crate::model::ids::EntryId;
+use crate::model::instant::UtcInstant;
 use crate::store::{EntryCursor, Total};
 
 /// Longest text of a cursor.
@@ -23,7 +23,7 @@ pub(in crate::api) struct PageToken {
 
 impl PageToken {
     pub(super) fn encode(self) -> String {
-        let micros = self.position.created_at.unix_timestamp_nanos() / 1000;
+        let micros = self.position.created_at.unix_micros();
         let (count, more) = match self.total {
             Total::Exact(count) => (count, ""),
             Total::AtLeast(count) => (count, "+"),
@@ -36,7 +36,7 @@ impl PageToken {
     pub(super) fn decode(text: &str) -> Option<Self> {
         let decoded = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let mut parts = decoded.split(':');
-        let micros = parts.next()?.parse::<i128>().ok()?;
+        let micros = parts.next()?.parse().ok()?;
         let id = parts.next()?.parse().ok()?;
         let total = match parts.next()? {
             count if count.ends_with('+') => {
@@ -45,10 +45,8 @@ impl PageToken {
             count => Total::Exact(parse_count(count)?),
         };
         let query_fingerprint = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let created_at =
-            OffsetDateTime::from_unix_timestamp_nanos(micros.checked_mul(1000)?).ok()?;
         let position = EntryCursor {
-            created_at,
+            created_at: UtcInstant::from_unix_micros(micros)?,
             id: EntryId(id),
         };
         parts.next().is_none().then_some(Self {
@@ -79,7 +77,8 @@ mod tests {
         for total in [Total::Exact(0), Total::Exact(42), Total::AtLeast(10_000)] {
             let cursor = PageToken {
                 position: EntryCursor {
-                    created_at: datetime!(2026-01-02 03:04:05.678_901 UTC),
+                    created_at: UtcInstant::new(datetime!(2026-01-02 03:04:05.678_901 UTC))
+                        .unwrap(),
                     id: EntryId(42),
                 },
                 total,
@@ -99,6 +98,8 @@ mod tests {
             "1:2:3:g",
             "1:2:+:f",
             "1e40:2:3:f",
+            "-377705116800000000:1:0:f",
+            "9223372036854775807:1:0:f",
         ] {
             assert_eq!(
                 PageToken::decode(&URL_SAFE_NO_PAD.encode(noise)),
@@ -112,7 +113,7 @@ mod tests {
     fn total_belongs_to_one_query() {
         let cursor = PageToken {
             position: EntryCursor {
-                created_at: datetime!(2026-01-02 03:04:05 UTC),
+                created_at: UtcInstant::new(datetime!(2026-01-02 03:04:05 UTC)).unwrap(),
                 id: EntryId(1),
             },
             total: Total::Exact(7),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::field::{FieldKind, InvalidValue, ToJson};
 use super::json_object::insert;
+use crate::model::instant::UtcInstant;
 
 /// Longest text of a time. With an offset and nanoseconds it has 35 bytes.
 const MAX_TIME_BYTES: usize = 64;
@@ -235,16 +236,17 @@ pub fn joined_names<T>(choices: &[(&str, T)]) -> String {
 }
 
 impl FieldKind for Instant {
-    type Value = OffsetDateTime;
+    type Value = UtcInstant;
 
-    fn parse(&self, value: &Value) -> Result<OffsetDateTime, InvalidValue> {
-        let expected =
-            "expected an RFC 3339 time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31";
+    fn parse(&self, value: &Value) -> Result<UtcInstant, InvalidValue> {
+        let expected = "expected an RFC 3339 time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31, \
+             in the years 0001 to 9999 of UTC";
         let text = value.as_str();
         let text = text.ok_or_else(|| InvalidValue::wrong_type(expected))?;
         let instant = Some(text)
             .filter(|text| text.len() <= MAX_TIME_BYTES)
-            .and_then(|text| parse_instant(text).or_else(|| parse_date(text, self.0)));
+            .and_then(|text| parse_instant(text).or_else(|| parse_date(text, self.0)))
+            .and_then(UtcInstant::new);
         instant.ok_or_else(|| InvalidValue::value(expected))
     }
 
@@ -253,7 +255,7 @@ impl FieldKind for Instant {
             "type": "string",
             "minLength": 1,
             "maxLength": MAX_TIME_BYTES,
-            "description": "RFC 3339 with any offset, or `YYYY-MM-DD`.",
+            "description": "RFC 3339 with any offset, or `YYYY-MM-DD`, in the years 0001 to 9999 of UTC.",
         })
     }
 }
@@ -296,7 +298,8 @@ mod tests {
     use super::*;
 
     fn instant(text: &str, edge: DayEdge) -> Option<OffsetDateTime> {
-        Instant(edge).parse(&json!(text)).ok()
+        let instant = Instant(edge).parse(&json!(text)).ok();
+        instant.map(UtcInstant::get)
     }
 
     #[test]
@@ -326,6 +329,26 @@ mod tests {
             instant("2026-03-01T00:00:00 02:00", DayEdge::Start),
             Some(datetime!(2026-02-28 22:00 UTC))
         );
+    }
+
+    #[test]
+    fn years_beyond_utc_bounds_are_rejected() {
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "0001-01-01T00:00:00+00:01",
+            "0000-12-31",
+            "0000-12-31T23:59:59Z",
+            "-9999-01-01",
+            "-4713-01-01",
+            "+10000-01-01",
+        ] {
+            for edge in [DayEdge::Start, DayEdge::End] {
+                assert_eq!(instant(text, edge), None, "{text}");
+            }
+        }
+        for text in ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59Z"] {
+            assert!(instant(text, DayEdge::End).is_some(), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::api::entry_response::EntryResponse;
 use crate::api::query::common::CommonQuery;
 use crate::http::error::ApiError;
 use crate::model::ids::{SessionId, UserId};
+use crate::model::instant::UtcInstant;
 use crate::store::{FoundSession, SessionCursor, SessionEntries, SessionPage, Total};
 
 /// A page of sessions.
@@ -59,9 +60,11 @@ impl SessionPageResponse {
         query: &CommonQuery,
         entries: Option<SessionEntries>,
     ) -> Result<Self, ApiError> {
-        let last = page.sessions.last().map(|session| SessionCursor {
-            last_activity: session.last_activity,
-            id: session.id,
+        let last = page.sessions.last().and_then(|session| {
+            Some(SessionCursor {
+                last_activity: UtcInstant::new(session.last_activity)?,
+                id: session.id,
+            })
         });
         let (total, total_exact) = match page.total {
             Total::Exact(total) => (total, true),

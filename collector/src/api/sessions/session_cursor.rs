@@ -2,17 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::model::ids::SessionId;
+use crate::model::instant::UtcInstant;
 use crate::store::SessionCursor;
 
 /// Longest text of a cursor.
 pub(super) const MAX_BYTES: usize = 128;
 
 pub(super) fn encode(cursor: SessionCursor) -> String {
-    let micros = cursor.last_activity.unix_timestamp_nanos() / 1000;
+    let micros = cursor.last_activity.unix_micros();
     URL_SAFE_NO_PAD.encode(format!("{micros}:{}", cursor.id))
 }
 
@@ -20,9 +20,8 @@ pub(super) fn encode(cursor: SessionCursor) -> String {
 pub(super) fn decode(text: &str) -> Option<SessionCursor> {
     let decoded = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = decoded.split_once(':')?;
-    let nanos = micros.parse::<i128>().ok()?.checked_mul(1000)?;
     Some(SessionCursor {
-        last_activity: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?,
+        last_activity: UtcInstant::from_unix_micros(micros.parse().ok()?)?,
         id: SessionId(Uuid::try_parse(id).ok()?),
     })
 }
@@ -36,7 +35,7 @@ mod tests {
     #[test]
     fn only_encoded_cursors_are_decoded() {
         let cursor = SessionCursor {
-            last_activity: datetime!(2026-01-02 03:04:05.678_901 UTC),
+            last_activity: UtcInstant::new(datetime!(2026-01-02 03:04:05.678_901 UTC)).unwrap(),
             id: SessionId(Uuid::max()),
         };
         let text = encode(cursor);
@@ -45,7 +44,9 @@ mod tests {
         for noise in ["", "x", "MTIz", "OjA", "!!!!", &"A".repeat(100)] {
             assert_eq!(decode(noise), None, "{noise}");
         }
-        let far = URL_SAFE_NO_PAD.encode(format!("{}:{}", i128::MAX, Uuid::max()));
-        assert_eq!(decode(&far), None);
+        for micros in [i128::MAX, i64::MAX.into(), -377_705_116_800_000_000] {
+            let far = URL_SAFE_NO_PAD.encode(format!("{micros}:{}", Uuid::max()));
+            assert_eq!(decode(&far), None, "{micros}");
+        }
     }
 }

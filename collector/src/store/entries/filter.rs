@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use crate::model::filter::{Bound, MetadataFilter, MetadataPath, MetadataTest, Scalar};
 use crate::model::ids::{ExchangeId, SessionId};
+use crate::model::instant::UtcInstant;
 use crate::model::scope::Scope;
 
 /// Which entries match. A condition that is absent always holds.
@@ -17,9 +18,9 @@ pub struct EntryFilter {
     /// Normalized.
     pub endpoint: Option<String>,
     /// `created_at` at or after.
-    pub from: Option<OffsetDateTime>,
+    pub from: Option<UtcInstant>,
     /// `created_at` at or before.
-    pub to: Option<OffsetDateTime>,
+    pub to: Option<UtcInstant>,
     /// Assigned to this session.
     pub session: Option<SessionId>,
     /// Part of this exchange.
@@ -40,9 +41,9 @@ pub enum FilterCondition<'a> {
     /// Normalized.
     Endpoint(&'a str),
     /// `created_at` at or after.
-    From(OffsetDateTime),
+    From(UtcInstant),
     /// `created_at` at or before.
-    To(OffsetDateTime),
+    To(UtcInstant),
     /// Assigned to this session.
     Session(SessionId),
     /// Part of this exchange.
@@ -112,8 +113,8 @@ pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Filt
         FilterCondition::Endpoint(endpoint) => {
             query.push("e.endpoint = ").push_bind(endpoint.to_owned())
         }
-        FilterCondition::From(from) => query.push("e.created_at >= ").push_bind(from),
-        FilterCondition::To(to) => query.push("e.created_at <= ").push_bind(to),
+        FilterCondition::From(from) => query.push("e.created_at >= ").push_bind(from.get()),
+        FilterCondition::To(to) => query.push("e.created_at <= ").push_bind(to.get()),
         FilterCondition::Session(session) => query.push("e.session_id = ").push_bind(session.0),
         FilterCondition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
         FilterCondition::Status(status) => query.push("e.status = ").push_bind(status),

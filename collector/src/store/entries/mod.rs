@@ -25,6 +25,7 @@ use tracing::instrument;
 use super::{Store, StoreError};
 use crate::model::entry::Entry;
 use crate::model::ids::{EntryId, ExchangeId};
+use crate::model::instant::UtcInstant;
 use crate::model::scope::Scope;
 
 pub use empty_result::{EmptyResult, ResultKind};
@@ -55,7 +56,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryCursor {
     /// Of the entry.
-    pub created_at: OffsetDateTime,
+    pub created_at: UtcInstant,
     /// Of the entry; breaks ties.
     pub id: EntryId,
 }

@@ -22,7 +22,7 @@ pub(super) fn page(request: &PageRequest, now: OffsetDateTime) -> QueryBuilder<P
             .push(" and (e.created_at, e.id) ")
             .push(comparison)
             .push(" (")
-            .push_bind(cursor.created_at);
+            .push_bind(cursor.created_at.get());
         query.push(", ").push_bind(cursor.id.0).push(")");
     }
     query.push(order_of("e", direction));

@@ -10,6 +10,7 @@ use tracing::instrument;
 
 use crate::model::entry::Entry;
 use crate::model::ids::{SessionId, UserId};
+use crate::model::instant::UtcInstant;
 use crate::model::scope::Scope;
 use crate::store::columns::user_id;
 use crate::store::entries::{
@@ -25,7 +26,7 @@ const MAX_ENDPOINTS: i32 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionCursor {
     /// Of the session.
-    pub last_activity: OffsetDateTime,
+    pub last_activity: UtcInstant,
     /// Of the session; breaks ties.
     pub id: SessionId,
 }
@@ -167,7 +168,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
             .push(" and (s.last_activity, s.session_id) ")
             .push(comparison)
             .push(" (")
-            .push_bind(cursor.last_activity)
+            .push_bind(cursor.last_activity.get())
             .push(", ")
             .push_bind(cursor.id.0)
             .push(")");

@@ -362,6 +362,30 @@ async fn midnight_is_instant_and_date_whole_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn years_beyond_bounds_are_unprocessable() {
+    let backend = with_samples(&[]).await;
+    let client = &backend.client;
+    for (field, value) in [
+        ("end_date", "9999-12-31T23:59:59-00:01"),
+        ("start_date", "0001-01-01T00:00:00+00:01"),
+        ("start_date", "-9999-01-01"),
+        ("end_date", "-4713-01-01"),
+        // `-377705116800000000:1:0:f`, an instant before all that Postgres can hold.
+        ("cursor", "LTM3NzcwNTExNjgwMDAwMDAwMDoxOjA6Zg"),
+    ] {
+        let key = &backend.keys.users.alice;
+        let entries = client.query(key, &json!({ field: value })).await.unwrap();
+        let value = value.replace('+', "%2B");
+        let path = format!("/storage/sessions?{field}={value}");
+        let sessions = client.get(&path, Some(key)).await.unwrap();
+        for answer in [entries, sessions] {
+            assert_eq!(answer.status, 422, "{field}: {}", answer.json);
+            assert!(answer.json.to_string().contains(field), "{}", answer.json);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn null_filter_does_not_match_missing_keys() {
     let with = |metadata: Value| {
         let mut sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
