@@ -33,6 +33,9 @@ pub struct FieldError {
     pub kind: &'static str,
 }
 
+/// The kind of the last error of a list that does not hold all.
+pub const MORE_ERRORS: &str = "more_errors";
+
 /// The cause of an internal error: written to the log, hidden from the caller.
 #[derive(Debug, Default)]
 pub struct InternalCause(String);
@@ -194,9 +197,16 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(errors) => match errors.len() {
-                1 => f.write_str("1 field is invalid; see error.details.errors"),
-                count => write!(f, "{count} fields are invalid; see error.details.errors"),
+            Self::Invalid(errors) => match errors.as_slice() {
+                [_] => f.write_str("1 field is invalid; see error.details.errors"),
+                [listed @ .., more] if more.kind == MORE_ERRORS => {
+                    let count = listed.len();
+                    write!(f, "More than {count} fields are invalid; see error.details.errors")
+                }
+                all => {
+                    let count = all.len();
+                    write!(f, "{count} fields are invalid; see error.details.errors")
+                }
             },
             Self::NotJsonObject => f.write_str("The request body must be a JSON object"),
             Self::MissingCredentials => f.write_str(

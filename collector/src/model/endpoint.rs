@@ -23,6 +23,8 @@ pub fn normalise(text: &str) -> Cow<'_, str> {
 
 /// How many endpoints are suggested when none matches.
 const MAX_SUGGESTIONS: usize = 5;
+/// Longer endpoints are not suggested: comparing two costs the product of their lengths.
+const MAX_COMPARED_BYTES: usize = 128;
 
 /// How a requested endpoint matches the stored ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub enum EndpointMatch<'a> {
     Exact,
     /// Exactly one stored endpoint differs only in case, or in the prefixes of an API.
     Similar(&'a str),
-    /// Several are similar, or none is. Holds the closest, best first.
+    /// Several are similar, or none is. Holds the closest that are short enough to compare, best first.
     Ambiguous(Vec<&'a str>),
 }
 
@@ -64,8 +66,12 @@ pub fn match_stored<'a>(wanted: &str, stored: &'a [String]) -> EndpointMatch<'a>
 }
 
 fn rank_by_similarity<'a>(folded: &str, stored: &'a [String]) -> Vec<&'a str> {
+    if folded.len() > MAX_COMPARED_BYTES {
+        return Vec::new();
+    }
     let mut ranked: Vec<_> = stored
         .iter()
+        .filter(|it| it.len() <= MAX_COMPARED_BYTES)
         .map(|it| {
             (
                 strsim::jaro_winkler(folded, &it.to_lowercase()),
@@ -208,6 +214,19 @@ mod tests {
             panic!("found")
         };
         assert_eq!((nearest.len(), nearest[0]), (MAX_SUGGESTIONS, "/api/chats"));
+    }
+
+    #[test]
+    fn long_endpoints_are_not_compared() {
+        let path = |bytes: usize| format!("/{}", "x".repeat(bytes - 1));
+        let stored = [path(MAX_COMPARED_BYTES), path(MAX_COMPARED_BYTES + 1)];
+        for (wanted, nearest) in [
+            ("/y".to_owned(), vec![stored[0].as_str()]),
+            (path(MAX_COMPARED_BYTES + 2), vec![]),
+        ] {
+            let found = match_stored(&wanted, &stored);
+            assert_eq!(found, EndpointMatch::Ambiguous(nearest));
+        }
     }
 
     proptest! {

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio::task::spawn_blocking;
 
 use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
 use crate::model::endpoint::{EndpointMatch, match_stored};
 use crate::model::scope::Scope;
-use crate::store::{EntryFilter, Store};
+use crate::store::{EndpointList, EntryFilter, Store};
 
 /// What a lookup among the stored endpoints did to a filter.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,17 +41,34 @@ pub(in crate::api) async fn look_up(
         return Ok(EndpointLookup::Unchanged);
     };
     let stored = store.endpoints(scope, now).await?;
-    Ok(match match_stored(wanted, &stored.names) {
-        EndpointMatch::Exact => EndpointLookup::Unchanged,
-        EndpointMatch::Similar(similar) => {
-            similar.clone_into(wanted);
-            EndpointLookup::Replaced
-        }
-        EndpointMatch::Ambiguous(nearest) => EndpointLookup::NotFound(NearestEndpoints {
+    if stored.names.contains(wanted) {
+        return Ok(EndpointLookup::Unchanged);
+    }
+    let given = wanted.clone();
+    // Comparing with a thousand endpoints takes milliseconds, which other requests would wait.
+    let comparing = spawn_blocking(move || find_similar(&given, &stored));
+    let found = comparing.await;
+    Ok(
+        match found.map_err(|error| ApiError::internal("endpoint lookup", error))? {
+            Ok(similar) => {
+                *wanted = similar;
+                EndpointLookup::Replaced
+            }
+            Err(nearest) => EndpointLookup::NotFound(nearest),
+        },
+    )
+}
+
+/// The one stored endpoint that is similar, or else the nearest ones.
+fn find_similar(given: &str, stored: &EndpointList) -> Result<String, NearestEndpoints> {
+    match match_stored(given, &stored.names) {
+        EndpointMatch::Exact => Ok(given.to_owned()),
+        EndpointMatch::Similar(similar) => Ok(similar.to_owned()),
+        EndpointMatch::Ambiguous(nearest) => Err(NearestEndpoints {
             endpoints: nearest.into_iter().map(str::to_owned).collect(),
             is_partial: stored.truncated,
         }),
-    })
+    }
 }
 
 /// `ENDPOINT_NORMALIZED`: another endpoint was looked up than the one given.

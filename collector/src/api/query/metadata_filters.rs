@@ -157,23 +157,24 @@ pub(super) async fn check_patterns(
 
 fn parse_tests(reader: &mut FieldReader, name: &str, asked: &Value) -> Vec<MetadataTest> {
     let field = format!("{FIELD}.{name}");
-    let parsed = match asked {
-        Value::Object(operators) if operators.is_empty() => {
-            let invalid = InvalidValue::value("expected at least one operator");
-            vec![(field, Err(invalid))]
-        }
-        Value::Object(operators) => operators
-            .iter()
-            .map(|(name, operand)| (format!("{field}.{name}"), parse_test(name, operand)))
-            .collect(),
-        value => vec![(field, parse_scalar(value).map(MetadataTest::Equals))],
-    };
     let mut tests = Vec::new();
-    for (field, test) in parsed {
-        match test {
-            Ok(test) => tests.push(test),
-            Err(invalid) => reader.reject(field, invalid),
+    let mut add = |field: String, test: Result<_, InvalidValue>| match test {
+        Ok(test) => tests.push(test),
+        Err(invalid) => reader.reject(field, invalid),
+    };
+    match asked {
+        Value::Object(operators) if operators.is_empty() => {
+            add(
+                field,
+                Err(InvalidValue::value("expected at least one operator")),
+            );
         }
+        Value::Object(operators) => {
+            for (name, operand) in operators {
+                add(format!("{field}.{name}"), parse_test(name, operand));
+            }
+        }
+        value => add(field, parse_scalar(value).map(MetadataTest::Equals)),
     }
     tests
 }

@@ -6,17 +6,25 @@ use serde_json::{Map, Value};
 
 use super::field::{AnyField, Field, FieldKind, InvalidValue, OrDefault, ToJson};
 use super::schema::Request;
-use crate::http::error::{ApiError, FieldError};
+use crate::http::error::{ApiError, FieldError, MORE_ERRORS};
 use crate::model::sha256::sha256;
 
 /// Names at least this similar are suggested.
 const MIN_SIMILARITY: f64 = 0.7;
+/// Longer names are similar to none: comparing costs the product of both lengths.
+const MAX_COMPARED_BYTES: usize = 64;
+/// Errors that a response lists; of more it says how many.
+const MAX_ERRORS: usize = 50;
+/// Longest name of a field in an error, which the caller chose. A longer one is cut.
+const MAX_ERROR_FIELD_BYTES: usize = 256;
 
 /// The fields of one request. A field that is null counts as absent.
 #[derive(Debug)]
 pub struct FieldReader {
     given: Map<String, Value>,
     errors: Vec<FieldError>,
+    /// Errors beyond [`MAX_ERRORS`].
+    unlisted_errors: usize,
 }
 
 impl FieldReader {
@@ -53,8 +61,17 @@ impl FieldReader {
     fn new(given: Map<String, Value>, request: &Request) -> Self {
         let known: Vec<_> = request.fields().map(AnyField::name).collect();
         let unknown = given.keys().filter(|name| !known.contains(&name.as_str()));
-        let errors = unknown.map(|name| unknown_field(name, &known)).collect();
-        Self { given, errors }
+        let unknown: Vec<_> = unknown.cloned().collect();
+        let mut reader = Self {
+            given,
+            errors: Vec::new(),
+            unlisted_errors: 0,
+        };
+        for name in unknown {
+            let invalid = unknown_field(&name, &known);
+            reader.reject(name, invalid);
+        }
+        reader
     }
 
     /// The value of a field that is given and valid.
@@ -79,7 +96,13 @@ impl FieldReader {
 
     /// Adds an error.
     pub fn reject(&mut self, field: impl Into<String>, invalid: InvalidValue) {
-        self.errors.push(invalid.of_field(field));
+        if self.errors.len() < MAX_ERRORS {
+            let mut field = field.into();
+            shorten(&mut field);
+            self.errors.push(invalid.of_field(field));
+        } else {
+            self.unlisted_errors += 1;
+        }
     }
 
     /// Whether a field is given, valid or not.
@@ -101,8 +124,13 @@ impl FieldReader {
     }
 
     /// # Errors
-    /// [`ApiError::Invalid`] with every error found.
-    pub fn finish(self) -> Result<(), ApiError> {
+    /// [`ApiError::Invalid`] with every error found, or with the first and how many more there are.
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        if self.unlisted_errors > 0 {
+            let message = format!("and {} more", self.unlisted_errors);
+            let more = InvalidValue::new(message, MORE_ERRORS).of_field("");
+            self.errors.push(more);
+        }
         if self.errors.is_empty() {
             Ok(())
         } else {
@@ -130,16 +158,27 @@ pub fn read_path<K: FieldKind>(
     })
 }
 
-fn unknown_field(name: &str, known: &[&str]) -> FieldError {
+/// Cuts a name that is too long, between two characters.
+fn shorten(name: &mut String) {
+    if name.len() > MAX_ERROR_FIELD_BYTES {
+        name.truncate(name.floor_char_boundary(MAX_ERROR_FIELD_BYTES));
+        name.push('…');
+    }
+}
+
+fn unknown_field(name: &str, known: &[&str]) -> InvalidValue {
     let message = match most_similar(name, known) {
         Some(similar) => format!("unknown field; did you mean {similar}?"),
         None => format!("unknown field; expected {}", known.join(", ")),
     };
-    InvalidValue::new(message, "unknown_field").of_field(name)
+    InvalidValue::new(message, "unknown_field")
 }
 
 /// The known name that is most similar to a mistyped one.
 pub fn most_similar<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if name.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
@@ -200,6 +239,28 @@ mod tests {
             Err(ApiError::Invalid(errors)) => errors,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn errors_beyond_limit_are_only_counted() {
+        let fields = |count: usize| {
+            let fields =
+                (0..count).map(|number| (format!("{number}{}", "é".repeat(300)), json!(1)));
+            Value::Object(fields.collect()).to_string()
+        };
+        assert_eq!(errors(reader(&fields(MAX_ERRORS))).len(), MAX_ERRORS);
+        let error = reader(&fields(6000)).finish().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("More than 50 fields are invalid")
+        );
+        let errors = errors(reader(&fields(6000)));
+        let (more, listed) = errors.split_last().unwrap();
+        assert_eq!(listed.len(), MAX_ERRORS);
+        assert_eq!(more.message, format!("and {} more", 6000 - MAX_ERRORS));
+        let longest = MAX_ERROR_FIELD_BYTES + '…'.len_utf8();
+        assert!(listed.iter().all(|it| it.field.len() <= longest));
     }
 
     #[test]
