@@ -4,6 +4,7 @@ use dossier_content::sse;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::portable_json::{self, NotPortable};
 use crate::streamed_text::StreamedText;
 use crate::truncation::MAX_LISTED;
 
@@ -20,6 +21,9 @@ pub(super) struct EventStream<'a> {
     /// There are more events than are listed.
     #[serde(skip)]
     pub(super) more: bool,
+    /// The data of some event is JSON that not every parser reads, and is shown as text.
+    #[serde(skip)]
+    pub(super) not_portable: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -37,6 +41,8 @@ pub(super) struct Event<'a> {
 enum Data {
     Json(Box<RawValue>),
     Text(String),
+    /// JSON, shown as text.
+    NotPortable(String),
 }
 
 /// The fields of the current event.
@@ -55,6 +61,7 @@ pub(super) fn parse(text: &str) -> EventStream<'_> {
         text: None,
         unfinished: None,
         more: false,
+        not_portable: false,
     };
     let (mut fields, mut texts) = (EventFields::default(), StreamedText::default());
     let (mut event_begin, mut rest) = (text, text);
@@ -72,8 +79,10 @@ pub(super) fn parse(text: &str) -> EventStream<'_> {
             stream.more = true;
             break;
         }
-        if let Some(Data::Json(json)) = &event.data {
-            texts.add(json);
+        match &event.data {
+            Some(Data::Json(json)) => texts.add(json),
+            Some(Data::NotPortable(_)) => stream.not_portable = true,
+            Some(Data::Text(_)) | None => {}
         }
         stream.events.push(event);
     }
@@ -127,9 +136,10 @@ impl<'a> EventFields<'a> {
 
 impl Data {
     fn parse(text: String) -> Self {
-        match serde_json::from_str::<&RawValue>(&text) {
+        match portable_json::parse(&text) {
             Ok(json) => Self::Json(json.to_owned()),
-            Err(_) => Self::Text(text),
+            Err(NotPortable::NotJson) => Self::Text(text),
+            Err(NotPortable::OnlyBySome) => Self::NotPortable(text),
         }
     }
 }

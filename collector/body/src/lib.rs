@@ -4,6 +4,7 @@
 //! - [`dictionary`], [`training`]: what the bodies of an endpoint have in common, stored once.
 //! - [`rendering`]: renders a body as JSON, with
 //!   - `decoding`, `text`, `content_kind`: content encodings, charsets and content types;
+//!   - `portable_json`: JSON that every parser reads;
 //!   - `event_stream`, `streamed_text`, `grpc_frames`: bodies of many messages.
 
 mod content_kind;
@@ -13,6 +14,7 @@ mod event_stream;
 mod grpc_frames;
 pub mod load_meter;
 pub mod packing;
+mod portable_json;
 pub mod rendering;
 mod streamed_text;
 mod text;
@@ -20,5 +22,6 @@ pub mod training;
 mod truncation;
 
 pub use self::packing::{BodyPacker, Codec, DamagedBody, UnpackedBody, unpack};
+pub use self::portable_json::MAX_NESTING;
 pub use self::rendering::{RenderBudget, RenderedBody, render};
 pub use self::truncation::Truncation;

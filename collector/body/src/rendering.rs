@@ -9,6 +9,7 @@ use crate::content_kind::{ContentInfo, ContentKind};
 use crate::decoding::decode;
 use crate::event_stream;
 use crate::grpc_frames;
+use crate::portable_json::{self, NotPortable};
 use crate::text::{decode_text, detect_json_charset};
 use crate::truncation::Truncation;
 
@@ -110,9 +111,13 @@ impl Renderer<'_> {
         if self.cut {
             return whole("text", &text);
         }
-        match serde_json::from_str::<&RawValue>(&text) {
+        match portable_json::parse(&text) {
             Ok(json) => whole("json", &json),
-            Err(_) => whole("text", &text),
+            Err(NotPortable::NotJson) => whole("text", &text),
+            Err(NotPortable::OnlyBySome) => Ok(RenderedBody {
+                truncation: Some(Truncation::NotPortable),
+                ..whole("text", &text)?
+            }),
         }
     }
 
@@ -121,7 +126,12 @@ impl Renderer<'_> {
             return self.text();
         };
         let stream = event_stream::parse(&text);
-        listed("events", &stream, stream.more, stream.unfinished.is_some())
+        let body = listed("events", &stream, stream.more, stream.unfinished.is_some())?;
+        let not_portable = stream.not_portable.then_some(Truncation::NotPortable);
+        Ok(RenderedBody {
+            truncation: body.truncation.or(not_portable),
+            ..body
+        })
     }
 
     fn frames(&self) -> serde_json::Result<RenderedBody> {

@@ -15,6 +15,8 @@ pub enum Truncation {
     BrokenOff,
     /// Its bytes are still in their content encoding, or were never in it.
     NotDecoded,
+    /// It is JSON that not every parser reads, or holds some: that is shown as text.
+    NotPortable,
 }
 
 impl Truncation {

@@ -96,7 +96,9 @@ struct Content {
     #[serde(skip_serializing_if = "Option::is_none")]
     body_at: Option<String>,
     /// Why `data` is not the complete, decoded body: `over_limit` (it is cut at the size limit),
-    /// `broken_off` (its bytes end early) or `not_decoded` (its bytes are still encoded).
+    /// `broken_off` (its bytes end early), `not_decoded` (its bytes are still encoded) or `not_portable` (it is
+    /// JSON that not every parser reads, with half a surrogate pair, a number beyond the range of a double, or more
+    /// than 100 levels: shown as text).
     #[serde(skip_serializing_if = "Option::is_none")]
     caveat: Option<&'static str>,
     /// The `content-encoding` that was sent.

@@ -1,4 +1,4 @@
-//! NUL characters in JSON, which Postgres cannot store.
+//! What JSON may not hold: NUL characters, which Postgres cannot store, and deep nesting, which not every parser reads.
 
 use serde_json::{Map, Value};
 
@@ -21,11 +21,38 @@ pub fn map_has_nul(map: &Map<String, Value>) -> bool {
         .any(|(key, value)| key.contains('\0') || has_nul(value))
 }
 
+/// How many levels of arrays and objects there are: none in a scalar, one in a flat list.
+#[must_use]
+pub fn nesting(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or_default(),
+        Value::Object(map) => map_nesting(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// [`nesting`] of an object.
+#[must_use]
+pub fn map_nesting(map: &Map<String, Value>) -> usize {
+    1 + map.values().map(nesting).max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn counts_deepest_level() {
+        for (value, levels) in [
+            (json!(1), 0),
+            (json!([]), 1),
+            (json!({"a": [1, [2], {}]}), 3),
+        ] {
+            assert_eq!(nesting(&value), levels, "{value}");
+        }
+    }
 
     #[test]
     fn finds_nul_at_any_depth() {

@@ -41,6 +41,24 @@ fn json_keeps_digits_order_and_duplicates() {
 }
 
 #[test]
+fn json_that_some_parsers_refuse_is_text() {
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    for body in [r#"{"prompt":"cut \ud83d"}"#, r#"{"e":1e400}"#, &deep] {
+        let rendered = render_plain(body.as_bytes(), Some("application/json"));
+        let expected = ("text", Some(Truncation::NotPortable));
+        assert_eq!((rendered.form, rendered.truncation), expected);
+        assert_eq!(data(&rendered), json!(body));
+
+        let stream = format!("data: {body}\n\ndata: {{}}\n\n");
+        let rendered = render_plain(stream.as_bytes(), Some("text/event-stream"));
+        let expected = ("events", Some(Truncation::NotPortable));
+        assert_eq!((rendered.form, rendered.truncation), expected);
+        let events = json!([{"data": body}, {"data": {}}]);
+        assert_eq!(data(&rendered)["events"], events);
+    }
+}
+
+#[test]
 fn form_follows_content_type_and_bytes() {
     for (body, content_type, form) in [
         (&b"{}"[..], Some("application/json"), "json"),

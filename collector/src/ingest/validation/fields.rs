@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use dossier_body::MAX_NESTING;
 use dossier_wire::record::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use dossier_wire::{HeaderField, SessionRule};
 use serde_json::{Map, Value};
@@ -11,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 use crate::model::clock::from_micros;
 use crate::model::endpoint::normalise;
 use crate::model::ids::InvalidUserId;
-use crate::model::json::map_has_nul;
+use crate::model::json::{map_has_nul, map_nesting};
 use crate::model::session::SessionRequest;
 
 /// Longest text of a field, except the user id.
@@ -56,6 +57,8 @@ pub(super) enum InvalidRecord {
     TooManyHeaders(&'static str),
     #[error("{0}: a name is longer than {MAX_NAME_BYTES} bytes")]
     NameTooLong(&'static str),
+    #[error("metadata: nested deeper than {MAX_NESTING} levels")]
+    MetadataNesting,
     #[error("redactions: more than {MAX_RULES} rules")]
     TooManyRules,
 }
@@ -166,6 +169,9 @@ pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], InvalidRecord> {
 pub(super) fn metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, InvalidRecord> {
     if map_has_nul(&metadata) {
         return Err(InvalidRecord::Nul("metadata"));
+    }
+    if map_nesting(&metadata) > MAX_NESTING.into() {
+        return Err(InvalidRecord::MetadataNesting);
     }
     Ok(metadata)
 }

@@ -36,6 +36,19 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
 }
 
 #[test]
+fn metadata_nested_too_deep_is_rejected() {
+    let nested = |levels: usize| {
+        let value = (1..levels).fold(json!(1), |inner, _| json!([inner]));
+        validated(|header| header["metadata"] = json!({ "a": value }), b"")
+    };
+    assert!(nested(100).is_ok());
+    assert_eq!(
+        nested(101).unwrap_err(),
+        "metadata: nested deeper than 100 levels"
+    );
+}
+
+#[test]
 fn valid_record_becomes_entry() {
     let entry = validated(|header| header["ttl_days"] = json!(30), b"hi").unwrap();
     assert_eq!(entry.expires, Expiry::At(NOW + time::Duration::days(30)));
