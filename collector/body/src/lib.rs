@@ -7,6 +7,7 @@
 //!   - `portable_json`: JSON that every parser reads;
 //!   - `event_stream`, `streamed_text`, `grpc_frames`: bodies of many messages.
 
+mod bounded_json;
 mod content_kind;
 mod decoding;
 pub mod dictionary;

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::bounded_json;
 use crate::content_kind::{ContentInfo, ContentKind};
 use crate::decoding::decode;
 use crate::event_stream;
@@ -15,9 +16,12 @@ use crate::truncation::Truncation;
 
 /// Limit of one rendered body, decoded.
 const MAX_BODY_BYTES: usize = 8 << 20;
-/// Limit of all rendered bodies of one answer, decoded.
+/// Limit of all rendered bodies of one answer, as they are written: with escapes, and in base64.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// The bytes of bodies that an answer may still render.
+/// What is written for an empty text.
+const EMPTY_TEXT: &str = "\"\"";
+
+/// The bytes of bodies that may still be written into an answer.
 #[derive(Debug)]
 pub struct RenderBudget {
     bytes: usize,
@@ -67,17 +71,18 @@ pub fn render(
 ) -> serde_json::Result<RenderedBody> {
     let limit = budget.bytes.min(MAX_BODY_BYTES);
     let decoded = decode(body, encoding, limit);
-    budget.bytes -= decoded.bytes.len();
     let renderer = Renderer {
         bytes: &decoded.bytes,
         content: ContentInfo::new(content_type),
         cut: truncated || decoded.truncation.is_some_and(Truncation::is_cut),
+        max_bytes: budget.bytes.max(EMPTY_TEXT.len()),
     };
     let body = if decoded.opaque {
         renderer.binary()
     } else {
         renderer.by_kind()
     }?;
+    budget.bytes = budget.bytes.saturating_sub(body.data.get().len());
     Ok(RenderedBody {
         truncation: decoded.truncation.or(body.truncation),
         ..body
@@ -90,6 +95,8 @@ struct Renderer<'a> {
     content: ContentInfo,
     /// The bytes may end anywhere.
     cut: bool,
+    /// Limit of what is written.
+    max_bytes: usize,
 }
 
 impl Renderer<'_> {
@@ -109,15 +116,18 @@ impl Renderer<'_> {
             return self.binary();
         };
         if self.cut {
-            return whole("text", &text);
+            return self.shown_text(&text);
         }
         match portable_json::parse(&text) {
-            Ok(json) => whole("json", &json),
-            Err(NotPortable::NotJson) => whole("text", &text),
-            Err(NotPortable::OnlyBySome) => Ok(RenderedBody {
-                truncation: Some(Truncation::NotPortable),
-                ..whole("text", &text)?
-            }),
+            Ok(json) => match self.write("json", json)? {
+                Some(body) => Ok(body),
+                None => self.shown_text(&text),
+            },
+            Err(NotPortable::NotJson) => self.shown_text(&text),
+            Err(NotPortable::OnlyBySome) => {
+                let body = self.shown_text(&text)?;
+                Ok(body.or_truncated(Some(Truncation::NotPortable)))
+            }
         }
     }
 
@@ -126,53 +136,87 @@ impl Renderer<'_> {
             return self.text();
         };
         let stream = event_stream::parse(&text);
-        let body = listed("events", &stream, stream.more, stream.unfinished.is_some())?;
+        let Some(body) = self.write("events", &stream)? else {
+            return self.shown_text(&text);
+        };
         let not_portable = stream.not_portable.then_some(Truncation::NotPortable);
-        Ok(RenderedBody {
-            truncation: body.truncation.or(not_portable),
-            ..body
-        })
+        Ok(body
+            .or_truncated(list_truncation(stream.more, stream.unfinished.is_some()))
+            .or_truncated(not_portable))
     }
 
     fn frames(&self) -> serde_json::Result<RenderedBody> {
         let Some(frames) = grpc_frames::parse(self.bytes) else {
             return self.binary();
         };
-        listed("grpc", &frames, frames.more, frames.unfinished.is_some())
+        let Some(body) = self.write("grpc", &frames)? else {
+            return self.binary();
+        };
+        Ok(body.or_truncated(list_truncation(frames.more, frames.unfinished.is_some())))
     }
 
     fn text(&self) -> serde_json::Result<RenderedBody> {
         match decode_text(self.bytes, self.content.charset, self.cut) {
-            Some(text) => whole("text", &text),
+            Some(text) => self.shown_text(&text),
             None => self.binary(),
         }
     }
 
+    /// The text, or the beginning of it that fits.
+    fn shown_text(&self, text: &str) -> serde_json::Result<RenderedBody> {
+        let shown = bounded_json::fitting_start(text, self.max_bytes);
+        Self::whole_or_start("text", shown, shown.len() < text.len())
+    }
+
+    /// The bytes in base64, or the beginning of them that fits.
     fn binary(&self) -> serde_json::Result<RenderedBody> {
-        whole("binary", &STANDARD.encode(self.bytes))
+        let max_bytes = (self.max_bytes - EMPTY_TEXT.len()) / 4 * 3;
+        let shown = self.bytes.get(..max_bytes).unwrap_or(self.bytes);
+        let is_cut = shown.len() < self.bytes.len();
+        Self::whole_or_start("binary", &STANDARD.encode(shown), is_cut)
+    }
+
+    fn whole_or_start(
+        form: &'static str,
+        shown: &str,
+        is_cut: bool,
+    ) -> serde_json::Result<RenderedBody> {
+        Ok(RenderedBody {
+            form,
+            data: to_raw_value(shown)?,
+            truncation: is_cut.then_some(Truncation::OverLimit),
+        })
+    }
+
+    /// `None` if it is too long.
+    fn write(
+        &self,
+        form: &'static str,
+        data: &(impl Serialize + ?Sized),
+    ) -> serde_json::Result<Option<RenderedBody>> {
+        let data = bounded_json::write(data, self.max_bytes)?;
+        Ok(data.map(|data| RenderedBody {
+            form,
+            data,
+            truncation: None,
+        }))
     }
 }
 
-fn whole(form: &'static str, data: &(impl Serialize + ?Sized)) -> serde_json::Result<RenderedBody> {
-    listed(form, data, false, false)
+impl RenderedBody {
+    /// With this truncation, unless it has one already.
+    fn or_truncated(mut self, truncation: Option<Truncation>) -> Self {
+        self.truncation = self.truncation.or(truncation);
+        self
+    }
 }
 
-fn listed(
-    form: &'static str,
-    data: &(impl Serialize + ?Sized),
-    more: bool,
-    unfinished: bool,
-) -> serde_json::Result<RenderedBody> {
-    let truncation = if more {
+fn list_truncation(more: bool, unfinished: bool) -> Option<Truncation> {
+    if more {
         Some(Truncation::OverLimit)
     } else {
         unfinished.then_some(Truncation::BrokenOff)
-    };
-    Ok(RenderedBody {
-        form,
-        data: to_raw_value(data)?,
-        truncation,
-    })
+    }
 }
 
 #[cfg(test)]

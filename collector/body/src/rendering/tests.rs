@@ -183,7 +183,7 @@ fn body_over_limit_renders_its_beginning() {
 
 #[test]
 fn budget_bounds_bodies_of_one_answer() {
-    let zeros = gzip(&vec![b'0'; MAX_BODY_BYTES]);
+    let zeros = gzip(&vec![b'0'; MAX_BODY_BYTES - EMPTY_TEXT.len()]);
     let mut budget = RenderBudget::default();
     let mut total = 0;
     for _ in 0..MAX_ANSWER_BYTES / MAX_BODY_BYTES {
@@ -196,7 +196,7 @@ fn budget_bounds_bodies_of_one_answer() {
         );
         let rendered = rendered.unwrap();
         assert_eq!(rendered.truncation, None);
-        total += data(&rendered).as_str().unwrap().len();
+        total += rendered.data.get().len();
     }
     assert_eq!(total, MAX_ANSWER_BYTES);
     let rendered = render(b"{}".to_vec(), None, None, false, &mut budget).unwrap();
@@ -204,6 +204,34 @@ fn budget_bounds_bodies_of_one_answer() {
         (data(&rendered), rendered.truncation),
         (json!(""), Some(Truncation::OverLimit))
     );
+}
+
+#[test]
+fn escapes_count_as_they_are_written() {
+    const BUDGET: usize = 64 << 10;
+    let event = |text: &str| format!("data: {text}\n\n").repeat(20).into_bytes();
+    let escapes = format!("[{}1]", r#""\"","#.repeat(4096)).into_bytes();
+    for (body, content_type) in [
+        (vec![0; BUDGET / 4], "text/plain"),
+        (vec![0x1f; BUDGET / 4], "application/json"),
+        (vec![b'"'; BUDGET / 4], "text/plain"),
+        (vec![b'\\'; BUDGET / 4], "text/plain"),
+        (vec![0xff; BUDGET / 4], "image/png"),
+        (vec![0xe9; BUDGET / 4], "text/plain; charset=latin1"),
+        (event(&"\u{1}".repeat(1600)), "text/event-stream"),
+        (vec![0; BUDGET / 4], "application/grpc"),
+        (escapes, "application/json"),
+    ] {
+        let mut budget = RenderBudget { bytes: BUDGET };
+        let mut written = 0;
+        for _ in 0..8 {
+            let rendered = render(body.clone(), Some(content_type), None, false, &mut budget);
+            written += rendered.unwrap().data.get().len();
+        }
+        let empty = 8 * EMPTY_TEXT.len();
+        assert!(written <= BUDGET + empty, "{content_type}: {written}");
+        assert!(budget.bytes < BUDGET / 4, "{content_type}");
+    }
 }
 
 #[test]
