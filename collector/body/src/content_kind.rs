@@ -8,12 +8,16 @@ use encoding_rs::Encoding;
 pub(super) enum ContentKind {
     /// As JSON if it is, else as text.
     Json,
+    /// A line is a JSON value.
+    JsonLines,
     Text,
     /// A stream of server-sent events.
     Events,
     /// A row of gRPC frames.
     Grpc,
     Binary,
+    /// Its type tells nothing: as text if it is some.
+    Unknown,
 }
 
 /// What a content type tells about a body.
@@ -69,20 +73,55 @@ pub(super) fn is_compressed(content_type: Option<&str>) -> bool {
 
 fn kind(essence: &str) -> ContentKind {
     match essence {
-        "" | "application/json" => ContentKind::Json,
+        ""
+        | "application/json"
+        | "application/csp-report"
+        | "application/json-rpc"
+        | "application/jsonrequest"
+        | "application/x-amz-json-1.0"
+        | "application/x-amz-json-1.1"
+        | "application/x-json"
+        | "text/json"
+        | "text/x-json" => ContentKind::Json,
+        "application/json-lines"
+        | "application/jsonl"
+        | "application/jsonlines"
+        | "application/ndjson"
+        | "application/x-jsonl"
+        | "application/x-jsonlines"
+        | "application/x-ndjson"
+        | "text/jsonl"
+        | "text/x-ndjson" => ContentKind::JsonLines,
         "text/event-stream" => ContentKind::Events,
         "application/grpc" | "application/grpc-web" => ContentKind::Grpc,
         "application/xml"
         | "application/javascript"
         | "application/x-www-form-urlencoded"
         | "application/graphql"
-        | "application/x-ndjson"
+        | "application/json5"
+        | "application/sql"
+        | "application/toml"
+        | "application/x-javascript"
+        | "application/x-sh"
+        | "application/x-yaml"
         | "application/yaml" => ContentKind::Text,
+        "application/octet-stream" | "application/grpc-web-text" => ContentKind::Binary,
         other if is_framed(other) => ContentKind::Grpc,
         other if other.ends_with("+json") => ContentKind::Json,
-        other if other.starts_with("text/") || other.ends_with("+xml") => ContentKind::Text,
-        _ => ContentKind::Binary,
+        other if is_text(other) => ContentKind::Text,
+        other if is_binary(other) => ContentKind::Binary,
+        _ => ContentKind::Unknown,
     }
+}
+
+fn is_text(essence: &str) -> bool {
+    essence.starts_with("text/") || ["+xml", "+yaml"].iter().any(|it| essence.ends_with(it))
+}
+
+/// What is no text even if its bytes happen to be some.
+fn is_binary(essence: &str) -> bool {
+    let kind = essence.split('/').next().unwrap_or_default();
+    matches!(kind, "image" | "audio" | "video" | "font") || is_compressed(Some(essence))
 }
 
 /// gRPC with a suffix for the message encoding.
@@ -139,6 +178,25 @@ mod tests {
             (Some("application/grpc-web-text"), ContentKind::Binary),
             (Some("image/svg+xml"), ContentKind::Text),
             (Some("text/csv"), ContentKind::Text),
+            (Some("text/json"), ContentKind::Json),
+            (Some("application/x-amz-json-1.1"), ContentKind::Json),
+            (Some("application/json-rpc"), ContentKind::Json),
+            (Some("application/csp-report"), ContentKind::Json),
+            (Some("application/jsonl"), ContentKind::JsonLines),
+            (Some("application/x-jsonlines"), ContentKind::JsonLines),
+            (Some("application/json-lines"), ContentKind::JsonLines),
+            (Some("application/x-ndjson"), ContentKind::JsonLines),
+            (Some("application/json5"), ContentKind::Text),
+            (Some("application/toml"), ContentKind::Text),
+            (Some("application/yaml"), ContentKind::Text),
+            (Some("application/sql"), ContentKind::Text),
+            (Some("application/vnd.acme"), ContentKind::Unknown),
+            (
+                Some("multipart/form-data; boundary=x"),
+                ContentKind::Unknown,
+            ),
+            (Some("application/octet-stream"), ContentKind::Binary),
+            (Some("application/zip"), ContentKind::Binary),
             (Some("image/png"), ContentKind::Binary),
             (Some(";;==\"\u{1}é"), ContentKind::Json),
         ] {

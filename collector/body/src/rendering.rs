@@ -12,7 +12,7 @@ use crate::event_stream;
 use crate::grpc_frames;
 use crate::portable_json::{self, NotPortable};
 use crate::text::{decode_text, detect_json_charset};
-use crate::truncation::Truncation;
+use crate::truncation::{MAX_LISTED, Truncation};
 
 /// Limit of one rendered body, decoded.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -103,10 +103,12 @@ impl Renderer<'_> {
     fn by_kind(&self) -> serde_json::Result<RenderedBody> {
         match self.content.kind {
             ContentKind::Json => self.json(),
+            ContentKind::JsonLines => self.json_lines(),
             ContentKind::Events => self.events(),
             ContentKind::Grpc => self.frames(),
             ContentKind::Text => self.text(),
             ContentKind::Binary => self.binary(),
+            ContentKind::Unknown => self.text_if_printable(),
         }
     }
 
@@ -128,6 +130,44 @@ impl Renderer<'_> {
                 let body = self.shown_text(&text)?;
                 Ok(body.or_truncated(Some(Truncation::NotPortable)))
             }
+        }
+    }
+
+    /// A list of the lines' values, or the text if a line is no JSON that every parser reads.
+    fn json_lines(&self) -> serde_json::Result<RenderedBody> {
+        let Some(text) = decode_text(self.bytes, self.content.charset, self.cut) else {
+            return self.binary();
+        };
+        let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
+        let values: Result<Vec<_>, _> = lines
+            .take(MAX_LISTED + 1)
+            .map(portable_json::parse)
+            .collect();
+        let mut values = match values {
+            Ok(values) if !self.cut => values,
+            Ok(_) | Err(NotPortable::NotJson) => return self.shown_text(&text),
+            Err(NotPortable::OnlyBySome) => {
+                let body = self.shown_text(&text)?;
+                return Ok(body.or_truncated(Some(Truncation::NotPortable)));
+            }
+        };
+        let more = values.len() > MAX_LISTED;
+        values.truncate(MAX_LISTED);
+        match self.write("json", &values)? {
+            Some(body) => Ok(body.or_truncated(list_truncation(more, false))),
+            None => self.shown_text(&text),
+        }
+    }
+
+    /// Text that somebody can read, in UTF-8, is shown as such, whatever its type.
+    fn text_if_printable(&self) -> serde_json::Result<RenderedBody> {
+        let is_printable = |text: &str| {
+            text.chars()
+                .all(|it| !it.is_control() || it.is_ascii_whitespace())
+        };
+        match decode_text(self.bytes, self.content.charset, self.cut) {
+            Some(text) if is_printable(&text) => self.shown_text(&text),
+            Some(_) | None => self.binary(),
         }
     }
 

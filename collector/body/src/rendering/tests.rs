@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::truncation::MAX_LISTED;
 
 fn render_encoded(body: &[u8], content_type: Option<&str>, encoding: Option<&str>) -> RenderedBody {
     let mut budget = RenderBudget::default();
@@ -37,6 +36,38 @@ fn json_keeps_digits_order_and_duplicates() {
             rendered.data.get(),
             r#"{"b": 12345678901234567890.10, "a": 1, "a": 2}"#
         );
+    }
+}
+
+#[test]
+fn json_lines_are_a_list() {
+    for (body, form, expected) in [
+        ("{\"a\":1.0}\r\n\n[2]\n", "json", r#"[{"a":1.0},[2]]"#),
+        ("", "json", "[]"),
+        ("{}\nx", "text", r#""{}\nx""#),
+        ("{}\n1e400", "text", r#""{}\n1e400""#),
+    ] {
+        let rendered = render_plain(body.as_bytes(), Some("application/jsonl"));
+        assert_eq!((rendered.form, rendered.data.get()), (form, expected));
+    }
+    let lines = "1\n".repeat(MAX_LISTED + 1);
+    let rendered = render_plain(lines.as_bytes(), Some("application/x-ndjson"));
+    assert_eq!(rendered.truncation, Some(Truncation::OverLimit));
+    assert_eq!(data(&rendered).as_array().unwrap().len(), MAX_LISTED);
+}
+
+#[test]
+fn printable_bodies_of_unknown_types_are_text() {
+    let parts = "--x\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n";
+    for (body, content_type, form) in [
+        (parts.as_bytes(), "multipart/form-data; boundary=x", "text"),
+        ("größe = 1".as_bytes(), "application/vnd.acme", "text"),
+        (b"a\0b", "application/vnd.acme", "binary"),
+        (b"\xff", "application/vnd.acme", "binary"),
+        (b"GIF89a", "image/gif", "binary"),
+    ] {
+        let rendered = render_plain(body, Some(content_type));
+        assert_eq!(rendered.form, form, "{content_type}");
     }
 }
 
