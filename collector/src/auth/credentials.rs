@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
+use dossier_content::whitespace::trim;
 
 use super::error::{AuthError, TokenError};
 use crate::model::key::ApiKey;
@@ -27,7 +28,7 @@ impl Credentials {
     pub fn read(headers: &HeaderMap) -> Result<Self, AuthError> {
         if let Some(value) = single(headers, AUTHORIZATION)? {
             let (scheme, token) = value.split_once(' ').ok_or_else(unknown_format)?;
-            let token = token.trim();
+            let token = trim(token);
             return if !scheme.eq_ignore_ascii_case("bearer") {
                 Err(unknown_format())
             } else if is_token_format(token) {

@@ -1,5 +1,7 @@
 //! The names that `content-encoding` lists.
 
+use crate::whitespace::trim;
+
 /// A content coding of RFC 9110 or its registry that bodies are commonly sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentCoding {
@@ -19,7 +21,7 @@ impl ContentCoding {
     /// The coding of this name, in any case and with spaces around it; none if it is not known.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let name = name.trim();
+        let name = trim(name);
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if name.is_empty() || is("identity") {
             Some(Self::Identity)

@@ -6,9 +6,11 @@
 //! - [`inflate`]: gzip and deflate, within a bound.
 //! - [`sse`]: lines and fields of server-sent events.
 //! - [`grpc`]: the header of a gRPC frame.
+//! - [`whitespace`]: what may surround a header's value.
 
 pub mod content_coding;
 pub mod grpc;
 pub mod inflate;
 pub mod media_type;
 pub mod sse;
+pub mod whitespace;

@@ -1,5 +1,7 @@
 //! A `content-type`: its essence (`type/subtype`) and its parameters.
 
+use crate::whitespace::trim;
+
 /// A media type as RFC 9110 writes it, `type/subtype; name=value`. Whatever a header holds can be read as one;
 /// what is missing is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +17,7 @@ impl<'a> MediaType<'a> {
         let text = content_type.unwrap_or_default();
         let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
         Self {
-            essence: essence.trim(),
+            essence: trim(essence),
             parameters,
         }
     }
@@ -37,9 +39,9 @@ impl<'a> MediaType<'a> {
     pub fn parameter(&self, name: &str) -> Option<&'a str> {
         let value = self.parameters.split(';').find_map(|parameter| {
             let (key, value) = parameter.split_once('=')?;
-            key.trim().eq_ignore_ascii_case(name).then_some(value)
+            trim(key).eq_ignore_ascii_case(name).then_some(value)
         })?;
-        Some(value.trim().trim_matches('"'))
+        Some(trim(value).trim_matches('"'))
     }
 }
 

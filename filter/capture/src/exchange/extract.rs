@@ -1,6 +1,7 @@
 //! Extracts metadata and session ids from the traffic. Bodies are read after redaction, so that no
 //! redacted value gets into the metadata.
 
+use dossier_content::whitespace::trim;
 use serde_json::{Map, Value};
 
 use super::redactor::Redactor;
@@ -75,7 +76,7 @@ fn session_from_value(value: Value) -> Option<String> {
 }
 
 fn validate_session(text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = trim(text);
     let sound = (1..=MAX_SESSION_BYTES).contains(&text.len()) && !text.contains(char::is_control);
     sound.then(|| text.to_owned())
 }

@@ -154,6 +154,19 @@ fn missing_or_invalid_user_is_anonymous() {
 }
 
 #[test]
+fn only_spaces_and_tabs_around_user_are_trimmed() {
+    for (name, user) in [
+        (" \thbspace\t ", "hbspace"),
+        ("\u{a0}hbspace", "\u{a0}hbspace"),
+    ] {
+        let harness = Harness::new(&json!({}));
+        let stream = request(&[("x-user-id", name)]);
+        Exchange::new(Rc::clone(&harness.plugin)).finish(harness.vm.host(), &stream);
+        assert_eq!(recorded(&harness)[0].0.user_id, user);
+    }
+}
+
+#[test]
 fn last_callback_alone_gives_records() {
     let harness = Harness::new(&json!({}));
     let mut stream = request(&[]);

@@ -1,5 +1,7 @@
 //! Determines the user of an exchange.
 
+use dossier_content::whitespace::trim;
+
 use crate::config::{UserSource, find_claim};
 use crate::headers::Headers;
 use crate::host::Stream;
@@ -25,7 +27,7 @@ pub(super) fn identify(sources: &[UserSource], headers: &Headers, stream: &impl 
 }
 
 fn validate(value: &[u8]) -> Option<String> {
-    let value = std::str::from_utf8(value).ok()?.trim();
+    let value = trim(std::str::from_utf8(value).ok()?);
     let fits = !value.is_empty() && value.len() <= MAX_USER_BYTES && !value.contains('\0');
     fits.then(|| value.to_owned())
 }
