@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgGroup, Args};
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
+use tracing::warn;
 
 use super::SettingsError;
 use super::secret::{SecretFile, SecretSource, SecretText};
@@ -113,15 +114,32 @@ impl DatabaseAccess {
             let problem = "expected postgres://user:password@host/database, got something else";
             SettingsError::invalid(self.url.to_string(), problem)
         };
-        let options = PgConnectOptions::from_str(&url).map_err(|_| wrong())?;
+        let mut url: Url = url.parse().map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(wrong());
+        }
+        self.drop_unknown_parameters(&mut url);
+        let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| wrong())?;
         let Some(password) = &self.password else {
             return Ok(options);
         };
-        if has_password(&url.parse().map_err(|_| wrong())?) {
+        if has_password(&url) {
             let problem = format!("the URL of {} has a password already: remove one", self.url);
             return Err(SettingsError::invalid("database_password_file", problem));
         }
         Ok(options.password(&password.text()?))
+    }
+
+    /// sqlx ignores what it does not know, too, but logs its value, which may be a secret.
+    fn drop_unknown_parameters(&self, url: &mut Url) {
+        let given: Vec<_> = url.query_pairs().into_owned().collect();
+        let known = given.iter().filter(|(name, _)| is_known_parameter(name));
+        let known: Vec<_> = known.cloned().collect();
+        let unknown = given.len() - known.len();
+        if unknown > 0 {
+            warn!(setting = %self.url, unknown, "ignoring parameters of the database URL that are not known");
+            url.query_pairs_mut().clear().extend_pairs(known);
+        }
     }
 
     /// The files that they are read from.
@@ -130,6 +148,31 @@ impl DatabaseAccess {
         let files = self.url.file().into_iter().chain(&self.password);
         files.map(|file| file.path.clone()).collect()
     }
+}
+
+/// Whether sqlx 0.9 reads this parameter of a URL.
+fn is_known_parameter(name: &str) -> bool {
+    const KNOWN: [&str; 18] = [
+        "application_name",
+        "dbname",
+        "host",
+        "hostaddr",
+        "options",
+        "password",
+        "port",
+        "ssl-ca",
+        "ssl-cert",
+        "ssl-key",
+        "ssl-mode",
+        "ssl-root-cert",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "statement-cache-capacity",
+        "user",
+    ];
+    KNOWN.contains(&name) || name.starts_with("options[")
 }
 
 fn has_password(url: &Url) -> bool {
@@ -227,6 +270,29 @@ mod tests {
     }
 
     #[test]
+    fn unknown_parameters_of_url_are_dropped() {
+        let access = |url: &str| {
+            let Database::Given { access, .. } = resolve(&[url]).unwrap() else {
+                panic!("no URL");
+            };
+            access
+        };
+        let parameters = |url: &str| {
+            let mut url: Url = url.parse().unwrap();
+            access(URL).drop_unknown_parameters(&mut url);
+            url.query().unwrap_or_default().to_owned()
+        };
+        let url =
+            "postgres://a@here/x?sslpassword=hunter2&host=%2Frun&x&options[a]=b&sslmode=require";
+        assert_eq!(
+            parameters(url),
+            "host=%2Frun&options%5Ba%5D=b&sslmode=require"
+        );
+        let url = "postgres://a@here/x?host=%2Frun&sslmode=require";
+        assert_eq!(parameters(url), "host=%2Frun&sslmode=require");
+    }
+
+    #[test]
     fn wrong_url_is_named_and_not_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("url");
@@ -234,6 +300,10 @@ mod tests {
         let in_file = format!("--database-url-file={}", path.display());
         for (flag, place) in [
             ("--database-url=hunter2", "database_url: ".to_owned()),
+            (
+                "--database-url=mysql://hunter2@here/x",
+                "database_url: ".to_owned(),
+            ),
             (&in_file, format!("database_url_file: {}: ", path.display())),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();

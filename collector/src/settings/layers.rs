@@ -15,6 +15,9 @@ use clap::{Arg, ArgMatches, Args as _, Command};
 use super::file::{FileSetting, SettingsFile};
 use super::{NAME_OF_FILE, SettingsArgs, SettingsError};
 
+/// Longest value that a message repeats.
+const MAX_QUOTED_BYTES: usize = 100;
+
 /// The description of all settings.
 #[must_use]
 pub fn description() -> Command {
@@ -229,6 +232,11 @@ fn named<'d>(error: &clap::Error, description: &'d Command) -> Vec<&'d Arg> {
     settings.unwrap_or_default()
 }
 
+/// Whether a message may repeat a value: not if it may be a URL, which may hold a password, and not if it is long.
+fn is_quotable(value: &str) -> bool {
+    (1..=MAX_QUOTED_BYTES).contains(&value.len()) && !value.contains("://") && !value.contains('@')
+}
+
 fn wrong_value(error: &clap::Error, is_secret: bool) -> String {
     use std::error::Error as _;
     let expected = match (error.source(), error.get(ContextKind::ValidValue)) {
@@ -239,7 +247,7 @@ fn wrong_value(error: &clap::Error, is_secret: bool) -> String {
         _ => "expected a value".to_owned(),
     };
     match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) if !is_secret && !value.is_empty() => {
+        Some(ContextValue::String(value)) if !is_secret && is_quotable(value) => {
             format!("{expected}, got {value:?}")
         }
         _ => expected,

@@ -63,6 +63,25 @@ fn unknown_key_error_suggests_nearest() {
 }
 
 #[test]
+fn urls_and_long_values_are_not_quoted() {
+    let long = "9".repeat(200);
+    for (setting, value) in [
+        ("otlp_endpoint", "http://u:hunter2@here/"),
+        ("otlp_endpoint", "http://here/?token=hunter2"),
+        ("otlp_endpoint", "httpx://u:hunter2@here/"),
+        ("listen", "u:hunter2@here"),
+        ("max_connections", &long),
+    ] {
+        let error = error_of(&format!("{setting} = '{value}'"));
+        assert!(error.contains(&format!("{setting}: expected")), "{error}");
+        assert!(
+            !error.contains("hunter2") && !error.contains(&long),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn errors_name_file_of_wrong_values() {
     for (text, ending) in [
         (
