@@ -121,11 +121,12 @@ impl Renderer<'_> {
             return self.shown_text(&text);
         }
         match portable_json::parse(&text) {
-            Ok(json) => match self.write("json", json)? {
-                Some(body) => Ok(body),
-                None => self.shown_text(&text),
-            },
-            Err(NotPortable::NotJson) => self.shown_text(&text),
+            Ok(json) if json.get().len() <= self.max_bytes => Ok(RenderedBody {
+                form: "json",
+                data: json.to_owned(),
+                truncation: None,
+            }),
+            Ok(_) | Err(NotPortable::NotJson) => self.shown_text(&text),
             Err(NotPortable::OnlyBySome) => {
                 let body = self.shown_text(&text)?;
                 Ok(body.or_truncated(Some(Truncation::NotPortable)))
@@ -232,7 +233,7 @@ impl Renderer<'_> {
     fn write(
         &self,
         form: &'static str,
-        data: &(impl Serialize + ?Sized),
+        data: &impl Serialize,
     ) -> serde_json::Result<Option<RenderedBody>> {
         let data = bounded_json::write(data, self.max_bytes)?;
         Ok(data.map(|data| RenderedBody {

@@ -22,7 +22,7 @@ pub use self::kinds::{
     Boolean, Choice, DayEdge, Encoded, Instant, Integer, PositiveIntegers, Text, UuidText,
     joined_names,
 };
-pub use self::reader::{FieldReader, most_similar, read_path};
+pub use self::reader::{FieldReader, read_path};
 pub use self::schema::{Request, path_parameter};
 use crate::http::error::ApiError;
 

@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Args};
 use serde::Serialize;
 
 use super::{CliError, columns, out};
+use crate::server::Tls;
 use crate::settings::layers::{self, Parsed, Source};
 use crate::settings::{Database, Settings, SettingsArgs};
 
@@ -57,7 +58,8 @@ impl Config {
         } else {
             out::text(table(settings))?;
         }
-        resolved?;
+        // The collector refuses certificates and keys that it cannot use, too.
+        resolved?.tls.map(Tls::load).transpose()?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use opentelemetry_otlp::ExporterBuildError;
 use tokio::runtime::Runtime;
+use tracing::warn;
 
 use crate::logging::{self, Verbosity};
 use crate::model::ids::InvalidUserId;
@@ -151,6 +152,9 @@ pub fn run() -> ExitCode {
         | Command::Completions(_) => Verbosity::Command,
     };
     logging::init(verbosity, exporter.as_ref());
+    for warning in layers::mistyped_variables(env::vars_os().map(|(name, _)| name)) {
+        warn!("{warning}");
+    }
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()).map(|()| ExitCode::SUCCESS),
         Command::Config(config) => config.run(&parsed),

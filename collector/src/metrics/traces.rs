@@ -56,8 +56,8 @@ impl SpanMetrics {
     }
 
     /// How many spans had this outcome.
-    #[must_use]
-    pub fn get(&self, outcome: SpanOutcome) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn get(&self, outcome: SpanOutcome) -> u64 {
         self.spans.get_or_create(&OutcomeLabel { outcome }).get()
     }
 }

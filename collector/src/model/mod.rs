@@ -12,3 +12,4 @@ pub mod retention;
 pub mod scope;
 pub mod session;
 pub mod sha256;
+pub mod similar_name;

@@ -1,14 +1,12 @@
 //! The settings file: TOML, whose keys are the flags with underscores.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::secret::read_bounded;
 use super::{NAME_OF_FILE, SettingsError};
-
-/// Names less alike than this were not meant (Jaro-Winkler).
-const MIN_SIMILARITY: f64 = 0.8;
+use crate::model::similar_name::most_similar;
 
 /// The settings that a file gives, not yet parsed.
 #[derive(Debug)]
@@ -36,10 +34,12 @@ impl SettingsFile {
     /// # Errors
     /// [`SettingsError`], which names the file and the key.
     pub(super) fn read(path: &Path, known: &[&str]) -> Result<Self, SettingsError> {
-        let text = fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        let content = read_bounded(path).map_err(|source| SettingsError::Unreadable {
             place: format!("{NAME_OF_FILE}: {}", path.display()),
             source,
         })?;
+        let text = String::from_utf8(content)
+            .map_err(|_| SettingsError::in_file(path, "the file is not UTF-8 text"))?;
         let table: Table = toml::from_str(&text).map_err(|error| syntax(path, &text, &error))?;
         let mut settings = Vec::with_capacity(table.len());
         for (key, value) in table {
@@ -69,13 +69,8 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {
-    let similar = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(key, name), *name))
-        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right));
-    match similar {
-        Some((_, name)) => format!("unknown setting {key}: did you mean {name}?"),
+    match most_similar(key, known) {
+        Some(name) => format!("unknown setting {key}: did you mean {name}?"),
         None => format!("unknown setting {key}: see dossier config for all settings"),
     }
 }

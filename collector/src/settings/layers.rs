@@ -39,6 +39,41 @@ pub struct Parsed {
     pub file: FileSource,
 }
 
+/// The prefix of the environment variables of settings.
+const VARIABLE_PREFIX: &str = "DOSSIER_";
+/// Variables of Dossier that are no settings.
+const OTHER_VARIABLES: [&str; 2] = ["LOG", "PG_BIN"];
+
+/// Letters that are missing, too many, wrong or exchanged in a name that is still taken for a mistyped one.
+const MAX_TYPOS: usize = 2;
+/// Longer names are those of no setting.
+const MAX_VARIABLE_BYTES: usize = 64;
+
+/// Warnings about variables that look like mistyped settings, which would be ignored in silence. Other programs may have
+/// variables with the same prefix, so other names are not reported.
+pub fn mistyped_variables(variables: impl Iterator<Item = OsString>) -> Vec<String> {
+    let description = description();
+    let known: Vec<&str> = description
+        .get_arguments()
+        .filter_map(|setting| setting.get_env()?.to_str()?.strip_prefix(VARIABLE_PREFIX))
+        .chain(OTHER_VARIABLES)
+        .collect();
+    let given = variables.filter_map(|variable| variable.into_string().ok());
+    given
+        .filter_map(|variable| {
+            let name = variable.strip_prefix(VARIABLE_PREFIX)?;
+            if known.contains(&name) || name.len() > MAX_VARIABLE_BYTES {
+                return None;
+            }
+            let mut similar = known.iter().copied();
+            let similar = similar.find(|it| strsim::osa_distance(name, it) <= MAX_TYPOS)?;
+            Some(format!(
+                "{variable} is no setting: did you mean {VARIABLE_PREFIX}{similar}?"
+            ))
+        })
+        .collect()
+}
+
 /// Which settings the file gave, if there is one.
 #[derive(Debug, Default)]
 pub struct FileSource {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use clap::Arg;
 
-use super::layers::ParseError;
+use super::layers::{ParseError, mistyped_variables};
+use super::secret::MAX_FILE_BYTES;
 use super::testing::{parse, parse_with_file};
 use super::*;
 
@@ -79,6 +80,35 @@ fn urls_and_long_values_are_not_quoted() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn mistyped_variables_are_reported() {
+    let names = [
+        "DOSSIER_JWT_SECERT",
+        "DOSSIER_LISTEN",
+        "DOSSIER_LOG",
+        "DOSSIER_RUN_DIR",
+        "DOSSIER_LINT",
+        "HOME",
+    ];
+    let warnings = mistyped_variables(names.into_iter().map(Into::into));
+    let expected = "DOSSIER_JWT_SECERT is no setting: did you mean DOSSIER_JWT_SECRET?";
+    assert_eq!(warnings, [expected]);
+}
+
+#[test]
+fn settings_file_is_bounded_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dossier.toml");
+    let read = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        let flags = format!("--config={}", path.display());
+        parse::<SettingsArgs>(&[&flags]).unwrap_err().to_string()
+    };
+    assert!(read(b"listen = '\xff'").ends_with("the file is not UTF-8 text"));
+    let long = vec![b'\n'; MAX_FILE_BYTES + 1];
+    assert!(read(&long).ends_with("the file has more than 262144 bytes"));
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl<E: SpanExporter> SpanExporter for CountingExporter<E> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use opentelemetry::trace::{Tracer, TracerProvider};
     use opentelemetry_sdk::error::OTelSdkError;
@@ -135,18 +135,23 @@ mod tests {
         }
     }
 
-    fn counts(metrics: &SpanMetrics) -> [u64; 3] {
-        [SpanOutcome::sent, SpanOutcome::failed, SpanOutcome::dropped].map(|it| metrics.get(it))
-    }
-
-    #[test]
-    fn spans_beyond_bound_are_dropped_and_counted() {
+    fn start() -> (SdkTracerProvider, Sender<OTelSdkResult>, SpanMetrics) {
         let (answer, answers) = channel();
         let metrics = SpanMetrics::default();
         let queue = SpanQueue::new(HeldExporter(Mutex::new(answers)), metrics.clone());
         let provider = SdkTracerProvider::builder()
             .with_span_processor(queue)
             .build();
+        (provider, answer, metrics)
+    }
+
+    fn counts(metrics: &SpanMetrics) -> [u64; 3] {
+        [SpanOutcome::sent, SpanOutcome::failed, SpanOutcome::dropped].map(|it| metrics.get(it))
+    }
+
+    #[test]
+    fn spans_beyond_bound_are_dropped_and_counted() {
+        let (provider, answer, metrics) = start();
         let tracer = provider.tracer("test");
         let end_spans = |count: usize| (0..count).for_each(|_| drop(tracer.start("span")));
 
@@ -165,12 +170,7 @@ mod tests {
 
     #[test]
     fn refused_spans_are_counted() {
-        let (answer, answers) = channel();
-        let metrics = SpanMetrics::default();
-        let queue = SpanQueue::new(HeldExporter(Mutex::new(answers)), metrics.clone());
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(queue)
-            .build();
+        let (provider, answer, metrics) = start();
         let refusal = OTelSdkError::InternalFailure("refused".to_owned());
         answer.send(Err(refusal)).unwrap();
         drop(provider.tracer("test").start("span"));

@@ -136,16 +136,23 @@ fn secrets_are_hidden_in_errors_and_help() {
 #[test]
 fn environment_completes_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(&folder, "tls_certificate = '/a'");
+    let (certificate, key) = (folder.path().join("a.pem"), folder.path().join("b.pem"));
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&certificate, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let path = file(
+        &folder,
+        &format!("tls_certificate = '{}'", certificate.display()),
+    );
     let incomplete = run(config().arg("--config").arg(&path));
     assert_eq!(incomplete.0.status.code(), Some(1));
     let missing = "dossier: tls_key: missing: another setting needs it\n";
     assert_eq!(incomplete.1, missing);
     let completed = run(config()
         .env("DOSSIER_CONFIG", &path)
-        .env("DOSSIER_TLS_KEY", "/b"));
+        .env("DOSSIER_TLS_KEY", &key));
     assert_eq!(completed.0.status.code(), Some(0), "{}", completed.1);
-    assert_eq!(line(&completed.1, "tls_key")[0], "/b");
+    assert_eq!(line(&completed.1, "tls_key")[0], key.to_str().unwrap());
 }
 
 #[test]
@@ -196,4 +203,25 @@ fn file_applies_to_commands_with_positional_arguments() {
         text.starts_with("dossier: database_url: expected postgres://"),
         "{text}"
     );
+}
+
+#[test]
+fn unusable_certificate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.pem");
+    std::fs::write(&path, "no certificate").unwrap();
+    let (output, text) = run(config()
+        .arg(format!("--tls-certificate={}", path.display()))
+        .arg(format!("--tls-key={}", path.display())));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("dossier: tls_certificate: "), "{text}");
+}
+
+#[test]
+fn mistyped_variable_is_warned_about() {
+    let (output, text) = run(config().env("DOSSIER_JWT_SECERT", "hunter2"));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let warning = "DOSSIER_JWT_SECERT is no setting: did you mean DOSSIER_JWT_SECRET?";
+    assert!(text.contains(warning), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
 }

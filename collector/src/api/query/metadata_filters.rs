@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::request::{FieldKind, FieldReader, InvalidValue, most_similar, reference};
+use crate::api::request::{FieldKind, FieldReader, InvalidValue, reference};
 use crate::http::error::ApiError;
 use crate::model::filter::{
     Bound, Comparison, InvalidPath, MetadataFilter, MetadataPath, MetadataTest, Scalar,
 };
 use crate::model::json::has_nul;
+use crate::model::similar_name::most_similar;
 use crate::store::{PatternError, Store};
 
 pub(super) const FIELD: &str = "metadata_filters";

@@ -8,11 +8,8 @@ use super::field::{AnyField, Field, FieldKind, InvalidValue, OrDefault, ToJson};
 use super::schema::Request;
 use crate::http::error::{ApiError, FieldError, MORE_ERRORS};
 use crate::model::sha256::sha256;
+use crate::model::similar_name::most_similar;
 
-/// Names at least this similar are suggested.
-const MIN_SIMILARITY: f64 = 0.7;
-/// Longer names are similar to none: comparing costs the product of both lengths.
-const MAX_COMPARED_BYTES: usize = 64;
 /// Errors that a response lists; of more it says how many.
 const MAX_ERRORS: usize = 50;
 /// Longest name of a field in an error, which the caller chose. A longer one is cut.
@@ -172,19 +169,6 @@ fn unknown_field(name: &str, known: &[&str]) -> InvalidValue {
         None => format!("unknown field; expected {}", known.join(", ")),
     };
     InvalidValue::new(message, "unknown_field")
-}
-
-/// The known name that is most similar to a mistyped one.
-pub fn most_similar<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    if name.len() > MAX_COMPARED_BYTES {
-        return None;
-    }
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
-        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ async fn serve(stack: &mut Stack, demo: bool) -> Result<(), HarnessError> {
 fn print_addresses(stack: &Stack, settings: &Settings, folder: &RunFolder) {
     print_line(&format!(
         "\nUp:
-  Envoy with the filter   http://{}   (every path under /api/ is recorded; x-user-id names the user)
+  Envoy with the filter   http://{}   (paths under /api/ and requests to /webhooks/ are recorded; x-user-id names the user)
   Envoy's admin page      http://{}
   collector               http://{}
   example service         http://{}   (behind Envoy)
