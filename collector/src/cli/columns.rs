@@ -3,11 +3,14 @@
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-/// A line for the head and one for each row.
+/// A line for the head and one for each row. Control characters of cells are escaped.
 pub(super) fn table<const N: usize>(
     head: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    let rows = rows
+        .into_iter()
+        .map(|row| row.map(|cell| in_one_line(&cell)));
     let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
     let mut widths = [0; N];
     for row in &rows {
@@ -24,6 +27,17 @@ pub(super) fn table<const N: usize>(
         text.push('\n');
         text
     })
+}
+
+/// User ids come from traffic, and settings from files: neither may send control characters to a terminal.
+pub(super) fn in_one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let escaped = character.is_control().then(|| character.escape_default());
+            let plain = (!character.is_control()).then_some(character);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
 }
 
 /// UTC, to the minute.

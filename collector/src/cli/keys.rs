@@ -167,7 +167,7 @@ fn report(which: &KeySelection, revoked: &[KeyId]) -> io::Result<ExitCode> {
     if let (KeySelection::User(user), []) = (which, revoked) {
         eprintln!(
             "dossier: {} has no keys: see dossier keys list",
-            in_one_line(user.as_str())
+            columns::in_one_line(user.as_str())
         );
     }
     Ok(if missing.is_empty() && !revoked.is_empty() {
@@ -192,27 +192,16 @@ fn table(keys: &[KeyRecord], now: OffsetDateTime) -> String {
     let rows = keys.iter().map(|key| {
         [
             key.id.to_string(),
-            in_one_line(key.user.as_str()),
+            key.user.as_str().to_owned(),
             <&str>::from(key.role).to_owned(),
             <&str>::from(key.state(now)).to_owned(),
             minute(Some(key.created_at)),
             minute(key.expires_at),
             minute(key.last_used_at),
-            in_one_line(&key.name),
+            key.name.clone(),
         ]
     });
     columns::table(HEAD, rows)
-}
-
-/// User ids come from traffic: they must not send control characters to a terminal.
-fn in_one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_default());
-            let plain = (!character.is_control()).then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }
 
 async fn list(store: &Store, user: Option<&UserId>) -> Result<KeyList, CliError> {

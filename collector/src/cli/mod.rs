@@ -15,12 +15,15 @@ mod validate;
 
 use std::env;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use opentelemetry_otlp::ExporterBuildError;
+use sqlx::postgres::PgConnectOptions;
 use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::logging::{self, Verbosity};
@@ -30,8 +33,13 @@ use crate::server::TlsError;
 use crate::settings::layers::{self, ParseError, Parsed};
 use crate::settings::{Database, SettingsError};
 use crate::spool::SpoolError;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::telemetry::export::TraceExporter;
+
+/// How long a program waits for a data folder that another uses. Commands use it for some seconds.
+const MAX_WAIT_FOR_DATA_FOLDER: Duration = Duration::from_secs(10);
+/// How often it tries.
+const DATA_FOLDER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Stores what Dossier's Envoy filter records, and answers queries about it.
 #[derive(Debug, Parser)]
@@ -130,9 +138,10 @@ pub fn run() -> ExitCode {
         Ok(parsed) => parsed,
         Err(ParseError::Settings(error)) => return fail(&error.into()),
         Err(ParseError::Usage(error)) => {
-            // Nobody is left to tell if it cannot be printed.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+            return match error.print() {
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+                Err(error) => fail(&error.into()),
+            };
         }
     };
     let exporter = match trace_exporter(&cli.command) {
@@ -215,8 +224,11 @@ struct CommandDatabase {
 impl CommandDatabase {
     async fn open(database: Database) -> Result<Self, CliError> {
         let (options, started) = match database {
-            Database::Given { options, .. } => (*options, None),
-            Database::Private(folder) => open_private(folder).await?,
+            Database::Given { options, .. } => {
+                store::check_connection(&options).await?;
+                (*options, None)
+            }
+            Database::Private(folder) => open_private(&folder).await?,
         };
         Ok(Self {
             store: Store::new(options, 2),
@@ -233,11 +245,33 @@ impl CommandDatabase {
 }
 
 async fn open_private(
-    folder: PathBuf,
-) -> Result<(sqlx::postgres::PgConnectOptions, Option<PrivatePostgres>), CliError> {
-    if let Some(options) = postgres::running(&folder).await {
-        return Ok((options, None));
+    folder: &Path,
+) -> Result<(PgConnectOptions, Option<PrivatePostgres>), CliError> {
+    let waiting_ends = Instant::now() + MAX_WAIT_FOR_DATA_FOLDER;
+    loop {
+        if let Some(options) = postgres::running(folder).await {
+            return Ok((options, None));
+        }
+        match PrivatePostgres::start(folder).await {
+            Ok(postgres) => return Ok((postgres.options(), Some(postgres))),
+            // Its Postgres is being started or stopped.
+            Err(PostgresError::InUse(_)) if Instant::now() < waiting_ends => {
+                sleep(DATA_FOLDER_INTERVAL).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    let postgres = PrivatePostgres::start(&folder).await?;
-    Ok((postgres.options(), Some(postgres)))
+}
+
+/// Starts a private Postgres, once commands that use its data folder for a moment have left it.
+async fn start_private(folder: &Path) -> Result<PrivatePostgres, PostgresError> {
+    let waiting_ends = Instant::now() + MAX_WAIT_FOR_DATA_FOLDER;
+    loop {
+        match PrivatePostgres::start(folder).await {
+            Err(PostgresError::InUse(_)) if Instant::now() < waiting_ends => {
+                sleep(DATA_FOLDER_INTERVAL).await;
+            }
+            started => return started,
+        }
+    }
 }

@@ -11,9 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::CliError;
+use super::{CliError, start_private};
 use crate::model::clock::Clock;
-use crate::postgres::PrivatePostgres;
 use crate::server::{self, Tls};
 use crate::settings::{Database, ServiceSettings, SettingsArgs};
 use crate::spool::{Spool, SpoolSettings};
@@ -59,7 +58,7 @@ impl Serve {
             }
             Database::Private(folder) => {
                 info!(folder = %folder.display(), "no database URL is given: using a private Postgres");
-                let mut postgres = PrivatePostgres::start(&folder).await?;
+                let mut postgres = start_private(&folder).await?;
                 let store = Store::new(postgres.options(), settings.max_connections);
                 let served = tokio::select! {
                     served = serve(store, spool, service, tls, listener, stop) => served,

@@ -131,6 +131,7 @@ pub fn parse(command: &Command, mut arguments: Vec<OsString>) -> Result<Parsed, 
             let lenient = command.clone().ignore_errors(true);
             lenient.try_get_matches_from(&arguments)?
         }
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return Err(not_utf8(error)),
         matches => matches.map_err(|error| explain(error, None))?,
     };
     // Only then do groups know their members.
@@ -207,6 +208,21 @@ fn flags(setting: &FileSetting) -> impl Iterator<Item = OsString> {
     texts.map(move |text| format!("--{flag}={text}").into())
 }
 
+/// Names the variable whose value is not UTF-8, which clap does not.
+fn not_utf8(error: clap::Error) -> ParseError {
+    let description = description();
+    let setting = description.get_arguments().find(|setting| {
+        let value = setting.get_env().and_then(env::var_os);
+        value.is_some_and(|value| value.into_string().is_err())
+    });
+    match setting {
+        Some(setting) => {
+            SettingsError::invalid(setting.get_id().as_str(), "expected UTF-8 text").into()
+        }
+        None => error.into(),
+    }
+}
+
 /// Words an error about a setting: its name as in the file, what was expected, and no secret. `file` is given if the
 /// value must come from it, as flags and environment have been parsed before.
 fn explain(error: clap::Error, file: Option<&Path>) -> ParseError {
@@ -225,8 +241,11 @@ fn explain(error: clap::Error, file: Option<&Path>) -> ParseError {
             "expected at most one of them".to_owned()
         }
         ErrorKind::ArgumentConflict => "expected at most once".to_owned(),
-        ErrorKind::MissingRequiredArgument if settings.len() > 1 => {
+        ErrorKind::MissingRequiredArgument if is_about_group(&error) => {
             "expected one of them: another setting needs it".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument if settings.len() > 1 => {
+            "missing: another setting needs them".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "missing: another setting needs it".to_owned(),
         _ => return error.into(),
@@ -236,6 +255,15 @@ fn explain(error: clap::Error, file: Option<&Path>) -> ParseError {
             SettingsError::in_file(path, format!("{names}: {problem}")).into()
         }
         _ => SettingsError::invalid(names, problem).into(),
+    }
+}
+
+/// Whether an error is about settings of which one is needed. clap writes such a group as `<--one <FILE>|--other <FILE>>`.
+fn is_about_group(error: &clap::Error) -> bool {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => text.contains('|'),
+        Some(ContextValue::Strings(texts)) => texts.iter().any(|text| text.contains('|')),
+        _ => false,
     }
 }
 
@@ -249,7 +277,6 @@ fn named<'d>(error: &clap::Error, description: &'d Command) -> Vec<&'d Arg> {
             _ => {}
         }
     }
-    // A group is written as <--one <FILE>|--other <FILE>>.
     let mut flags = texts
         .into_iter()
         .flat_map(|text| text.split([' ', '<', '|', '>']))

@@ -34,7 +34,7 @@ pub(super) fn bytes_or_none(
 ) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
     move |text| match text.parse() {
         Ok(bytes) if bytes == 0 || bytes >= min => Ok(bytes),
-        _ => Err(format!("expected 0 or at least {min}")),
+        _ => Err(format!("expected 0, or {min} to {}", u64::MAX)),
     }
 }
 

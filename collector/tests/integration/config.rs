@@ -1,5 +1,7 @@
 //! `dossier config` as it is run: what is in force, where it comes from, and that no secret is shown.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -165,6 +167,29 @@ fn environment_overrides_alternative_key_in_file() {
         .env("DOSSIER_JWT_SECRET", "x".repeat(32)));
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert_eq!(line(&text, "jwt_jwks_url"), ["-", "default"]);
+}
+
+#[test]
+fn variable_that_is_not_text_is_named() {
+    let value = OsStr::from_bytes(b"\xff");
+    let (output, text) = run(config().env("DOSSIER_MAX_CLIENTS", value));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text, "dossier: max_clients: expected UTF-8 text\n");
+}
+
+#[test]
+fn control_characters_are_escaped() {
+    let (output, text) = run(config().args(["--data-dir", "/x\u{1b}[2J"]));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(line(&text, "data_dir")[0], r"/x\u{1b}[2J");
+}
+
+#[test]
+fn each_missing_setting_is_named() {
+    let (output, text) = run(config().args(["--tls-client-ca", "/x"]));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let missing = "tls_key, tls_certificate: missing: another setting needs them";
+    assert!(text.contains(missing), "{text}");
 }
 
 #[test]

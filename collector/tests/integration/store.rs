@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use strum::VariantArray;
 
+use crate::program;
 use dossier_body::{Codec, unpack};
 use dossier_collector::model::entry::{
     BodyState, Entry, Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo,
@@ -1007,6 +1009,27 @@ fn data_folder_is_locked_by_one_collector() {
         second.to_string().contains("in use by another dossier"),
         "{second}"
     );
+}
+
+#[test]
+fn command_waits_for_data_folder_in_use() {
+    let mut fixture = Fixture::new();
+    fixture.runtime.block_on(fixture.store.close());
+    let postgres = fixture.postgres.take().unwrap();
+    fixture.runtime.block_on(postgres.stop());
+    // As another command that is just starting or stopping.
+    let lock = File::open(fixture.folder.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = Command::new(program())
+        .args(["keys", "list", "--data-dir"])
+        .arg(fixture.folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(command.try_wait().unwrap().is_none());
+    drop(lock);
+    assert!(command.wait().unwrap().success());
 }
 
 #[test]

@@ -14,11 +14,16 @@ async fn all_exist_with_descriptions_from_start() {
         stats.contains_key("wasmcustom.dossier.outbox_bytes"),
         "{stats:?}"
     );
-    let page = paths::find_repository().unwrap().join("docs/operations.md");
+    let page = paths::find_repository()
+        .unwrap()
+        .join("docs/filter-operations.md");
     let page = std::fs::read_to_string(page).unwrap();
     for (name, value) in stats {
         assert_eq!(value, 0, "{name}");
         let row = format!("| `{}` |", name.strip_prefix(PREFIX).unwrap());
-        assert!(page.contains(&row), "docs/operations.md has no row {row}");
+        assert!(
+            page.contains(&row),
+            "docs/filter-operations.md has no row {row}"
+        );
     }
 }
