@@ -76,6 +76,24 @@ pub fn find_chromium() -> Result<PathBuf, HarnessError> {
     expect_file("Chromium", &path, remedy)
 }
 
+/// jq, which the tool set-up finds or installs.
+///
+/// # Errors
+/// [`HarnessError::Missing`] if there is none.
+pub fn find_jq() -> Result<PathBuf, HarnessError> {
+    let path = run_tool_script("jq")?.unwrap_or_default();
+    expect_file("jq", &path, "install it with `make setup`")
+}
+
+/// Python, which the tool set-up finds or installs.
+///
+/// # Errors
+/// [`HarnessError::Missing`] if there is none.
+pub fn find_python() -> Result<PathBuf, HarnessError> {
+    let path = run_tool_script("python")?.unwrap_or_default();
+    expect_file("Python", &path, "install it with `make setup`")
+}
+
 /// The collector's program: `DOSSIER_COLLECTOR_BIN`, or the one built beside the running program.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ mod isolation;
 mod live_updates;
 mod memory_budget;
 mod metrics;
+mod odd_bodies;
 mod query;
 mod recording;
 mod retention;

@@ -92,7 +92,7 @@ impl Setup {
 }
 
 /// Puts these keys in the place of the filter's.
-fn configure(bootstrap: &mut Bootstrap, keys: &Value) -> Result<(), HarnessError> {
+pub fn configure(bootstrap: &mut Bootstrap, keys: &Value) -> Result<(), HarnessError> {
     for (key, value) in keys.as_object().unwrap() {
         set(bootstrap.plugin()?, key, value.clone());
     }
@@ -100,7 +100,10 @@ fn configure(bootstrap: &mut Bootstrap, keys: &Value) -> Result<(), HarnessError
 }
 
 /// Has every route lead to this service, for a stack, which has a service of its own.
-fn route_to_service(bootstrap: &mut Bootstrap, service: SocketAddr) -> Result<(), HarnessError> {
+pub fn route_to_service(
+    bootstrap: &mut Bootstrap,
+    service: SocketAddr,
+) -> Result<(), HarnessError> {
     const NAME: &str = "mirror";
     bootstrap.add_cluster(NAME, service)?;
     for route in bootstrap.routes()? {
@@ -148,6 +151,6 @@ fn with(mut call: Call, name: &str, value: &str) -> Call {
 }
 
 /// One rule for everything.
-fn everything(capture: &Value) -> Value {
+pub fn everything(capture: &Value) -> Value {
     json!({"routes": [{"match": {}, "capture": capture}]})
 }
