@@ -22,7 +22,7 @@ Examples:
 
 It finds Dossier's configuration by itself: alone in a file, in an Envoy bootstrap or a part of one
 (listeners, routes, extensions), in Istio's WasmPlugin, TrafficExtension and EnvoyFilter.
-All errors are printed, one a line. Warnings do not fail.
+All errors are printed, one a line. Warnings and notes do not fail.
 
 Exit codes: 0 all is well, 1 something is wrong, 2 a file cannot be read.")]
 pub(super) struct Validate {
@@ -96,6 +96,7 @@ fn check_file(file: &Path, totals: &mut Totals, out: &mut impl Write) -> io::Res
                 totals.warnings += 1;
                 "warning: "
             }
+            Severity::Note => "note: ",
         };
         let file = file.display();
         match document {

@@ -160,7 +160,12 @@ fn metadata(node: &Node<'_>, owner: MetadataOwner, keys: &Node<'_>, findings: &m
         let path = keys.path.clone();
         return findings.add(Finding::MetadataNotOnRoute { path });
     }
-    for line in check_route_keys(keys.value, &keys.path).lines() {
-        findings.add(Finding::Refused(line.to_owned()));
+    match check_route_keys(keys.value, &keys.path) {
+        Ok(None) => {}
+        Ok(Some(reason)) => findings.add(Finding::Idle {
+            path: keys.path.clone(),
+            reason,
+        }),
+        Err(problems) => findings.refuse(&problems),
     }
 }

@@ -1,10 +1,14 @@
 //! What can be wrong with a configuration. Tokens are never shown.
 
+use dossier_capture::config::{IdleReason, Problems};
+
 /// Whether a finding makes the check fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     Error,
     Warning,
+    /// Said for those who meant something else.
+    Note,
 }
 
 /// An error or a warning. `path` is its place in the document.
@@ -61,14 +65,25 @@ pub(crate) enum Finding {
         path: String,
         expected: &'static str,
     },
+    /// A rule, or the own keys of a route, for which nothing is recorded.
+    #[error("{path}: records nothing: {reason}")]
+    Idle { path: String, reason: IdleReason },
+    /// No rule, and defaults that record nothing.
+    #[error(
+        "{path}: no rule: nothing is recorded but on routes with own keys; a rule such as {{match: {{path: {{prefix: /api/}}}}}} records"
+    )]
+    NoRules { path: String },
 }
 
 impl Finding {
-    pub(crate) const fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         match self {
+            Self::NoRules { .. } => Severity::Note,
+            Self::Idle { reason, .. } if reason.is_deliberate() => Severity::Note,
             Self::DiscoveredCluster { .. }
             | Self::DiscoveredFilter { .. }
-            | Self::FailsClosed { .. } => Severity::Warning,
+            | Self::FailsClosed { .. }
+            | Self::Idle { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -96,6 +111,13 @@ impl Findings {
     /// Adds a finding about the current document.
     pub(super) fn add(&mut self, finding: Finding) {
         self.all.push((self.document, finding));
+    }
+
+    /// Adds the errors of the filter's own checker.
+    pub(super) fn refuse(&mut self, problems: &Problems) {
+        for line in problems.lines() {
+            self.add(Finding::Refused(line.to_owned()));
+        }
     }
 
     /// Ends the file, which should have contained a configuration of the filter.

@@ -1,10 +1,10 @@
 //! One configuration of the filter: checked by the filter's own code, and against the clusters and variables around it.
 
-use dossier_capture::config::Config;
+use dossier_capture::config::{Config, IdleRule, Rules};
 
 use super::clusters::Clusters;
 use super::finding::{Finding, Findings};
-use super::node::Node;
+use super::node::{Node, join};
 
 /// The name of the filter in configurations.
 pub(super) const NAME: &str = "dossier";
@@ -26,10 +26,9 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     findings.count_configuration();
-    if let Err(problems) = Config::from_value(configuration.value, &configuration.path) {
-        for line in problems.lines() {
-            findings.add(Finding::Refused(line.to_owned()));
-        }
+    match Config::from_value(configuration.value, &configuration.path) {
+        Ok(config) => find_idle_rules(&config.rules, &configuration.path, findings),
+        Err(problems) => findings.refuse(&problems),
     }
     // Read from the value itself, so that all errors are reported even if the checker refused it.
     if let Some(clusters) = clusters {
@@ -37,6 +36,19 @@ pub(super) fn check(
     }
     if let Some(variables) = variables {
         check_token(configuration, variables, findings);
+    }
+}
+
+fn find_idle_rules(rules: &Rules, at: &str, findings: &mut Findings) {
+    let path = join(at, "routes");
+    if rules.only_routes_record() {
+        findings.add(Finding::NoRules { path: path.clone() });
+    }
+    for IdleRule { number, reason } in rules.find_idle() {
+        findings.add(Finding::Idle {
+            path: format!("{path}[{number}]"),
+            reason,
+        });
     }
 }
 

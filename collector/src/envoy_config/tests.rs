@@ -244,7 +244,8 @@ fn route_keys_outside_routes_are_refused() {
 
 #[test]
 fn clusters_and_variables_must_exist() {
-    let configuration = json!({"collector": {"cluster": "c", "token": "${TOKEN}"}});
+    let collector = json!({"cluster": "c", "token": "${TOKEN}"});
+    let configuration = json!({"collector": collector, "routes": [{"match": {}}]});
     let bootstrap = |dynamic: Value, cluster: &str, environment: Value| {
         let mut plugin = plugin(&as_struct(&configuration));
         plugin["vm_config"] = json!({"environment_variables": environment});
@@ -298,7 +299,10 @@ fn mesh_plugin_must_list_its_variables() {
         check_value(&json!({"apiVersion": "x", "kind": "WasmPlugin", "spec": {
             "failStrategy": "FAIL_RELOAD",
             "vmConfig": {"env": environment},
-            "pluginConfig": {"collector": {"cluster": "outbound|8686||dossier", "token": "${TOKEN}"}},
+            "pluginConfig": {
+                "collector": {"cluster": "outbound|8686||dossier", "token": "${TOKEN}"},
+                "routes": [{"match": {}}],
+            },
         }}))
     };
     assert!(findings(&manifest(json!([{"name": "TOKEN", "valueFrom": "HOST"}]))).is_empty());
@@ -313,7 +317,8 @@ fn mesh_plugin_must_list_its_variables() {
 
 #[test]
 fn failing_closed_is_a_warning() {
-    let configuration = as_struct(&json!({"collector": {"cluster": "c"}}));
+    let configuration = json!({"collector": {"cluster": "c"}, "routes": [{"match": {}}]});
+    let configuration = as_struct(&configuration);
     for (policy, warned) in [
         (json!({}), true),
         (json!({"failure_policy": "FAIL_CLOSED"}), true),
@@ -355,4 +360,49 @@ fn discovered_filter_is_a_warning() {
         line.contains("http_filters[0].config_discovery: Envoy discovers"),
         "{line}"
     );
+}
+
+#[test]
+fn rule_that_records_nothing_is_pointed_at() {
+    let configuration = json!({"collector": {"cluster": "c"}, "routes": [
+        {"match": {"path": {"prefix": "/health"}}, "capture": {"storage_type": "none"}},
+        {"match": {}, "capture": {"sample": 0}},
+        {"match": {"path": {"prefix": "/api/"}}},
+    ]});
+    let found = check_value(&configuration);
+    assert_eq!(
+        lines(&found),
+        [
+            "routes[0]: records nothing: storage_type is none",
+            "routes[1]: records nothing: sample is 0",
+            "routes[2]: records nothing: routes[1] before it matches all that it matches",
+        ]
+    );
+    let severities: Vec<_> = findings(&found).iter().map(|it| it.severity()).collect();
+    assert_eq!(
+        severities,
+        [Severity::Note, Severity::Warning, Severity::Warning]
+    );
+    let route = json!({"match": {}, "metadata": {"filter_metadata": {"dossier": {"sample": 0}}}});
+    assert_eq!(
+        lines(&check_value(
+            &json!({"virtual_hosts": [{"routes": [route]}]})
+        )),
+        [
+            "virtual_hosts[0].routes[0].metadata.filter_metadata.dossier: records nothing: sample is 0"
+        ]
+    );
+}
+
+#[test]
+fn configuration_without_rules_is_noted() {
+    let found = check_value(&json!({"collector": {"cluster": "c"}}));
+    assert!(
+        lines(&found)[0].starts_with("routes: no rule: "),
+        "{:?}",
+        lines(&found)
+    );
+    assert_eq!(findings(&found)[0].severity(), Severity::Note);
+    let records = json!({"collector": {"cluster": "c"}, "defaults": {"storage_type": "both"}});
+    assert_eq!(lines(&check_value(&records)), [""; 0]);
 }

@@ -140,7 +140,7 @@ fn standard_input_and_several_documents_are_read() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let documents = "collector: {cluster: c}\n---\n# empty\n---\ncollector: {cluster: 7}\n";
+    let documents = "collector: {cluster: c}\nroutes: [{match: {}}]\n---\n# empty\n---\ncollector: {cluster: 7}\n";
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(documents.as_bytes()).unwrap();
     drop(stdin);

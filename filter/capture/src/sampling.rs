@@ -38,6 +38,11 @@ impl SampleRate {
         self.threshold == ALL
     }
 
+    /// Whether no request is included, whatever its id.
+    pub(crate) const fn is_zero(self) -> bool {
+        self.threshold == 0
+    }
+
     pub(crate) fn includes(self, request_id: &[u8]) -> bool {
         let number = match request_id.split_at_checked(TRACE_REASON_INDEX) {
             Some((before, rest)) if is_uuid(request_id) => {

@@ -103,14 +103,23 @@ impl CaptureKeys {
         keys
     }
 
-    /// Adds the inherited keys of `base`. Metadata is merged by name, redaction by list.
+    /// What rules and routes inherit of these `defaults`. That they record nothing is about what no rule matches.
+    pub(super) fn to_inherited(&self) -> Self {
+        Self {
+            storage: self.storage.filter(|storage| *storage != StorageType::None),
+            ..self.clone()
+        }
+    }
+
+    /// The keys of a rule or a route, with those that it inherits from `base`. It records both halves unless one of
+    /// them says otherwise. Metadata is merged by name, redaction by list.
     pub(super) fn merged_over(&self, base: &Self) -> Self {
         let mut metadata = base.metadata.clone();
         metadata.extend(self.metadata.clone());
         let either =
             |of: fn(&Self) -> &Option<Vec<String>>| of(self).clone().or_else(|| of(base).clone());
         Self {
-            storage: self.storage.or(base.storage),
+            storage: self.storage.or(base.storage).or(Some(StorageType::Both)),
             ttl_days: self.ttl_days.or(base.ttl_days),
             body_ttl_days: self.body_ttl_days.or(base.body_ttl_days),
             session_timeout_minutes: self

@@ -38,6 +38,11 @@ impl EndConditions {
         self.min_duration.is_some()
     }
 
+    /// Whether no exchange can match.
+    pub(crate) fn is_never(&self) -> bool {
+        self.status.as_ref().is_some_and(Vec::is_empty)
+    }
+
     /// The duration is computed only if it matters.
     pub(crate) fn matches(&self, status: Option<u16>, duration: impl FnOnce() -> Duration) -> bool {
         let status_fits = self.status.as_ref().is_none_or(|ranges| {

@@ -83,7 +83,7 @@ pub(super) struct Matcher {
     headers: Vec<HeaderMatch>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum PathMatch {
     Prefix(String),
     Exact(String),
@@ -91,13 +91,13 @@ enum PathMatch {
     Template { text: String, template: Template },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct HeaderMatch {
     name: String,
     value: ValueMatch,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum ValueMatch {
     Exact(String),
     Prefix(String),
@@ -155,6 +155,32 @@ impl Matcher {
         self.route.is_some()
     }
 
+    /// Whether the list of methods is empty.
+    pub(super) fn matches_nothing(&self) -> bool {
+        self.methods.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Whether this certainly matches all that `other` matches. Of some it cannot be told.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let Self {
+            route,
+            host,
+            path,
+            methods,
+            headers,
+        } = self;
+        let has_methods = |methods: &Vec<String>| {
+            let others = other.methods.as_ref();
+            others.is_some_and(|others| others.iter().all(|it| methods.contains(it)))
+        };
+        let has_path = |path: &PathMatch| other.path.as_ref().is_some_and(|it| path.covers(it));
+        (route.is_none() || *route == other.route)
+            && (host.is_none() || *host == other.host)
+            && path.as_ref().is_none_or(has_path)
+            && methods.as_ref().is_none_or(has_methods)
+            && headers.iter().all(|it| other.headers.contains(it))
+    }
+
     pub(super) fn matches(&self, request: &RequestView<'_>) -> bool {
         let Self {
             route,
@@ -207,6 +233,15 @@ impl PathMatch {
             text,
             template: template?,
         })
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Prefix(prefix), Self::Prefix(other) | Self::Exact(other)) => {
+                other.starts_with(prefix)
+            }
+            _ => self == other,
+        }
     }
 
     fn matches(&self, path: &[u8]) -> bool {
@@ -290,6 +325,12 @@ impl FullMatchRegex {
         // A search fails only with settings that are not used here.
         let found = self.0.automaton.try_search_fwd(&mut cache, &input);
         found.is_ok_and(|end| end.is_some())
+    }
+}
+
+impl PartialEq for FullMatchRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
     }
 }
 

@@ -30,7 +30,7 @@ pub use plan::{CapturePlan, StorageType};
 pub use reader::Problems;
 #[cfg(test)]
 pub(crate) use route_metadata::tests::serialised as serialised_metadata;
-pub use rules::Rules;
+pub use rules::{IdleReason, IdleRule, Rules};
 pub use secret::SecretSource;
 pub(crate) use session::SessionGroupPart;
 pub use settings::{BatchSettings, CollectorSettings};
@@ -41,6 +41,7 @@ use serde_json::Value;
 
 use crate::redact::HashKey;
 
+use capture_keys::CaptureKeys;
 use reader::{ConfigNode, KeyPath, ProblemCollector};
 use secret::SecretLength;
 
@@ -160,9 +161,11 @@ impl Config {
     }
 }
 
-/// Checks the capture keys in a route's metadata. The paths of all problems begin with `at`.
-#[must_use]
-pub fn check_route_keys(value: &Value, at: &str) -> Problems {
+/// Checks the capture keys in a route's metadata, and says why the route records nothing if it does not. The paths of all problems begin with `at`.
+///
+/// # Errors
+/// All problems, each with the path of its key.
+pub fn check_route_keys(value: &Value, at: &str) -> Result<Option<IdleReason>, Problems> {
     let problems = ProblemCollector::default();
     let node = ConfigNode {
         value,
@@ -170,8 +173,14 @@ pub fn check_route_keys(value: &Value, at: &str) -> Problems {
         problems: &problems,
     };
     // Whether there is a hash key is not known here.
-    capture_keys::CaptureKeys::read(&node).check(&node, true);
-    problems.into_problems()
+    let keys = CaptureKeys::read(&node);
+    keys.check(&node, true);
+    let problems = problems.into_problems();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let plan = keys.merged_over(&CaptureKeys::default()).compile_plan(None);
+    Ok(IdleReason::of_plan(&plan))
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use super::plan::CapturePlan;
 use super::reader::{ConfigNode, Problems};
 use super::route_metadata;
 
+mod idle;
+
+pub use idle::{IdleReason, IdleRule};
+
 /// The compiled `routes` and `defaults`.
 #[derive(Debug)]
 pub struct Rules {
@@ -26,6 +30,7 @@ pub struct Rules {
 #[derive(Debug)]
 struct Rule {
     matcher: Matcher,
+    /// What a route's own keys override.
     keys: CaptureKeys,
     plan: Rc<CapturePlan>,
 }
@@ -65,12 +70,13 @@ impl Rules {
             keys
         });
         let keys = keys.unwrap_or_default();
+        let plan = Rc::new(keys.compile_plan(None));
+        let keys = keys.to_inherited();
         let table = routes.and_then(|node| {
             node.read_each(MAX_RULES, "rules", |node| {
                 Rule::read(node, &keys, has_hash_key)
             })
         });
-        let plan = Rc::new(keys.compile_plan(None));
         let defaults = Rule {
             matcher: Matcher::default(),
             keys,
@@ -173,15 +179,14 @@ impl Rule {
                 "an object with route, host, path, methods or headers",
             )
             .and_then(|node| Matcher::read(&node));
-        let keys = object
-            .require("capture", "an object with capture keys")
-            .map(|node| {
-                let keys = CaptureKeys::read(&node).merged_over(defaults);
-                keys.check(&node, has_hash_key);
-                keys
-            });
+        let capture = object.get("capture");
+        let keys = capture.as_ref().map(CaptureKeys::read).unwrap_or_default();
+        let keys = keys.merged_over(defaults);
+        if let Some(node) = capture {
+            keys.check(&node, has_hash_key);
+        }
         object.reject_unknown();
-        let (matcher, keys) = (matcher?, keys?);
+        let matcher = matcher?;
         let plan = Rc::new(keys.compile_plan(matcher.template()));
         Some(Self {
             matcher,

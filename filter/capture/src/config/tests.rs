@@ -483,3 +483,117 @@ fn invalid_route_metadata_gives_minimal_plan() {
     }
     assert_eq!(reported, 1);
 }
+
+#[test]
+fn rule_that_matches_records_both_halves() {
+    let config = |defaults: Value, rule: Value| {
+        parse(&json!({"collector": {"cluster": "c"}, "defaults": defaults, "routes": [rule]}))
+            .unwrap()
+    };
+    let matcher = json!({"path": {"prefix": "/api/"}});
+    let short = json!({"match": matcher});
+    let kept = json!({"match": matcher, "capture": {"ttl_days": 7}});
+    for (defaults, rule, storage) in [
+        (json!({}), &short, StorageType::Both),
+        (json!({}), &kept, StorageType::Both),
+        // What it says is about what no rule matches.
+        (json!({"storage_type": "none"}), &short, StorageType::Both),
+        (
+            json!({"storage_type": "request"}),
+            &short,
+            StorageType::Request,
+        ),
+        (json!({"ttl_days": 1}), &short, StorageType::Both),
+        (
+            json!({"storage_type": "both"}),
+            &json!({"match": matcher, "capture": {"storage_type": "none"}}),
+            StorageType::None,
+        ),
+    ] {
+        let config = config(defaults.clone(), rule.clone());
+        assert_eq!(
+            plan(&config, "/api/x", None).storage,
+            storage,
+            "{defaults} {rule}"
+        );
+    }
+    let config = config(json!({"ttl_days": 1}), short);
+    assert_eq!(plan(&config, "/other", None).storage, StorageType::None);
+}
+
+#[test]
+fn route_with_own_keys_records_both_halves() {
+    let rules = json!([
+        {"match": {"path": {"prefix": "/none/"}}, "capture": {"storage_type": "none"}},
+        {"match": {"path": {"prefix": "/request/"}}, "capture": {"storage_type": "request"}},
+    ]);
+    for defaults in [json!({}), json!({"storage_type": "none"})] {
+        let config = json!({"collector": {"cluster": "c"}, "defaults": defaults, "routes": rules});
+        let config = parse(&config).unwrap();
+        let storage =
+            |path, keys: Value| plan(&config, path, Some(&json!({"dossier": keys}))).storage;
+        assert_eq!(storage("/", json!({})), StorageType::Both);
+        assert_eq!(storage("/", json!({"ttl_days": 7})), StorageType::Both);
+        assert_eq!(
+            storage("/", json!({"storage_type": "none"})),
+            StorageType::None
+        );
+        assert_eq!(storage("/request/", json!({})), StorageType::Request);
+        assert_eq!(storage("/none/", json!({})), StorageType::None);
+        let others = json!({"others": {}});
+        assert_eq!(plan(&config, "/", Some(&others)).storage, StorageType::None);
+    }
+}
+
+#[test]
+fn invalid_metadata_makes_nothing_record() {
+    let config = parse(&json!({"collector": {"cluster": "c"}})).unwrap();
+    let bytes = serialised_metadata(&json!({"dossier": {"ttl_days": 0}}));
+    let headers = headers(&[(":path", "/")]);
+    let request = RequestView::new(&headers, None);
+    let plan = config.rules.choose_plan(&request, Some(&bytes), |_| ());
+    assert_eq!(plan.storage, StorageType::None);
+}
+
+#[test]
+fn rules_that_record_nothing_are_found() {
+    let prefix = |prefix: &str, capture: Value| json!({"match": {"path": {"prefix": prefix}}, "capture": capture});
+    let rules = json!([
+        prefix("/api/none/", json!({"storage_type": "none"})),
+        prefix("/api/a/", json!({"sample": 0})),
+        prefix("/api/b/", json!({"when": {"status": []}})),
+        {"match": {"methods": []}},
+        {"match": {"path": {"prefix": "/api/"}, "methods": ["GET", "PUT"], "host": "A"}},
+        {"match": {"path": {"prefix": "/api/c"}, "methods": ["PUT"], "host": "a", "route": "r"}},
+        {"match": {"path": {"prefix": "/api/c"}, "methods": ["POST"], "host": "a"}},
+        {"match": {"path": {"prefix": "/api/c"}, "methods": ["PUT"]}},
+        {"match": {"path": {"regex": "/x.*"}, "headers": [{"name": "h", "exact": "1"}]}},
+        {"match": {"path": {"regex": "/x.*"}, "headers": [{"name": "h", "exact": "2"}]}},
+        {"match": {"path": {"regex": "/x.*"}, "headers": [{"name": "h", "exact": "1"}]}},
+        {"match": {}},
+        prefix("/last/", json!({})),
+    ]);
+    let rules = parse(&with("routes", rules)).unwrap().rules;
+    let idle: Vec<_> = rules
+        .find_idle()
+        .iter()
+        .map(|it| (it.number, it.reason))
+        .collect();
+    let expected = [
+        (0, IdleReason::StorageType),
+        (1, IdleReason::Sample),
+        (2, IdleReason::Status),
+        (3, IdleReason::Methods),
+        (5, IdleReason::Shadowed(4)),
+        (10, IdleReason::Shadowed(8)),
+        (12, IdleReason::Shadowed(11)),
+    ];
+    assert_eq!(idle, expected);
+    assert!(!rules.only_routes_record());
+    assert!(
+        parse(&with("routes", json!([])))
+            .unwrap()
+            .rules
+            .only_routes_record()
+    );
+}

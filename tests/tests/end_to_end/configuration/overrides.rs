@@ -339,6 +339,42 @@ fn list_known_keys(log: &str, at: &str) -> BTreeSet<String> {
     keys.split(", ").map(str::to_owned).collect()
 }
 
+/// What is recorded without any `storage_type`: what a rule matches, and routes with own keys. A broken one is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_and_routes_record_by_themselves() {
+    let keys = json!({"defaults": {}, "routes": [
+        {"match": {"path": {"prefix": "/rule/"}}},
+        {"match": {"path": {"prefix": "/left-out/"}}, "capture": {"storage_type": "none"}},
+    ]});
+    let routes = [
+        ("/route/empty", json!({})),
+        ("/route/none", json!({"storage_type": "none"})),
+        ("/route/broken", json!({"ttl_days": 0})),
+        ("/left-out/route", json!({})),
+    ];
+    let setup = Setup::start_with(&keys, |bootstrap| {
+        add_routes(
+            bootstrap,
+            routes.iter().map(|(path, keys)| route(path, keys)),
+        )
+    });
+    let setup = setup.await;
+    for path in [
+        "/nothing",
+        "/left-out/x",
+        "/route/none",
+        "/route/broken",
+        "/left-out/route",
+    ] {
+        setup.send(&call(path, None)).await;
+    }
+    for path in ["/rule/x", "/route/empty"] {
+        setup.record(&call(path, None)).await;
+    }
+    wait_for_records(&setup.harness.envoy, 4).await;
+    assert_eq!(setup.harness.stub_collector.all_halves().len(), 4);
+}
+
 /// Nothing of this may be in a record or a log.
 const PLANTED: &str = "planted";
 

@@ -56,7 +56,7 @@ impl Example {
     pub(crate) fn problems(&self) -> Vec<String> {
         let problems = match &self.kind {
             Kind::Unknown(why) => return vec![why.clone()],
-            Kind::Route(keys) => check_route_keys(keys, ""),
+            Kind::Route(keys) => check_route_keys(keys, "").err().unwrap_or_default(),
             Kind::Plugin(value) => {
                 let mut value = value.clone();
                 if value.get("collector").is_none() {

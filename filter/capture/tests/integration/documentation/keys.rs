@@ -155,6 +155,8 @@ pub(crate) fn known_to_routes() -> Vec<Key> {
     let capture = Key::parse(CAPTURE);
     discover(&capture, &|value| {
         check_route_keys(&value[CAPTURE], CAPTURE)
+            .err()
+            .unwrap_or_default()
     })
 }
 

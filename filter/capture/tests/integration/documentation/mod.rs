@@ -142,8 +142,14 @@ fn every_key_has_an_example() {
     assert!(missing.is_empty(), "without an example: {missing:?}");
 }
 
+/// With a rule that says nothing itself, unless there are others: defaults are what rules inherit.
 fn read(value: &Value) -> Result<Config, String> {
-    Config::from_value(value, "").map_err(|problems| problems.to_string())
+    let mut value = value.clone();
+    if let Some(keys) = value.as_object_mut() {
+        keys.entry("routes")
+            .or_insert_with(|| json!([{"match": {}}]));
+    }
+    Config::from_value(&value, "").map_err(|problems| problems.to_string())
 }
 
 fn accepts(key: &Key, value: &Value) -> bool {

@@ -162,6 +162,7 @@ fn configuration() {
     target.run(|bytes, _| {
         match Config::parse(bytes) {
             Ok(config) => {
+                assert!(config.rules.find_idle().len() <= config.rules.len());
                 for headers in &requests {
                     let request = RequestView::new(headers, Some(b"ai-chat"));
                     let plan = config.rules.choose_plan(&request, None, |_| ());
@@ -171,11 +172,10 @@ fn configuration() {
             }
             Err(problems) => check(&problems, bytes.len()),
         }
-        if let Ok(keys) = serde_json::from_slice::<Value>(bytes) {
-            let problems = check_route_keys(&keys, "at");
-            if !problems.is_empty() {
-                check(&problems, bytes.len());
-            }
+        if let Ok(keys) = serde_json::from_slice::<Value>(bytes)
+            && let Err(problems) = check_route_keys(&keys, "at")
+        {
+            check(&problems, bytes.len());
         }
     });
 }
