@@ -192,6 +192,21 @@ impl CollectorClient {
             .await
     }
 
+    /// `POST` of text as JSON, whatever it is.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if there is no response.
+    pub async fn post_text(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &str,
+    ) -> Result<CollectorResponse, HarnessError> {
+        let request = self.http.post(self.url(path)).body(body.to_owned());
+        let request = request.header("content-type", "application/json");
+        self.send(request, key, path).await
+    }
+
     /// One page of a query.
     ///
     /// # Errors

@@ -8,10 +8,11 @@ use dossier_tests::upstream::{BodyKind, generate_body};
 use dossier_tests::wait;
 use dossier_wire::Compression;
 use futures_util::{StreamExt, stream};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::spool::{SpoolHarness, expect_spooled};
-use crate::support::{MAX_MEMORY, TIMEOUT, metric};
+use crate::support::{MAX_MEMORY, TIMEOUT, metric, store};
 
 /// A batch as it is sent, again and again under other ids.
 struct Flood {
@@ -150,4 +151,75 @@ async fn bounded_during_and_after_postgres_outage() {
     });
     back.await.unwrap();
     expect_bounded_memory(&mut harness.backend, "with the replay");
+}
+
+/// Bodies of some KiB that inflate to 8 MiB, of which each byte is several in an answer.
+fn amplifying_samples() -> Vec<Sample> {
+    const INFLATED: usize = 8 << 20;
+    let of_json = |unit: &str| format!("[\"{}\"]", unit.repeat(INFLATED / unit.len() - 2));
+    let bodies = [
+        ("text/plain", vec![0; INFLATED]),
+        ("text/plain", vec![b'"'; INFLATED]),
+        ("text/plain; charset=iso-8859-1", vec![0xff; INFLATED]),
+        ("text/plain", "\u{7f}\u{1}".repeat(INFLATED / 2).into()),
+        ("text/html", "\r\n\t\\".repeat(INFLATED / 4).into()),
+        ("application/octet-stream", vec![0xff; INFLATED]),
+        ("application/json", of_json("\\u0000").into()),
+        ("application/json", of_json("\\ud83d").into()),
+        (
+            "application/x-ndjson",
+            "1e999\n".repeat(INFLATED / 6).into(),
+        ),
+        (
+            "text/event-stream",
+            "data:\u{1}\n\n".repeat(INFLATED / 8).into(),
+        ),
+        ("application/grpc", vec![0; INFLATED]),
+    ];
+    let samples = bodies.into_iter().map(|(content_type, body)| {
+        let mut sample = Sample::request("alice", "/api/escapes", clock::minutes_ago(1), "");
+        sample.record.content_type = Some(content_type.into());
+        sample.record.content_encoding = Some("deflate".into());
+        sample.body = miniz_oxide::deflate::compress_to_vec_zlib(&body, 9);
+        sample.record.body_size = sample.body.len() as u64;
+        sample
+    });
+    samples
+        .flat_map(|sample| [sample.clone(), sample])
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bounded_in_flood_of_amplified_reads() {
+    const READS: usize = 24;
+    const READERS: usize = 12;
+    const LARGEST_ANSWER: usize = 20 << 20;
+    let mut backend = TestBackend::start().await.unwrap();
+    let samples = amplifying_samples();
+    let exchanges: Vec<Uuid> = samples.iter().map(|it| it.record.exchange_id).collect();
+    store(&backend, &samples).await;
+    let reading = stream::iter(0..READS).map(|number| {
+        let (client, alice) = (&backend.client, &backend.keys.users.alice);
+        let exchange = exchanges[number / 2 % exchanges.len()];
+        async move {
+            // A page of all, or of one alone.
+            let question = match number % 2 {
+                0 => json!({"page_size": 100}),
+                _ => json!({"exchange_id": exchange}),
+            };
+            let answered = wait::until("a query to be answered", 4 * TIMEOUT, async || {
+                let answer = client.query(alice, &question).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                match answer.status {
+                    200 => Ok(answer.bytes.len()),
+                    status => Err(status.to_string()),
+                }
+            });
+            answered.await.unwrap()
+        }
+    });
+    let sizes: Vec<_> = reading.buffer_unordered(READERS).collect().await;
+    let largest = sizes.into_iter().max().unwrap();
+    assert!(largest <= LARGEST_ANSWER, "an answer of {largest} bytes");
+    expect_bounded_memory(&mut backend, "in a flood of reads");
 }

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::extremes::expect_no_panic;
 use crate::support::store;
 
 const CHECKS: &str = "not_a_server_error,response_schema_conformance,status_code_conformance,content_type_conformance";
@@ -112,5 +113,6 @@ async fn responses_conform_to_openapi() {
             &people.alice
         };
         run_schemathesis(&backend, role, key, seconds).await;
+        expect_no_panic(&backend);
     }
 }

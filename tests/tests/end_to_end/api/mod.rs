@@ -7,6 +7,7 @@ mod contract;
 mod deletion;
 mod doctor;
 mod entries;
+mod extremes;
 mod fuzz;
 mod isolation_matrix;
 mod jwks;
