@@ -6,7 +6,7 @@ mod fields;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use dossier_wire::record::MAX_TTL_DAYS;
+use dossier_wire::limits::MAX_TTL_DAYS;
 use dossier_wire::{FrameContent, Half, Record};
 use time::OffsetDateTime;
 
@@ -18,9 +18,6 @@ use crate::model::entry::{
 use crate::model::ids::{BatchId, ExchangeId, UserId};
 use crate::model::sha256::sha256;
 use dossier_body::{BodyPacker, UnpackedBody};
-
-/// How far a producer's clock may be ahead.
-const MAX_CLOCK_SKEW: time::Duration = time::Duration::days(1);
 
 /// Sorts the records of a batch into valid ones, rejected ones and gaps.
 pub(super) fn validate_batch<'a>(
@@ -68,10 +65,8 @@ fn validate_record<'a>(
     packer: &mut BodyPacker<'_>,
     now: OffsetDateTime,
 ) -> Result<NewEntry<'a>, InvalidRecord> {
-    let started_at = fields::instant("started_at", record.started_at)?;
-    if started_at - now > MAX_CLOCK_SKEW {
-        return Err(InvalidRecord::Ahead);
-    }
+    let started_at = fields::instant("started_at", record.started_at, now)?;
+    let first_byte_at = fields::instant("first_byte_at", record.first_byte_at, now)?;
     let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
     let body = pack_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {
@@ -96,10 +91,10 @@ fn validate_record<'a>(
         },
         created_at: match record.half {
             Half::Request => started_at,
-            Half::Response => fields::instant("first_byte_at", record.first_byte_at)?,
+            Half::Response => first_byte_at,
         },
         started_at,
-        ended_at: fields::instant("ended_at", record.ended_at)?,
+        ended_at: fields::instant("ended_at", record.ended_at, now)?,
         body_size: fields::bigint("body_size", record.body_size)?,
         body,
         body_xxh3: record

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dossier_wire::limits::MAX_USER_BYTES;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub struct InvalidUserId;
 
 impl UserId {
     /// Longest user id, in bytes.
-    pub const MAX_BYTES: usize = 256;
+    pub const MAX_BYTES: usize = MAX_USER_BYTES;
 
     /// Checks a text.
     ///

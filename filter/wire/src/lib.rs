@@ -4,6 +4,7 @@
 //! `docs/wire-format.md` describes the bytes for producers in other languages.
 //!
 //! - [`record`]: the headers of the frames, as serde types.
+//! - [`limits`]: how much a record may hold.
 //! - [`frame`]: the layout of the bytes, and its limits.
 //! - [`encode`]: writes batches frame by frame.
 //! - [`decode`]: reads batches and says exactly what is wrong with invalid bytes.
@@ -13,6 +14,7 @@ pub mod compression;
 pub mod decode;
 pub mod encode;
 pub mod frame;
+pub mod limits;
 pub mod record;
 
 mod json;

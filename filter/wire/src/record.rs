@@ -12,13 +12,8 @@ use serde_json::{Map, Value};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
-/// Each day of expiry is a partition of the store, so the TTL is limited to ten years; an entry that
-/// must be kept longer has none.
-pub const MAX_TTL_DAYS: u32 = 3650;
-/// Longest session timeout: a year.
-pub const MAX_SESSION_MINUTES: u32 = 525_600;
-/// Longest [`Record::session_group`].
-pub const MAX_SESSION_GROUP_BYTES: usize = 256;
+#[cfg(doc)]
+use crate::limits::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 
 /// One half of an exchange, without its body: the body's bytes follow the header in the frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dossier_body::MAX_NESTING;
-use dossier_wire::record::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
+use dossier_wire::limits::{
+    MAX_ENDPOINT_BYTES, MAX_HEADERS, MAX_NAME_BYTES, MAX_REDACTION_RULES, MAX_SESSION_GROUP_BYTES,
+    MAX_SESSION_ID_BYTES, MAX_SESSION_MINUTES, MAX_TEXT_BYTES, MAX_TTL_DAYS,
+};
 use dossier_wire::{HeaderField, SessionRule};
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
@@ -15,36 +18,28 @@ use crate::model::ids::InvalidUserId;
 use crate::model::json::{map_has_nul, map_nesting};
 use crate::model::session::SessionRequest;
 
-/// Longest text of a field, except the user id.
-pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
-/// Limit of headers, and of trailers.
-pub(super) const MAX_HEADERS: usize = 128;
-/// Longest name of a header or redaction rule.
-pub(super) const MAX_NAME_BYTES: usize = 256;
-/// Limit of redaction rules.
-pub(super) const MAX_RULES: usize = 256;
+/// How far a producer's clock may be ahead.
+const MAX_CLOCK_SKEW: Duration = Duration::days(1);
 
 /// Why a record is rejected. The message contains no value from the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidRecord {
     #[error("user_id: {0}")]
     User(#[from] InvalidUserId),
-    #[error("{0}: longer than {MAX_TEXT_BYTES} bytes")]
-    TooLong(&'static str),
+    #[error("{field}: longer than {max} bytes")]
+    TooLong { field: &'static str, max: usize },
     #[error("{0}: contains a NUL character, which Postgres cannot store")]
     Nul(&'static str),
     #[error("{0}: out of the range of dates")]
     Time(&'static str),
-    #[error("started_at: more than a day in the future: check the producer's clock")]
-    Ahead,
+    #[error("{0}: more than a day in the future: check the producer's clock")]
+    Ahead(&'static str),
     #[error("{0}: more than {MAX_TTL_DAYS}")]
     Ttl(&'static str),
     #[error("body_ttl_days: more than ttl_days: a body cannot outlive its entry")]
     BodyOutlives,
     #[error("session.timeout_minutes: more than {MAX_SESSION_MINUTES}")]
     SessionTimeout,
-    #[error("session_group: longer than {MAX_SESSION_GROUP_BYTES} bytes")]
-    SessionGroup,
     #[error("body_missing: given, but the record has a body")]
     NotMissing,
     #[error("status: expected 100 to 599")]
@@ -59,7 +54,7 @@ pub(super) enum InvalidRecord {
     NameTooLong(&'static str),
     #[error("metadata: nested deeper than {MAX_NESTING} levels")]
     MetadataNesting,
-    #[error("redactions: more than {MAX_RULES} rules")]
+    #[error("redactions: more than {MAX_REDACTION_RULES} rules")]
     TooManyRules,
 }
 
@@ -67,8 +62,16 @@ pub(super) fn text<'a>(
     field: &'static str,
     value: Cow<'a, str>,
 ) -> Result<Cow<'a, str>, InvalidRecord> {
-    if value.len() > MAX_TEXT_BYTES {
-        return Err(InvalidRecord::TooLong(field));
+    text_to(MAX_TEXT_BYTES, field, value)
+}
+
+fn text_to<'a>(
+    max: usize,
+    field: &'static str,
+    value: Cow<'a, str>,
+) -> Result<Cow<'a, str>, InvalidRecord> {
+    if value.len() > max {
+        return Err(InvalidRecord::TooLong { field, max });
     }
     if value.contains('\0') {
         return Err(InvalidRecord::Nul(field));
@@ -84,10 +87,11 @@ pub(super) fn optional<'a>(
 }
 
 pub(super) fn endpoint(given: Cow<'_, str>) -> Result<Cow<'_, str>, InvalidRecord> {
-    Ok(match text("endpoint", given)? {
+    let normal = match text("endpoint", given)? {
         Cow::Borrowed(text) => normalise(text),
         Cow::Owned(text) => Cow::Owned(normalise(&text).into_owned()),
-    })
+    };
+    text_to(MAX_ENDPOINT_BYTES, "endpoint", normal)
 }
 
 pub(super) fn pairs<'a>(
@@ -106,7 +110,7 @@ pub(super) fn pairs<'a>(
 pub(super) fn redactions(
     by_rule: BTreeMap<Cow<'_, str>, u32>,
 ) -> Result<BTreeMap<Cow<'_, str>, u32>, InvalidRecord> {
-    if by_rule.len() > MAX_RULES {
+    if by_rule.len() > MAX_REDACTION_RULES {
         return Err(InvalidRecord::TooManyRules);
     }
     by_rule
@@ -137,12 +141,16 @@ pub(super) fn session(
     rule: SessionRule<'_>,
     group: Option<Cow<'_, str>>,
 ) -> Result<SessionRequest, InvalidRecord> {
-    let group = text("session_group", group.unwrap_or_default())?;
-    if group.len() > MAX_SESSION_GROUP_BYTES {
-        return Err(InvalidRecord::SessionGroup);
-    }
+    let group = text_to(
+        MAX_SESSION_GROUP_BYTES,
+        "session_group",
+        group.unwrap_or_default(),
+    )?;
     match rule {
-        SessionRule::Id(id) => Ok(SessionRequest::Named(text("session.id", id)?.into_owned())),
+        SessionRule::Id(id) => {
+            let id = text_to(MAX_SESSION_ID_BYTES, "session.id", id)?;
+            Ok(SessionRequest::Named(id.into_owned()))
+        }
         SessionRule::TimeoutMinutes(minutes) if minutes.get() > MAX_SESSION_MINUTES => {
             Err(InvalidRecord::SessionTimeout)
         }
@@ -153,8 +161,17 @@ pub(super) fn session(
     }
 }
 
-pub(super) fn instant(field: &'static str, micros: u64) -> Result<OffsetDateTime, InvalidRecord> {
-    from_micros(micros).ok_or(InvalidRecord::Time(field))
+/// Of a producer, whose clock may be a little ahead of `now`.
+pub(super) fn instant(
+    field: &'static str,
+    micros: u64,
+    now: OffsetDateTime,
+) -> Result<OffsetDateTime, InvalidRecord> {
+    let instant = from_micros(micros).ok_or(InvalidRecord::Time(field))?;
+    if instant - now > MAX_CLOCK_SKEW {
+        return Err(InvalidRecord::Ahead(field));
+    }
+    Ok(instant)
 }
 
 pub(super) fn xxh3(digits: &str) -> Result<[u8; 16], InvalidRecord> {

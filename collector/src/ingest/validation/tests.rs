@@ -62,17 +62,22 @@ fn valid_record_becomes_entry() {
 #[test]
 fn invalid_field_is_reported_without_value() {
     let pair = |name: &str, value: &str| json!([[name, value]]);
-    let cases: [(&str, Value, &str); 24] = [
+    let ahead = NOW_MICROS + 2 * 86_400_000_000;
+    let cases: [(&str, Value, &str); 28] = [
         ("user_id", json!(""), "user_id"),
         ("user_id", json!("hunter2".repeat(100)), "user_id"),
         ("path", json!("/hunter2\u{0}"), "path"),
         ("query", json!("hunter2".repeat(10_000)), "query"),
         ("metadata", json!({"a": [{"hunter2": "\u{0}"}]}), "metadata"),
+        ("endpoint", json!("/hunter2".repeat(129)), "endpoint"),
         (
-            "started_at",
-            json!(NOW_MICROS + 2 * 86_400_000_000),
-            "started_at",
+            "session",
+            json!({"id": "hunter2".repeat(147)}),
+            "session.id",
         ),
+        ("started_at", json!(ahead), "started_at: more than a day"),
+        ("first_byte_at", json!(ahead), "first_byte_at: more than"),
+        ("ended_at", json!(ahead), "ended_at: more than a day"),
         ("ended_at", json!(u64::MAX), "ended_at"),
         ("ttl_days", json!(3651), "ttl_days"),
         (
@@ -132,6 +137,8 @@ fn accepts_fields_at_their_limits() {
             header["body_ttl_days"] = json!(3650);
             header["session"] = json!({"timeout_minutes": 525_600});
             header["session_group"] = json!("g".repeat(256));
+            // In its normal form it has a byte less.
+            header["endpoint"] = json!(format!("/{}/", "e".repeat(1023)));
         },
         b"hi",
     )

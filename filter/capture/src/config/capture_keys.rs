@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::StorageCompression;
-use dossier_wire::record::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
+use dossier_wire::limits::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use serde_json::Value;
 
 use super::end_conditions::EndConditions;
