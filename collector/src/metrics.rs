@@ -74,7 +74,9 @@ pub struct Metrics {
     gap_bytes: Family<ReasonLabel, Counter>,
     /// Records stored.
     pub records: Counter,
-    /// Records rejected because they were malformed.
+    /// Records not stored because their time to live was over.
+    pub expired_records: Counter,
+    /// Records rejected because they were malformed, or refused by Postgres.
     pub rejected_records: Counter,
     /// Bytes of batches as they were sent.
     pub received_bytes: Counter,
@@ -125,6 +127,7 @@ impl Metrics {
             gap_records: Family::default(),
             gap_bytes: Family::default(),
             records: Counter::default(),
+            expired_records: Counter::default(),
             rejected_records: Counter::default(),
             received_bytes: Counter::default(),
             inflated_bytes: Counter::default(),
@@ -148,8 +151,13 @@ impl Metrics {
         );
         registry.register("ingest_records", "Records stored", metrics.records.clone());
         registry.register(
+            "ingest_expired_records",
+            "Records not stored because their time to live was over",
+            metrics.expired_records.clone(),
+        );
+        registry.register(
             "ingest_rejected_records",
-            "Malformed records rejected",
+            "Records rejected",
             metrics.rejected_records.clone(),
         );
         registry.register_with_unit(

@@ -6,7 +6,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tracing::instrument;
 
+use super::batch_stats::BatchStats;
 use super::received_batch::ReceivedBatch;
+use super::refusal::store_without_refused;
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::model::entry::NewBatch;
@@ -56,31 +58,47 @@ pub(super) fn choose_route(
     Route::Postgres(storing, app.spool.clone())
 }
 
-/// Returns when the batch is durable.
+/// Returns when the batch is durable, and what was counted anew if Postgres refuses records of it.
 #[instrument(name = "ingest.persist", skip_all)]
 pub(super) async fn persist(
     app: &App,
     received: &ReceivedBatch,
     route: Route<impl StoreFuture>,
-) -> Result<Durability, ApiError> {
+) -> Result<(Durability, Option<BatchStats>), ApiError> {
     let spool = match route {
         Route::Spool(spool) => spool,
-        Route::Postgres(storing, spool) => match (storing.await, spool) {
-            (Ok(stored), _) => return Ok(Durability::Postgres(stored)),
-            // It may be committed nonetheless; then Postgres recognises the duplicate when it is replayed.
-            (Err(error), Some(spool)) if error.is_transient() => {
-                if !error.is_resource_exhausted() {
-                    app.outage.begin(&error);
+        Route::Postgres(storing, spool) => {
+            let error = match storing.await {
+                Ok(outcome) => return Ok((Durability::Postgres(outcome), None)),
+                Err(error) if error.refusal().is_some() => {
+                    let batch = &received.batch;
+                    let timeout = spool.as_ref().map_or(LONG_TIMEOUT, |_| TIMEOUT);
+                    let sorting = store_without_refused(app, batch, batch.received_at, timeout);
+                    match Box::pin(sorting).await {
+                        Ok((outcome, stats)) => {
+                            return Ok((Durability::Postgres(outcome), Some(stats)));
+                        }
+                        Err(error) => error,
+                    }
                 }
-                spool
+                Err(error) => {
+                    if spool.is_some() && error.is_outage() {
+                        app.outage.begin(&error);
+                    }
+                    error.into()
+                }
+            };
+            match spool {
+                // It may be committed nonetheless; then Postgres recognises the duplicate when it is replayed.
+                Some(spool) if error.is_transient() => spool,
+                _ => return Err(error.into()),
             }
-            (Err(error), _) => return Err(error.into()),
-        },
+        }
     };
     spool
         .append(received.batch.clone())
         .await
         .map_err(|error| ApiError::unavailable(&error))?;
     app.metrics.spool_written.inc();
-    Ok(Durability::Spool)
+    Ok((Durability::Spool, None))
 }

@@ -8,6 +8,7 @@
 //! - [`validation`]: turns records into entries, and rejects malformed ones.
 //! - [`preparation`]: runs these two, and encodes the rows to be stored.
 //! - [`durability`]: commits the rows in Postgres, or writes the batch to the spool.
+//! - [`refusal`]: stores a batch without the records that Postgres refuses.
 //! - [`replay`]: stores the batches of the spool later.
 
 mod batch_stats;
@@ -19,6 +20,7 @@ mod parsed_batch;
 mod preparation;
 mod raw_record;
 mod received_batch;
+mod refusal;
 mod replay;
 mod request;
 mod validation;
@@ -37,6 +39,7 @@ use self::preparation::prepare;
 pub use self::raw_record::RawRecord;
 pub use self::replay::replay;
 pub use self::request::MAX_SENT_BYTES;
+use self::validation::RefusedRecords;
 use crate::app::App;
 use crate::http::envelope::Success;
 use crate::http::error::ApiError;
@@ -61,7 +64,9 @@ pub(crate) struct BatchReceipt {
     spooled: bool,
     /// Records that were stored.
     records: usize,
-    /// Malformed records that were rejected.
+    /// Records that were not stored because their time to live was over.
+    expired: usize,
+    /// Records that were rejected: malformed, or refused by Postgres.
     rejected: usize,
 }
 
@@ -108,9 +113,10 @@ async fn accept_batch(app: &App, request: Request) -> Result<BatchReceipt, ApiEr
     let preparing = {
         let app = app.clone();
         move || {
-            let (stats, route) = prepare(&app, &received, |batch| {
-                let route = choose_route(&app, batch, received.batch.received_at);
-                (BatchStats::new(batch), route)
+            let now = received.batch.received_at;
+            let (stats, route) = prepare(&app, &received, &RefusedRecords::new(), |batch| {
+                let route = choose_route(&app, batch, now);
+                (BatchStats::new(batch, now), route)
             })?;
             // While it waits for Postgres, only the compressed bytes are needed.
             received.free_inflated();
@@ -118,7 +124,8 @@ async fn accept_batch(app: &App, request: Request) -> Result<BatchReceipt, ApiEr
         }
     };
     let (received, stats, route) = app.ingest_pool.run(preparing).await?;
-    let durability = persist(app, &received, route).await?;
+    let (durability, recounted) = persist(app, &received, route).await?;
+    let stats = recounted.unwrap_or(stats);
     // A spooled batch is counted when it is stored in Postgres.
     if matches!(durability, Durability::Postgres(InsertOutcome::Inserted)) {
         stats.record(&app.metrics);
@@ -128,6 +135,7 @@ async fn accept_batch(app: &App, request: Request) -> Result<BatchReceipt, ApiEr
         duplicate: matches!(durability, Durability::Postgres(InsertOutcome::Duplicate)),
         spooled: matches!(durability, Durability::Spool),
         records: stats.records,
+        expired: stats.expired,
         rejected: stats.rejected.count,
     })
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 use tracing::{info, instrument, warn};
 
 use super::batch_stats::BatchStats;
-use super::durability::{LONG_TIMEOUT, StoreFuture};
-use super::preparation::prepare;
-use super::received_batch::ReceivedBatch;
+use super::durability::LONG_TIMEOUT;
+use super::preparation::prepare_again;
+use super::refusal::{StoringError, store_without_refused};
+use super::validation::RefusedRecords;
 use crate::app::App;
-use crate::http::error::ApiError;
 use crate::spool::{SequenceNumber, Spool, SpoolError, SpoolRead, SpooledBatch};
-use crate::store::{Fingerprint, InsertOutcome, StoreError};
+use crate::store::{Fingerprint, InsertOutcome};
 
 const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// A batch of the longest kind, all of whose records are refused, is sorted out within a part of it.
+const SORTING_TIMEOUT: Duration = Duration::from_mins(10);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a batch left the spool.
@@ -27,17 +29,15 @@ enum Replayed {
 #[derive(Debug, thiserror::Error)]
 enum ReplayError {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Storing(#[from] StoringError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error("malformed batch, or not enough memory for it now: {0}")]
-    Prepare(ApiError),
 }
 
 impl ReplayError {
     /// Whether other batches would fail too.
     fn is_outage(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient() && !error.is_resource_exhausted())
+        matches!(self, Self::Storing(error) if error.is_outage())
     }
 }
 
@@ -112,25 +112,45 @@ async fn replay_batch(
         }
         SpoolRead::Missing => return Ok(Replayed::Lost),
     };
-    let preparing = {
-        let app = app.clone();
-        move || prepare_spooled(&app, batch, ledger_period)
-    };
-    let prepared = app
-        .ingest_pool
-        .run(preparing)
-        .await
-        .map_err(ReplayError::Prepare)?;
-    let is_stored = match &prepared.fingerprint {
-        Some(fingerprint) => app.store.contains_batch(fingerprint).await?,
-        None => false,
-    };
-    if !is_stored && prepared.storing.await? == InsertOutcome::Inserted {
-        prepared.stats.record(&app.metrics);
+    if let Some(stats) = store_spooled(app, batch, ledger_period).await? {
+        stats.record(&app.metrics);
     }
     app.metrics.spool_replayed.inc();
     spool.remove(number).await?;
     Ok(Replayed::Stored)
+}
+
+/// Returns what was counted; `None`: the batch had been stored before.
+async fn store_spooled(
+    app: &App,
+    batch: SpooledBatch,
+    ledger_period: time::Duration,
+) -> Result<Option<BatchStats>, StoringError> {
+    let now = app.clock.now();
+    // Half of the period: it may have been stored some time before it was spooled, if the response was lost.
+    let may_be_forgotten = now - batch.received_at >= ledger_period / 2;
+    let store = app.store.clone();
+    let preparing = prepare_again(app, batch.clone(), RefusedRecords::new(), move |new| {
+        PreparedReplay {
+            stats: BatchStats::new(new, now),
+            storing: store.store_batch(new, now, LONG_TIMEOUT),
+            fingerprint: may_be_forgotten.then(|| Fingerprint::of(new, now)),
+        }
+    });
+    let prepared = preparing.await.map_err(StoringError::Prepare)?;
+    if let Some(fingerprint) = &prepared.fingerprint
+        && app.store.contains_batch(fingerprint).await?
+    {
+        return Ok(None);
+    }
+    let (outcome, stats) = match prepared.storing.await {
+        Ok(outcome) => (outcome, prepared.stats),
+        Err(error) if error.refusal().is_some() => {
+            Box::pin(store_without_refused(app, &batch, now, SORTING_TIMEOUT)).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok((outcome == InsertOutcome::Inserted).then_some(stats))
 }
 
 /// A spooled batch, encoded for Postgres.
@@ -139,20 +159,4 @@ struct PreparedReplay<S> {
     storing: S,
     /// To be looked up first, since the ledger may not know the batch any more.
     fingerprint: Option<Fingerprint>,
-}
-
-fn prepare_spooled(
-    app: &App,
-    batch: SpooledBatch,
-    ledger_period: time::Duration,
-) -> Result<PreparedReplay<impl StoreFuture + use<>>, ApiError> {
-    let received = ReceivedBatch::from_spool(batch, &app.admission)?;
-    let now = app.clock.now();
-    // Half of the period: it may have been stored some time before it was spooled, if the response was lost.
-    let may_be_forgotten = now - received.batch.received_at >= ledger_period / 2;
-    prepare(app, &received, |batch| PreparedReplay {
-        stats: BatchStats::new(batch),
-        storing: app.store.store_batch(batch, now, LONG_TIMEOUT),
-        fingerprint: may_be_forgotten.then(|| Fingerprint::of(batch, now)),
-    })
 }

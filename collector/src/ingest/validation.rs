@@ -4,6 +4,7 @@
 mod fields;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::limits::MAX_TTL_DAYS;
@@ -13,11 +14,14 @@ use time::OffsetDateTime;
 use self::fields::InvalidRecord;
 use super::raw_record::RawRecord;
 use crate::model::entry::{
-    Expiry, Headers, NewBatch, NewBody, NewEntry, PackedBody, ProxyInfo, RejectedRecord,
+    Expiry, Headers, NewBatch, NewBody, NewEntry, NewGap, PackedBody, ProxyInfo, RejectedRecord,
 };
 use crate::model::ids::{BatchId, ExchangeId, UserId};
 use crate::model::sha256::sha256;
 use dossier_body::{BodyPacker, UnpackedBody};
+
+/// Why Postgres refuses records of a batch, by their position.
+pub(super) type RefusedRecords = BTreeMap<usize, String>;
 
 /// Sorts the records of a batch into valid ones, rejected ones and gaps.
 pub(super) fn validate_batch<'a>(
@@ -25,6 +29,7 @@ pub(super) fn validate_batch<'a>(
     records: impl Iterator<Item = RawRecord<'a>>,
     mut packer: BodyPacker<'_>,
     now: OffsetDateTime,
+    refused: &RefusedRecords,
 ) -> NewBatch<'a> {
     let mut new = NewBatch {
         id,
@@ -33,13 +38,18 @@ pub(super) fn validate_batch<'a>(
         rejected: Vec::new(),
     };
     for raw in records {
-        let reason = match raw.content {
+        let position = raw.position;
+        let content = match refused.get(&position) {
+            Some(reason) => Err(reason.clone()),
+            None => raw.content,
+        };
+        let reason = match content {
             Ok(FrameContent::Gap(gap)) => {
-                new.gaps.push(gap);
+                new.gaps.push(NewGap { position, gap });
                 continue;
             }
             Ok(FrameContent::Record(record, body)) => {
-                match validate_record(*record, body, &mut packer, now) {
+                match validate_record(*record, body, position, &mut packer, now) {
                     Ok(entry) => {
                         new.entries.push(entry);
                         continue;
@@ -50,7 +60,7 @@ pub(super) fn validate_batch<'a>(
             Err(reason) => reason,
         };
         new.rejected.push(RejectedRecord {
-            position: raw.position,
+            position,
             reason,
             header: raw.header,
             body: raw.body,
@@ -62,6 +72,7 @@ pub(super) fn validate_batch<'a>(
 fn validate_record<'a>(
     record: Record<'a>,
     body: &'a [u8],
+    position: usize,
     packer: &mut BodyPacker<'_>,
     now: OffsetDateTime,
 ) -> Result<NewEntry<'a>, InvalidRecord> {
@@ -70,6 +81,7 @@ fn validate_record<'a>(
     let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
     let body = pack_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {
+        position,
         user: UserId::new(record.user_id)?,
         exchange: ExchangeId(record.exchange_id),
         half: record.half,

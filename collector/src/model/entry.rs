@@ -96,6 +96,17 @@ pub struct PackedBody<'a> {
     pub expires_early: Option<OffsetDateTime>,
 }
 
+impl Expiry {
+    /// Whether nothing of the data can be read at this instant.
+    #[must_use]
+    pub fn has_passed(self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::At(at) => at <= now,
+            Self::Never => false,
+        }
+    }
+}
+
 impl NewBody<'_> {
     /// The state to record for the entry.
     #[must_use]
@@ -128,6 +139,8 @@ impl PackedBody<'_> {
 /// An entry to be stored. Borrows from its batch.
 #[derive(Debug)]
 pub struct NewEntry<'a> {
+    /// Of its record in the batch, from 0.
+    pub position: usize,
     /// Its owner.
     pub user: UserId,
     /// Shared with the other half.
@@ -188,7 +201,16 @@ pub struct NewEntry<'a> {
     pub traceparent: Option<Cow<'a, str>>,
 }
 
-/// A malformed record, stored apart for inspection.
+/// A loss that the producer reports.
+#[derive(Debug, Clone)]
+pub struct NewGap {
+    /// Of its frame in the batch, from 0.
+    pub position: usize,
+    /// What was lost.
+    pub gap: Gap,
+}
+
+/// A record that cannot be stored, kept apart for inspection.
 #[derive(Debug)]
 pub struct RejectedRecord<'a> {
     /// Its position in the batch, from 0.
@@ -209,8 +231,8 @@ pub struct NewBatch<'a> {
     /// Its valid records.
     pub entries: Vec<NewEntry<'a>>,
     /// Losses that the producer reports.
-    pub gaps: Vec<Gap>,
-    /// Its malformed records.
+    pub gaps: Vec<NewGap>,
+    /// Its records that cannot be stored.
     pub rejected: Vec<RejectedRecord<'a>>,
 }
 

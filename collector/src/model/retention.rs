@@ -2,8 +2,6 @@
 
 use time::{Date, Duration, OffsetDateTime, Time};
 
-use super::entry::Expiry;
-
 /// How long expired data stays on disk, invisible to reads, before it is permanently deleted. It absorbs
 /// clock skew and late batches, so that nothing is written into a partition that is being dropped.
 pub const GRACE_PERIOD: Duration = Duration::DAY;
@@ -25,15 +23,6 @@ pub fn drop_due_at(day: Date) -> Option<OffsetDateTime> {
     OffsetDateTime::new_utc(next_day, Time::MIDNIGHT).checked_add(GRACE_PERIOD)
 }
 
-/// Whether data with this expiry may already have been permanently deleted.
-#[must_use]
-pub fn is_past_grace_period(expiry: Expiry, now: OffsetDateTime) -> bool {
-    match expiry {
-        Expiry::At(at) => drop_due_at(at.date()).is_some_and(|due| due <= now),
-        Expiry::Never => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::{date, datetime};
@@ -47,18 +36,5 @@ mod tests {
             Some(datetime!(2026-06-01 00:00 UTC))
         );
         assert_eq!(drop_due_at(Date::MAX), None);
-        let expiry = Expiry::At(datetime!(2026-05-30 00:00 UTC));
-        assert!(!is_past_grace_period(
-            expiry,
-            datetime!(2026-05-31 23:59:59 UTC)
-        ));
-        assert!(is_past_grace_period(
-            expiry,
-            datetime!(2026-06-01 00:00 UTC)
-        ));
-        assert!(!is_past_grace_period(
-            Expiry::Never,
-            datetime!(9999-12-31 00:00 UTC)
-        ));
     }
 }

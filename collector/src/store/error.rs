@@ -15,12 +15,17 @@ use super::IsolationError;
 pub(super) const QUERY_CANCELED: &str = "57014";
 /// `out_of_memory`: for example, the table of locks is full.
 const OUT_OF_MEMORY: &str = "53200";
+/// `check_violation`. Without the name of a constraint, it says that a partition is missing.
+const CHECK_VIOLATION: &str = "23514";
 /// `lock_not_available`: the statement exceeded `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// SQLSTATE classes that are resolved without another statement: connections, a server that became a replica,
 /// the password or database while it is restored, serialization, resources, shutdown, the server's disk.
 const TRANSIENT: &[&str] = &["08", "25006", "28", "3D", "40", "53", "57", "58"];
+/// SQLSTATE classes with which Postgres refuses values that it is given: data, constraints, views with check
+/// options, limits of the program (as the size of an index's row).
+const REFUSED: &[&str] = &["22", "23", "44", "54"];
 /// The password or the database is wrong.
 const AUTH_FAILURE: &[&str] = &["28", "3D"];
 /// SQLSTATE classes whose messages name connections, objects and limits, and no values. Class 22, for example,
@@ -92,6 +97,12 @@ impl StoreError {
         )
     }
 
+    /// Whether other writes would fail too.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.is_transient() && !self.is_resource_exhausted()
+    }
+
     /// Whether a batch needs more of a resource, such as locks, than this Postgres has. Other batches may
     /// still succeed.
     #[must_use]
@@ -99,6 +110,28 @@ impl StoreError {
         match self {
             Self::Unavailable(sqlx::Error::Database(error)) => {
                 error.code().as_deref() == Some(OUT_OF_MEMORY)
+            }
+            _ => false,
+        }
+    }
+
+    /// Why Postgres refuses what it was given, without any value of it. It would refuse it again.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Database(cause @ sqlx::Error::Database(error))
+                if in_class(&**error, REFUSED) && !self.is_missing_partition() =>
+            {
+                Some(format!("Postgres refuses it: {}", Cause(cause)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a row had no partition: it may have been dropped since it was cached.
+    pub(super) fn is_missing_partition(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().as_deref() == Some(CHECK_VIOLATION) && error.constraint().is_none()
             }
             _ => false,
         }

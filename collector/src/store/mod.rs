@@ -57,4 +57,4 @@ pub use retention::{
     SessionPruneCursor,
 };
 pub use sessions::{FoundSession, SessionCursor, SessionEntries, SessionPage, SessionPageRequest};
-pub use write::{Fingerprint, InsertOutcome};
+pub use write::{Fingerprint, InsertOutcome, RefusedRecord};

@@ -146,9 +146,11 @@ async fn create(connection: &mut PgConnection, day: Date) -> Result<(), StoreErr
         if exists {
             continue;
         }
-        // Identifiers cannot be parameters. These consist of a fixed word and digits.
+        // Identifiers cannot be parameters. These consist of a fixed word and digits. Without the constraints that an
+        // operator has added to the table, the partition could not be attached.
         let statements = format!(
-            "create table {name} (like {table} including defaults including storage);
+            "create table {name} (like {table} including constraints including defaults including generated
+                 including storage);
              alter table {name} enable row level security;
              alter table {table} attach partition {name} for values from ('{from} 00:00+00') to ('{to} 00:00+00')"
         );

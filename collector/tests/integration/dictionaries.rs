@@ -161,6 +161,7 @@ fn body(user: usize, number: usize) -> String {
 
 fn entry(user: usize, size: usize, codec: Codec, data: Cow<'_, [u8]>) -> NewEntry<'_> {
     NewEntry {
+        position: 0,
         user: name(user),
         exchange: ExchangeId(Uuid::now_v7()),
         half: Half::Request,

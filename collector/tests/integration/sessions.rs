@@ -79,6 +79,7 @@ fn by_definition(exchanges: &[Exchange]) -> BTreeMap<Uuid, Defined> {
 fn half(user: &UserId, half: Half, exchange: &Exchange) -> NewEntry<'static> {
     let started_at = NOW + Duration::minutes(exchange.at);
     NewEntry {
+        position: 0,
         user: user.clone(),
         exchange: ExchangeId(exchange.id),
         half,

@@ -64,8 +64,7 @@ async fn bodies_of_every_kind_round_trip_once() {
         .collect();
     let id = Uuid::now_v7();
     let answer = client.ingest_lines(key, id, &lines).await.unwrap();
-    let expected =
-        json!({"batch_id": id, "duplicate": false, "spooled": false, "records": 4, "rejected": 0});
+    let expected = json!({"batch_id": id, "duplicate": false, "spooled": false, "records": 4, "expired": 0, "rejected": 0});
     assert_eq!((answer.status, &answer.json["data"]), (200, &expected));
     let again = client.ingest_lines(key, id, &lines).await.unwrap();
     assert_eq!(

@@ -30,6 +30,7 @@ mod metrics;
 mod odd_bodies;
 mod query;
 mod recording;
+mod refused_records;
 mod retention;
 mod round_trip;
 mod secure_client;

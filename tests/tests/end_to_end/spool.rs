@@ -130,7 +130,7 @@ fn expect_deferred(answer: &CollectorResponse) {
     assert!(answer.retry_after.is_some());
 }
 
-async fn expect_empty_spool(backend: &Backend) {
+pub async fn expect_empty_spool(backend: &Backend) {
     let waited = wait::until("the spool to be empty", TIMEOUT, async || {
         let waiting = metric(backend, "dossier_spool_batches").await;
         match waiting.map_err(|error| error.to_string())? {

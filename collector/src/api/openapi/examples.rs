@@ -122,7 +122,7 @@ pub(super) fn line() -> Value {
 }
 
 pub(super) fn receipt() -> Value {
-    json!({"batch_id": BATCH, "duplicate": false, "spooled": false, "records": 2, "rejected": 0})
+    json!({"batch_id": BATCH, "duplicate": false, "spooled": false, "records": 2, "expired": 0, "rejected": 0})
 }
 
 pub(super) fn readiness() -> Value {

@@ -29,6 +29,7 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
     let packed = validate_record(
         record,
         body.to_vec().leak(),
+        0,
         &mut BodyPacker::new(&none),
         NOW,
     );
@@ -232,6 +233,7 @@ fn stores_valid_records_next_to_malformed_ones() {
         parsed.records(),
         BodyPacker::new(&Dictionaries::default()),
         NOW,
+        &RefusedRecords::new(),
     );
     let users: Vec<_> = new
         .entries

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::copy_format::{SIGNATURE, TRAILER};
 use super::prepared_batch::{COPY_BODIES, COPY_ENTRIES, PreparedBatch};
 use crate::model::clock::from_micros;
+use crate::model::entry::NewGap;
 use crate::model::ids::BatchId;
 use crate::store::sessions::{self, SessionLookup};
 use crate::store::{Store, StoreError};
@@ -17,7 +18,7 @@ const COPY_CHUNK_BYTES: usize = 128 * 1024;
 
 /// The transaction holds locks that others wait for. If its collector is gone without closing the connection,
 /// as with its machine, Postgres ends it.
-const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '30s'";
+pub(super) const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '30s'";
 
 /// What a batch was stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Store {
 
     /// Creates the partitions, and extends the lifetime of the dictionaries, that the rows need. Both are
     /// transactions of their own.
-    async fn ensure_dependencies(
+    pub(super) async fn ensure_dependencies(
         &self,
         connection: &mut PgConnection,
         batches: &[PreparedBatch],
@@ -126,7 +127,8 @@ async fn patch_rows(
     for batch in batches {
         let (batch_ids, other_ids) = split(ids, batch.entry_count());
         let (batch_sessions, other_sessions) = split(sessions, batch.lookups.len());
-        batch.patch(batch_ids, batch_sessions)?;
+        let session_of = |lookup: usize| batch_sessions.get(lookup).copied().flatten();
+        batch.patch(0..batch_ids.len(), batch_ids, session_of)?;
         (ids, sessions) = (other_ids, other_sessions);
     }
     Ok(())
@@ -140,16 +142,12 @@ async fn insert_rows(
     connection: &mut PgConnection,
     batches: &[&mut PreparedBatch],
 ) -> Result<(), StoreError> {
-    copy(connection, COPY_ENTRIES, batches, |batch| {
-        batch.entries.as_bytes()
-    })
-    .await?;
-    copy(connection, COPY_BODIES, batches, |batch| {
-        batch.bodies.as_bytes()
-    })
-    .await?;
+    let entries = batches.iter().map(|batch| batch.entries.as_bytes());
+    copy(connection, COPY_ENTRIES, entries).await?;
+    let bodies = batches.iter().map(|batch| batch.bodies.as_bytes());
+    copy(connection, COPY_BODIES, bodies).await?;
     for batch in batches {
-        insert_gaps(connection, batch).await?;
+        insert_gaps(connection, batch, &batch.gaps).await?;
         let rejected = &batch.rejected;
         rejected
             .insert(connection, batch.id, batch.received_at)
@@ -158,32 +156,31 @@ async fn insert_rows(
     Ok(())
 }
 
-async fn copy(
+/// Copies the rows of several buffers.
+pub(super) async fn copy<'b>(
     connection: &mut PgConnection,
     statement: &'static str,
-    batches: &[&mut PreparedBatch],
-    rows: impl for<'b> Fn(&'b PreparedBatch) -> &'b [u8],
+    buffers: impl Iterator<Item = &'b [u8]> + Clone,
 ) -> Result<(), StoreError> {
-    if batches.iter().all(|batch| rows(batch).is_empty()) {
+    if buffers.clone().all(<[u8]>::is_empty) {
         return Ok(());
     }
     let mut copy = connection.copy_in_raw(statement).await?;
     copy.send(SIGNATURE).await?;
-    for batch in batches {
-        for chunk in rows(batch).chunks(COPY_CHUNK_BYTES) {
-            copy.send(chunk).await?;
-        }
+    for chunk in buffers.flat_map(|buffer| buffer.chunks(COPY_CHUNK_BYTES)) {
+        copy.send(chunk).await?;
     }
     copy.send(TRAILER.as_slice()).await?;
     copy.finish().await?;
     Ok(())
 }
 
-async fn insert_gaps(
+/// Inserts losses that a batch reports.
+pub(super) async fn insert_gaps(
     connection: &mut PgConnection,
     batch: &PreparedBatch,
+    gaps: &[NewGap],
 ) -> Result<(), StoreError> {
-    let gaps = &batch.gaps;
     if gaps.is_empty() {
         return Ok(());
     }
@@ -195,11 +192,11 @@ async fn insert_gaps(
     )
     .bind(batch.id.0)
     .bind(batch.received_at)
-    .bind(gaps.iter().map(|it| <&str>::from(it.reason)).collect::<Vec<_>>())
-    .bind(gaps.iter().map(|it| number(it.records)).collect::<Vec<_>>())
-    .bind(gaps.iter().map(|it| number(it.bytes)).collect::<Vec<_>>())
-    .bind(gaps.iter().map(|it| time(it.from)).collect::<Vec<_>>())
-    .bind(gaps.iter().map(|it| time(it.to)).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| <&str>::from(it.gap.reason)).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| number(it.gap.records)).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| number(it.gap.bytes)).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| time(it.gap.from)).collect::<Vec<_>>())
+    .bind(gaps.iter().map(|it| time(it.gap.to)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::model::entry::NewBatch;
 use crate::model::ids::BatchId;
-use crate::model::retention::is_past_grace_period;
 use crate::store::{Store, StoreError};
 
 /// A batch is stored as a whole, so a sample of its entries is enough. Each of them may be in other batches too, so
@@ -25,7 +24,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of this batch, without entries that may be dropped by now.
+    /// Of this batch, without entries that have expired: they may not have been written, or be deleted.
     #[must_use]
     pub fn of(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
         let mut fingerprint = Self {
@@ -35,7 +34,7 @@ impl Fingerprint {
             halves: Vec::new(),
         };
         let entries = batch.entries.iter();
-        let retained = entries.filter(|entry| !is_past_grace_period(entry.expires, now));
+        let retained = entries.filter(|entry| !entry.expires.has_passed(now));
         for entry in retained.take(MAX_ENTRIES) {
             fingerprint.exchanges.push(entry.exchange.0);
             fingerprint.users.push(entry.user.as_str().to_owned());

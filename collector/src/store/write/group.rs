@@ -19,8 +19,8 @@ use crate::store::{Store, StoreError};
 const HELPER_DELAY: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Stores a batch, unless it is stored already. When this returns, it is committed. Rows that expired
-    /// so long ago that their partition may be dropped are not written. `timeout` includes the waits in the queue
+    /// Stores a batch, unless it is stored already. When this returns, it is committed. Rows that have
+    /// expired are not written. `timeout` includes the waits in the queue
     /// and for a connection. The batch itself is not needed after the call.
     ///
     /// # Errors
@@ -98,7 +98,11 @@ impl Store {
                     waiter.send(Ok(outcome));
                 }
             }
-            Err(error) if batches.len() > 1 && error.is_batch_specific() => {
+            // With the cache of partitions cleared, those that are missing are created.
+            Err(error)
+                if batches.len() > 1 && error.is_batch_specific()
+                    || error.is_missing_partition() =>
+            {
                 self.store_one_by_one(batches, waiters).await;
             }
             Err(error) => {

@@ -14,6 +14,9 @@
 //! adapts by itself: a batch that arrives alone is stored at once, and the slower Postgres is, the more batches
 //! share a transaction. Nothing waits for a timer.
 //!
+//! A batch that Postgres refuses for what is in a record of it is sorted out by [`refusal`], whose caller stores it
+//! again without that record.
+//!
 //! # What must hold
 //!
 //! - *Exactly once.* Producers retry. The ledger (`ingest_ledger`) has the id of every stored batch, inserted in
@@ -37,6 +40,7 @@ mod dedup;
 mod group;
 mod prepared_batch;
 mod queue;
+mod refusal;
 mod rejected;
 #[cfg(test)]
 mod testing;
@@ -44,3 +48,4 @@ mod testing;
 pub use commit::InsertOutcome;
 pub use dedup::Fingerprint;
 pub(super) use queue::WriteQueue;
+pub use refusal::RefusedRecord;

@@ -2,16 +2,16 @@
 //! until then, placeholders stand in the rows. It borrows nothing, so that it can wait in a queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
-use dossier_wire::{Gap, HeaderField};
+use dossier_wire::HeaderField;
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
 use super::copy_format::{CopyRows, Slot};
 use super::rejected::RejectedRows;
-use crate::model::entry::{Expiry, NewBatch, NewEntry, PackedBody};
+use crate::model::entry::{Expiry, NewBatch, NewEntry, NewGap, PackedBody};
 use crate::model::ids::{BatchId, SessionId};
-use crate::model::retention::is_past_grace_period;
 use crate::store::sessions::SessionLookup;
 use crate::store::{StoreError, dictionaries, partitions};
 use dossier_body::dictionary::DictionaryId;
@@ -41,14 +41,29 @@ pub(super) struct PreparedBatch {
     pub(super) dictionaries: BTreeMap<DictionaryId, Expiry>,
     /// One for each exchange that asks for a session.
     pub(super) lookups: Vec<SessionLookup>,
-    pub(super) gaps: Vec<Gap>,
+    pub(super) gaps: Vec<NewGap>,
     pub(super) rejected: RejectedRows,
     pub(super) entries: CopyRows,
     pub(super) bodies: CopyRows,
-    placeholders: Vec<Placeholders>,
+    written: Vec<WrittenEntry>,
 }
 
-/// What is patched into the rows of an entry.
+/// An entry in the rows, and what is patched in there.
+#[derive(Debug)]
+struct WrittenEntry {
+    /// Of its record in the batch.
+    position: usize,
+    /// Where its rows end.
+    ends: RowEnds,
+    placeholders: Placeholders,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct RowEnds {
+    entries: usize,
+    bodies: usize,
+}
+
 #[derive(Debug)]
 struct Placeholders {
     id: IdSlot,
@@ -65,10 +80,10 @@ struct SessionSlot {
 }
 
 impl PreparedBatch {
-    /// Encodes the rows, except those that expired so long ago that their partition may be dropped.
+    /// Encodes the rows, except those of what has expired.
     pub(super) fn new(batch: &NewBatch<'_>, now: OffsetDateTime) -> Self {
         let expiries = batch.entries.iter().flat_map(expiries);
-        let expiries = expiries.filter(|expiry| !is_past_grace_period(*expiry, now));
+        let expiries = expiries.filter(|expiry| !expiry.has_passed(now));
         let mut prepared = Self {
             id: batch.id,
             received_at: now,
@@ -80,10 +95,11 @@ impl PreparedBatch {
             rejected: RejectedRows::new(&batch.rejected),
             entries: CopyRows::default(),
             bodies: CopyRows::default(),
-            placeholders: Vec::new(),
+            written: Vec::new(),
         };
         let mut lookup_of_exchange = HashMap::new();
-        for entry in &batch.entries {
+        let retained = batch.entries.iter();
+        for entry in retained.filter(|entry| !entry.expires.has_passed(now)) {
             let key = (&entry.user, entry.exchange);
             let lookup = lookup_of_exchange.get(&key).copied().or_else(|| {
                 let index = prepared.lookups.len();
@@ -91,17 +107,22 @@ impl PreparedBatch {
                 lookup_of_exchange.insert(key, index);
                 Some(index)
             });
-            if !is_past_grace_period(entry.expires, now) {
-                let lookup = lookup.filter(|_| entry.session.is_some());
-                let placeholders = prepared.write_rows(entry, lookup);
-                prepared.placeholders.push(placeholders);
-            }
+            let lookup = lookup.filter(|_| entry.session.is_some());
+            let placeholders = prepared.write_rows(entry, lookup);
+            prepared.written.push(WrittenEntry {
+                position: entry.position,
+                ends: RowEnds {
+                    entries: prepared.entries.as_bytes().len(),
+                    bodies: prepared.bodies.as_bytes().len(),
+                },
+                placeholders,
+            });
         }
         prepared
     }
 
     pub(super) const fn entry_count(&self) -> usize {
-        self.placeholders.len()
+        self.written.len()
     }
 
     /// Bytes of its rows.
@@ -109,23 +130,55 @@ impl PreparedBatch {
         self.entries.as_bytes().len() + self.bodies.as_bytes().len()
     }
 
-    /// Patches the ids and sessions in, of which there are as many as needed, in order. May be repeated.
+    /// The position of an entry's record in the batch.
+    pub(super) fn position(&self, entry: usize) -> Option<usize> {
+        self.written.get(entry).map(|entry| entry.position)
+    }
+
+    /// The rows of a range of entries, and of their bodies.
+    pub(super) fn rows(&self, range: &Range<usize>) -> (&[u8], &[u8]) {
+        let (from, to) = (self.ends_before(range.start), self.ends_before(range.end));
+        let entries = self.entries.as_bytes().get(from.entries..to.entries);
+        let bodies = self.bodies.as_bytes().get(from.bodies..to.bodies);
+        (entries.unwrap_or_default(), bodies.unwrap_or_default())
+    }
+
+    fn ends_before(&self, entry: usize) -> RowEnds {
+        let last = entry.checked_sub(1).and_then(|last| self.written.get(last));
+        last.map_or_else(RowEnds::default, |entry| entry.ends)
+    }
+
+    /// The lookups that a range of entries needs, by index.
+    pub(super) fn lookups_of(&self, range: &Range<usize>) -> BTreeMap<usize, &SessionLookup> {
+        let entries = self.written.get(range.clone()).unwrap_or_default();
+        let sessions = entries
+            .iter()
+            .filter_map(|it| it.placeholders.session.as_ref());
+        sessions
+            .filter_map(|it| Some((it.lookup, self.lookups.get(it.lookup)?)))
+            .collect()
+    }
+
+    /// Patches the ids, in order, and the sessions of the lookups into the rows of a range of entries. May be
+    /// repeated.
     ///
     /// # Errors
     /// [`StoreError::UnknownValue`] if a lookup has no session.
     pub(super) fn patch(
         &mut self,
+        range: Range<usize>,
         ids: &[i64],
-        sessions: &[Option<SessionId>],
+        session_of: impl Fn(usize) -> Option<SessionId>,
     ) -> Result<(), StoreError> {
-        for (placeholders, id) in self.placeholders.iter().zip(ids) {
+        let entries = self.written.get(range).unwrap_or_default();
+        let placeholders = entries.iter().map(|entry| &entry.placeholders);
+        for (placeholders, id) in placeholders.zip(ids) {
             self.entries.patch(placeholders.id, id.to_be_bytes());
             if let Some(slot) = placeholders.body_entry_id {
                 self.bodies.patch(slot, id.to_be_bytes());
             }
             if let Some(SessionSlot { slot, lookup }) = &placeholders.session {
-                let session = sessions.get(*lookup).copied().flatten();
-                let session = session.ok_or(StoreError::UnknownValue {
+                let session = session_of(*lookup).ok_or(StoreError::UnknownValue {
                     column: "sessions.session_id",
                 })?;
                 self.entries.patch(*slot, session.0.into_bytes());
@@ -139,9 +192,8 @@ impl PreparedBatch {
         // A body that expires with its entry is in the entry's row.
         let body = entry.body.stored();
         let body = body.filter(|body| body.expires_early.is_some());
-        let is_written = |body: &&PackedBody<'_>| {
-            !is_past_grace_period(body.expires(entry.expires), self.received_at)
-        };
+        let is_written =
+            |body: &&PackedBody<'_>| !body.expires(entry.expires).has_passed(self.received_at);
         if let Some(body) = body.filter(is_written) {
             placeholders.body_entry_id = Some(write_body(&mut self.bodies, entry, body));
         }
