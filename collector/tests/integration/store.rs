@@ -1205,7 +1205,7 @@ fn slow_explanation_is_skipped() {
         let filter = EntryFilter::default();
         let nothing = fixture
             .store
-            .explain_empty(&scope, &filter, ResultKind::Entries, later);
+            .explain_empty(&scope, &filter, ResultKind::Entries, NOW);
         assert_eq!(nothing.await.unwrap(), None);
     });
 }
