@@ -178,6 +178,18 @@ impl CollectorClient {
         self.send(self.http.get(self.url(path)), key, path).await
     }
 
+    /// `DELETE`.
+    ///
+    /// # Errors
+    /// [`HarnessError::Http`] if there is no response.
+    pub async fn delete(
+        &self,
+        path: &str,
+        key: Option<&str>,
+    ) -> Result<CollectorResponse, HarnessError> {
+        self.send(self.http.delete(self.url(path)), key, path).await
+    }
+
     /// `POST` of JSON.
     ///
     /// # Errors

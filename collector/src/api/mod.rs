@@ -1,6 +1,7 @@
-//! The HTTP API for readers and operators: queries, deletion, health, metrics. Each group of endpoints has a
+//! The HTTP API for readers and operators: queries, deletion, rejected records, health, metrics. Each group of endpoints has a
 //! file; the fields of requests are declared in `query/fields.rs`, `sessions/fields.rs` and `deletion.rs`.
 
+mod admin;
 mod deletion;
 mod entries;
 mod entry_response;
@@ -31,6 +32,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .nest("/storage", storage.clone())
         .nest("/v1/storage", storage)
+        .nest("/admin", admin::routes())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -5,10 +5,12 @@ mod completions;
 mod config;
 mod dictionaries;
 mod doctor;
+mod gaps;
 mod keys;
 mod migrate;
 mod openapi;
 mod out;
+mod rejected;
 mod retention;
 mod serve;
 mod validate;
@@ -76,6 +78,10 @@ enum Command {
     Keys(keys::Keys),
     /// Show the compression dictionaries and their ratios
     Dictionaries(dictionaries::Dictionaries),
+    /// List, show, store after all, or delete records that were rejected
+    Rejected(rejected::Rejected),
+    /// Show the losses that filters and other producers reported
+    Gaps(gaps::Gaps),
     /// Check the filter's configuration, as the filter will
     Validate(validate::Validate),
     /// Diagnose the database and its surroundings, and say what to do
@@ -155,6 +161,8 @@ pub fn run() -> ExitCode {
         | Command::Retention(_)
         | Command::Keys(_)
         | Command::Dictionaries(_)
+        | Command::Rejected(_)
+        | Command::Gaps(_)
         | Command::Validate(_)
         | Command::Doctor(_)
         | Command::Openapi(_)
@@ -173,6 +181,8 @@ pub fn run() -> ExitCode {
         Command::Dictionaries(dictionaries) => {
             block_on(dictionaries.run()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Rejected(rejected) => block_on(rejected.run()),
+        Command::Gaps(gaps) => block_on(gaps.run()),
         Command::Validate(validate) => validate.run().map_err(CliError::System),
         Command::Doctor(doctor) => block_on(doctor.run()),
         Command::Openapi(openapi) => openapi.run(),

@@ -1,5 +1,7 @@
 //! `OpenAPI` schemas of types that other crates define.
 
+use dossier_wire::GapReason;
+use strum::VariantArray;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 
 /// The half of an exchange: `request` or `response`.
@@ -8,6 +10,14 @@ pub fn half() -> Schema {
     let halves = ["request", "response"];
     let half = ObjectBuilder::new().schema_type(Type::String);
     half.enum_values(Some(halves)).into()
+}
+
+/// Why a producer lost records.
+#[must_use]
+pub fn gap_reason() -> Schema {
+    let reasons = GapReason::VARIANTS.iter().map(<&str>::from);
+    let reason = ObjectBuilder::new().schema_type(Type::String);
+    reason.enum_values(Some(reasons)).into()
 }
 
 /// Names and values, in order, with duplicates.

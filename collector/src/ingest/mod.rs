@@ -10,6 +10,7 @@
 //! - [`durability`]: commits the rows in Postgres, or writes the batch to the spool.
 //! - [`refusal`]: stores a batch without the records that Postgres refuses.
 //! - [`replay`]: stores the batches of the spool later.
+//! - [`retry`]: stores a rejected record once more.
 
 mod batch_stats;
 mod durability;
@@ -23,6 +24,7 @@ mod received_batch;
 mod refusal;
 mod replay;
 mod request;
+mod retry;
 mod validation;
 
 use axum::Router;
@@ -39,6 +41,7 @@ use self::preparation::prepare;
 pub use self::raw_record::RawRecord;
 pub use self::replay::replay;
 pub use self::request::MAX_SENT_BYTES;
+pub use self::retry::{RetryError, retry};
 use self::validation::RefusedRecords;
 use crate::app::App;
 use crate::http::envelope::Success;

@@ -44,7 +44,7 @@ struct NdjsonLine<'a> {
 
 /// Why a line is malformed. The message contains no value from the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum LineError {
+pub(super) enum LineError {
     #[error("invalid line at column {column}: not one JSON object")]
     Json { column: usize },
     #[error("more than one of body_json, body_text and body_base64")]
@@ -141,7 +141,7 @@ impl NdjsonLine<'_> {
     }
 }
 
-fn decode_body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
+pub(super) fn decode_body(line: &[u8]) -> Result<Cow<'_, [u8]>, LineError> {
     // Serde would accept a list as the values of all fields.
     if !line.starts_with(b"{") {
         return Err(LineError::Json { column: 1 });

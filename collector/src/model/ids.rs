@@ -1,6 +1,7 @@
 //! Ids, each a type of its own, so that one cannot be passed for another.
 
 use std::fmt;
+use std::str::FromStr;
 
 use dossier_wire::limits::MAX_USER_BYTES;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ impl UserId {
     }
 }
 
-impl std::str::FromStr for UserId {
+impl FromStr for UserId {
     type Err = InvalidUserId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -88,4 +89,41 @@ uuid_id! {
 uuid_id! {
     /// Public id of an API key; never the key itself.
     KeyId
+}
+
+/// Id of a rejected record: that of its batch, and its position there. As text, `BATCH:POSITION`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedId {
+    /// Its batch.
+    pub batch: BatchId,
+    /// From 0.
+    pub position: i32,
+}
+
+/// Why a text is not the id of a rejected record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the id of a rejected record: its batch's UUID, a colon and its position")]
+pub struct InvalidRejectedId;
+
+impl fmt::Display for RejectedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.batch, self.position)
+    }
+}
+
+impl FromStr for RejectedId {
+    type Err = InvalidRejectedId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRejectedId> {
+        let (batch, position) = text.split_once(':').ok_or(InvalidRejectedId)?;
+        let id = Self {
+            batch: BatchId(Uuid::try_parse(batch).map_err(|_| InvalidRejectedId)?),
+            position: position.parse().map_err(|_| InvalidRejectedId)?,
+        };
+        // One spelling, so that one record has one path.
+        if id.position < 0 || id.to_string() != text {
+            return Err(InvalidRejectedId);
+        }
+        Ok(id)
+    }
 }

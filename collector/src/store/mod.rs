@@ -13,6 +13,8 @@
 //! - [`partitions`]: creates the daily partitions that rows need.
 //! - [`sessions`]: assigns entries to sessions, and reads pages of sessions.
 //! - [`entries`]: the read path.
+//! - [`rejected`]: records that could not be stored.
+//! - [`gaps`]: losses that producers reported.
 //! - [`deletion`]: deletes entries, and records it in the audit table.
 //! - [`retention`]: drops expired partitions and old rows.
 //! - [`dictionaries`]: compression dictionaries, and the samples to train them.
@@ -28,12 +30,14 @@ mod diagnostics;
 mod dictionaries;
 mod entries;
 mod error;
+mod gaps;
 mod isolation;
 mod keys;
 mod migration;
 mod partitions;
 mod pool;
 mod readiness;
+mod rejected;
 mod retention;
 mod sessions;
 #[cfg(test)]
@@ -48,10 +52,12 @@ pub use entries::{
     Order, PageRequest, PageStart, PatternError, ResultKind, Total,
 };
 pub use error::StoreError;
+pub use gaps::StoredGap;
 pub use isolation::IsolationError;
 pub use keys::{KeyList, KeySelection, KeyUse, NewKey, ValidKey};
 pub use migration::{MigrationName, Schema};
 pub use pool::{Store, check_connection};
+pub use rejected::{RejectedCursor, RejectedSummary, StoredRejected};
 pub use retention::{
     AgedTable, DropOutcome, DropReport, Partition, PartitionKind, RetentionLock, RowCount,
     SessionPruneCursor,

@@ -550,7 +550,7 @@ fn timed_out_batch_can_be_stored_later() {
 #[test]
 fn rejected_records_are_bounded() {
     let fixture = Fixture::new();
-    let long = vec![b'x'; 20_000];
+    let long = vec![b'x'; (1 << 20) + 1];
     let bad = |records| {
         let mut bad = batch(Vec::new());
         bad.rejected = (0..records)
@@ -571,7 +571,7 @@ fn rejected_records_are_bounded() {
     store(&bad(3000), NOW);
     assert_eq!(fixture.count("rejected_records"), 1000, "of one batch");
     assert_eq!(
-        fixture.count("rejected_records where cut and length(body) = 16384"),
+        fixture.count("rejected_records where cut and length(body) = 1048576"),
         1
     );
     assert_eq!(fixture.count("rejected_records where not cut"), 999);
@@ -587,6 +587,15 @@ fn rejected_records_are_bounded() {
     let a_month_later = NOW + time::Duration::days(30) + time::Duration::seconds(6);
     assert_eq!(prune(a_month_later).unwrap(), 5000);
     assert_eq!(fixture.count("rejected_records"), 5000);
+    // Now by their bytes, of which 256 MiB stay.
+    let statements = "delete from rejected_records;
+         insert into rejected_records (batch_id, received_at, position, reason, header, body)
+         select gen_random_uuid(), now() + number * interval '1 second', 0, 'bad', '',
+                convert_to(repeat('x', 1 << 20), 'UTF8')
+         from generate_series(1, 260) number";
+    fixture.runtime.block_on(on_the_side(&fixture, statements));
+    assert_eq!(prune(NOW).unwrap(), 4);
+    assert_eq!(fixture.count("rejected_records"), 256);
 }
 
 #[test]

@@ -289,6 +289,7 @@ pub struct Gap {
     Serialize,
     Deserialize,
     IntoStaticStr,
+    EnumString,
     VariantArray,
 )]
 #[serde(rename_all = "snake_case")]

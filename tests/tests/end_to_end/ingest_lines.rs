@@ -5,11 +5,10 @@ use dossier_tests::database::Database;
 use dossier_tests::testing::{TestBackend, TestFolder};
 use dossier_wire::{CONTENT_TYPE, Compression, Encoder};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Row};
+use sqlx::Row;
 use uuid::Uuid;
 
-use crate::support::TIMEOUT;
+use crate::support::{TIMEOUT, owner};
 
 const LINES: &str = "application/x-ndjson";
 
@@ -112,11 +111,7 @@ async fn malformed_line_is_rejected_by_number() {
         answer.json
     );
     assert_eq!(bodies(&backend, "/lines/good").await, [b"good"; 2]);
-    let options = PgConnectOptions::new_without_pgpass()
-        .socket(backend.collector.data().join("postgres/socket"))
-        .username("dossier")
-        .database("dossier");
-    let mut database = PgConnection::connect_with(&options).await.unwrap();
+    let mut database = owner(&backend).await;
     let rows =
         sqlx::query("select position, reason, header from rejected_records order by position");
     let rows = rows.fetch_all(&mut database).await.unwrap();

@@ -10,6 +10,8 @@ use dossier_tests::producer::{Sample, encode_batch};
 use dossier_tests::stack::{Backend, Stack};
 use dossier_tests::{HarnessError, wait};
 use serde_json::{Value, json};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
 /// The memory limit of a collector under any load.
@@ -45,6 +47,15 @@ pub async fn store(backend: &Backend, samples: &[Sample]) {
         .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.json);
     assert_eq!(answer.json["data"]["rejected"], 0, "{}", answer.json);
+}
+
+/// A connection to the collector's private Postgres, as its owner.
+pub async fn owner(backend: &Backend) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(backend.collector.data().join("postgres/socket"))
+        .username("dossier")
+        .database("dossier");
+    PgConnection::connect_with(&options).await.unwrap()
 }
 
 /// Lets the harness's connections go. One that was idle for as long as the collector keeps it may be closed

@@ -125,6 +125,49 @@ pub(super) fn receipt() -> Value {
     json!({"batch_id": BATCH, "duplicate": false, "spooled": false, "records": 2, "expired": 0, "rejected": 0})
 }
 
+fn rejected_item() -> Value {
+    json!({
+        "id": format!("{BATCH}:1"),
+        "batch_id": BATCH,
+        "position": 1,
+        "received_at": "2026-03-01T12:00:00.25Z",
+        "reason": "user_id: expected 1 to 256 bytes without NUL",
+        "header_bytes": 12,
+        "body_bytes": 2,
+        "truncated": false,
+    })
+}
+
+pub(super) fn rejected_page() -> Value {
+    json!({"rejected": [rejected_item()], "has_more": false, "next_cursor": null})
+}
+
+pub(super) fn rejected_record() -> Value {
+    let mut record = rejected_item();
+    let content = json!({
+        "header_text": "{\"user_id\":\"\"}", "header_base64": null, "body_text": "{}", "body_base64": null,
+    });
+    insert(&mut record, "content", content);
+    record
+}
+
+pub(super) fn rejected_outcome() -> Value {
+    json!({"id": format!("{BATCH}:1")})
+}
+
+pub(super) fn gap_page() -> Value {
+    let gap = json!({
+        "batch_id": BATCH,
+        "received_at": "2026-03-01T12:00:00.25Z",
+        "reason": "buffer_full",
+        "records": 12,
+        "bytes": 34567,
+        "first_at": "2026-03-01T11:59:58Z",
+        "last_at": "2026-03-01T11:59:59.5Z",
+    });
+    json!({"gaps": [gap], "has_more": false, "next_cursor": null})
+}
+
 pub(super) fn readiness() -> Value {
     let spool = json!({"batches": 0, "bytes": 0, "max_bytes": 1 << 30, "damaged": 0});
     json!({"postgres": "up", "spool": spool})

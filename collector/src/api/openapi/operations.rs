@@ -8,7 +8,7 @@ use super::responses::{self, SuccessResponse};
 use crate::api::query::fields::{ENTRY_QUERY, PAGE_SIZE};
 use crate::api::request::{AnyField, MAX_BODY_BYTES, Request, insert, path_parameter, reference};
 use crate::api::sessions::fields::{ENTRIES_PER_SESSION, SESSION_LIST, SESSION_QUERY};
-use crate::api::{deletion, entries, exchanges};
+use crate::api::{admin, deletion, entries, exchanges};
 use crate::auth::{ADMINS, READERS, TokenError, WRITERS};
 use crate::http::error::{ApiError, InternalCause};
 use crate::http::middleware::MAX_URL_BYTES;
@@ -16,9 +16,10 @@ use crate::ingest::{MAX_SENT_BYTES, ndjson};
 use crate::model::key::Role;
 
 /// The groups of operations, in the order of the page.
-pub(super) const TAGS: [(&str, &str); 3] = [
+pub(super) const TAGS: [(&str, &str); 4] = [
     ("storage", "Query and delete what was recorded."),
     ("ingest", "Send records."),
+    ("admin", "Look after what could not be recorded."),
     ("operations", "Operate the collector."),
 ];
 
@@ -64,7 +65,9 @@ impl Operation {
 
 pub(super) fn all() -> Vec<Operation> {
     let mut all = vec![query(), list_sessions(), query_sessions(), entry(), body()];
-    all.extend([exchange(), delete(), ingest(), alive(), ready(), metrics()]);
+    all.extend([exchange(), delete(), ingest(), list_rejected(), rejected()]);
+    all.extend([delete_rejected(), retry_rejected(), list_gaps()]);
+    all.extend([alive(), ready(), metrics()]);
     all.extend([document(), page()]);
     all
 }
@@ -159,13 +162,13 @@ fn entry() -> Operation {
                 data: reference("Entry"),
                 example: examples::complete_entry(),
             },
-            &lookup_errors(entries::ID.error_for(&json!(0))),
+            &lookup_errors(READERS, entries::ID.error_for(&json!(0))),
         ),
     }
 }
 
 fn body() -> Operation {
-    let mut errors = lookup_errors(entries::ID.error_for(&json!(0)));
+    let mut errors = lookup_errors(READERS, entries::ID.error_for(&json!(0)));
     errors.push(ApiError::BodyNotStored("expired"));
     Operation {
         method: "get",
@@ -206,7 +209,7 @@ fn exchange() -> Operation {
                 data: reference("Exchange"),
                 example: examples::exchange(),
             },
-            &lookup_errors(exchanges::EXCHANGE_ID.error_for(&json!("x"))),
+            &lookup_errors(READERS, exchanges::EXCHANGE_ID.error_for(&json!("x"))),
         ),
     }
 }
@@ -293,6 +296,120 @@ fn ingest() -> Operation {
                 message: "Batch stored",
                 data: reference("BatchReceipt"),
                 example: examples::receipt(),
+            },
+            &errors,
+        ),
+    }
+}
+
+fn list_rejected() -> Operation {
+    let mut errors = reader_errors(ADMINS);
+    errors.push(PAGE_SIZE.error_for(&json!(0)));
+    Operation {
+        method: "get",
+        path: "/admin/rejected",
+        id: "listRejected",
+        tag: "admin",
+        summary: "List rejected records",
+        description: "Records that were malformed, or that Postgres refused, the latest first. They are kept for 30 days, and at most 10,000.",
+        roles: ADMINS,
+        parameters: admin::rejected::REJECTED_LIST.parameters(),
+        body: None,
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
+                message: "Rejected records retrieved",
+                data: reference("RejectedPage"),
+                example: examples::rejected_page(),
+            },
+            &errors,
+        ),
+    }
+}
+
+fn rejected() -> Operation {
+    Operation {
+        method: "get",
+        path: "/admin/rejected/{id}",
+        id: "getRejected",
+        tag: "admin",
+        summary: "Get a rejected record",
+        description: "With its header and body, as they were sent.",
+        roles: ADMINS,
+        parameters: vec![path_parameter(&admin::rejected::ID)],
+        body: None,
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
+                message: "Rejected record retrieved",
+                data: reference("RejectedRecord"),
+                example: examples::rejected_record(),
+            },
+            &lookup_errors(ADMINS, admin::rejected::ID.error_for(&json!("x"))),
+        ),
+    }
+}
+
+fn delete_rejected() -> Operation {
+    Operation {
+        method: "delete",
+        path: "/admin/rejected/{id}",
+        id: "deleteRejected",
+        tag: "admin",
+        summary: "Delete a rejected record",
+        description: "",
+        roles: ADMINS,
+        parameters: vec![path_parameter(&admin::rejected::ID)],
+        body: None,
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
+                message: "Rejected record deleted",
+                data: reference("RejectedOutcome"),
+                example: examples::rejected_outcome(),
+            },
+            &lookup_errors(ADMINS, admin::rejected::ID.error_for(&json!("x"))),
+        ),
+    }
+}
+
+fn retry_rejected() -> Operation {
+    Operation {
+        method: "post",
+        path: "/admin/rejected/{id}/retry",
+        id: "retryRejected",
+        tag: "admin",
+        summary: "Store a rejected record after all",
+        description: "It is checked anew, stored once, and deleted from the rejected records. If it is rejected again, the error says why, and it stays.",
+        roles: ADMINS,
+        parameters: vec![path_parameter(&admin::rejected::ID)],
+        body: None,
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
+                message: "Rejected record stored",
+                data: reference("RejectedOutcome"),
+                example: examples::rejected_outcome(),
+            },
+            &lookup_errors(ADMINS, admin::rejected::ID.error_for(&json!("x"))),
+        ),
+    }
+}
+
+fn list_gaps() -> Operation {
+    let mut errors = reader_errors(ADMINS);
+    errors.push(PAGE_SIZE.error_for(&json!(0)));
+    Operation {
+        method: "get",
+        path: "/admin/gaps",
+        id: "listGaps",
+        tag: "admin",
+        summary: "List gaps",
+        description: "Losses that producers reported, the latest first.",
+        roles: ADMINS,
+        parameters: admin::gaps::GAP_LIST.parameters(),
+        body: None,
+        responses: responses::describe(
+            SuccessResponse::Enveloped {
+                message: "Gaps retrieved",
+                data: reference("GapPage"),
+                example: examples::gap_page(),
             },
             &errors,
         ),
@@ -436,8 +553,8 @@ fn reader_errors(roles: &'static [Role]) -> Vec<ApiError> {
     errors
 }
 
-fn lookup_errors(invalid: ApiError) -> Vec<ApiError> {
-    let mut errors = reader_errors(READERS);
+fn lookup_errors(roles: &'static [Role], invalid: ApiError) -> Vec<ApiError> {
+    let mut errors = reader_errors(roles);
     errors.extend([ApiError::NotFound, invalid]);
     errors
 }

@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::query::metadata_filters;
 use crate::api::request::reference;
-use crate::api::{deletion, exchanges, health, query, sessions};
+use crate::api::{admin, deletion, exchanges, health, query, sessions};
 use crate::http::envelope::{Metadata, Warning};
 use crate::http::error::FieldError;
 use crate::ingest::BatchReceipt;
@@ -19,6 +19,10 @@ pub(super) fn all() -> Map<String, Value> {
     add::<sessions::page_response::SessionPageResponse>(&mut derived);
     add::<exchanges::ExchangeResponse>(&mut derived);
     add::<deletion::DeletionResponse>(&mut derived);
+    add::<admin::rejected::RejectedPage>(&mut derived);
+    add::<admin::rejected::RejectedResponse>(&mut derived);
+    add::<admin::rejected::RejectedOutcome>(&mut derived);
+    add::<admin::gaps::GapPage>(&mut derived);
     add::<BatchReceipt>(&mut derived);
     add::<health::Readiness>(&mut derived);
     add::<Metadata<'_>>(&mut derived);

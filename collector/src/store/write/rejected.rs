@@ -1,22 +1,20 @@
-//! Rejected records, stored for a while so that an operator can find out what is wrong with them.
-//!
-//! They belong to no user, because the user may be just what is wrong: no read of the API can see them.
+//! Rejected records, stored for a while so that an operator can find out what is wrong with them, and store them once it
+//! is mended.
 
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
-use tracing::instrument;
+use time::OffsetDateTime;
 
 use crate::model::entry::RejectedRecord;
 use crate::model::ids::BatchId;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Of a batch. The others are only counted.
 const MAX_PER_BATCH: usize = 1000;
 /// Of a record's header, and of its body.
-const MAX_FIELD_BYTES: usize = 16 * 1024;
-/// In the table. The oldest are deleted first.
-const MAX_ROWS: i64 = 10_000;
-const RETENTION: Duration = Duration::days(30);
+const MAX_FIELD_BYTES: usize = 1 << 20;
+/// The same, once the batch has reached [`WHOLE_BATCH_BYTES`].
+const MAX_FURTHER_FIELD_BYTES: usize = 16 << 10;
+const WHOLE_BATCH_BYTES: usize = 8 << 20;
 
 /// The rejected records of a batch, by column.
 #[derive(Debug, Default)]
@@ -30,15 +28,22 @@ pub(super) struct RejectedRows {
 
 impl RejectedRows {
     pub(super) fn new(rejected: &[RejectedRecord<'_>]) -> Self {
-        let mut rows = Self::default();
+        let (mut rows, mut bytes) = (Self::default(), 0);
         for record in rejected.iter().take(MAX_PER_BATCH) {
             let position = i32::try_from(record.position).unwrap_or(i32::MAX);
             rows.positions.push(position);
             rows.reasons.push(record.reason.clone());
-            rows.headers.push(truncate(record.header));
-            rows.bodies.push(truncate(record.body));
-            let longest = record.header.len().max(record.body.len());
-            rows.truncated.push(longest > MAX_FIELD_BYTES);
+            let max = if bytes < WHOLE_BATCH_BYTES {
+                MAX_FIELD_BYTES
+            } else {
+                MAX_FURTHER_FIELD_BYTES
+            };
+            let (header, body) = (truncate(record.header, max), truncate(record.body, max));
+            bytes += header.len() + body.len();
+            rows.headers.push(header);
+            rows.bodies.push(body);
+            rows.truncated
+                .push(record.header.len().max(record.body.len()) > max);
         }
         rows
     }
@@ -69,25 +74,34 @@ impl RejectedRows {
     }
 }
 
-impl Store {
-    /// Deletes rejected records that are too old or too many. Returns how many.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    #[instrument(name = "store.prune_rejected", skip_all, err(level = "debug"))]
-    pub async fn prune_rejected(&self, now: OffsetDateTime) -> Result<u64, StoreError> {
-        let pruned = sqlx::query(
-            "delete from rejected_records where received_at < $1
-             or received_at < (select received_at from rejected_records order by received_at desc offset $2 limit 1)",
-        )
-        .bind(now - RETENTION)
-        .bind(MAX_ROWS - 1)
-        .execute(&self.pool)
-        .await?;
-        Ok(pruned.rows_affected())
-    }
+fn truncate(bytes: &[u8], max: usize) -> Vec<u8> {
+    bytes.get(..max).unwrap_or(bytes).to_vec()
 }
 
-fn truncate(bytes: &[u8]) -> Vec<u8> {
-    bytes.get(..MAX_FIELD_BYTES).unwrap_or(bytes).to_vec()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_whole_until_their_batch_has_many_bytes() {
+        let body = vec![b'x'; MAX_FIELD_BYTES + 1];
+        let record = |position, bytes: usize| RejectedRecord {
+            position,
+            reason: String::new(),
+            header: b"{}",
+            body: &body[..bytes],
+        };
+        let records: Vec<_> = (0..10).map(|at| record(at, MAX_FIELD_BYTES)).collect();
+        let rows = RejectedRows::new(&records);
+        let whole = rows.truncated.iter().filter(|truncated| !**truncated);
+        assert_eq!(whole.count(), 8);
+        assert_eq!(rows.bodies[9].len(), MAX_FURTHER_FIELD_BYTES);
+        let rows = RejectedRows::new(&[record(0, MAX_FIELD_BYTES + 1)]);
+        assert_eq!(
+            (rows.bodies[0].len(), rows.truncated[0]),
+            (MAX_FIELD_BYTES, true)
+        );
+        let many: Vec<_> = (0..=MAX_PER_BATCH).map(|at| record(at, 0)).collect();
+        assert_eq!(RejectedRows::new(&many).positions.len(), MAX_PER_BATCH);
+    }
 }

@@ -6,11 +6,9 @@ use dossier_tests::raw_client::RawClient;
 use dossier_tests::testing::TestBackend;
 use dossier_tests::wait;
 use serde_json::json;
-use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::net::TcpStream;
 
-use crate::support::{TIMEOUT, metric, reconnect, store};
+use crate::support::{TIMEOUT, metric, owner, reconnect, store};
 
 async fn start(environment: &[(&str, &str)]) -> TestBackend {
     TestBackend::start_with_env(environment).await.unwrap()
@@ -76,14 +74,7 @@ async fn slow_request_returns_timeout() {
     let backend = start(&[("DOSSIER_REQUEST_TIMEOUT", "1")]).await;
     let sample = Sample::request("alice", "/api/x", minutes_ago(1), "{}");
     store(&backend, &[sample]).await;
-    let mut connection = PgConnection::connect_with(
-        &PgConnectOptions::new_without_pgpass()
-            .socket(backend.folder().join("data/postgres/socket"))
-            .username("dossier")
-            .database("dossier"),
-    )
-    .await
-    .unwrap();
+    let mut connection = owner(&backend).await;
     let lock = "begin; lock table entries in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
     let (client, alice) = (&backend.client, &backend.keys.users.alice);

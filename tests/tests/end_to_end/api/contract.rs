@@ -9,11 +9,9 @@ use dossier_tests::testing::TestBackend;
 use dossier_wire::Encoder;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{TIMEOUT, store, text};
+use crate::support::{TIMEOUT, owner, store, text};
 
 /// An exchange of alice's in a session, its number and its id.
 async fn filled() -> (TestBackend, u64, Uuid) {
@@ -436,10 +434,7 @@ async fn key_fails_after_expiry() {
         (answer.status, answer.error_code().to_owned())
     };
     assert_eq!(status().await.0, 200);
-    let sockets = backend.folder().join("data/postgres/socket");
-    let options = PgConnectOptions::new_without_pgpass().socket(sockets);
-    let options = options.username("dossier").database("dossier");
-    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    let mut connection = owner(&backend).await;
     let a_day_passes = "update api_keys set expires_at = expires_at - interval '1 day'";
     sqlx::raw_sql(a_day_passes)
         .execute(&mut connection)

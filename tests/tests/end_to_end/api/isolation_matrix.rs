@@ -19,11 +19,14 @@ const WRITERS: &[&str] = &["ingest", "admin"];
 const ADMINS: &[&str] = &["admin"];
 /// There is no entry of this number.
 const NO_ENTRY: i64 = i64::MAX;
+/// Nor is there a rejected record of this id.
+const NO_RECORD: &str = "00000000-0000-0000-0000-000000000000:0";
 
 /// What is asked.
 enum Ask {
     Get(String),
     Post(&'static str, Value),
+    Delete(String),
 }
 
 /// A request of its own kind, and the roles that may send it.
@@ -64,6 +67,29 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         roles: ADMINS,
         ask: || Ask::Post("/storage/delete", json!({"storage_ids": [NO_ENTRY]})),
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || Ask::Get("/admin/rejected".to_owned()),
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || Ask::Get(format!("/admin/rejected/{NO_RECORD}")),
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || Ask::Delete(format!("/admin/rejected/{NO_RECORD}")),
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || {
+            let path = "/admin/rejected/00000000-0000-0000-0000-000000000000:0/retry";
+            Ask::Post(path, Value::Null)
+        },
+    },
+    Endpoint {
+        roles: ADMINS,
+        ask: || Ask::Get("/admin/gaps".to_owned()),
     },
     Endpoint {
         roles: WRITERS,
@@ -237,6 +263,7 @@ async fn send(backend: &TestBackend, key: Option<&str>, ask: Ask) -> CollectorRe
     let answer = match ask {
         Ask::Get(path) => backend.client.get(&path, key).await,
         Ask::Post(path, body) => backend.client.post(path, key, &body).await,
+        Ask::Delete(path) => backend.client.delete(&path, key).await,
     };
     answer.unwrap()
 }

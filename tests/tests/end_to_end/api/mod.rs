@@ -14,4 +14,5 @@ mod jwks;
 mod query;
 mod reference;
 mod regressions;
+mod rejected;
 mod sessions;
