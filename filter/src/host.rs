@@ -16,6 +16,7 @@ use dossier_capture::host::CollectorResponse;
 use dossier_capture::host::{Host, Level, Stream};
 use dossier_capture::metrics::{Counter, OUTBOX_BYTES};
 use dossier_wire::Half;
+use dossier_wire::limits::filter::MAX_WORKLOAD_BYTES;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -193,14 +194,13 @@ impl Stream for Envoy {
 
 /// The workload of the proxy: Istio's workload name, otherwise the id of the node.
 pub(crate) fn read_workload() -> Option<String> {
-    const MAX_BYTES: usize = 256;
     [
         &["xds", "node", "metadata", "WORKLOAD_NAME"][..],
         &["xds", "node", "id"],
     ]
     .into_iter()
     .filter_map(|path| String::from_utf8(get_property(path)?).ok())
-    .find(|name| !name.is_empty() && name.len() <= MAX_BYTES)
+    .find(|name| !name.is_empty() && name.len() <= MAX_WORKLOAD_BYTES)
 }
 
 /// Available only in the configuration callback.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use dossier_body::RenderBudget;
-use dossier_wire::{Half, HeaderField};
+use dossier_wire::{Half, HeaderField, TruncatedFields};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use self::body_data::BodyData;
 use crate::http::error::ApiError;
-use crate::http::wire_schemas::{half, pairs};
+use crate::http::wire_schemas::{half, pairs, truncated_fields};
 use crate::model::entry::{Entry, Expiry, ProxyInfo};
 use crate::model::ids::{EntryId, ExchangeId, UserId};
 use crate::store::EntryParts;
@@ -60,6 +60,9 @@ pub(super) struct EntryResponse {
     path: String,
     #[schema(required)]
     status: Option<i16>,
+    #[serde(skip_serializing_if = "is_empty")]
+    #[schema(schema_with = truncated_fields, required = false)]
+    truncated_fields: TruncatedFields,
     content: Content,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<Proxy>,
@@ -166,6 +169,7 @@ impl EntryResponse {
             method: entry.method,
             path: entry.path,
             status: entry.status,
+            truncated_fields: entry.truncated_fields,
             content,
             proxy: Proxy::new(entry.proxy),
         })
@@ -205,6 +209,12 @@ impl Proxy {
             workload: proxy.workload,
         })
     }
+}
+
+/// As serde wants it.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+const fn is_empty(fields: &TruncatedFields) -> bool {
+    fields.is_empty()
 }
 
 fn sum(redactions: &BTreeMap<String, u32>) -> u64 {

@@ -1,7 +1,6 @@
 //! `OpenAPI` schemas of types that other crates define.
 
-use dossier_wire::GapReason;
-use strum::VariantArray;
+use dossier_wire::{GapReason, TruncatedField, VariantArray};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 
 /// The half of an exchange: `request` or `response`.
@@ -31,6 +30,22 @@ pub fn pairs() -> Schema {
     let description = "Pairs of a name and a value, in order, duplicates kept.";
     ArrayBuilder::new()
         .items(pair)
+        .description(Some(description))
+        .into()
+}
+
+/// A set of fields of a record.
+#[must_use]
+pub fn truncated_fields() -> Schema {
+    let names = TruncatedField::VARIANTS.iter().map(<&str>::from);
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names));
+    let description = "Fields of which only the beginning was recorded, because they were too long; absent if none was. \
+                       For the body there is `content.truncated`.";
+    ArrayBuilder::new()
+        .items(name)
+        .unique_items(true)
         .description(Some(description))
         .into()
 }

@@ -131,6 +131,7 @@ fn validate_record<'a>(
         },
         request_id: fields::optional("request_id", record.request_id)?,
         traceparent: fields::optional("traceparent", record.traceparent)?,
+        truncated_fields: record.truncated_fields,
     })
 }
 

@@ -1,7 +1,10 @@
 //! Endpoints: their normal form, in which they are stored and looked up (a leading slash, no trailing or
-//! doubled one, no query, case preserved), and the match of a requested endpoint with the stored ones.
+//! doubled one, no query, case preserved, its beginning if it is long), and the match of a requested endpoint with the
+//! stored ones.
 
 use std::borrow::Cow;
+
+use dossier_wire::limits::MAX_ENDPOINT_BYTES;
 
 /// Does not copy a text that is in normal form already.
 #[must_use]
@@ -19,6 +22,20 @@ pub fn normalise(text: &str) -> Cow<'_, str> {
         normal.push('/');
     }
     Cow::Owned(normal)
+}
+
+/// What entries of this endpoint are filed under: its normal form, of which producers keep the beginning.
+#[must_use]
+pub fn filed_under(text: &str) -> Cow<'_, str> {
+    let beginning = |path: &str| path.floor_char_boundary(MAX_ENDPOINT_BYTES);
+    match normalise(text) {
+        // The cut may have left a slash at the end.
+        Cow::Borrowed(path) => normalise(path.get(..beginning(path)).unwrap_or(path)),
+        Cow::Owned(mut path) => {
+            path.truncate(beginning(&path));
+            Cow::Owned(normalise(&path).into_owned())
+        }
+    }
 }
 
 /// How many endpoints are suggested when none matches.
@@ -149,6 +166,21 @@ mod tests {
             ("?q", "/"),
         ] {
             assert_eq!(normalise(given), normal, "{given}");
+        }
+    }
+
+    #[test]
+    fn long_endpoint_is_filed_under_its_beginning() {
+        let long = |bytes: usize| format!("/{}", "x".repeat(bytes - 1));
+        for (given, filed) in [
+            ("/a//b/".to_owned(), "/a/b".to_owned()),
+            (long(1024), long(1024)),
+            (long(1025), long(1024)),
+            (format!("{}/more", long(1023)), long(1023)),
+            (format!("/{}/more", long(1023)), long(1023)),
+            (format!("{}é", long(1023)), long(1023)),
+        ] {
+            assert_eq!(filed_under(&given), filed);
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use strum::VariantArray;
 
-use dossier_wire::{BodyMissing, Completion, Gap, Half, HeaderField};
+use dossier_wire::{BodyMissing, Completion, Gap, Half, HeaderField, TruncatedFields};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -199,6 +199,8 @@ pub struct NewEntry<'a> {
     pub request_id: Option<Cow<'a, str>>,
     /// `traceparent`.
     pub traceparent: Option<Cow<'a, str>>,
+    /// Fields of which only the beginning was recorded.
+    pub truncated_fields: TruncatedFields,
 }
 
 /// A loss that the producer reports.
@@ -279,6 +281,8 @@ pub struct Entry {
     pub sha256: Option<[u8; 32]>,
     /// Only the beginning was recorded.
     pub truncated: bool,
+    /// Fields of which only the beginning was recorded.
+    pub truncated_fields: TruncatedFields,
     /// How many values each redaction rule replaced, by the rule's name.
     pub redactions: BTreeMap<String, u32>,
     /// How the exchange ended.

@@ -17,7 +17,7 @@ use dossier_collector::postgres::PrivatePostgres;
 use dossier_collector::store::{
     EntryFilter, EntryParts, InsertOutcome, Order, PageRequest, PageStart, Store, StoreError,
 };
-use dossier_wire::{Completion, Half, StorageCompression};
+use dossier_wire::{Completion, Half, StorageCompression, TruncatedFields};
 use serde_json::Map;
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -196,6 +196,7 @@ fn entry(user: usize, size: usize, codec: Codec, data: Cow<'_, [u8]>) -> NewEntr
         proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
+        truncated_fields: TruncatedFields::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use dossier_collector::store::{
     EntryFilter, EntryParts, FoundSession, InsertOutcome, Order, PageStart, SessionEntries,
     SessionPageRequest, Store,
 };
-use dossier_wire::{Completion, Half};
+use dossier_wire::{Completion, Half, TruncatedFields};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Map;
@@ -118,6 +118,7 @@ fn half(user: &UserId, half: Half, exchange: &Exchange) -> NewEntry<'static> {
         proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
+        truncated_fields: TruncatedFields::default(),
     }
 }
 

@@ -26,7 +26,9 @@ use dossier_collector::store::{
     KeySelection, NewKey, Order, PageRequest, PageStart, PatternError, ResultKind, SkipReason,
     Store, StoreError, Total,
 };
-use dossier_wire::{BodyMissing, Completion, Gap, GapReason, Half, HeaderField};
+use dossier_wire::{
+    BodyMissing, Completion, Gap, GapReason, Half, HeaderField, TruncatedField, TruncatedFields,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, json};
@@ -164,6 +166,7 @@ fn entry(name: &str) -> NewEntry<'static> {
         proxy: ProxyInfo::default(),
         request_id: None,
         traceparent: None,
+        truncated_fields: TruncatedFields::default(),
     }
 }
 
@@ -247,7 +250,7 @@ prop_compose! {
         is_request in any::<bool>(),
         (endpoint, method, path) in ("/[^\u{0}]{0,30}", "[A-Z]{1,9}", "/[^\u{0}]{0,30}"),
         (query, host, route) in (maybe_text(), maybe_text(), maybe_text()),
-        status in prop::option::of(100i16..600),
+        status in prop::option::of(100i16..=999),
         key in "[^\u{0}]{0,10}",
         value in "[^\u{0}]{0,10}",
         number in any::<i64>(),
@@ -263,6 +266,7 @@ prop_compose! {
         proxy in proxy_info(),
         completion in prop::sample::select(Completion::VARIANTS),
         (request_id, traceparent) in (maybe_text(), maybe_text()),
+        truncated_fields in prop::collection::vec(prop::sample::select(TruncatedField::VARIANTS), 0..3),
     ) -> (NewEntry<'static>, Vec<u8>) {
         let at = NOW - Duration::from_micros(micros.unsigned_abs());
         let new = NewEntry {
@@ -285,6 +289,7 @@ prop_compose! {
             body_xxh3: xxh3,
             headers: Headers { leading, trailing },
             content_type, content_encoding, decoded, redactions, truncated, completion, proxy, request_id, traceparent,
+            truncated_fields: truncated_fields.into_iter().collect(),
         };
         (new, bytes)
     }
@@ -317,6 +322,7 @@ fn assert_same(read: &mut Entry, written: &NewEntry<'_>, body: &[u8]) {
     );
     assert_eq!(read.truncated, written.truncated);
     assert_eq!(read.decoded, written.decoded);
+    assert_eq!(read.truncated_fields, written.truncated_fields);
     let redactions = written.redactions.iter();
     let redactions = redactions.map(|(rule, count)| (rule.to_string(), *count));
     assert_eq!(read.redactions, redactions.collect::<BTreeMap<_, _>>());

@@ -1,31 +1,53 @@
 //! Texts from the traffic: limited in length, always valid UTF-8.
 
-/// Truncates at a character boundary. Invalid UTF-8 is replaced by U+FFFD, so that what the client sent
-/// stays recognisable.
-pub(crate) fn truncate(bytes: &[u8], max: usize) -> String {
-    truncate_flagged(bytes, max).0
+use dossier_wire::{TruncatedField, TruncatedFields};
+
+/// The beginning of a text, within a bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Truncated {
+    pub(crate) text: String,
+    /// It was longer.
+    pub(crate) was_longer: bool,
 }
 
-/// Like [`truncate`], and tells whether the text was too long.
-pub(crate) fn truncate_flagged(bytes: &[u8], max: usize) -> (String, bool) {
+impl Truncated {
+    /// The text, after `fields` got `field` if it was longer.
+    pub(crate) fn mark(self, field: TruncatedField, fields: &mut TruncatedFields) -> String {
+        fields.insert_if(self.was_longer, field);
+        self.text
+    }
+
+    /// Truncates what became longer by replacements.
+    pub(crate) fn again(mut self, max: usize) -> Self {
+        self.was_longer |= self.text.len() > max;
+        self.text.truncate(self.text.floor_char_boundary(max));
+        self
+    }
+}
+
+/// Truncates at a character boundary. Invalid UTF-8 is replaced by U+FFFD, so that what the client sent
+/// stays recognisable.
+pub(crate) fn truncate(bytes: &[u8], max: usize) -> Truncated {
     // Nearly all texts are short and valid, and validation is much cheaper than replacement.
     if bytes.len() <= max
         && let Ok(text) = std::str::from_utf8(bytes)
     {
-        return (text.to_owned(), false);
-    }
-    // A replacement takes three bytes for one, so the limit is applied twice.
-    let mut text = String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes)).into_owned();
-    let truncated = text.len() > max || bytes.len() > max;
-    if truncated {
-        // The first limit may have split a character, whose remains must not be replaced by U+FFFD.
-        let end = match bytes.get(..max).map(std::str::from_utf8) {
-            Some(Err(error)) if error.error_len().is_none() => error.valid_up_to(),
-            _ => max,
+        return Truncated {
+            text: text.to_owned(),
+            was_longer: false,
         };
-        text.truncate(text.floor_char_boundary(end.min(max)));
     }
-    (text, truncated)
+    let beginning = bytes.get(..max).unwrap_or(bytes);
+    let was_longer = bytes.len() > max;
+    // The bound may have split a character, whose remains must not be replaced by U+FFFD.
+    let whole = match std::str::from_utf8(beginning) {
+        Err(error) if was_longer && error.error_len().is_none() => error.valid_up_to(),
+        _ => beginning.len(),
+    };
+    let text = String::from_utf8_lossy(beginning.get(..whole).unwrap_or(beginning)).into_owned();
+    // A replacement takes three bytes for one.
+    Truncated { text, was_longer }.again(max)
 }
 
 /// The default endpoint of a path: a leading slash, single slashes, no trailing slash. Case and
@@ -88,22 +110,33 @@ mod tests {
 
     #[test]
     fn truncates_at_character() {
-        assert_eq!(truncate(b"short", 8), "short");
-        assert_eq!(truncate(b"12345678", 8), "12345678");
-        assert_eq!(truncate(b"123456789", 8), "12345678");
-        assert_eq!(truncate("1234567é".as_bytes(), 8), "1234567");
-        assert_eq!(truncate("123456é8".as_bytes(), 8), "123456é");
-        assert_eq!(truncate(b"a\xffb", 8), "a\u{fffd}b");
-        assert!(truncate(&[0xff; 100], 8).len() <= 8);
-        assert_eq!(
-            truncate_flagged(b"12345678", 8),
-            ("12345678".to_owned(), false)
-        );
-        assert_eq!(
-            truncate_flagged(b"123456789", 8),
-            ("12345678".to_owned(), true)
-        );
-        assert!(truncate_flagged(&[0xff; 8], 8).1);
+        let truncated = |bytes: &[u8]| {
+            let Truncated { text, was_longer } = truncate(bytes, 8);
+            (text, was_longer)
+        };
+        for (bytes, text, was_longer) in [
+            (&b"short"[..], "short", false),
+            (b"12345678", "12345678", false),
+            (b"123456789", "12345678", true),
+            ("1234567é".as_bytes(), "1234567", true),
+            ("123456é8".as_bytes(), "123456é", true),
+            (b"a\xffb", "a\u{fffd}b", false),
+            // An invalid byte before the bound and a character across it.
+            (b"1\xff34567\xc3\xa9", "1\u{fffd}3456", true),
+            (b"\xff\xff\xff", "\u{fffd}\u{fffd}", true),
+            (b"12345\xc3", "12345\u{fffd}", false),
+        ] {
+            assert_eq!(truncated(bytes), (text.to_owned(), was_longer), "{text}");
+        }
+    }
+
+    #[test]
+    fn longer_text_marks_field() {
+        let mut fields = TruncatedFields::default();
+        truncate(b"short", 5).mark(TruncatedField::Path, &mut fields);
+        assert!(fields.is_empty());
+        truncate(b"longer", 5).mark(TruncatedField::Query, &mut fields);
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [TruncatedField::Query]);
     }
 
     #[test]

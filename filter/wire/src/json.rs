@@ -76,7 +76,9 @@ fn write_outcome(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Result<(
     write_text_field(out, ",\"upstream_host\":", record.upstream_host.as_ref())?;
     write_text_field(out, ",\"workload\":", record.workload.as_ref())?;
     write_text_field(out, ",\"request_id\":", record.request_id.as_ref())?;
-    write_text_field(out, ",\"traceparent\":", record.traceparent.as_ref())
+    write_text_field(out, ",\"traceparent\":", record.traceparent.as_ref())?;
+    let truncated = Some(&record.truncated_fields).filter(|fields| !fields.is_empty());
+    write_field(out, ",\"truncated_fields\":", truncated)
 }
 
 fn push_str(out: &mut Vec<u8>, text: &str) {

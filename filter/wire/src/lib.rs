@@ -5,6 +5,7 @@
 //!
 //! - [`record`]: the headers of the frames, as serde types.
 //! - [`limits`]: how much a record may hold.
+//! - [`truncated_fields`]: what a producer had to cut.
 //! - [`frame`]: the layout of the bytes, and its limits.
 //! - [`encode`]: writes batches frame by frame.
 //! - [`decode`]: reads batches and says exactly what is wrong with invalid bytes.
@@ -16,6 +17,7 @@ pub mod encode;
 pub mod frame;
 pub mod limits;
 pub mod record;
+pub mod truncated_fields;
 
 mod json;
 
@@ -27,6 +29,7 @@ pub use record::{
     StorageCompression,
 };
 pub use strum::VariantArray;
+pub use truncated_fields::{TruncatedField, TruncatedFields};
 
 /// `content-type` of a batch.
 pub const CONTENT_TYPE: &str = "application/vnd.dossier.batch";

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 #[cfg(doc)]
 use crate::limits::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
+use crate::truncated_fields::TruncatedFields;
 
 /// One half of an exchange, without its body: the body's bytes follow the header in the frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +125,10 @@ pub struct Record<'a> {
     /// W3C `traceparent`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Cow<'a, str>>,
+    /// Fields that hold only the beginning of what was sent, because it was over a bound. For the body there is
+    /// [`Self::truncated`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub truncated_fields: TruncatedFields,
 }
 
 impl<'a> Record<'a> {
@@ -174,6 +179,7 @@ impl<'a> Record<'a> {
             workload: None,
             request_id: None,
             traceparent: None,
+            truncated_fields: TruncatedFields::default(),
         }
     }
 }

@@ -25,6 +25,7 @@ mod ingest_lines;
 mod ingest_refusals;
 mod isolation;
 mod live_updates;
+mod long_fields;
 mod memory_budget;
 mod metrics;
 mod odd_bodies;

@@ -109,6 +109,7 @@ fn full(body_ttl_days: u32) -> Value {
         "trailers": [["b", "full"]], "completion": "client_aborted", "response_flags": 8, "response_details": "full",
         "upstream_host": "10.0.0.1:80", "workload": "full", "request_id": "full",
         "traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01", "body_text": "full",
+        "truncated_fields": ["host"],
     })
 }
 
@@ -216,6 +217,7 @@ async fn record_that_any_column_refuses_is_rejected_alone() {
         "traceparent",
         "trailers",
         "truncated",
+        "truncated_fields",
         "upstream_host",
         "user_id",
         "workload",

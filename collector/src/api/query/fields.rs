@@ -77,7 +77,7 @@ pub(in crate::api) static ENDPOINT: Field<Text> = Field {
     kind: Text {
         max_bytes: MAX_ENDPOINT_BYTES,
     },
-    description: "Brought to the form in which endpoints are stored; if none is stored, it is looked up in any case, with and without `/api` and `/v1`.",
+    description: "Brought to the form in which endpoints are stored, of a long one the first 1,024 bytes; if none is stored, it is looked up in any case, with and without `/api` and `/v1`.",
     example: || json!("/api/v1/ai/generate"),
 };
 
@@ -118,7 +118,7 @@ pub(in crate::api) static EXCHANGE_ID: Field<UuidText> = Field {
 
 pub(in crate::api) static STATUS: Field<Integer<i16>> = Field {
     name: "status",
-    kind: Integer::new(100, 599),
+    kind: Integer::new(100, 999),
     description: "HTTP status of the response.",
     example: || json!(200),
 };

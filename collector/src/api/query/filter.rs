@@ -9,14 +9,14 @@ use super::fields::{
 use super::metadata_filters;
 use super::precedence::Precedence;
 use crate::api::request::{FieldReader, InvalidValue};
-use crate::model::endpoint::normalise;
+use crate::model::endpoint::filed_under;
 use crate::model::filter::{MetadataFilter, MetadataTest};
 use crate::model::ids::{ExchangeId, SessionId};
 use crate::store::EntryFilter;
 
 #[derive(Debug)]
 pub(in crate::api) struct ParsedFilter {
-    /// Its endpoint is in normal form.
+    /// Its endpoint is in normal form, within the bound of stored ones.
     pub(in crate::api) filter: EntryFilter,
     /// The endpoint as the caller wrote it.
     pub(in crate::api) given_endpoint: Option<String>,
@@ -31,7 +31,7 @@ pub(super) fn parse(reader: &mut FieldReader, precedence: &mut Precedence) -> Pa
         reader.reject(START_DATE.name, invalid);
     }
     let given_endpoint = reader.read(&ENDPOINT);
-    let endpoint = given_endpoint.as_deref().map(normalise);
+    let endpoint = given_endpoint.as_deref().map(filed_under);
     let filter = EntryFilter {
         half: parse_half(reader, precedence),
         endpoint: endpoint.map(std::borrow::Cow::into_owned),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dossier_body::MAX_NESTING;
 use dossier_wire::limits::{
     MAX_ENDPOINT_BYTES, MAX_HEADERS, MAX_NAME_BYTES, MAX_REDACTION_RULES, MAX_SESSION_GROUP_BYTES,
-    MAX_SESSION_ID_BYTES, MAX_SESSION_MINUTES, MAX_TEXT_BYTES, MAX_TTL_DAYS,
+    MAX_SESSION_ID_BYTES, MAX_SESSION_MINUTES, MAX_TEXT_BYTES, MAX_TTL_DAYS, STATUSES,
 };
 use dossier_wire::{HeaderField, SessionRule};
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ pub(super) enum InvalidRecord {
     SessionTimeout,
     #[error("body_missing: given, but the record has a body")]
     NotMissing,
-    #[error("status: expected 100 to 599")]
+    #[error("status: expected {} to {}", STATUSES.start(), STATUSES.end())]
     Status,
     #[error("{0}: out of the range of bigint")]
     Size(&'static str),
@@ -127,9 +127,9 @@ fn name<'a>(field: &'static str, value: Cow<'a, str>) -> Result<Cow<'a, str>, In
 }
 
 pub(super) fn status(status: u16) -> Result<i16, InvalidRecord> {
-    i16::try_from(status)
-        .ok()
-        .filter(|status| (100..=599).contains(status))
+    Some(status)
+        .filter(|status| STATUSES.contains(status))
+        .and_then(|status| i16::try_from(status).ok())
         .ok_or(InvalidRecord::Status)
 }
 

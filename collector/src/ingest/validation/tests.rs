@@ -1,4 +1,8 @@
-use dossier_wire::Encoder;
+use dossier_wire::limits::{
+    MAX_ENDPOINT_BYTES, MAX_HEADERS, MAX_REDACTION_RULES, MAX_SESSION_ID_BYTES, MAX_USER_BYTES,
+    STATUSES, filter,
+};
+use dossier_wire::{Encoder, TruncatedField};
 use serde_json::{Value, json};
 use strum::VariantArray;
 use time::macros::datetime;
@@ -116,6 +120,59 @@ fn invalid_field_is_reported_without_value() {
             error.starts_with(named) && !error.contains("hunter2"),
             "{field}: {error}"
         );
+    }
+}
+
+/// The filter cuts at these bounds, which must not be above those checked here.
+#[test]
+fn accepts_all_that_the_filter_keeps() {
+    let text = |bytes: usize| json!("x".repeat(bytes));
+    let id = text(filter::MAX_REQUEST_ID_BYTES);
+    let fields = [
+        ("user_id", text(MAX_USER_BYTES)),
+        (
+            "endpoint",
+            json!(format!("/{}", "x".repeat(MAX_ENDPOINT_BYTES - 1))),
+        ),
+        ("session", json!({"id": text(MAX_SESSION_ID_BYTES)})),
+        ("method", text(filter::MAX_METHOD_BYTES)),
+        ("path", text(filter::MAX_PATH_BYTES)),
+        ("query", text(filter::MAX_QUERY_BYTES)),
+        ("host", text(filter::MAX_HOST_BYTES)),
+        ("route", text(filter::MAX_ROUTE_BYTES)),
+        ("request_id", id.clone()),
+        ("traceparent", id),
+        ("content_type", text(filter::MAX_CONTENT_TYPE_BYTES)),
+        ("content_encoding", text(filter::MAX_CONTENT_TYPE_BYTES)),
+        ("response_details", text(filter::MAX_RESPONSE_DETAILS_BYTES)),
+        ("upstream_host", text(filter::MAX_UPSTREAM_HOST_BYTES)),
+        ("workload", text(filter::MAX_WORKLOAD_BYTES)),
+        ("headers", json!(vec![["x", "y"]; MAX_HEADERS])),
+        (
+            "trailers",
+            json!([["x", text(filter::MAX_HEADER_VALUE_BYTES)]]),
+        ),
+        ("status", json!(STATUSES.end())),
+        ("redactions", many_rules(MAX_REDACTION_RULES)),
+        ("truncated_fields", json!(TruncatedField::VARIANTS)),
+    ];
+    let entry = validated(
+        |header| {
+            for (field, value) in fields {
+                header[field] = value;
+            }
+        },
+        b"",
+    );
+    let truncated = entry.unwrap().truncated_fields;
+    assert_eq!(truncated.iter().count(), TruncatedField::VARIANTS.len());
+}
+
+#[test]
+fn status_has_three_digits() {
+    for (status, is_valid) in [(99, false), (100, true), (999, true), (1000, false)] {
+        let validated = validated(|header| header["status"] = json!(status), b"");
+        assert_eq!(validated.is_ok(), is_valid, "{status}");
     }
 }
 

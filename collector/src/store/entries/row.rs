@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use dossier_wire::{Completion, HeaderField};
+use dossier_wire::{Completion, HeaderField, TruncatedFields};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -49,6 +49,7 @@ pub(super) fn decode(
         decoded: row.try_get("body_decoded")?,
         sha256: sha256(row)?,
         truncated: row.try_get("truncated")?,
+        truncated_fields: truncated_fields(row)?,
         redactions: redactions(row)?,
         completion: completion(row.try_get("completion")?)?,
         proxy: proxy_info(row)?,
@@ -60,6 +61,11 @@ pub(super) fn decode(
         },
         body_left_out: parts.bodies && row.try_get("body_left_out")?,
     })
+}
+
+fn truncated_fields(row: &PgRow) -> Result<TruncatedFields, StoreError> {
+    let fields: Option<Json<TruncatedFields>> = row.try_get("truncated_fields")?;
+    Ok(fields.map_or_else(TruncatedFields::default, |Json(fields)| fields))
 }
 
 fn redactions(row: &PgRow) -> Result<BTreeMap<String, u32>, StoreError> {

@@ -125,7 +125,7 @@ pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: E
          created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
          body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
          coalesce(body_expires_at, expires_at) as body_expires_at, body_sha256, body_decoded, redactions, response_flags, \
-         response_details, upstream_host, workload",
+         response_details, upstream_host, workload, truncated_fields",
     );
     if parts.headers {
         query.push(", headers, trailers");

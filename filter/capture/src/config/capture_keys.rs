@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::StorageCompression;
-use dossier_wire::limits::{MAX_SESSION_MINUTES, MAX_TTL_DAYS};
+use dossier_wire::limits::{MAX_ENDPOINT_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
 use serde_json::Value;
 
 use super::end_conditions::EndConditions;
@@ -40,7 +40,6 @@ pub(crate) struct CaptureKeys {
 
 const MAX_BODY_BYTES: usize = 1 << 20;
 const DEFAULT_BODY_BYTES: usize = 64 << 10;
-const MAX_ENDPOINT_BYTES: usize = 1024;
 const MAX_HEADERS: usize = 64;
 
 impl CaptureKeys {
@@ -71,8 +70,10 @@ impl CaptureKeys {
                 .and_then(|node| read_compression(&node)),
             endpoint: object.get("endpoint").and_then(|node| {
                 let fits = |text: &str| text.starts_with('/') && text.len() <= MAX_ENDPOINT_BYTES;
-                let expectation = "a string that begins with a slash, of at most 1024 bytes";
-                node.as_text(expectation, fits).map(str::to_owned)
+                let expectation = format!(
+                    "a string that begins with a slash, of at most {MAX_ENDPOINT_BYTES} bytes"
+                );
+                node.as_text(&expectation, fits).map(str::to_owned)
             }),
             metadata: object
                 .get("metadata")

@@ -2,30 +2,28 @@
 //! redacted value gets into the metadata.
 
 use dossier_content::whitespace::trim;
-use serde_json::{Map, Value};
+use dossier_wire::limits::MAX_SESSION_ID_BYTES;
+use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
+use serde_json::Value;
 
+use super::metadata::Metadata;
 use super::redactor::Redactor;
 use crate::config::{Extraction, ExtractionTarget, SessionSource};
 use crate::headers::Headers;
 use crate::redact::RedactionCounts;
 use crate::text;
 
-/// Longer strings are truncated.
-const MAX_VALUE_BYTES: usize = 1024;
-/// Longer ids are ignored, not truncated: two sessions with a common prefix are not one.
-const MAX_SESSION_BYTES: usize = 256;
-
 /// Adds metadata from a half's headers.
 pub(super) fn add_header_values(
     extraction: &Extraction,
     headers: &Headers,
     (redactor, counts): (Redactor<'_>, &mut RedactionCounts),
-    metadata: &mut Map<String, Value>,
+    metadata: &mut Metadata,
 ) {
     for (name, header) in &extraction.headers {
         if let Some(value) = headers.get(header) {
-            let value = redactor.redact_header(header, (value, MAX_VALUE_BYTES), counts);
-            metadata.insert(name.clone(), replace_nul(Value::String(value)));
+            let sent = (value, MAX_METADATA_VALUE_BYTES);
+            metadata.insert_text(name, redactor.redact_header(header, sent, counts));
         }
     }
 }
@@ -34,20 +32,20 @@ pub(super) fn add_header_values(
 pub(super) fn add_body_values(
     extraction: &Extraction,
     body: &[u8],
-    metadata: &mut Map<String, Value>,
+    metadata: &mut Metadata,
 ) -> Option<String> {
     let mut session = None;
-    for (target, value) in extraction
+    for (target, scalar) in extraction
         .targets
         .iter()
         .zip(extraction.paths.first_values(body))
     {
-        match (target, value.map(replace_nul)) {
-            (ExtractionTarget::Metadata(name), Some(value)) => {
-                metadata.insert(name.clone(), value);
+        match (target, scalar) {
+            (ExtractionTarget::Metadata(name), Some(scalar)) => metadata.insert(name, scalar),
+            (ExtractionTarget::Session, Some(scalar)) if !scalar.truncated => {
+                session = session_from_value(scalar.value);
             }
-            (ExtractionTarget::Session, Some(value)) => session = session_from_value(value),
-            (_, None) => {}
+            (ExtractionTarget::Session, _) | (_, None) => {}
         }
     }
     session
@@ -75,18 +73,12 @@ fn session_from_value(value: Value) -> Option<String> {
     }
 }
 
+/// Longer ids are ignored, not truncated: two sessions with a common prefix are not one.
 fn validate_session(text: &str) -> Option<String> {
     let text = trim(text);
-    let sound = (1..=MAX_SESSION_BYTES).contains(&text.len()) && !text.contains(char::is_control);
+    let sound =
+        (1..=MAX_SESSION_ID_BYTES).contains(&text.len()) && !text.contains(char::is_control);
     sound.then(|| text.to_owned())
-}
-
-/// The database cannot store NUL.
-fn replace_nul(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
-        other => other,
-    }
 }
 
 fn find_cookie<'h>(headers: &'h Headers, name: &str) -> Option<&'h [u8]> {
@@ -139,8 +131,8 @@ mod tests {
 
     #[test]
     fn rejects_overlong_or_invalid_session_id() {
-        assert_eq!(validate_session(&"s".repeat(256)).unwrap().len(), 256);
-        for wrong in ["", "  ", "a\u{0}b", "a\nb", &"s".repeat(257)] {
+        assert_eq!(validate_session(&"s".repeat(1024)).unwrap().len(), 1024);
+        for wrong in ["", "  ", "a\u{0}b", "a\nb", &"s".repeat(1025)] {
             assert_eq!(validate_session(wrong), None);
         }
     }

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use dossier_wire::{BodyMissing, Half};
-
-use serde_json::{Map, Value};
+use dossier_wire::limits::MAX_HEADERS;
+use dossier_wire::limits::filter::{
+    MAX_CONTENT_TYPE_BYTES, MAX_HEADER_VALUE_BYTES, MAX_HEADERS_BYTES,
+};
+use dossier_wire::{BodyMissing, Half, TruncatedField, TruncatedFields};
 
 use super::body_recorder::BodyRecorder;
 use super::extract;
+use super::metadata::Metadata;
 use super::redactor::Redactor;
 use super::request_head::RequestHead;
 use crate::config::CapturePlan;
@@ -17,7 +20,7 @@ use crate::host::{Host, Stream};
 use crate::memory_budget::MemoryBudget;
 use crate::now::Now;
 use crate::redact::{self, RedactionCounts};
-use crate::text;
+use crate::text::{self, Truncated};
 
 /// The state of a half during the exchange.
 pub(super) struct HalfRecorder {
@@ -32,6 +35,8 @@ pub(super) struct HalfRecorder {
     pub(super) headers: Vec<(String, String)>,
     pub(super) trailers: Vec<(String, String)>,
     pub(super) redactions: RedactionCounts,
+    /// Of the fields above.
+    pub(super) truncated_fields: TruncatedFields,
 }
 
 /// The result of a [`HalfRecorder`].
@@ -53,13 +58,10 @@ pub(super) struct FinishedHalf {
     pub(super) headers: Vec<(String, String)>,
     pub(super) trailers: Vec<(String, String)>,
     pub(super) redactions: RedactionCounts,
+    /// Of the fields above.
+    pub(super) truncated_fields: TruncatedFields,
 }
 
-const MAX_CONTENT_TYPE_BYTES: usize = 256;
-/// Longer values of recorded headers are truncated.
-const MAX_VALUE_BYTES: usize = 4 << 10;
-/// Limits the recorded headers of one half, and its trailers.
-const MAX_HEADER_BYTES: usize = 16 << 10;
 /// The only place where the status of a gRPC call is found.
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -76,6 +78,7 @@ impl HalfRecorder {
             headers: Vec::new(),
             trailers: Vec::new(),
             redactions: RedactionCounts::default(),
+            truncated_fields: TruncatedFields::default(),
         }
     }
 
@@ -88,7 +91,7 @@ impl HalfRecorder {
 
     pub(super) fn read_headers(&mut self, headers: &Headers) {
         // The reader of the body may use any of several values, so all are recorded.
-        let header = |name: &str| {
+        let mut header = |name: &str, field| {
             let mut values = headers.all(name);
             let first = values.next()?;
             let rest: Vec<_> = values.collect();
@@ -96,12 +99,13 @@ impl HalfRecorder {
                 [] => Cow::Borrowed(first),
                 rest => Cow::Owned([&[first], rest].concat().join(&b", "[..])),
             };
-            Some(text::truncate(&joined, MAX_CONTENT_TYPE_BYTES))
+            let text = text::truncate(&joined, MAX_CONTENT_TYPE_BYTES);
+            Some(text.mark(field, &mut self.truncated_fields))
         };
+        self.content_type = header("content-type", TruncatedField::ContentType);
+        self.content_encoding = header("content-encoding", TruncatedField::ContentEncoding);
         let length = headers.get("content-length").map(std::str::from_utf8);
         self.length = length.and_then(|digits| digits.ok()?.parse().ok());
-        self.content_type = header("content-type");
-        self.content_encoding = header("content-encoding");
     }
 
     /// Records the headers that the plan lists, and extracts metadata from them.
@@ -115,7 +119,9 @@ impl HalfRecorder {
     ) {
         let counts = &mut self.redactions;
         if plan.storage.includes(half) {
-            self.headers = select_headers(headers, plan.headers.get(half), counts, redactor);
+            let selected = select_headers(headers, plan.headers.get(half), counts, redactor);
+            let fields = &mut self.truncated_fields;
+            self.headers = selected.mark(TruncatedField::Headers, fields);
         }
         extract::add_header_values(
             plan.extracted.get(half),
@@ -132,12 +138,12 @@ impl HalfRecorder {
         names: &[String],
         redactor: Redactor<'_>,
     ) {
-        self.trailers = select_headers(trailers, names, &mut self.redactions, redactor);
+        let mut selected = select_headers(trailers, names, &mut self.redactions, redactor);
         let is_named = names.iter().any(|name| name == GRPC_STATUS);
         if let Some(status) = trailers.get(GRPC_STATUS).filter(|_| !is_named) {
-            let status = text::truncate(status, MAX_CONTENT_TYPE_BYTES);
-            self.trailers.push((GRPC_STATUS.to_owned(), status));
+            selected.push_last(GRPC_STATUS, text::truncate(status, MAX_CONTENT_TYPE_BYTES));
         }
+        self.trailers = selected.mark(TruncatedField::Trailers, &mut self.truncated_fields);
     }
 
     /// Starts capturing the body if the plan includes its type.
@@ -180,6 +186,7 @@ impl HalfRecorder {
             headers: self.headers,
             trailers: self.trailers,
             redactions: self.redactions,
+            truncated_fields: self.truncated_fields,
         }
     }
 }
@@ -219,11 +226,7 @@ impl FinishedHalf {
     }
 
     /// Extracts metadata from the body and returns the session id in it.
-    pub(super) fn extract(
-        &self,
-        plan: &CapturePlan,
-        metadata: &mut Map<String, Value>,
-    ) -> Option<String> {
+    pub(super) fn extract(&self, plan: &CapturePlan, metadata: &mut Metadata) -> Option<String> {
         let extraction = plan.extracted.get(self.half);
         if !extraction.needs_body() || self.bytes.is_empty() {
             return None;
@@ -239,28 +242,57 @@ impl FinishedHalf {
     }
 }
 
+/// Headers within the bounds of a record.
+struct SelectedHeaders {
+    pairs: Vec<(String, String)>,
+    /// A value is cut, or headers are left out.
+    truncated: bool,
+}
+
+impl SelectedHeaders {
+    fn mark(self, field: TruncatedField, fields: &mut TruncatedFields) -> Vec<(String, String)> {
+        fields.insert_if(self.truncated, field);
+        self.pairs
+    }
+
+    /// Adds a header instead of the last one if there is no room for both.
+    fn push_last(&mut self, name: &str, value: Truncated) {
+        self.truncated |= value.was_longer || self.pairs.len() >= MAX_HEADERS;
+        self.pairs.truncate(MAX_HEADERS - 1);
+        self.pairs.push((name.to_owned(), value.text));
+    }
+}
+
 fn select_headers(
     headers: &Headers,
     names: &[String],
     counts: &mut RedactionCounts,
     redactor: Redactor<'_>,
-) -> Vec<(String, String)> {
+) -> SelectedHeaders {
+    let mut selected = SelectedHeaders {
+        pairs: Vec::new(),
+        truncated: false,
+    };
     if names.is_empty() {
-        return Vec::new();
+        return selected;
     }
-    let mut room = MAX_HEADER_BYTES;
-    headers
+    let mut room = MAX_HEADERS_BYTES;
+    let chosen = headers
         .iter()
-        .filter_map(|(name, value)| Some((names.iter().find(|it| it.as_bytes() == name)?, value)))
-        .map(|(name, value)| {
-            let value = redactor.redact_header(name, (value, MAX_VALUE_BYTES), counts);
-            (name.clone(), value)
-        })
-        .take_while(|(name, value)| {
-            let bytes = name.len() + value.len();
-            let fits = bytes <= room;
-            room = room.saturating_sub(bytes);
-            fits
-        })
-        .collect()
+        .filter_map(|(name, value)| Some((names.iter().find(|it| it.as_bytes() == name)?, value)));
+    for (name, value) in chosen {
+        if selected.pairs.len() == MAX_HEADERS {
+            selected.truncated = true;
+            break;
+        }
+        let value = redactor.redact_header(name, (value, MAX_HEADER_VALUE_BYTES), counts);
+        selected.truncated |= value.was_longer;
+        let Some(rest) = room.checked_sub(name.len() + value.text.len()) else {
+            selected.truncated = true;
+            break;
+        };
+        room = rest;
+        selected.pairs.push((name.clone(), value.text));
+    }
+    selected
 }

@@ -9,6 +9,7 @@ mod completion;
 mod extract;
 mod half_recorder;
 mod lazy_headers;
+mod metadata;
 mod records;
 mod redactor;
 mod request_head;
@@ -19,6 +20,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dossier_wire::Half;
+use dossier_wire::limits::STATUSES;
+use dossier_wire::limits::filter::MAX_ROUTE_BYTES;
 
 use crate::config::{CapturePlan, RequestView, StorageType};
 use crate::headers::{HeaderLookup, Headers};
@@ -256,7 +259,8 @@ impl Exchange {
         rules.choose_plan(request, metadata.as_deref(), |problems| {
             let now = host.steady_clock();
             shared.warnings.warn(WarningKind::RouteMetadata, now, || {
-                let route = text::truncate(&read_route_name(stream).unwrap_or_default(), 256);
+                let route = read_route_name(stream).unwrap_or_default();
+                let route = text::truncate(&route, MAX_ROUTE_BYTES).text;
                 let problems: Vec<_> = problems.lines().collect();
                 format!(
                     "invalid metadata of route \"{route}\", its exchanges are recorded without query, \
@@ -344,6 +348,7 @@ fn record_exchange(
         let session = half.extract(&plan, &mut head.metadata);
         head.session = session.or(head.session);
     }
+    head.metadata.limit();
     let mut halves = records::select_recorded(halves, &plan);
     let redacted = halves.iter().map(|half| half.redactions.total()).sum();
     plugin
@@ -380,7 +385,8 @@ fn record_loss(plugin: &Plugin, plan: &CapturePlan, now: &Now<'_>, halves: &[Fin
 }
 
 fn parse_status(digits: &[u8]) -> Option<u16> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let status = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    STATUSES.contains(&status).then_some(status)
 }
 
 #[cfg(test)]

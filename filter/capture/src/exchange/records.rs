@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use dossier_wire::{Completion, Half, HeaderField, Record, SessionRule};
+use dossier_wire::limits::STATUSES;
+use dossier_wire::limits::filter::{MAX_RESPONSE_DETAILS_BYTES, MAX_UPSTREAM_HOST_BYTES};
+use dossier_wire::{
+    Completion, Half, HeaderField, Record, SessionRule, TruncatedField, TruncatedFields,
+};
 use uuid::Uuid;
 
 use super::completion::{self, EndState};
@@ -16,8 +20,6 @@ use crate::text;
 
 /// The status of an upgrade.
 pub(super) const SWITCHING_PROTOCOLS: u16 = 101;
-const MAX_DETAILS_BYTES: usize = 256;
-const MAX_ADDRESS_BYTES: usize = 256;
 /// Envoy's details of a regular response from the upstream.
 const REGULAR_DETAILS: &[u8] = b"via_upstream";
 
@@ -29,6 +31,8 @@ pub(super) struct ProxyInfo {
     flags: u64,
     details: Option<String>,
     upstream_host: Option<String>,
+    /// Of the fields above.
+    truncated: TruncatedFields,
 }
 
 /// What the records of both halves have in common.
@@ -54,15 +58,23 @@ impl ProxyInfo {
             upgraded: status == Some(SWITCHING_PROTOCOLS),
         };
         let has_details = !details.is_empty() && details != REGULAR_DETAILS;
+        let address = stream.attribute(&["upstream", "address"]);
+        let mut truncated = TruncatedFields::default();
         Self {
             completion: completion::classify(end_state),
             status,
             flags,
-            details: has_details.then(|| text::truncate(&details, MAX_DETAILS_BYTES)),
-            upstream_host: stream
-                .attribute(&["upstream", "address"])
+            details: has_details.then(|| {
+                text::truncate(&details, MAX_RESPONSE_DETAILS_BYTES)
+                    .mark(TruncatedField::ResponseDetails, &mut truncated)
+            }),
+            upstream_host: address
                 .filter(|address| !address.is_empty())
-                .map(|address| text::truncate(&address, MAX_ADDRESS_BYTES)),
+                .map(|address| {
+                    text::truncate(&address, MAX_UPSTREAM_HOST_BYTES)
+                        .mark(TruncatedField::UpstreamHost, &mut truncated)
+                }),
+            truncated,
         }
     }
 }
@@ -96,7 +108,7 @@ impl ExchangeContext<'_> {
             host: borrow(head.host.as_ref()),
             route: borrow(head.route.as_ref()),
             status: proxy_info.status,
-            metadata: head.metadata.clone(),
+            metadata: head.metadata.values.clone(),
             session: self.session(),
             session_group: self.session_group(),
             ttl_days: plan.ttl_days,
@@ -126,7 +138,18 @@ impl ExchangeContext<'_> {
             workload: borrow(self.workload),
             request_id: borrow(head.request_id.as_ref()),
             traceparent: borrow(head.traceparent.as_ref()),
+            truncated_fields: self.truncated_fields(half),
         }
+    }
+
+    fn truncated_fields(&self, half: &FinishedHalf) -> TruncatedFields {
+        let Self {
+            head, proxy_info, ..
+        } = self;
+        let of_both = head.truncated.union(proxy_info.truncated);
+        let mut fields = of_both.union(half.truncated_fields);
+        fields.insert_if(head.metadata.truncated, TruncatedField::Metadata);
+        fields
     }
 
     fn session(&self) -> Option<SessionRule<'_>> {
@@ -145,7 +168,7 @@ impl ExchangeContext<'_> {
             endpoint: &self.head.endpoint,
             route: self.head.route.as_deref(),
             header_digests: &self.head.group_headers,
-            metadata: &self.head.metadata,
+            metadata: &self.head.metadata.values,
         };
         session_group::name_group(&self.plan.session_by, &values).map(Cow::Owned)
     }
@@ -153,7 +176,9 @@ impl ExchangeContext<'_> {
 
 /// The status according to the proxy, if no response was seen.
 pub(super) fn read_status(stream: &impl Stream) -> Option<u16> {
-    read_number(stream, &["response", "code"]).and_then(|code| u16::try_from(code).ok())
+    read_number(stream, &["response", "code"])
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|code| STATUSES.contains(code))
 }
 
 /// The size of the response's body according to the proxy, if no response was seen because an earlier

@@ -1,7 +1,13 @@
 //! The fields of records that come from the request's headers, limited in length and redacted.
 
-use serde_json::{Map, Value};
+use dossier_wire::limits::MAX_ENDPOINT_BYTES;
+use dossier_wire::limits::filter::{
+    MAX_HOST_BYTES, MAX_METHOD_BYTES, MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_ID_BYTES,
+    MAX_ROUTE_BYTES,
+};
+use dossier_wire::{TruncatedField, TruncatedFields};
 
+use super::metadata::Metadata;
 use super::redactor::Redactor;
 use super::{extract, session_group, user};
 use crate::config::{CapturePlan, UserSource};
@@ -9,18 +15,7 @@ use crate::headers::Headers;
 use crate::host::Stream;
 use crate::memory_budget::MemoryReservation;
 use crate::redact::RedactionCounts;
-use crate::text;
-
-/// In bytes; longer texts are truncated.
-mod max {
-    pub(super) const METHOD: usize = 32;
-    pub(super) const PATH: usize = 8 << 10;
-    pub(super) const QUERY: usize = 8 << 10;
-    pub(super) const ENDPOINT: usize = 1 << 10;
-    pub(super) const HOST: usize = 256;
-    pub(super) const ROUTE: usize = 256;
-    pub(super) const ID: usize = 128;
-}
+use crate::text::{self, Truncated};
 
 /// The redacted fields, with their memory reservation.
 #[derive(Debug)]
@@ -39,7 +34,9 @@ pub(super) struct RequestHead {
     /// Digests of the headers in [`CapturePlan::session_by`].
     pub(super) group_headers: Vec<Option<u128>>,
     /// Constants, and values extracted so far.
-    pub(super) metadata: Map<String, Value>,
+    pub(super) metadata: Metadata,
+    /// Of the fields above, except the metadata.
+    pub(super) truncated: TruncatedFields,
     _reservation: MemoryReservation,
 }
 
@@ -66,16 +63,17 @@ impl RequestHead {
             redactor,
             ..
         } = *context;
-        let header =
-            |name: &str, max: usize| headers.get(name).map(|value| text::truncate(value, max));
-        let target = headers.get(":path").unwrap_or_default();
-        let (path, query) = text::split_query(target);
-        let path = redactor.redact_text((path, max::PATH), counts);
-        let query = query.filter(|_| !plan.minimal);
-        let query = query.map(|query| redactor.redact_query((query, max::QUERY), counts));
-        let endpoint = plan.endpoint.clone().unwrap_or_else(|| {
-            let endpoint = text::normalize_path(&path);
-            text::truncate(endpoint.as_bytes(), max::ENDPOINT)
+        let mut truncated = TruncatedFields::default();
+        let (path, query) = text::split_query(headers.get(":path").unwrap_or_default());
+        let path = redactor.redact_text((path, MAX_PATH_BYTES), counts);
+        let endpoint = match &plan.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => file_under(&path).mark(TruncatedField::Endpoint, &mut truncated),
+        };
+        let path = path.mark(TruncatedField::Path, &mut truncated);
+        let query = query.filter(|_| !plan.minimal).map(|query| {
+            let query = redactor.redact_query((query, MAX_QUERY_BYTES), counts);
+            query.mark(TruncatedField::Query, &mut truncated)
         });
         let lengths = path.len() + endpoint.len() + query.as_ref().map_or(0, String::len);
         let cost = size_of::<Self>() + lengths + 256;
@@ -83,26 +81,54 @@ impl RequestHead {
             return None;
         }
         reservation.grow(cost);
+        let mut keep =
+            |bytes: &[u8], max, field| text::truncate(bytes, max).mark(field, &mut truncated);
+        let mut header =
+            |name: &str, max, field| headers.get(name).map(|value| keep(value, max, field));
+        let method = header(":method", MAX_METHOD_BYTES, TruncatedField::Method);
+        let host = header(":authority", MAX_HOST_BYTES, TruncatedField::Host)
+            .or_else(|| header("host", MAX_HOST_BYTES, TruncatedField::Host));
+        let (request_id, traceparent) = (
+            header(
+                "x-request-id",
+                MAX_REQUEST_ID_BYTES,
+                TruncatedField::RequestId,
+            ),
+            header(
+                "traceparent",
+                MAX_REQUEST_ID_BYTES,
+                TruncatedField::Traceparent,
+            ),
+        );
+        let route = context.route.filter(|name| !name.is_empty());
+        let route = route.map(|name| keep(name, MAX_ROUTE_BYTES, TruncatedField::Route));
         Some(Self {
             user_id: user::identify(context.user, headers, stream),
-            method: header(":method", max::METHOD).unwrap_or_default(),
-            host: header(":authority", max::HOST).or_else(|| header("host", max::HOST)),
-            route: context
-                .route
-                .filter(|name| !name.is_empty())
-                .map(|name| text::truncate(name, max::ROUTE)),
-            request_id: header("x-request-id", max::ID),
-            traceparent: header("traceparent", max::ID),
+            method: method.unwrap_or_default(),
+            host,
+            route,
+            request_id,
+            traceparent,
             session: plan
                 .session
                 .as_ref()
                 .and_then(|source| extract::find_session(source, headers)),
             group_headers: session_group::digest_headers(&plan.session_by, headers, redactor),
-            metadata: plan.metadata.clone(),
+            metadata: Metadata::new(plan.metadata.clone()),
+            truncated,
             query,
             endpoint,
             path,
             _reservation: reservation,
         })
     }
+}
+
+/// The endpoint of a path.
+fn file_under(path: &Truncated) -> Truncated {
+    let endpoint = Truncated {
+        text: text::normalize_path(&path.text),
+        was_longer: path.was_longer,
+    };
+    endpoint.again(MAX_ENDPOINT_BYTES)
 }

@@ -22,7 +22,7 @@ pub(super) fn digest_headers(
         // These redactions do not affect the record, so they are not counted.
         let value =
             redactor.redact_header(name, (sent, usize::MAX), &mut RedactionCounts::default());
-        Some(xxh3_128(value.as_bytes()))
+        Some(xxh3_128(value.text.as_bytes()))
     };
     parts
         .iter()

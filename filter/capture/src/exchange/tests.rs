@@ -11,6 +11,7 @@ use super::Exchange;
 use crate::testing::{FakeStream, Harness};
 
 mod configured;
+mod truncation;
 
 const SECOND: u64 = 1_000_000;
 

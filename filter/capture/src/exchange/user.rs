@@ -1,13 +1,12 @@
 //! Determines the user of an exchange.
 
 use dossier_content::whitespace::trim;
+use dossier_wire::limits::MAX_USER_BYTES;
 
 use crate::config::{UserSource, find_claim};
 use crate::headers::Headers;
 use crate::host::Stream;
 
-/// Longer ids are ignored, not truncated: two users with a common prefix are not one.
-const MAX_USER_BYTES: usize = 256;
 const ANONYMOUS: &str = "anonymous";
 
 /// The first source with a valid id wins.
@@ -26,6 +25,7 @@ pub(super) fn identify(sources: &[UserSource], headers: &Headers, stream: &impl 
         .unwrap_or_else(|| ANONYMOUS.to_owned())
 }
 
+/// Longer ids are ignored, not truncated: two users with a common prefix are not one.
 fn validate(value: &[u8]) -> Option<String> {
     let value = trim(std::str::from_utf8(value).ok()?);
     let fits = !value.is_empty() && value.len() <= MAX_USER_BYTES && !value.contains('\0');

@@ -9,7 +9,7 @@ mod walk;
 
 pub use path::{JsonPath, MAX_PATH_BYTES, MAX_STEPS, PathError};
 pub use scan::{MAX_DEPTH, ScanEnd, Scanner, Token, TokenKind};
-pub use values::MAX_VALUE_BYTES;
+pub use values::{MAX_ESCAPE_BYTES, Scalar};
 pub use walk::Paths;
 
 pub(crate) use scan::BYTE_ORDER_MARK;

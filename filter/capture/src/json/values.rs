@@ -1,19 +1,30 @@
 //! Extracts single values from a document, for the metadata of entries.
 
+use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
 use serde_json::Value;
 
 use super::scan::{Token, TokenKind};
 use super::text::unescape;
 use super::walk::{Paths, Walk};
+use crate::text;
 
-/// Longer strings are truncated at a character.
-pub const MAX_VALUE_BYTES: usize = 1024;
+/// Of the escape of one byte.
+pub const MAX_ESCAPE_BYTES: usize = 6;
+
+/// A string, number or boolean of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scalar {
+    /// Of a string at most [`MAX_METADATA_VALUE_BYTES`].
+    pub value: Value,
+    /// The value is the beginning of a longer string.
+    pub truncated: bool,
+}
 
 impl Paths {
     /// The first string, number or boolean at each path, in the order of the paths, found in one pass.
     /// A value that the end of the bytes may have truncated is ignored.
     #[must_use]
-    pub fn first_values(&self, bytes: &[u8]) -> Vec<Option<Value>> {
+    pub fn first_values(&self, bytes: &[u8]) -> Vec<Option<Scalar>> {
         let mut values = vec![None; self.len()];
         let mut missing = values.len();
         let mut walk = Walk::new(bytes, self);
@@ -24,12 +35,12 @@ impl Paths {
             if walk.hits().is_empty() || token.kind == TokenKind::Key {
                 continue;
             }
-            let Some(value) = parse_scalar(bytes, token) else {
+            let Some(scalar) = parse_scalar(bytes, token) else {
                 continue;
             };
             for path in walk.hits() {
                 if let Some(slot @ None) = values.get_mut(*path) {
-                    *slot = Some(value.clone());
+                    *slot = Some(scalar.clone());
                     missing -= 1;
                 }
             }
@@ -38,20 +49,13 @@ impl Paths {
     }
 }
 
-fn parse_scalar(bytes: &[u8], token: Token) -> Option<Value> {
+fn parse_scalar(bytes: &[u8], token: Token) -> Option<Scalar> {
     if token.cut {
         return None;
     }
     let content = bytes.get(token.content())?;
-    match token.kind {
-        TokenKind::Text => {
-            // An escape is at least as long as its character.
-            let beginning = content.get(..MAX_VALUE_BYTES * 6).unwrap_or(content);
-            Some(Value::String(crate::text::truncate(
-                &unescape(beginning),
-                MAX_VALUE_BYTES,
-            )))
-        }
+    let value = match token.kind {
+        TokenKind::Text => return Some(parse_text(content)),
         TokenKind::Number => serde_json::from_slice(content).ok().map(Value::Number),
         TokenKind::Word => match content {
             b"true" => Some(Value::Bool(true)),
@@ -59,6 +63,20 @@ fn parse_scalar(bytes: &[u8], token: Token) -> Option<Value> {
             _ => None,
         },
         TokenKind::Key | TokenKind::OpenObject | TokenKind::OpenArray | TokenKind::Close => None,
+    };
+    value.map(|value| Scalar {
+        value,
+        truncated: false,
+    })
+}
+
+fn parse_text(content: &[u8]) -> Scalar {
+    const MAX_ESCAPED_BYTES: usize = MAX_METADATA_VALUE_BYTES * MAX_ESCAPE_BYTES;
+    let beginning = content.get(..MAX_ESCAPED_BYTES).unwrap_or(content);
+    let text = text::truncate(&unescape(beginning), MAX_METADATA_VALUE_BYTES);
+    Scalar {
+        value: Value::String(text.text),
+        truncated: text.was_longer || content.len() > MAX_ESCAPED_BYTES,
     }
 }
 
@@ -70,9 +88,16 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn first(text: &[u8], paths: &[&str]) -> Vec<Option<Value>> {
+    fn scalars(text: &[u8], paths: &[&str]) -> Vec<Option<Scalar>> {
         let paths = paths.iter().map(|path| path.parse().unwrap()).collect();
         Paths::new(paths).first_values(text)
+    }
+
+    fn first(text: &[u8], paths: &[&str]) -> Vec<Option<Value>> {
+        let found = scalars(text, paths).into_iter();
+        found
+            .map(|scalar| scalar.map(|scalar| scalar.value))
+            .collect()
     }
 
     #[test]
@@ -132,6 +157,19 @@ mod tests {
         let values = first(text.as_bytes(), &["$.a", "$.b"]);
         assert_eq!(values[0], Some(json!("x".repeat(1023))));
         assert_eq!(values[1], Some(json!("é".repeat(512))));
+    }
+
+    #[test]
+    fn only_longer_strings_are_truncated() {
+        for (string, truncated) in [
+            ("x".repeat(1024), false),
+            ("x".repeat(1025), true),
+            ("\\u0041".repeat(1024), false),
+            ("\\u0041".repeat(1025), true),
+        ] {
+            let found = scalars(format!(r#"{{"a": "{string}"}}"#).as_bytes(), &["$.a"]);
+            assert_eq!(found[0].as_ref().unwrap().truncated, truncated);
+        }
     }
 
     #[test]

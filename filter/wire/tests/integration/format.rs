@@ -10,7 +10,7 @@ use dossier_wire::frame::{
 };
 use dossier_wire::{
     BatchLimitExceeded, BodyMissing, Completion, Encoder, Gap, GapReason, Half, HeaderField,
-    Record, SessionRule, StorageCompression,
+    Record, SessionRule, StorageCompression, TruncatedField, TruncatedFields,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -28,6 +28,13 @@ fn maybe_text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
 fn pairs() -> impl Strategy<Value = Vec<HeaderField<'static>>> {
     let text = || text().prop_map(Cow::Owned);
     prop::collection::vec((text(), text()), 0..4)
+}
+
+fn truncated_fields() -> BoxedStrategy<TruncatedFields> {
+    let field = prop::sample::select(TruncatedField::VARIANTS);
+    prop::collection::vec(field, 0..4)
+        .prop_map(|fields| fields.into_iter().collect())
+        .boxed()
 }
 
 fn session() -> impl Strategy<Value = Option<SessionRule<'static>>> {
@@ -75,12 +82,12 @@ prop_compose! {
         (truncated, body_decoded) in any::<(bool, bool)>(),
         body_missing in prop::option::of(prop::sample::select(BodyMissing::VARIANTS)),
         body_ttl in prop::option::of(1u32..),
-        redactions in prop::collection::btree_map(text().prop_map(Cow::Owned), 1u32.., 0..4),
+        redactions in prop::collection::btree_map(text().prop_map(Cow::Owned), 1u32.., 0..4).boxed(),
         (headers, trailers) in (pairs(), pairs()),
         response_flags in any::<u64>(),
         (response_details, upstream_host, workload) in (maybe_text(), maybe_text(), maybe_text()),
         completion in completion(),
-        (request_id, traceparent) in (maybe_text(), maybe_text()),
+        (request_id, traceparent, truncated_fields) in (maybe_text(), maybe_text(), truncated_fields()),
         body in prop::collection::vec(any::<u8>(), 0..300),
         unseen in 0u64..1000,
     ) -> (Record<'static>, Vec<u8>) {
@@ -102,6 +109,7 @@ prop_compose! {
             body_xxh3: xxh3,
             content_type, content_encoding, truncated, body_decoded, body_missing, redactions, headers, trailers,
             completion, response_flags, response_details, upstream_host, workload, request_id, traceparent,
+            truncated_fields,
         };
         (record, body)
     }

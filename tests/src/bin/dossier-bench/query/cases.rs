@@ -10,7 +10,7 @@ const PAGE: &str = "
         select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, created_at,
                expires_at, body_size, stored_size, body_state::text as body_state, content_type, content_encoding, truncated,
                completion::text as completion, coalesce(body_expires_at, expires_at) as body_expires_at, body_sha256,
-               body_decoded, redactions, response_flags, response_details, upstream_host, workload
+               body_decoded, redactions, response_flags, response_details, upstream_host, workload, truncated_fields
         from entries where expires_at > now() and {}
         order by created_at desc, id desc limit 21) p
     left join bodies b on b.user_id = p.user_id and b.entry_id = p.id and b.expires_at = p.body_expires_at
@@ -37,7 +37,7 @@ const SESSION_ENTRIES: &str = "
         select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, created_at,
                expires_at, body_size, stored_size, body_state::text as body_state, content_type, content_encoding, truncated,
                completion::text as completion, coalesce(body_expires_at, expires_at) as body_expires_at, body_sha256,
-               body_decoded, redactions, response_flags, response_details, upstream_host, workload
+               body_decoded, redactions, response_flags, response_details, upstream_host, workload, truncated_fields
         from entries e where e.expires_at > now() and e.user_id = s.user_id and e.session_id = s.session_id
         order by created_at desc, id desc limit 20) e
     left join bodies b on b.user_id = e.user_id and b.entry_id = e.id and b.expires_at = e.body_expires_at";
