@@ -10,7 +10,7 @@ use dossier_wire::{Half, HeaderField, TruncatedFields};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use self::body_data::BodyData;
@@ -58,14 +58,48 @@ pub(super) struct EntryResponse {
     method: String,
     /// Without the query.
     path: String,
+    /// Without the question mark, as it was redacted.
+    #[schema(required)]
+    query: Option<String>,
+    /// `:authority` or `Host`.
+    #[schema(required)]
+    host: Option<String>,
+    /// Name of the proxy's route.
+    #[schema(required)]
+    route: Option<String>,
+    /// `x-request-id`.
+    #[schema(required)]
+    request_id: Option<String>,
+    #[schema(required)]
+    traceparent: Option<String>,
     #[schema(required)]
     status: Option<i16>,
     #[serde(skip_serializing_if = "is_empty")]
     #[schema(schema_with = truncated_fields, required = false)]
     truncated_fields: TruncatedFields,
+    timing: Timing,
     content: Content,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<Proxy>,
+}
+
+/// When the exchange and this half of it took place.
+#[derive(Serialize, ToSchema)]
+struct Timing {
+    /// When the request began.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    started_at: OffsetDateTime,
+    /// When the first byte of this half was seen.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    first_byte_at: OffsetDateTime,
+    /// When this half ended.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    ended_at: OffsetDateTime,
+    /// From `started_at` to `ended_at`, in milliseconds: of a response, what the whole exchange took.
+    duration_ms: f64,
 }
 
 /// What the proxy reported about the exchange; absent if it reported nothing.
@@ -168,8 +202,19 @@ impl EntryResponse {
             exchange_id: entry.exchange,
             method: entry.method,
             path: entry.path,
+            query: entry.query,
+            host: entry.host,
+            route: entry.route,
+            request_id: entry.request_id,
+            traceparent: entry.traceparent,
             status: entry.status,
             truncated_fields: entry.truncated_fields,
+            timing: Timing {
+                started_at: entry.started_at,
+                first_byte_at: entry.created_at,
+                ended_at: entry.ended_at,
+                duration_ms: milliseconds(entry.ended_at - entry.started_at),
+            },
             content,
             proxy: Proxy::new(entry.proxy),
         })
@@ -215,6 +260,14 @@ impl Proxy {
 #[expect(clippy::trivially_copy_pass_by_ref)]
 const fn is_empty(fields: &TruncatedFields) -> bool {
     fields.is_empty()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a double holds the microseconds of 285 years"
+)]
+fn milliseconds(duration: Duration) -> f64 {
+    duration.whole_microseconds() as f64 / 1000.0
 }
 
 fn sum(redactions: &BTreeMap<String, u32>) -> u64 {

@@ -257,12 +257,26 @@ pub struct Entry {
     pub method: String,
     /// Path without query.
     pub path: String,
+    /// Query string without the question mark.
+    pub query: Option<String>,
+    /// Authority.
+    pub host: Option<String>,
+    /// Route name.
+    pub route: Option<String>,
+    /// `x-request-id`.
+    pub request_id: Option<String>,
+    /// `traceparent`.
+    pub traceparent: Option<String>,
     /// Status of the response.
     pub status: Option<i16>,
     /// As configured.
     pub metadata: Map<String, Value>,
     /// When this half began.
     pub created_at: OffsetDateTime,
+    /// When the exchange began.
+    pub started_at: OffsetDateTime,
+    /// When this half ended.
+    pub ended_at: OffsetDateTime,
     /// When it expires.
     pub expires: Expiry,
     /// True size of the body in bytes.

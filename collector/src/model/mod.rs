@@ -13,3 +13,4 @@ pub mod scope;
 pub mod session;
 pub mod sha256;
 pub mod similar_name;
+pub mod trace_id;

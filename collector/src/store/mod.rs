@@ -49,7 +49,7 @@ pub use diagnostics::{PartitionState, Server};
 pub use dictionaries::{DictionaryRecord, TrainingLock, TrainingTarget};
 pub use entries::{
     EmptyResult, EndpointList, EntryCursor, EntryFilter, EntryPage, EntryParts, FilterCondition,
-    Order, PageRequest, PageStart, PatternError, ResultKind, Total,
+    Order, PageRequest, PageStart, PatternError, ResultKind, SessionChoice, Total,
 };
 pub use error::StoreError;
 pub use gaps::StoredGap;

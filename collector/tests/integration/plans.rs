@@ -29,10 +29,12 @@ const FILL: &str = "
     create table bodies_20990101 (like bodies including defaults including storage);
     alter table bodies attach partition bodies_20990101 for values from ('2099-01-01 00:00+00') to ('2099-01-02 00:00+00');
     insert into entries (id, expires_at, created_at, started_at, ended_at, body_size, stored_size, half, completion, body_state,
-                         status, truncated, exchange_id, session_id, user_id, endpoint, method, path, metadata)
+                         status, truncated, exchange_id, session_id, user_id, endpoint, method, path, metadata, request_id,
+                         trace_id)
     select n, case when n % 2 = 0 then '2099-01-01 12:00+00' else 'infinity' end::timestamptz, at, at, at, 2, 2, 'request',
            'complete', 'stored', 200, false, md5(n::text)::uuid, md5(n % 200 || '/' || n / 4000)::uuid, 'user-' || n % 200,
-           '/api/' || n % 7, 'POST', '/', jsonb_build_object('model', 'gpt-' || n % 6, 'tokens', n % 4000)
+           '/api/' || n % 7, 'POST', '/', jsonb_build_object('model', 'gpt-' || n % 6, 'tokens', n % 4000),
+           'request-' || n / 2, md5('trace-' || n / 4)::uuid
     from (select n, now() - interval '1 s' * (200000 - n) as at from generate_series(1, 200000) n) numbered;
     insert into bodies (entry_id, expires_at, codec, user_id, data) select id, expires_at, 'identity', user_id, '{}' from entries;
     insert into sessions (user_id, session_id, external_id, created_at, last_activity)
@@ -151,7 +153,7 @@ fn filters(session: SessionId, exchange: ExchangeId, at: OffsetDateTime) -> Vec<
             ..none()
         },
         EntryFilter {
-            session: Some(session),
+            session: Some(session.into()),
             ..none()
         },
         EntryFilter {
@@ -174,6 +176,27 @@ fn filters(session: SessionId, exchange: ExchangeId, at: OffsetDateTime) -> Vec<
         with_metadata("tokens", range),
         with_metadata("model", MetadataTest::Matches("^gpt-[12]$".to_owned())),
         with_metadata("none", MetadataTest::Exists(true)),
+    ]
+}
+
+/// What access logs and traces name, and the index that finds it.
+fn by_names_of_others() -> [(EntryFilter, &'static str); 2] {
+    let trace = "7b5ca4ac2ffbba3ad9ae3ed6bfb1ed57".parse();
+    [
+        (
+            EntryFilter {
+                request_id: Some("request-50003".to_owned()),
+                ..EntryFilter::default()
+            },
+            "_request_id_idx",
+        ),
+        (
+            EntryFilter {
+                trace: Some(trace.unwrap()),
+                ..EntryFilter::default()
+            },
+            "_trace_id_idx",
+        ),
     ]
 }
 
@@ -214,6 +237,23 @@ async fn user_queries_use_indexes() {
         });
         expect_indexes(&plans.await, &format!("{filter:?}"));
     }
+    for (filter, index) in by_names_of_others() {
+        let plans = fixture.plans(async |store| {
+            let page = everything(&scope, filter.clone());
+            store.find_entries(&page, now).await.unwrap();
+        });
+        let plans = plans.await;
+        expect_indexes(&plans, &format!("{filter:?}"));
+        assert!(plans.contains(index), "{filter:?} without {index}: {plans}");
+    }
+    let plans = fixture.plans(async |store| {
+        store.sessions_named(&scope, "conv-42").await.unwrap();
+        let everyone = Scope::Everyone;
+        store.sessions_named(&everyone, "conv-42").await.unwrap();
+    });
+    let plans = plans.await;
+    expect_indexes(&plans, "sessions by name");
+    assert_eq!(plans.matches("sessions_by_name").count(), 2, "{plans}");
     let plans = fixture.plans(async |store| {
         assert!(store.entry(&scope, id, now).await.unwrap().is_some());
         assert_eq!(

@@ -24,7 +24,18 @@ pub(super) fn entry() -> Value {
         "exchange_id": EXCHANGE,
         "method": "POST",
         "path": "/api/v1/ai/generate",
+        "query": "stream=false",
+        "host": "api.example.com",
+        "route": "ai",
+        "request_id": "7f3c2a9e-5d0b-4b0e-9a51-1f6b6c0d4a11",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "status": 200,
+        "timing": {
+            "started_at": "2026-03-01T12:00:00Z",
+            "first_byte_at": "2026-03-01T12:00:00.25Z",
+            "ended_at": "2026-03-01T12:00:00.251Z",
+            "duration_ms": 251.0,
+        },
         "content": {
             "type": "application/json",
             "form": "json",
@@ -79,6 +90,7 @@ pub(super) fn exchange() -> Value {
 pub(super) fn session_page(with_entries: bool) -> Value {
     let mut session = json!({
         "session_id": SESSION,
+        "external_id": null,
         "user_id": USER,
         "created_at": "2026-03-01T12:00:00Z",
         "last_activity": "2026-03-01T12:10:00Z",

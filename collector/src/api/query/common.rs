@@ -79,8 +79,13 @@ impl CommonFields {
             return Err(ApiError::SearchNotEnabled);
         }
         filter::merge_session(&mut filter, &mut precedence);
+        let scope = caller.scope(self.user.clone())?;
+        if let Some(choice) = &mut filter.session {
+            let named = store.sessions_named(&scope, &choice.asked).await?;
+            choice.ids.extend(named);
+        }
         Ok(CommonQuery {
-            scope: caller.scope(self.user.clone())?,
+            scope,
             filter,
             given_endpoint: self.parsed.given_endpoint,
             user: self.user,

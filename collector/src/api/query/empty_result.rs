@@ -7,8 +7,9 @@ use time::format_description::well_known::Rfc3339;
 use super::common::CommonQuery;
 use super::endpoint_lookup::NearestEndpoints;
 use super::fields::{
-    END_DATE, ENDPOINT, EXCHANGE_ID, METADATA_FILTERS, METHOD, SESSION_ID, START_DATE, STATUS,
-    STORAGE_TYPE, USER_ID,
+    COMPLETION, CONTENT_TYPE, END_DATE, ENDPOINT, EXCHANGE_ID, HOST, METADATA_FILTERS, METHOD,
+    MIN_DURATION_MS, MIN_SIZE, PATH, PATH_PREFIX, REQUEST_ID, ROUTE, SESSION_ID, START_DATE,
+    STATUS, STORAGE_TYPE, TRACE_ID, USER_ID,
 };
 use crate::http::envelope::{Severity, Warning};
 use crate::http::error::ApiError;
@@ -162,6 +163,16 @@ fn name(condition: &FilterCondition<'_>) -> String {
         FilterCondition::Exchange(_) => EXCHANGE_ID.name,
         FilterCondition::Status(_) => STATUS.name,
         FilterCondition::Method(_) => METHOD.name,
+        FilterCondition::RequestId(_) => REQUEST_ID.name,
+        FilterCondition::Trace(_) => TRACE_ID.name,
+        FilterCondition::Host(_) => HOST.name,
+        FilterCondition::Route(_) => ROUTE.name,
+        FilterCondition::Path(_) => PATH.name,
+        FilterCondition::PathPrefix(_) => PATH_PREFIX.name,
+        FilterCondition::MinDuration(_) => MIN_DURATION_MS.name,
+        FilterCondition::Completion(_) => COMPLETION.name,
+        FilterCondition::ContentType(_) => CONTENT_TYPE.name,
+        FilterCondition::MinSize(_) => MIN_SIZE.name,
         FilterCondition::Metadata(filter) => {
             return format!("{}.{}", METADATA_FILTERS.name, filter.path.as_str());
         }
@@ -172,11 +183,21 @@ fn name(condition: &FilterCondition<'_>) -> String {
 fn value(condition: &FilterCondition<'_>) -> Value {
     match condition {
         FilterCondition::Half(half) => json!(half),
-        FilterCondition::Endpoint(text) | FilterCondition::Method(text) => json!(text),
+        FilterCondition::Endpoint(text)
+        | FilterCondition::Method(text)
+        | FilterCondition::RequestId(text)
+        | FilterCondition::Host(text)
+        | FilterCondition::Route(text)
+        | FilterCondition::Path(text)
+        | FilterCondition::PathPrefix(text)
+        | FilterCondition::ContentType(text) => json!(text),
+        FilterCondition::Trace(trace) => json!(trace.to_string()),
+        FilterCondition::MinDuration(number) | FilterCondition::MinSize(number) => json!(number),
+        FilterCondition::Completion(completion) => json!(completion),
         FilterCondition::From(at) | FilterCondition::To(at) => {
             json!(at.get().format(&Rfc3339).ok())
         }
-        FilterCondition::Session(session) => json!(session),
+        FilterCondition::Session(choice) => json!(choice.asked),
         FilterCondition::Exchange(exchange) => json!(exchange),
         FilterCondition::Status(status) => json!(status),
         FilterCondition::Metadata(filter) => filter.asked.clone(),

@@ -4,7 +4,8 @@
 //!
 //! A new filter is declared here, listed in [`FILTERS`], and read in `filter.rs`.
 
-use dossier_wire::Half;
+use dossier_wire::limits::{MAX_SESSION_ID_BYTES, MAX_TEXT_BYTES};
+use dossier_wire::{Completion, Half};
 use serde_json::json;
 
 use super::included_parts::IncludedParts;
@@ -14,11 +15,18 @@ use crate::api::request::{
     AnyField, Choice, DayEdge, Encoded, Field, Instant, Integer, OrDefault, Request, Text, UuidText,
 };
 use crate::model::ids::UserId;
+use crate::model::trace_id::TraceId;
 use crate::store::{EntryParts, Order};
 
 /// Pages by number cost as much as all pages before them; deeper ones are reached by cursor.
 const MAX_PAGE: i64 = 10_000;
 const MAX_ENDPOINT_BYTES: usize = 8 * 1024;
+/// A thousand years.
+const MAX_DURATION_MS: i64 = 1000 * 366 * 86_400_000;
+/// As long as a recorded text may be.
+const TEXT: Text = Text {
+    max_bytes: MAX_TEXT_BYTES,
+};
 pub(in crate::api) const EXPECTED_CURSOR: &str =
     "expected the next_cursor of an earlier response, unchanged";
 
@@ -47,6 +55,16 @@ pub(in crate::api) const FILTERS: &[&dyn AnyField] = &[
     &EXCHANGE_ID,
     &STATUS,
     &METHOD,
+    &REQUEST_ID,
+    &TRACE_ID,
+    &HOST,
+    &ROUTE,
+    &PATH,
+    &PATH_PREFIX,
+    &MIN_DURATION_MS,
+    &COMPLETION,
+    &CONTENT_TYPE,
+    &MIN_SIZE,
 ];
 
 /// Which page of them is shown, and how. With the cursor, these do not change the total.
@@ -102,10 +120,12 @@ pub(in crate::api) static METADATA_FILTERS: Field<MetadataFilters> = Field {
     example: || json!({"model": {"regex": "^gpt"}, "usage.tokens": {"gte": 100}}),
 };
 
-pub(in crate::api) static SESSION_ID: Field<UuidText> = Field {
+pub(in crate::api) static SESSION_ID: Field<Text> = Field {
     name: "session_id",
-    kind: UuidText,
-    description: "Of one session.",
+    kind: Text {
+        max_bytes: MAX_SESSION_ID_BYTES,
+    },
+    description: "Of one session: its id, or the name that clients gave it. Of all users, there may be several of a name.",
     example: || json!("0198a3c5-7f00-7000-8000-000000000002"),
 };
 
@@ -128,6 +148,86 @@ pub(in crate::api) static METHOD: Field<Text> = Field {
     kind: Text { max_bytes: 64 },
     description: "HTTP method, in any case.",
     example: || json!("POST"),
+};
+
+pub(in crate::api) static REQUEST_ID: Field<Text> = Field {
+    name: "request_id",
+    kind: TEXT,
+    description: "`x-request-id`, as in the access log of the proxy.",
+    example: || json!("7f3c2a9e-5d0b-4b0e-9a51-1f6b6c0d4a11"),
+};
+
+pub(in crate::api) static TRACE_ID: Field<Encoded<TraceId>> = Field {
+    name: "trace_id",
+    kind: Encoded {
+        max_bytes: 32,
+        expected: "expected the id of a trace: 32 hex digits, not all zero",
+        decode: |text| text.parse().ok(),
+    },
+    description: "Of one trace: the second part of `traceparent`.",
+    example: || json!("0af7651916cd43dd8448eb211c80319c"),
+};
+
+pub(in crate::api) static HOST: Field<Text> = Field {
+    name: "host",
+    kind: TEXT,
+    description: "`:authority` or `Host`, as it was sent.",
+    example: || json!("api.example.com"),
+};
+
+pub(in crate::api) static ROUTE: Field<Text> = Field {
+    name: "route",
+    kind: TEXT,
+    description: "Name of the proxy's route.",
+    example: || json!("ai"),
+};
+
+pub(in crate::api) static PATH: Field<Text> = Field {
+    name: "path",
+    kind: TEXT,
+    description: "The whole path, without the query, as it was sent.",
+    example: || json!("/api/v1/ai/generate"),
+};
+
+pub(in crate::api) static PATH_PREFIX: Field<Text> = Field {
+    name: "path_prefix",
+    kind: TEXT,
+    description: "What the path begins with.",
+    example: || json!("/api/v1/"),
+};
+
+pub(in crate::api) static MIN_DURATION_MS: Field<Integer<i64>> = Field {
+    name: "min_duration_ms",
+    kind: Integer::new(0, MAX_DURATION_MS),
+    description: "`duration_ms` at least: from the start of the exchange to the end of this half.",
+    example: || json!(500),
+};
+
+pub(in crate::api) static COMPLETION: Field<Choice<Completion>> = Field {
+    name: "completion",
+    kind: Choice(&[
+        ("complete", Completion::Complete),
+        ("client_aborted", Completion::ClientAborted),
+        ("upstream_reset", Completion::UpstreamReset),
+        ("local_reply", Completion::LocalReply),
+        ("timeout", Completion::Timeout),
+    ]),
+    description: "How the exchange ended.",
+    example: || json!("timeout"),
+};
+
+pub(in crate::api) static CONTENT_TYPE: Field<Text> = Field {
+    name: "content_type",
+    kind: TEXT,
+    description: "`content-type` in any case; parameters, such as the charset, are not compared.",
+    example: || json!("application/json"),
+};
+
+pub(in crate::api) static MIN_SIZE: Field<Integer<i64>> = Field {
+    name: "min_size",
+    kind: Integer::new(0, i64::MAX),
+    description: "`content.size` at least: bytes of the body as it was sent.",
+    example: || json!(1024),
 };
 
 pub(in crate::api) static PAGE: Field<OrDefault<Integer<i64>>> = Field {

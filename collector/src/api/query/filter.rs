@@ -3,8 +3,9 @@
 use dossier_wire::Half;
 
 use super::fields::{
-    END_DATE, ENDPOINT, EXCHANGE_ID, METADATA_FILTERS, METHOD, SESSION_ID, START_DATE, STATUS,
-    STORAGE_TYPE, TYPE,
+    COMPLETION, CONTENT_TYPE, END_DATE, ENDPOINT, EXCHANGE_ID, HOST, METADATA_FILTERS, METHOD,
+    MIN_DURATION_MS, MIN_SIZE, PATH, PATH_PREFIX, REQUEST_ID, ROUTE, SESSION_ID, START_DATE,
+    STATUS, STORAGE_TYPE, TRACE_ID, TYPE,
 };
 use super::metadata_filters;
 use super::precedence::Precedence;
@@ -12,7 +13,8 @@ use crate::api::request::{FieldReader, InvalidValue};
 use crate::model::endpoint::filed_under;
 use crate::model::filter::{MetadataFilter, MetadataTest};
 use crate::model::ids::{ExchangeId, SessionId};
-use crate::store::EntryFilter;
+use crate::store::{EntryFilter, SessionChoice};
+use dossier_content::media_type::MediaType;
 
 #[derive(Debug)]
 pub(in crate::api) struct ParsedFilter {
@@ -37,10 +39,22 @@ pub(super) fn parse(reader: &mut FieldReader, precedence: &mut Precedence) -> Pa
         endpoint: endpoint.map(std::borrow::Cow::into_owned),
         from,
         to,
-        session: reader.read(&SESSION_ID).map(SessionId),
+        session: reader.read(&SESSION_ID).map(SessionChoice::new),
         exchange: reader.read(&EXCHANGE_ID).map(ExchangeId),
         status: reader.read(&STATUS),
         method: reader.read(&METHOD).map(|it| it.to_ascii_uppercase()),
+        request_id: reader.read(&REQUEST_ID),
+        trace: reader.read(&TRACE_ID),
+        host: reader.read(&HOST),
+        route: reader.read(&ROUTE),
+        path: reader.read(&PATH),
+        path_prefix: reader.read(&PATH_PREFIX),
+        min_duration_ms: reader.read(&MIN_DURATION_MS),
+        completion: reader.read(&COMPLETION),
+        content_type: reader
+            .read(&CONTENT_TYPE)
+            .map(|it| MediaType::parse(Some(&it)).essence()),
+        min_size: reader.read(&MIN_SIZE),
         metadata: reader
             .read(&METADATA_FILTERS)
             .map(|filters| metadata_filters::parse(reader, filters))
@@ -73,7 +87,7 @@ pub(super) fn merge_session(filter: &mut EntryFilter, precedence: &mut Precedenc
         );
         filter.metadata.remove(position);
     } else if let Some(session) = filter.metadata.get(position).and_then(named_session) {
-        filter.session = Some(session);
+        filter.session = Some(session.into());
         filter.metadata.remove(position);
     }
 }
@@ -108,7 +122,7 @@ mod tests {
     #[test]
     fn session_parameter_takes_precedence_over_metadata() {
         let (filter, message) = merged(&json!({"session_id": "x", "a": 1}), Some(SESSION));
-        assert_eq!(filter.session.unwrap().to_string(), SESSION);
+        assert_eq!(filter.session.unwrap().asked, SESSION);
         assert_eq!(filter.metadata.len(), 1);
         assert_eq!(
             message.unwrap(),
@@ -119,7 +133,7 @@ mod tests {
     #[test]
     fn session_in_metadata_filters_the_session() {
         let (filter, message) = merged(&json!({"session_id": SESSION}), None);
-        assert_eq!(filter.session.unwrap().to_string(), SESSION);
+        assert_eq!(filter.session.unwrap().asked, SESSION);
         assert!(filter.metadata.is_empty() && message.is_none());
     }
 

@@ -36,6 +36,9 @@ struct SessionResponse {
     #[serde(rename = "session_id")]
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
+    /// The name that clients gave it.
+    #[schema(required)]
+    external_id: Option<String>,
     #[schema(value_type = String)]
     user_id: UserId,
     #[serde(with = "time::serde::rfc3339")]
@@ -103,6 +106,7 @@ impl SessionResponse {
             .transpose()?;
         Ok(Self {
             id: session.id,
+            external_id: session.external_id,
             user_id: session.user,
             created_at: session.created_at,
             last_activity: session.last_activity,

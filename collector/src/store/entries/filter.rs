@@ -1,6 +1,6 @@
 //! The conditions of a query, as SQL.
 
-use dossier_wire::Half;
+use dossier_wire::{Completion, Half};
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -9,6 +9,7 @@ use crate::model::filter::{Bound, MetadataFilter, MetadataPath, MetadataTest, Sc
 use crate::model::ids::{ExchangeId, SessionId};
 use crate::model::instant::UtcInstant;
 use crate::model::scope::Scope;
+use crate::model::trace_id::TraceId;
 
 /// Which entries match. A condition that is absent always holds.
 #[derive(Debug, Clone, Default)]
@@ -21,16 +22,63 @@ pub struct EntryFilter {
     pub from: Option<UtcInstant>,
     /// `created_at` at or before.
     pub to: Option<UtcInstant>,
-    /// Assigned to this session.
-    pub session: Option<SessionId>,
+    /// Assigned to one of these sessions.
+    pub session: Option<SessionChoice>,
     /// Part of this exchange.
     pub exchange: Option<ExchangeId>,
     /// Response status.
     pub status: Option<i16>,
     /// HTTP method.
     pub method: Option<String>,
+    /// `x-request-id`.
+    pub request_id: Option<String>,
+    /// Of this trace, by `traceparent`.
+    pub trace: Option<TraceId>,
+    /// Authority.
+    pub host: Option<String>,
+    /// Name of the route.
+    pub route: Option<String>,
+    /// The whole path.
+    pub path: Option<String>,
+    /// What the path begins with.
+    pub path_prefix: Option<String>,
+    /// From the start of the exchange to the end of the half: at least so many milliseconds.
+    pub min_duration_ms: Option<i64>,
+    /// How the exchange ended.
+    pub completion: Option<Completion>,
+    /// `content-type` in lower case, without parameters.
+    pub content_type: Option<String>,
+    /// Bytes of the body as it was sent, at least.
+    pub min_size: Option<i64>,
     /// Of the metadata.
     pub metadata: Vec<MetadataFilter>,
+}
+
+/// Sessions that a caller chose by the id of one, or by the name that clients gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionChoice {
+    /// As the caller wrote it.
+    pub asked: String,
+    /// Those meant. Names are resolved by [`Store::sessions_named`](crate::store::Store::sessions_named).
+    pub ids: Vec<SessionId>,
+}
+
+impl SessionChoice {
+    /// A session by its id, if the text is one. A name that looks like an id is possible.
+    #[must_use]
+    pub fn new(asked: String) -> Self {
+        let ids = asked.parse().ok().map(SessionId).into_iter().collect();
+        Self { asked, ids }
+    }
+}
+
+impl From<SessionId> for SessionChoice {
+    fn from(id: SessionId) -> Self {
+        Self {
+            asked: id.to_string(),
+            ids: vec![id],
+        }
+    }
 }
 
 /// A condition of a filter.
@@ -44,14 +92,34 @@ pub enum FilterCondition<'a> {
     From(UtcInstant),
     /// `created_at` at or before.
     To(UtcInstant),
-    /// Assigned to this session.
-    Session(SessionId),
+    /// Assigned to one of these sessions.
+    Session(&'a SessionChoice),
     /// Part of this exchange.
     Exchange(ExchangeId),
     /// Response status.
     Status(i16),
     /// HTTP method.
     Method(&'a str),
+    /// `x-request-id`.
+    RequestId(&'a str),
+    /// Of this trace.
+    Trace(TraceId),
+    /// Authority.
+    Host(&'a str),
+    /// Name of the route.
+    Route(&'a str),
+    /// The whole path.
+    Path(&'a str),
+    /// What the path begins with.
+    PathPrefix(&'a str),
+    /// From the start of the exchange to the end of the half.
+    MinDuration(i64),
+    /// How the exchange ended.
+    Completion(Completion),
+    /// Without parameters.
+    ContentType(&'a str),
+    /// Bytes of the body.
+    MinSize(i64),
     /// Metadata that pass all tests.
     Metadata(&'a MetadataFilter),
 }
@@ -65,10 +133,22 @@ impl EntryFilter {
             self.endpoint.as_deref().map(FilterCondition::Endpoint),
             self.from.map(FilterCondition::From),
             self.to.map(FilterCondition::To),
-            self.session.map(FilterCondition::Session),
+            self.session.as_ref().map(FilterCondition::Session),
             self.exchange.map(FilterCondition::Exchange),
             self.status.map(FilterCondition::Status),
             self.method.as_deref().map(FilterCondition::Method),
+            self.request_id.as_deref().map(FilterCondition::RequestId),
+            self.trace.map(FilterCondition::Trace),
+            self.host.as_deref().map(FilterCondition::Host),
+            self.route.as_deref().map(FilterCondition::Route),
+            self.path.as_deref().map(FilterCondition::Path),
+            self.path_prefix.as_deref().map(FilterCondition::PathPrefix),
+            self.min_duration_ms.map(FilterCondition::MinDuration),
+            self.completion.map(FilterCondition::Completion),
+            self.content_type
+                .as_deref()
+                .map(FilterCondition::ContentType),
+            self.min_size.map(FilterCondition::MinSize),
         ]
         .into_iter()
         .flatten()
@@ -115,13 +195,53 @@ pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Filt
         }
         FilterCondition::From(from) => query.push("e.created_at >= ").push_bind(from.get()),
         FilterCondition::To(to) => query.push("e.created_at <= ").push_bind(to.get()),
-        FilterCondition::Session(session) => query.push("e.session_id = ").push_bind(session.0),
+        FilterCondition::Session(choice) => {
+            push_session(query, "e", choice);
+            query
+        }
         FilterCondition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
         FilterCondition::Status(status) => query.push("e.status = ").push_bind(status),
         FilterCondition::Method(method) => query.push("e.method = ").push_bind(method.to_owned()),
+        FilterCondition::RequestId(id) => query.push("e.request_id = ").push_bind(id.to_owned()),
+        FilterCondition::Trace(trace) => query.push("e.trace_id = ").push_bind(trace.as_uuid()),
+        FilterCondition::Host(host) => query.push("e.host = ").push_bind(host.to_owned()),
+        FilterCondition::Route(route) => query.push("e.route = ").push_bind(route.to_owned()),
+        FilterCondition::Path(path) => query.push("e.path = ").push_bind(path.to_owned()),
+        FilterCondition::PathPrefix(prefix) => query
+            .push("starts_with(e.path, ")
+            .push_bind(prefix.to_owned())
+            .push(")"),
+        FilterCondition::MinDuration(millis) => query
+            .push("e.ended_at >= e.started_at + ")
+            .push_bind(millis)
+            .push(" * interval '1 millisecond'"),
+        FilterCondition::Completion(completion) => query
+            .push("e.completion = ")
+            .push_bind(<&str>::from(completion))
+            .push("::completion"),
+        FilterCondition::ContentType(essence) => query
+            .push("lower(btrim(split_part(e.content_type, ';', 1), E' \\t')) = ")
+            .push_bind(essence.to_owned()),
+        FilterCondition::MinSize(bytes) => query.push("e.body_size >= ").push_bind(bytes),
         FilterCondition::Metadata(filter) => {
             push_metadata(query, filter);
             query
+        }
+    };
+}
+
+/// One id is compared as such, so that the index also gives the order of time.
+pub(in crate::store) fn push_session(
+    query: &mut QueryBuilder<Postgres>,
+    table: &str,
+    choice: &SessionChoice,
+) {
+    query.push(table);
+    match choice.ids.as_slice() {
+        [id] => query.push(".session_id = ").push_bind(id.0),
+        ids => {
+            let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+            query.push(".session_id = any(").push_bind(ids).push(")")
         }
     };
 }

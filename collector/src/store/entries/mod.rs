@@ -30,8 +30,8 @@ use crate::model::scope::Scope;
 
 pub use empty_result::{EmptyResult, ResultKind};
 pub use endpoints::EndpointList;
-pub(super) use filter::push_where;
-pub use filter::{EntryFilter, FilterCondition};
+pub use filter::{EntryFilter, FilterCondition, SessionChoice};
+pub(super) use filter::{push_session, push_where};
 pub use patterns::PatternError;
 pub(super) use select::{push_inner_end, push_limit, push_outer, push_select};
 

@@ -121,8 +121,8 @@ pub(in crate::store) fn push_inner_end(
 /// The columns of an entry, of `entries e`, without its body.
 pub(in crate::store) fn push_select(query: &mut QueryBuilder<Postgres>, parts: EntryParts) {
     query.push(
-        "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, status, metadata, \
-         created_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
+        "select id, user_id, exchange_id, session_id, half::text as half, endpoint, method, path, query, \
+         host, route, request_id, traceparent, status, metadata, created_at, started_at, ended_at, expires_at, nullif(expires_at, 'infinity') as ttl, body_size, stored_size, \
          body_state::text as body_state, content_type, content_encoding, truncated, completion::text as completion, \
          coalesce(body_expires_at, expires_at) as body_expires_at, body_sha256, body_decoded, redactions, response_flags, \
          response_details, upstream_host, workload, truncated_fields",

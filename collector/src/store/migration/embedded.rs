@@ -19,7 +19,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(i64, &str, &str); 10] = [
+const FILES: [(i64, &str, &str); 11] = [
     file!(1, "initial", "0001_initial.sql"),
     file!(2, "whole record", "0002_whole_record.sql"),
     file!(3, "by number", "0003_by_number.sql"),
@@ -29,6 +29,7 @@ const FILES: [(i64, &str, &str); 10] = [
     file!(7, "rejected by time", "0007_rejected_by_time.sql"),
     file!(9, "small at rest", "0009_small_at_rest.sql"),
     file!(10, "truncated fields", "0010_truncated_fields.sql"),
+    file!(11, "questions", "0011_questions.sql"),
     file!(12, "gaps by number", "0012_gaps_by_number.sql"),
 ];
 

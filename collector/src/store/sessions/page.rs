@@ -15,7 +15,7 @@ use crate::model::scope::Scope;
 use crate::store::columns::user_id;
 use crate::store::entries::{
     EXACT_TOTAL, EntryFilter, EntryParts, Order, PageStart, Total, push_inner_end, push_limit,
-    push_outer, push_select, push_where,
+    push_outer, push_select, push_session, push_where,
 };
 use crate::store::{Store, StoreError};
 
@@ -62,6 +62,8 @@ pub struct SessionPageRequest {
 pub struct FoundSession {
     /// Its id.
     pub id: SessionId,
+    /// The name that clients gave it.
+    pub external_id: Option<String>,
     /// Its user.
     pub user: UserId,
     /// Start of its first exchange.
@@ -87,7 +89,40 @@ pub struct SessionPage {
     pub has_more: bool,
 }
 
+/// Of a name, in the scope of all users.
+const MAX_NAMED: i64 = 1000;
+
 impl Store {
+    /// The sessions that clients gave this name: one of each user of the scope, the first thousand.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    #[instrument(name = "store.sessions_named", skip_all, err(level = "debug"))]
+    pub async fn sessions_named(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let read = async {
+            let mut transaction = self.begin_read(scope).await?;
+            let mut query =
+                QueryBuilder::new("select session_id from sessions where external_id = ");
+            query.push_bind(name.to_owned());
+            if let Some(user) = scope.user() {
+                query
+                    .push(" and user_id = ")
+                    .push_bind(user.as_str().to_owned());
+            }
+            query.push(" order by user_id");
+            push_limit(&mut query, MAX_NAMED);
+            let ids: Vec<uuid::Uuid> = query
+                .build_query_scalar()
+                .fetch_all(&mut *transaction)
+                .await?;
+            Ok(ids.into_iter().map(SessionId).collect())
+        };
+        read.await.map_err(StoreError::for_read)
+    }
     /// A page of sessions, with entries that have not expired at `now`.
     ///
     /// # Errors
@@ -146,6 +181,7 @@ impl Store {
 fn session(row: &PgRow) -> Result<FoundSession, StoreError> {
     Ok(FoundSession {
         id: SessionId(row.try_get("session_id")?),
+        external_id: row.try_get("external_id")?,
         user: user_id(row.try_get("user_id")?)?,
         created_at: row.try_get("created_at")?,
         last_activity: row.try_get("last_activity")?,
@@ -160,7 +196,7 @@ fn page_query(request: &SessionPageRequest, now: OffsetDateTime) -> QueryBuilder
     let (direction, comparison) = directions(request.order);
     let mut query = QueryBuilder::new(
         "select p.*, c.total_entries, c.endpoints
-         from (select s.user_id, s.session_id, s.created_at, s.last_activity",
+         from (select s.user_id, s.session_id, s.external_id, s.created_at, s.last_activity",
     );
     push_matching(&mut query, request, now);
     if let PageStart::After(cursor) = request.start {
@@ -224,8 +260,9 @@ fn push_matching(
             .push(" and s.user_id = ")
             .push_bind(user.as_str().to_owned());
     }
-    if let Some(session) = request.filter.session {
-        query.push(" and s.session_id = ").push_bind(session.0);
+    if let Some(choice) = &request.filter.session {
+        query.push(" and ");
+        push_session(query, "s", choice);
     }
 }
 

@@ -98,6 +98,14 @@ impl CopyRows {
         self.field(value.as_bytes())
     }
 
+    /// `uuid` that may be null.
+    pub fn maybe_uuid(&mut self, value: Option<Uuid>) -> &mut Self {
+        match value {
+            Some(value) => self.uuid(value),
+            None => self.null(),
+        }
+    }
+
     /// `timestamptz`, to the microsecond.
     pub fn timestamp(&mut self, value: OffsetDateTime) -> &mut Self {
         // The calendar ends in the year 9999, so that the microseconds fit by far.

@@ -12,6 +12,7 @@ use super::copy_format::{CopyRows, Slot};
 use super::rejected::RejectedRows;
 use crate::model::entry::{Expiry, NewBatch, NewEntry, NewGap, PackedBody};
 use crate::model::ids::{BatchId, SessionId};
+use crate::model::trace_id::TraceId;
 use crate::store::sessions::SessionLookup;
 use crate::store::{StoreError, dictionaries, partitions};
 use dossier_body::dictionary::DictionaryId;
@@ -20,9 +21,9 @@ pub(super) const COPY_ENTRIES: &str = "copy entries (id, expires_at, created_at,
      completion, body_state, status, truncated, exchange_id, session_id, user_id, endpoint, method, path, query, host, \
      route, content_type, content_encoding, request_id, traceparent, body_xxh3, metadata, body_expires_at, body_sha256, \
      body_decoded, redactions, headers, trailers, response_flags, response_details, upstream_host, workload, \
-     body, body_codec, dictionary_id, truncated_fields) \
+     body, body_codec, dictionary_id, truncated_fields, trace_id) \
      from stdin (format binary)";
-const ENTRY_COLUMNS: i16 = 41;
+const ENTRY_COLUMNS: i16 = 42;
 pub(super) const COPY_BODIES: &str = "copy bodies (entry_id, expires_at, codec, user_id, data, dictionary_id) from stdin (format binary)";
 const BODY_COLUMNS: i16 = 6;
 
@@ -221,6 +222,8 @@ fn write_entry(rows: &mut CopyRows, entry: &NewEntry<'_>, lookup: Option<usize>)
     let body = entry.body.stored();
     let stored_size = body.map_or(0, |body| body.data.len());
     let inline = body.filter(|body| body.expires_early.is_none());
+    let trace = entry.traceparent.as_deref();
+    let trace = trace.and_then(TraceId::of_traceparent);
     let redactions = (!entry.redactions.is_empty()).then(|| json(&entry.redactions));
     let truncated = (!entry.truncated_fields.is_empty()).then(|| json(&entry.truncated_fields));
     let id = rows.row(ENTRY_COLUMNS).slot();
@@ -269,7 +272,8 @@ fn write_entry(rows: &mut CopyRows, entry: &NewEntry<'_>, lookup: Option<usize>)
         .maybe_bytes(inline.map(|body| body.data.as_ref()))
         .maybe_text(inline.map(|body| (&body.codec).into()))
         .maybe_int4(inline.and_then(dictionary))
-        .maybe_jsonb(truncated.as_deref());
+        .maybe_jsonb(truncated.as_deref())
+        .maybe_uuid(trace.map(TraceId::as_uuid));
     Placeholders {
         id,
         body_entry_id: None,

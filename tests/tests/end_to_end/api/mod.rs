@@ -8,6 +8,7 @@ mod deletion;
 mod doctor;
 mod entries;
 mod extremes;
+mod facts;
 mod fuzz;
 mod isolation_matrix;
 mod jwks;

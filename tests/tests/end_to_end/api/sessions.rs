@@ -269,7 +269,7 @@ async fn reports_all_errors_at_once() {
         (
             list(
                 &backend,
-                "?page=0&page_size=x&session_id=1&start_date=soon&entries=1&page=2",
+                "?page=0&page_size=x&session_id=&start_date=soon&entries=1&page=2",
             )
             .await,
             vec!["entries", "page", "page_size", "session_id", "start_date"],
