@@ -105,7 +105,7 @@ fn full(body_ttl_days: u32) -> Value {
         "metadata": {"full": true}, "session": {"id": "full"}, "ttl_days": 20, "body_ttl_days": body_ttl_days,
         "started_at": at, "first_byte_at": at + 1, "ended_at": at + 2, "body_size": 4,
         "body_xxh3": "0123456789abcdef0123456789abcdef", "content_type": "text/full", "content_encoding": "full",
-        "body_decoded": true, "truncated": true, "truncated_fields": ["path"], "redactions": {"full": 1}, "headers": [["a", "full"]],
+        "body_decoded": true, "truncated": true, "redactions": {"full": 1}, "headers": [["a", "full"]],
         "trailers": [["b", "full"]], "completion": "client_aborted", "response_flags": 8, "response_details": "full",
         "upstream_host": "10.0.0.1:80", "workload": "full", "request_id": "full",
         "traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01", "body_text": "full",
