@@ -96,7 +96,12 @@ async fn malformed_line_is_rejected_by_number() {
     let good = line("/lines/good", r#""body_text":"good""#);
     let two = line("/lines/two", r#""body_text":"a","body_json":1"#);
     let empty_user = line("/lines/user", r#""body_text":"a""#).replace("alice", "");
-    let lines = format!("{good}\nno json\n{two}{empty_user}{good}");
+    let unknown_field = line("/lines/cut", r#""truncated_fields":["body"]"#);
+    let cut = line(
+        "/lines/good",
+        r#""body_text":"good","truncated_fields":["query"]"#,
+    );
+    let lines = format!("{good}\nno json\n{two}{empty_user}{cut}{unknown_field}");
     let key = Some(backend.keys.ingest.as_str());
     let answer = backend
         .client
@@ -106,7 +111,7 @@ async fn malformed_line_is_rejected_by_number() {
     let data = &answer.json["data"];
     assert_eq!(
         (&data["records"], &data["rejected"]),
-        (&json!(2), &json!(3)),
+        (&json!(2), &json!(4)),
         "{}",
         answer.json
     );
@@ -119,6 +124,7 @@ async fn malformed_line_is_rejected_by_number() {
         (2, "one JSON object", "no json"),
         (3, "more than one", two.trim()),
         (4, "user_id", empty_user.trim()),
+        (6, "out of range", unknown_field.trim()),
     ];
     assert_eq!(rows.len(), expected.len());
     for (row, (position, reason, text)) in rows.iter().zip(expected) {

@@ -1,6 +1,7 @@
 //! `POST /storage/delete`. And what an older store did wrong.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use dossier_tests::clock::minutes_ago;
 use dossier_tests::producer::Sample;
@@ -11,15 +12,20 @@ use crate::support::store;
 
 const DAY: u64 = 24 * 60;
 
-/// Of alice, numbered in a row: one that lives for days, one without a time to go, one that is expired.
+/// Longer than it takes to store entries: what is expired by then is not stored.
+const UNTIL_EXPIRY: Duration = Duration::from_secs(10);
+
+/// Of alice, numbered in a row: one that lives for days, one without a time to go, one that has expired since.
 async fn three() -> (TestBackend, u64) {
     let backend = TestBackend::start().await.unwrap();
     let of = |days| {
-        let mut sample = Sample::request("alice", "/x", minutes_ago(2 * DAY), "{\"n\":1}");
+        let started = minutes_ago(DAY) + u64::try_from(UNTIL_EXPIRY.as_micros()).unwrap();
+        let mut sample = Sample::request("alice", "/x", started, "{\"n\":1}");
         sample.record.ttl_days = NonZeroU32::new(days);
         sample
     };
     store(&backend, &[of(30), of(0), of(1)]).await;
+    tokio::time::sleep(UNTIL_EXPIRY).await;
     let entries = backend
         .client
         .query_all(&backend.keys.users.alice, &json!({"order": "asc"}))

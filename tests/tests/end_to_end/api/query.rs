@@ -368,7 +368,7 @@ async fn repeated_filters_give_one_warning() {
     let first = ask(&backend, &json!({"page_size": 1})).await;
     let question = json!({
         "type": "response", "storage_type": "request", "page": 9, "page_size": 1,
-        "cursor": first.json["data"]["next_cursor"], "status": 999,
+        "cursor": first.json["data"]["next_cursor"], "status": 1000,
     });
     assert_eq!(ask(&backend, &question).await.error_fields(), ["status"]);
     let question = json!({
