@@ -180,12 +180,20 @@ fn filters(session: SessionId, exchange: ExchangeId, at: OffsetDateTime) -> Vec<
 }
 
 /// What access logs and traces name, and the index that finds it.
-fn by_names_of_others() -> [(EntryFilter, &'static str); 2] {
+fn by_names_of_others() -> [(EntryFilter, &'static str); 3] {
     let trace = "7b5ca4ac2ffbba3ad9ae3ed6bfb1ed57".parse();
     [
         (
             EntryFilter {
                 request_id: Some("request-50003".to_owned()),
+                ..EntryFilter::default()
+            },
+            "_request_id_idx",
+        ),
+        (
+            EntryFilter {
+                // Longer than what the filter records.
+                request_id: Some("request-50003".repeat(20)),
                 ..EntryFilter::default()
             },
             "_request_id_idx",

@@ -183,3 +183,39 @@ async fn question_for_long_endpoint_finds_its_beginning() {
         assert_eq!(codes.len(), warnings, "{codes:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn question_for_cut_field_finds_its_beginning() {
+    let backend = TestBackend::start().await.unwrap();
+    let alice = &backend.keys.users.alice;
+    let sent = "i".repeat(300);
+    let sample = |endpoint: &str, recorded: &str| {
+        let mut sample = Sample::request("alice", endpoint, minutes_ago(1), "{}");
+        let record = &mut sample.record;
+        record.request_id = Some(recorded[..recorded.len().min(128)].to_owned().into());
+        record.host = Some(recorded.to_owned().into());
+        record.route = Some(recorded.to_owned().into());
+        sample
+    };
+    let fields = [
+        TruncatedField::RequestId,
+        TruncatedField::Host,
+        TruncatedField::Route,
+    ];
+    let mut cut = sample("/cut", &sent[..256]);
+    cut.record.truncated_fields = fields.into_iter().collect();
+    // Who asks for more than this one has does not mean it.
+    let short = sample("/short", &sent[..256]);
+    let mut whole = sample("/whole", &sent);
+    whole.record.request_id = Some(sent.clone().into());
+    store(&backend, &[cut, short, whole]).await;
+    for field in fields.map(<&str>::from) {
+        let answer = backend
+            .client
+            .query_all(alice, &json!({ field: sent }))
+            .await
+            .unwrap();
+        let found: BTreeSet<_> = answer.iter().map(|entry| text(entry, "endpoint")).collect();
+        assert_eq!(found, BTreeSet::from(["/cut", "/whole"]), "{field}");
+    }
+}

@@ -1,6 +1,9 @@
 //! The conditions of a query, as SQL.
 
-use dossier_wire::{Completion, Half};
+use dossier_wire::limits::filter::{
+    MAX_HOST_BYTES, MAX_METHOD_BYTES, MAX_REQUEST_ID_BYTES, MAX_ROUTE_BYTES,
+};
+use dossier_wire::{Completion, Half, TruncatedField};
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -201,11 +204,19 @@ pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Filt
         }
         FilterCondition::Exchange(exchange) => query.push("e.exchange_id = ").push_bind(exchange.0),
         FilterCondition::Status(status) => query.push("e.status = ").push_bind(status),
-        FilterCondition::Method(method) => query.push("e.method = ").push_bind(method.to_owned()),
-        FilterCondition::RequestId(id) => query.push("e.request_id = ").push_bind(id.to_owned()),
+        FilterCondition::Method(method) => {
+            push_exact(query, TruncatedField::Method, method, MAX_METHOD_BYTES)
+        }
+        FilterCondition::RequestId(id) => {
+            push_exact(query, TruncatedField::RequestId, id, MAX_REQUEST_ID_BYTES)
+        }
         FilterCondition::Trace(trace) => query.push("e.trace_id = ").push_bind(trace.as_uuid()),
-        FilterCondition::Host(host) => query.push("e.host = ").push_bind(host.to_owned()),
-        FilterCondition::Route(route) => query.push("e.route = ").push_bind(route.to_owned()),
+        FilterCondition::Host(host) => {
+            push_exact(query, TruncatedField::Host, host, MAX_HOST_BYTES)
+        }
+        FilterCondition::Route(route) => {
+            push_exact(query, TruncatedField::Route, route, MAX_ROUTE_BYTES)
+        }
         FilterCondition::Path(path) => query.push("e.path = ").push_bind(path.to_owned()),
         FilterCondition::PathPrefix(prefix) => query
             .push("starts_with(e.path, ")
@@ -228,6 +239,29 @@ pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, condition: Filt
             query
         }
     };
+}
+
+/// A text that the filter records to `max` bytes, in the column of the field's name: what was sent is also found by its
+/// beginning, if that is all that was recorded.
+fn push_exact<'q>(
+    query: &'q mut QueryBuilder<Postgres>,
+    field: TruncatedField,
+    asked: &str,
+    max: usize,
+) -> &'q mut QueryBuilder<Postgres> {
+    let column = <&str>::from(field);
+    let beginning = asked.get(..asked.floor_char_boundary(max));
+    match beginning.filter(|beginning| beginning.len() < asked.len()) {
+        None => query
+            .push(format_args!("e.{column} = "))
+            .push_bind(asked.to_owned()),
+        Some(beginning) => query
+            .push(format_args!("(e.{column} = any("))
+            .push_bind(vec![asked.to_owned(), beginning.to_owned()])
+            .push(format_args!(") and (e.{column} = "))
+            .push_bind(asked.to_owned())
+            .push(format_args!(" or e.truncated_fields ? '{column}'))")),
+    }
 }
 
 /// One id is compared as such, so that the index also gives the order of time.
