@@ -14,7 +14,8 @@ pub struct MetadataFilter {
     pub asked: Value,
 }
 
-/// Where a value is: a key, or, if there is no such key, a path of keys separated by dots.
+/// Where a value is: a key, or, if there is no such key, a path of keys separated by dots. A backslash before a dot or a
+/// backslash takes it into the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetadataPath(String);
 
@@ -39,7 +40,7 @@ impl MetadataPath {
     /// [`InvalidPath`] if it is empty, too long or too deep, or holds a NUL, which Postgres cannot store.
     pub fn new(text: &str) -> Result<Self, InvalidPath> {
         let fits = (1..=Self::MAX_BYTES).contains(&text.len());
-        if !fits || text.contains('\0') || text.split('.').count() > Self::MAX_KEYS {
+        if !fits || text.contains('\0') || split_keys(text).len() > Self::MAX_KEYS {
             return Err(InvalidPath);
         }
         Ok(Self(text.to_owned()))
@@ -51,11 +52,11 @@ impl MetadataPath {
         &self.0
     }
 
-    /// The keys of a path; `None` if there is only one.
+    /// The keys of a path; `None` if there is only one, as it is written.
     #[must_use]
     pub fn keys(&self) -> Option<Vec<String>> {
-        let keys: Vec<_> = self.0.split('.').map(str::to_owned).collect();
-        (keys.len() > 1).then_some(keys)
+        let keys = split_keys(&self.0);
+        (keys.len() > 1 || keys.first() != Some(&self.0)).then_some(keys)
     }
 
     /// Whether it is the path of the entry's session.
@@ -63,6 +64,23 @@ impl MetadataPath {
     pub fn is_session(&self) -> bool {
         self.0 == Self::SESSION
     }
+}
+
+fn split_keys(path: &str) -> Vec<String> {
+    let (mut keys, mut key) = (Vec::new(), String::new());
+    let mut characters = path.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (character, characters.peek()) {
+            ('\\', Some(&escaped @ ('.' | '\\'))) => {
+                key.push(escaped);
+                characters.next();
+            }
+            ('.', _) => keys.push(std::mem::take(&mut key)),
+            _ => key.push(character),
+        }
+    }
+    keys.push(key);
+    keys
 }
 
 /// One condition on a value. A value of another type does not match, and a missing one matches only
@@ -154,6 +172,16 @@ mod tests {
         assert_eq!(MetadataPath::new("model").unwrap().keys(), None);
         let keys = MetadataPath::new("usage.tokens").unwrap().keys();
         assert_eq!(keys.unwrap(), ["usage", "tokens"]);
+        for (path, expected) in [
+            (r"a.c\.d", vec!["a", "c.d"]),
+            (r"a\.b", vec!["a.b"]),
+            (r"a\\.b", vec![r"a\", "b"]),
+            (r"a\b.c", vec![r"a\b", "c"]),
+            ("a.", vec!["a", ""]),
+        ] {
+            let keys = MetadataPath::new(path).unwrap().keys();
+            assert_eq!(keys.unwrap(), expected, "{path}");
+        }
     }
 
     #[test]

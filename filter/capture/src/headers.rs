@@ -90,13 +90,21 @@ pub(crate) mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     pub(crate) fn headers(pairs: &[(&str, &str)]) -> Headers {
+        let pairs = pairs.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
+        header_bytes(&pairs)
+    }
+
+    pub(crate) fn header_bytes(pairs: &[(&[u8], &[u8])]) -> Headers {
         let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
         for (name, value) in pairs {
             bytes.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
             bytes.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
         }
         for (name, value) in pairs {
-            bytes.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+            bytes.extend([name, &b"\0"[..], value, b"\0"].concat());
         }
         Headers::from_serialised(bytes)
     }

@@ -17,6 +17,8 @@ pub enum Counter {
     BodiesTruncated,
     /// Values that redaction replaced.
     ValuesRedacted,
+    /// Exchanges of users whose id cannot be taken.
+    UsersInvalid,
     /// Batches that the collector acknowledged.
     BatchesSent,
     /// Batches that the collector rejected.
@@ -31,7 +33,7 @@ pub enum Counter {
 
 impl Counter {
     /// In the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RecordsCaptured,
         Self::RecordsDroppedBufferFull,
         Self::RecordsDroppedTooLarge,
@@ -39,6 +41,7 @@ impl Counter {
         Self::BodiesDropped,
         Self::BodiesTruncated,
         Self::ValuesRedacted,
+        Self::UsersInvalid,
         Self::BatchesSent,
         Self::BatchesFailed,
         Self::BatchesRetried,
@@ -57,6 +60,7 @@ impl Counter {
             Self::BodiesDropped => "dossier.bodies_dropped",
             Self::BodiesTruncated => "dossier.bodies_truncated",
             Self::ValuesRedacted => "dossier.values_redacted",
+            Self::UsersInvalid => "dossier.users_invalid",
             Self::BatchesSent => "dossier.batches_sent",
             Self::BatchesFailed => "dossier.batches_failed",
             Self::BatchesRetried => "dossier.batches_retried",

@@ -26,8 +26,8 @@ impl Truncated {
     }
 }
 
-/// Truncates at a character boundary. Invalid UTF-8 is replaced by U+FFFD, so that what the client sent
-/// stays recognisable.
+/// Truncates at a character boundary. What is not UTF-8 is read as ISO-8859-1, as headers once
+/// were by definition.
 pub(crate) fn truncate(bytes: &[u8], max: usize) -> Truncated {
     // Nearly all texts are short and valid, and validation is much cheaper than replacement.
     if bytes.len() <= max
@@ -40,13 +40,17 @@ pub(crate) fn truncate(bytes: &[u8], max: usize) -> Truncated {
     }
     let beginning = bytes.get(..max).unwrap_or(bytes);
     let was_longer = bytes.len() > max;
-    // The bound may have split a character, whose remains must not be replaced by U+FFFD.
+    // The bound may have split a character, whose remains must not be read as others.
     let whole = match std::str::from_utf8(beginning) {
         Err(error) if was_longer && error.error_len().is_none() => error.valid_up_to(),
         _ => beginning.len(),
     };
-    let text = String::from_utf8_lossy(beginning.get(..whole).unwrap_or(beginning)).into_owned();
-    // A replacement takes three bytes for one.
+    let whole = beginning.get(..whole).unwrap_or(beginning);
+    let text = match std::str::from_utf8(whole) {
+        Ok(text) => text.to_owned(),
+        Err(_) => whole.iter().copied().map(char::from).collect(),
+    };
+    // Half of ISO-8859-1 takes two bytes for one.
     Truncated { text, was_longer }.again(max)
 }
 
@@ -120,11 +124,11 @@ mod tests {
             (b"123456789", "12345678", true),
             ("1234567é".as_bytes(), "1234567", true),
             ("123456é8".as_bytes(), "123456é", true),
-            (b"a\xffb", "a\u{fffd}b", false),
+            (b"a\xffb", "a\u{ff}b", false),
             // An invalid byte before the bound and a character across it.
-            (b"1\xff34567\xc3\xa9", "1\u{fffd}3456", true),
-            (b"\xff\xff\xff", "\u{fffd}\u{fffd}", true),
-            (b"12345\xc3", "12345\u{fffd}", false),
+            (b"1\xff34567\xc3\xa9", "1\u{ff}34567", true),
+            (b"\xff\xff\xff\xff\xff", "\u{ff}\u{ff}\u{ff}\u{ff}", true),
+            (b"12345\xc3", "12345\u{c3}", false),
         ] {
             assert_eq!(truncated(bytes), (text.to_owned(), was_longer), "{text}");
         }

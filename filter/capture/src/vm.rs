@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Config, Problems, Rules, UserSource};
+use crate::config::{Config, InvalidUser, Problems, Rules, UserSource};
 use crate::host::{CollectorResponse, Dispatch, Host, Level};
 use crate::now::Now;
 use crate::outbox::{Destination, Outbox};
@@ -30,6 +30,7 @@ pub struct Vm<H> {
 pub struct Plugin {
     pub(crate) rules: Rules,
     pub(crate) user: Vec<UserSource>,
+    pub(crate) invalid_user: InvalidUser,
     pub(crate) hash_key: Option<HashKey>,
     /// The workload of the proxy, or the proxy's own name.
     pub(crate) workload: Option<String>,
@@ -108,6 +109,7 @@ impl<H: Host> Vm<H> {
             batch,
             buffer_bytes,
             user,
+            invalid_user,
             rules,
             ..
         } = config;
@@ -125,6 +127,7 @@ impl<H: Host> Vm<H> {
         Ok(Rc::new(Plugin {
             rules,
             user,
+            invalid_user,
             hash_key,
             workload,
             outbox,

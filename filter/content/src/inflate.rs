@@ -11,7 +11,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 /// What wraps the deflated data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One or more members of RFC 1952. What follows them is ignored: some senders pad the end.
+    /// One or more members of RFC 1952. Zero bytes may follow them: some senders pad the end.
     Gzip,
     /// What HTTP calls deflate: zlib by the standard, without any wrapper by some senders.
     Deflate,
@@ -103,7 +103,7 @@ fn gzip(encoded: &[u8], output: &mut Output) -> End {
         let Some(next) = trailer.get(GZIP_TRAILER_BYTES..) else {
             return End::CutOff;
         };
-        if !next.starts_with(GZIP_MAGIC) {
+        if next.iter().all(|byte| *byte == 0) {
             return End::Complete;
         }
         rest = next;
@@ -201,6 +201,26 @@ mod tests {
     fn inflated(format: Format, encoded: &[u8]) -> (Vec<u8>, End) {
         let inflated = inflate(format, encoded, 1 << 20);
         (inflated.bytes, inflated.end)
+    }
+
+    #[test]
+    fn only_zeros_may_follow_gzip() {
+        for (behind, end) in [
+            (&b""[..], End::Complete),
+            (b"\0", End::Complete),
+            (&[0; 512], End::Complete),
+            (b"garbage", End::Damaged),
+            (b"\0garbage", End::Damaged),
+            (b"\x1f", End::CutOff),
+        ] {
+            let encoded = [&gzipped(TEXT)[..], behind].concat();
+            let inflated = inflate(Format::Gzip, &encoded, 1000);
+            assert_eq!(
+                (inflated.bytes.as_slice(), inflated.end),
+                (TEXT, end),
+                "{behind:?}"
+            );
+        }
     }
 
     #[test]

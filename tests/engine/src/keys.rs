@@ -202,6 +202,7 @@ fn plugin_cases() -> Vec<Case> {
             let claims = json!({"sub": "user-7", "iss": "https://identity.example.com", "exp": 2e9, "scope": "a b"});
             Exchange::json(number).with_claims(&claims)
         }),
+        Case::new(&["invalid_user"], "`drop`", merged(minimal(), json!({"invalid_user": "drop"}))),
         Case::new(
             &["user[].peer_certificate"],
             "`uri_san`",

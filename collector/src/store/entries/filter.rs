@@ -345,6 +345,9 @@ fn push_contains(
             .push(", ")
             .push_bind(text.to_owned())
             .push(") > 0) or ");
+        push_has_type(query, path, "object");
+        push_value(query, path);
+        query.push(" ? ").push_bind(text.to_owned()).push(") or ");
     }
     push_value(query, path);
     query.push(" @> ").push_bind(Json(part.clone())).push(")");

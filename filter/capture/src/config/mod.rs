@@ -35,6 +35,7 @@ pub use secret::SecretSource;
 pub(crate) use session::SessionGroupPart;
 pub use settings::{BatchSettings, CollectorSettings};
 pub(crate) use source::{Extraction, ExtractionTarget, SessionSource};
+pub use user::InvalidUser;
 pub(crate) use user::UserSource;
 
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub struct Config {
     pub buffer_bytes: usize,
     /// The first source with a value determines the user.
     pub(crate) user: Vec<UserSource>,
+    /// What is done if the user's id cannot be taken.
+    pub invalid_user: InvalidUser,
     /// The key of [`HashKey`]s.
     pub hash_key: Option<SecretSource>,
     /// The keys `routes` and `defaults`.
@@ -142,6 +145,10 @@ impl Config {
             .get("user")
             .and_then(|node| user::read_sources(&node))
             .unwrap_or_default();
+        let invalid_user = object
+            .get("invalid_user")
+            .and_then(|node| user::read_invalid(&node))
+            .unwrap_or_default();
         let hash_key = object.get("hash_key");
         let rules = Rules::read(
             object.get("routes").as_ref(),
@@ -155,6 +162,7 @@ impl Config {
             batch,
             buffer_bytes,
             user,
+            invalid_user,
             hash_key,
             rules,
         })

@@ -14,6 +14,16 @@ pub(crate) enum UserSource {
     PeerCertificate(&'static str),
 }
 
+/// What is done with an exchange of a user whose id cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvalidUser {
+    /// It is recorded under an id that stands for the user's.
+    #[default]
+    Record,
+    /// It is not recorded.
+    Drop,
+}
+
 const MAX_SOURCES: usize = 8;
 const MAX_CLAIM_BYTES: usize = 128;
 
@@ -30,6 +40,10 @@ pub(super) fn read_sources(node: &ConfigNode<'_>) -> Option<Vec<UserSource>> {
         object.reject_unknown();
         source
     })
+}
+
+pub(super) fn read_invalid(node: &ConfigNode<'_>) -> Option<InvalidUser> {
+    node.as_choice(&[("record", InvalidUser::Record), ("drop", InvalidUser::Drop)])
 }
 
 fn read_claim(node: &ConfigNode<'_>) -> Option<Vec<String>> {

@@ -10,6 +10,7 @@ use super::metadata::Metadata;
 use super::redactor::Redactor;
 use crate::config::{Extraction, ExtractionTarget, SessionSource};
 use crate::headers::Headers;
+use crate::json::Scalar;
 use crate::redact::RedactionCounts;
 use crate::text;
 
@@ -42,10 +43,10 @@ pub(super) fn add_body_values(
     {
         match (target, scalar) {
             (ExtractionTarget::Metadata(name), Some(scalar)) => metadata.insert(name, scalar),
-            (ExtractionTarget::Session, Some(scalar)) if !scalar.truncated => {
-                session = session_from_value(scalar.value);
+            (ExtractionTarget::Session, Some(scalar)) => {
+                session = session_from_scalar(scalar);
             }
-            (ExtractionTarget::Session, _) | (_, None) => {}
+            (_, None) => {}
         }
     }
     session
@@ -65,10 +66,12 @@ pub(super) fn find_session(source: &SessionSource, headers: &Headers) -> Option<
     validate_session(std::str::from_utf8(&bytes).ok()?)
 }
 
-fn session_from_value(value: Value) -> Option<String> {
-    match value {
+/// A number names the session as it is written: as numbers, different ids may be the same.
+fn session_from_scalar(scalar: Scalar) -> Option<String> {
+    match scalar.value {
+        _ if scalar.truncated => None,
         Value::String(text) => validate_session(&text),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(_) => validate_session(&scalar.digits),
         _ => None,
     }
 }
@@ -127,6 +130,29 @@ mod tests {
             Some("s/query 1")
         );
         assert_eq!(named(SessionSource::Header("absent".into())), None);
+    }
+
+    #[test]
+    fn numbers_name_sessions_as_they_are_written() {
+        let paths = || crate::json::Paths::new(vec!["$.id".parse().unwrap()]);
+        let named = |id: &str| {
+            let body = format!("{{\"id\": {id}}}");
+            let scalar = paths().first_values(body.as_bytes()).remove(0);
+            session_from_scalar(scalar.unwrap())
+        };
+        for id in [
+            "18446744073709551617",
+            "18446744073709551618",
+            "1.5",
+            "1.50",
+            "7",
+            "-0",
+            "1e3",
+        ] {
+            assert_eq!(named(id).as_deref(), Some(id));
+        }
+        assert_eq!(named(&"9".repeat(1024)).unwrap().len(), 1024);
+        assert_eq!(named(&"9".repeat(1025)), None);
     }
 
     #[test]

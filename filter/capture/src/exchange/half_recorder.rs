@@ -167,8 +167,17 @@ impl HalfRecorder {
         }
     }
 
+    /// The proxy answered, or the exchange broke off, before anything of the body was seen.
+    fn announces_unseen_body(&self) -> bool {
+        let has_body = self
+            .length
+            .map_or(self.began_at.is_some(), |bytes| bytes > 0);
+        !self.ended && self.body.size() == 0 && has_body
+    }
+
     /// Uses the current time where no moment was recorded.
     pub(super) fn finish(self, half: Half, now: &Now<'_>) -> FinishedHalf {
+        let unseen = half == Half::Request && self.announces_unseen_body();
         let body = self.body.finish();
         FinishedHalf {
             half,
@@ -178,7 +187,7 @@ impl HalfRecorder {
             size: body.size,
             hash: body.hash,
             truncated: body.truncated,
-            missing: body.missing,
+            missing: body.missing.or(unseen.then_some(BodyMissing::NotCaptured)),
             lost_bytes: body.lost_bytes,
             decoded: false,
             content_type: self.content_type,

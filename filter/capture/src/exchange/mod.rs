@@ -23,7 +23,7 @@ use dossier_wire::Half;
 use dossier_wire::limits::STATUSES;
 use dossier_wire::limits::filter::MAX_ROUTE_BYTES;
 
-use crate::config::{CapturePlan, RequestView, StorageType};
+use crate::config::{CapturePlan, InvalidUser, RequestView, StorageType};
 use crate::headers::{HeaderLookup, Headers};
 use crate::host::{Host, Stream};
 use crate::memory_budget::MemoryReservation;
@@ -214,6 +214,13 @@ impl Exchange {
         let Some(headers) = request.load() else {
             return;
         };
+        let identity = user::identify(&self.plugin.user, headers, stream);
+        if identity.invalid {
+            shared.metrics.increment(Counter::UsersInvalid, 1);
+            if self.plugin.invalid_user == InvalidUser::Drop {
+                return;
+            }
+        }
         let route = if asked {
             route
         } else {
@@ -224,14 +231,14 @@ impl Exchange {
         let redactor = redactor(&self.plugin, &plan);
         let context = HeadContext {
             plan: &plan,
-            user: &self.plugin.user,
+            user_id: identity.user_id,
             headers,
             route: route.as_deref(),
             redactor,
         };
         let reservation = MemoryReservation::new(Rc::clone(&shared.budget));
         let counts = &mut self.request.redactions;
-        let mut head = RequestHead::read(&context, stream, counts, reservation);
+        let mut head = RequestHead::read(context, counts, reservation);
         self.request.read_headers(headers);
         if let Some(head) = &mut head {
             self.request

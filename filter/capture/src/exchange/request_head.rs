@@ -9,10 +9,9 @@ use dossier_wire::{TruncatedField, TruncatedFields};
 
 use super::metadata::Metadata;
 use super::redactor::Redactor;
-use super::{extract, session_group, user};
-use crate::config::{CapturePlan, UserSource};
+use super::{extract, session_group};
+use crate::config::CapturePlan;
 use crate::headers::Headers;
-use crate::host::Stream;
 use crate::memory_budget::MemoryReservation;
 use crate::redact::RedactionCounts;
 use crate::text::{self, Truncated};
@@ -43,7 +42,7 @@ pub(super) struct RequestHead {
 /// The inputs of [`RequestHead::read`].
 pub(super) struct HeadContext<'a> {
     pub(super) plan: &'a CapturePlan,
-    pub(super) user: &'a [UserSource],
+    pub(super) user_id: String,
     pub(super) headers: &'a Headers,
     pub(super) route: Option<&'a [u8]>,
     pub(super) redactor: Redactor<'a>,
@@ -52,17 +51,17 @@ pub(super) struct HeadContext<'a> {
 impl RequestHead {
     /// None if the memory budget is exhausted.
     pub(super) fn read(
-        context: &HeadContext<'_>,
-        stream: &impl Stream,
+        context: HeadContext<'_>,
         counts: &mut RedactionCounts,
         mut reservation: MemoryReservation,
     ) -> Option<Self> {
         let HeadContext {
             plan,
+            user_id,
             headers,
+            route,
             redactor,
-            ..
-        } = *context;
+        } = context;
         let mut truncated = TruncatedFields::default();
         let (path, query) = text::split_query(headers.get(":path").unwrap_or_default());
         let path = redactor.redact_text((path, MAX_PATH_BYTES), counts);
@@ -100,10 +99,10 @@ impl RequestHead {
                 TruncatedField::Traceparent,
             ),
         );
-        let route = context.route.filter(|name| !name.is_empty());
+        let route = route.filter(|name| !name.is_empty());
         let route = route.map(|name| keep(name, MAX_ROUTE_BYTES, TruncatedField::Route));
         Some(Self {
-            user_id: user::identify(context.user, headers, stream),
+            user_id,
             method: method.unwrap_or_default(),
             host,
             route,

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
-use dossier_wire::{Completion, Half, Record, SessionRule};
+use dossier_wire::{BodyMissing, Completion, Half, Record, SessionRule};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::Exchange;
+use crate::headers::tests::header_bytes;
+use crate::metrics::Counter;
 use crate::testing::{FakeStream, Harness};
 
 mod configured;
@@ -143,15 +145,106 @@ fn minimal_record_is_redacted() {
     assert_eq!((body.len(), request.body_size), (0, 13));
 }
 
-#[test]
-fn missing_or_invalid_user_is_anonymous() {
-    let too_long = "x".repeat(257);
-    for name in ["", too_long.as_str()] {
-        let harness = Harness::new(&json!({}));
-        let stream = request(&[("x-user-id", name)]);
-        Exchange::new(Rc::clone(&harness.plugin)).finish(harness.vm.host(), &stream);
-        assert_eq!(recorded(&harness)[0].0.user_id, "anonymous");
+/// The user that is recorded for these values of the sources, of which the first is a certificate; none: not recorded.
+fn user_of(configuration: &Value, certificate: &[u8], header: &[u8]) -> (Option<String>, u64) {
+    let mut all = json!({"user": [{"peer_certificate": "subject"}, {"header": "x-user-id"}]});
+    for (key, value) in configuration.as_object().unwrap() {
+        all[key] = value.clone();
     }
+    let harness = Harness::new(&all);
+    let pairs = [
+        (&b":method"[..], &b"GET"[..]),
+        (b":path", b"/x"),
+        (b"x-user-id", header),
+    ];
+    let mut stream = FakeStream {
+        request: Some(header_bytes(&pairs)),
+        ..FakeStream::default()
+    };
+    stream.set("connection.subject_peer_certificate", certificate);
+    Exchange::new(Rc::clone(&harness.plugin)).finish(harness.vm.host(), &stream);
+    let user = recorded(&harness)
+        .first()
+        .map(|(record, _)| record.user_id.to_string());
+    (user, harness.vm.host().counted(Counter::UsersInvalid))
+}
+
+#[test]
+fn first_source_that_is_present_decides() {
+    let record = json!({});
+    let named = |user: &str| (Some(user.to_owned()), 0);
+    assert_eq!(user_of(&record, b"", b""), named("anonymous"));
+    assert_eq!(user_of(&record, b"cert", b"header"), named("cert"));
+    assert_eq!(user_of(&record, b" \t", b"header"), named("header"));
+    let longest = "x".repeat(256);
+    assert_eq!(user_of(&record, longest.as_bytes(), b""), named(&longest));
+    let too_long = "x".repeat(257);
+    let invalid: [&[u8]; 5] = [
+        too_long.as_bytes(),
+        b"caf\xe9",
+        b"a\0b",
+        b"invalid:x",
+        b"caf\xe8",
+    ];
+    let mut found = Vec::new();
+    for value in invalid {
+        let (user, counted) = user_of(&record, value, b"header");
+        let user = user.unwrap();
+        assert!(user.starts_with("invalid:") && user.len() == 40, "{user}");
+        assert_eq!(counted, 1);
+        // By its own name, it is another's.
+        let (claimed, _) = user_of(&record, b"", user.as_bytes());
+        assert_ne!(claimed.unwrap(), user);
+        found.push(user);
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), invalid.len());
+    assert_eq!(
+        user_of(&record, b"caf\xe9", b"").0,
+        user_of(&record, b"", b"caf\xe9").0
+    );
+}
+
+#[test]
+fn exchanges_of_invalid_users_can_be_left_out() {
+    let drop = json!({"invalid_user": "drop"});
+    assert_eq!(user_of(&drop, b"a\0b", b"header"), (None, 1));
+    assert_eq!(
+        user_of(&drop, b"", b"header"),
+        (Some("header".to_owned()), 0)
+    );
+}
+
+#[test]
+fn body_that_was_announced_and_not_seen_is_not_captured() {
+    for (pairs, began, missing) in [
+        (&[("content-length", "7")][..], true, true),
+        (&[("content-length", "7")], false, true),
+        (&[("content-length", "0")], true, false),
+        (&[], true, true),
+        (&[], false, false),
+    ] {
+        let harness = Harness::new(&json!({}));
+        let stream = request(pairs);
+        let mut exchange = Exchange::new(Rc::clone(&harness.plugin));
+        if began {
+            exchange.on_request_headers(harness.vm.host(), &stream, false);
+        }
+        exchange.finish(harness.vm.host(), &stream);
+        let found = recorded(&harness)[0].0.body_missing;
+        assert_eq!(
+            found,
+            missing.then_some(BodyMissing::NotCaptured),
+            "{pairs:?} {began}"
+        );
+    }
+    let harness = Harness::new(&json!({}));
+    let stream = request(&[]);
+    let mut exchange = Exchange::new(Rc::clone(&harness.plugin));
+    exchange.on_request_headers(harness.vm.host(), &stream, true);
+    exchange.finish(harness.vm.host(), &stream);
+    assert_eq!(recorded(&harness)[0].0.body_missing, None);
 }
 
 #[test]

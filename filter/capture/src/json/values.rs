@@ -1,7 +1,8 @@
 //! Extracts single values from a document, for the metadata of entries.
 
 use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
 use super::scan::{Token, TokenKind};
 use super::text::unescape;
@@ -11,6 +12,9 @@ use crate::text;
 /// Of the escape of one byte.
 pub const MAX_ESCAPE_BYTES: usize = 6;
 
+/// As many decimal digits as each double keeps.
+const SAFE_DIGITS: usize = 15;
+
 /// A string, number or boolean of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalar {
@@ -18,6 +22,8 @@ pub struct Scalar {
     pub value: Value,
     /// The value is the beginning of a longer string.
     pub truncated: bool,
+    /// A number as it is written; empty for others, and for one that is too long to be of use.
+    pub digits: String,
 }
 
 impl Paths {
@@ -56,7 +62,7 @@ fn parse_scalar(bytes: &[u8], token: Token) -> Option<Scalar> {
     let content = bytes.get(token.content())?;
     let value = match token.kind {
         TokenKind::Text => return Some(parse_text(content)),
-        TokenKind::Number => serde_json::from_slice(content).ok().map(Value::Number),
+        TokenKind::Number => return parse_number(content),
         TokenKind::Word => match content {
             b"true" => Some(Value::Bool(true)),
             b"false" => Some(Value::Bool(false)),
@@ -67,16 +73,46 @@ fn parse_scalar(bytes: &[u8], token: Token) -> Option<Scalar> {
     value.map(|value| Scalar {
         value,
         truncated: false,
+        digits: String::new(),
     })
+}
+
+/// A number that neither 64 bits nor a double hold is a text of its digits.
+fn parse_number(content: &[u8]) -> Option<Scalar> {
+    let digits = std::str::from_utf8(content).ok()?;
+    let is_safe = |number: &Number| !number.is_f64() || significant_digits(digits) <= SAFE_DIGITS;
+    match serde_json::from_str::<Number>(digits) {
+        Ok(number) if is_safe(&number) => Some(Scalar {
+            value: Value::Number(number),
+            truncated: false,
+            digits: digits.to_owned(),
+        }),
+        // Also one beyond the range of a double.
+        _ => {
+            serde_json::from_str::<&RawValue>(digits).ok()?;
+            Some(parse_text(content))
+        }
+    }
+}
+
+/// Without leading zeros, sign, point and exponent.
+fn significant_digits(number: &str) -> usize {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit);
+    digits.skip_while(|digit| *digit == b'0').count()
 }
 
 fn parse_text(content: &[u8]) -> Scalar {
     const MAX_ESCAPED_BYTES: usize = MAX_METADATA_VALUE_BYTES * MAX_ESCAPE_BYTES;
     let beginning = content.get(..MAX_ESCAPED_BYTES).unwrap_or(content);
-    let text = text::truncate(&unescape(beginning), MAX_METADATA_VALUE_BYTES);
+    let unescaped = unescape(beginning);
+    // JSON is UTF-8: other bytes in it are damage, not another charset.
+    let unescaped = String::from_utf8_lossy(&unescaped);
+    let text = text::truncate(unescaped.as_bytes(), MAX_METADATA_VALUE_BYTES);
     Scalar {
         value: Value::String(text.text),
         truncated: text.was_longer || content.len() > MAX_ESCAPED_BYTES,
+        digits: String::new(),
     }
 }
 
@@ -120,6 +156,29 @@ mod tests {
                 None,
             ]
         );
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for (written, expected) in [
+            ("18446744073709551615", json!(u64::MAX)),
+            ("-9223372036854775808", json!(i64::MIN)),
+            ("18446744073709551617", json!("18446744073709551617")),
+            ("0.1234567890123456789", json!("0.1234567890123456789")),
+            ("0.000123456789012345", json!(0.000_123_456_789_012_345)),
+            ("1.50", json!(1.5)),
+            ("1e3", json!(1000.0)),
+            ("1e400", json!("1e400")),
+        ] {
+            let text = format!("{{\"a\": {written}}}");
+            assert_eq!(
+                first(text.as_bytes(), &["$.a"]),
+                [Some(expected)],
+                "{written}"
+            );
+        }
+        let scalar = scalars(b"[1.50]", &["$[0]"]).remove(0).unwrap();
+        assert_eq!(scalar.digits, "1.50");
     }
 
     #[test]

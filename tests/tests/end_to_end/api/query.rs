@@ -48,7 +48,7 @@ async fn metadata_backend() -> TestBackend {
         json!({"name": "a", "model": "gpt-4", "n": 1, "usage": {"tokens": 10}, "tags": ["x", "y"]}),
         json!({"name": "b", "model": "gpt-4o", "n": "1", "usage": {"tokens": 20}, "tags": "x, z"}),
         json!({"name": "c", "model": "claude", "n": null, "usage": {"tokens": "15"}, "flag": true}),
-        json!({"name": "d", "usage.tokens": 99, "day": "2026-03-01", "n": 1.5}),
+        json!({"name": "d", "usage.tokens": 99, "day": "2026-03-01", "n": 1.5, "deep": {"c.d": 3}}),
     ];
     let samples = all.iter().enumerate();
     let samples: Vec<_> = samples
@@ -90,7 +90,14 @@ async fn metadata_filters_match_named_values() {
         (json!({"usage": {"exists": true}}), "abc"),
         (json!({"tags": {"contains": "x"}}), "ab"),
         (json!({"tags": {"contains": ["y", "x"]}}), "a"),
+        (json!({"usage": {"contains": "tokens"}}), "abc"),
+        (json!({"usage": {"contains": "token"}}), ""),
         (json!({"tags.1": "y"}), "a"),
+        (json!({"tags.-1": "y"}), "a"),
+        (json!({"tags.-3": "y"}), ""),
+        (json!({r"deep.c\.d": 3}), "d"),
+        (json!({"deep.c.d": 3}), ""),
+        (json!({r"usage\.tokens": 99}), "d"),
         (json!({"usage": {"contains": {"tokens": 20}}}), "b"),
         (
             json!({"model": "gpt-4", "n": 1, "usage.tokens": {"lt": 11}}),

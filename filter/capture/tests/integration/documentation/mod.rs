@@ -176,7 +176,8 @@ fn seen(config: &Config) -> String {
         batch,
         buffer_bytes,
         hash_key,
+        invalid_user,
         ..
     } = config;
-    format!("{collector:?} {batch:?} {buffer_bytes} {hash_key:?} {plan:?}")
+    format!("{collector:?} {batch:?} {buffer_bytes} {hash_key:?} {invalid_user:?} {plan:?}")
 }
