@@ -15,6 +15,9 @@ pub(super) struct EventStream<'a> {
     /// The text that the events carry in pieces, joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<String>,
+    /// The events carry more than `text`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) text_incomplete: bool,
     /// An incomplete last event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unfinished: Option<&'a str>,
@@ -59,6 +62,7 @@ pub(super) fn parse(text: &str) -> EventStream<'_> {
     let mut stream = EventStream {
         events: Vec::new(),
         text: None,
+        text_incomplete: false,
         unfinished: None,
         more: false,
         not_portable: false,
@@ -80,15 +84,21 @@ pub(super) fn parse(text: &str) -> EventStream<'_> {
             break;
         }
         match &event.data {
-            Some(Data::Json(json)) => texts.add(json),
-            Some(Data::NotPortable(_)) => stream.not_portable = true,
+            Some(Data::Json(json)) => texts.add(json.get()),
+            Some(Data::NotPortable(json)) => {
+                texts.add(json);
+                stream.not_portable = true;
+            }
             Some(Data::Text(_)) | None => {}
         }
         stream.events.push(event);
     }
     let is_cut = !stream.more && (!fields.is_empty() || !(rest.is_empty() || is_comment(rest)));
     stream.unfinished = is_cut.then_some(event_begin);
-    stream.text = texts.join();
+    if let Some(joined) = texts.join() {
+        stream.text = Some(joined.text);
+        stream.text_incomplete = joined.incomplete;
+    }
     stream
 }
 
