@@ -2,11 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use dossier_content::media_kind::MediaKind;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::bounded_json;
-use crate::content_kind::{ContentInfo, ContentKind};
+use crate::content_kind::ContentInfo;
 use crate::decoding::decode;
 use crate::event_stream;
 use crate::grpc_frames;
@@ -102,13 +103,13 @@ struct Renderer<'a> {
 impl Renderer<'_> {
     fn by_kind(&self) -> serde_json::Result<RenderedBody> {
         match self.content.kind {
-            ContentKind::Json => self.json(),
-            ContentKind::JsonLines => self.json_lines(),
-            ContentKind::Events => self.events(),
-            ContentKind::Grpc => self.frames(),
-            ContentKind::Text => self.text(),
-            ContentKind::Binary => self.binary(),
-            ContentKind::Unknown => self.text_if_printable(),
+            MediaKind::Json => self.json(),
+            MediaKind::JsonLines => self.json_lines(),
+            MediaKind::Events => self.events(),
+            MediaKind::Grpc => self.frames(),
+            MediaKind::Text | MediaKind::Form => self.text(),
+            MediaKind::Binary | MediaKind::GrpcText => self.binary(),
+            MediaKind::Unknown | MediaKind::Multipart => self.text_if_printable(),
         }
     }
 

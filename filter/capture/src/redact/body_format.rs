@@ -2,6 +2,7 @@
 
 use dossier_content::content_coding::ContentCoding;
 use dossier_content::inflate::Format;
+use dossier_content::media_kind::MediaKind;
 use dossier_content::media_type::MediaType;
 
 /// The format of a body.
@@ -30,14 +31,6 @@ pub(super) enum ContentEncoding {
     Opaque,
 }
 
-const JSON_LINES: [&str; 6] = [
-    "x-ndjson",
-    "ndjson",
-    "jsonl",
-    "x-jsonlines",
-    "jsonlines",
-    "json-seq",
-];
 /// Far longer than any supported name. A longer value may be truncated before another name.
 const MAX_ENCODING_BYTES: usize = 64;
 /// Prefixes of charsets that do not write ASCII as ASCII.
@@ -61,21 +54,20 @@ impl BodyFormat {
             return Self::Opaque;
         }
         let essence = media_type.essence();
-        match essence.split_once('/') {
-            Some(("application", "x-www-form-urlencoded")) => Self::Form,
-            Some(("multipart", _)) => match media_type.parameter("boundary") {
+        match MediaKind::of(&essence) {
+            MediaKind::Json => Self::Json,
+            MediaKind::JsonLines => Self::JsonLines,
+            MediaKind::Events => Self::Events,
+            MediaKind::Form => Self::Form,
+            MediaKind::Multipart => match media_type.parameter("boundary") {
                 Some(boundary) if is_boundary(boundary) => Self::Multipart(boundary.to_owned()),
                 _ => Self::Opaque,
             },
-            Some(("text", "event-stream")) => Self::Events,
-            Some(("application", grpc)) if grpc.starts_with("grpc-web-text") => Self::Opaque,
-            Some(("application", "grpc+json" | "grpc-web+json")) => Self::Opaque,
-            Some(("application", grpc)) if grpc.starts_with("grpc") => Self::Grpc,
-            Some((_, lines)) if JSON_LINES.contains(&lines) => Self::JsonLines,
-            Some((_, json)) if json.split(['+', '-', '.']).next_back() == Some("json") => {
-                Self::Json
-            }
-            _ => Self::Unknown,
+            // Its frames hold JSON, not messages.
+            MediaKind::Grpc if essence.ends_with("+json") => Self::Opaque,
+            MediaKind::Grpc => Self::Grpc,
+            MediaKind::GrpcText => Self::Opaque,
+            MediaKind::Text | MediaKind::Binary | MediaKind::Unknown => Self::Unknown,
         }
     }
 }
@@ -124,7 +116,7 @@ mod tests {
             ("application/problem+json", BodyFormat::Json),
             ("text/json", BodyFormat::Json),
             ("application/x-json", BodyFormat::Json),
-            ("application/x-amz-json-1.1", BodyFormat::Unknown),
+            ("application/x-amz-json-1.1", BodyFormat::Json),
             ("application/json; charset=\"UTF-16LE\"", BodyFormat::Opaque),
             ("text/plain; charset=utf-32", BodyFormat::Opaque),
             ("application/x-ndjson", BodyFormat::JsonLines),
