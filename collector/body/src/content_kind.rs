@@ -5,11 +5,13 @@ use dossier_content::media_type::MediaType;
 use encoding_rs::Encoding;
 
 /// What a content type tells about a body.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct ContentInfo {
     pub(super) kind: MediaKind,
     /// Its charset, if given and supported.
     pub(super) charset: Option<&'static Encoding>,
+    /// Of a multipart body, what separates its parts.
+    pub(super) boundary: Option<String>,
 }
 
 impl ContentInfo {
@@ -23,6 +25,10 @@ impl ContentInfo {
                 essence => MediaKind::of(essence),
             },
             charset: label.and_then(Encoding::for_label),
+            boundary: media_type
+                .parameter("boundary")
+                .filter(|boundary| !boundary.is_empty())
+                .map(str::to_owned),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`rendering`]: renders a body as JSON, with
 //!   - `decoding`, `text`, `content_kind`: content encodings, charsets and content types;
 //!   - `portable_json`: JSON that every parser reads;
-//!   - `event_stream`, `streamed_text`, `grpc_frames`: bodies of many messages.
+//!   - `event_stream`, `streamed_text`, `grpc_frames`, `multipart`: bodies of many messages.
 
 mod bounded_json;
 mod content_kind;
@@ -14,6 +14,7 @@ pub mod dictionary;
 mod event_stream;
 mod grpc_frames;
 pub mod load_meter;
+mod multipart;
 pub mod packing;
 mod portable_json;
 pub mod rendering;

@@ -11,8 +11,9 @@ use crate::content_kind::ContentInfo;
 use crate::decoding::decode;
 use crate::event_stream;
 use crate::grpc_frames;
+use crate::multipart;
 use crate::portable_json::{self, NotPortable};
-use crate::text::{decode_text, detect_json_charset};
+use crate::text::{decode_text, detect_json_charset, is_printable};
 use crate::truncation::{MAX_LISTED, Truncation};
 
 /// Limit of one rendered body, decoded.
@@ -31,9 +32,9 @@ pub struct RenderBudget {
 /// A body as JSON.
 #[derive(Debug)]
 pub struct RenderedBody {
-    /// `json`, `text`, `events`, `grpc` or `binary`.
+    /// `json`, `text`, `events`, `grpc`, `multipart` or `binary`.
     pub form: &'static str,
-    /// The JSON value with its digits and key order unchanged, the text, the lists of events or frames, or
+    /// The JSON value with its digits and key order unchanged, the text, the lists of events, frames or parts, or
     /// base64.
     pub data: Box<RawValue>,
     /// `None` if it is the whole body.
@@ -109,7 +110,8 @@ impl Renderer<'_> {
             MediaKind::Grpc => self.frames(),
             MediaKind::Text | MediaKind::Form => self.text(),
             MediaKind::Binary | MediaKind::GrpcText => self.binary(),
-            MediaKind::Unknown | MediaKind::Multipart => self.text_if_printable(),
+            MediaKind::Multipart => self.parts(),
+            MediaKind::Unknown => self.text_if_printable(),
         }
     }
 
@@ -163,14 +165,23 @@ impl Renderer<'_> {
 
     /// Text that somebody can read, in UTF-8, is shown as such, whatever its type.
     fn text_if_printable(&self) -> serde_json::Result<RenderedBody> {
-        let is_printable = |text: &str| {
-            text.chars()
-                .all(|it| !it.is_control() || it.is_ascii_whitespace())
-        };
         match decode_text(self.bytes, self.content.charset, self.cut) {
             Some(text) if is_printable(&text) => self.shown_text(&text),
             Some(_) | None => self.binary(),
         }
+    }
+
+    fn parts(&self) -> serde_json::Result<RenderedBody> {
+        let Some(boundary) = &self.content.boundary else {
+            return self.text_if_printable();
+        };
+        let Some(multipart) = multipart::parse(self.bytes, boundary)? else {
+            return self.text_if_printable();
+        };
+        let Some(body) = self.write("multipart", &multipart)? else {
+            return self.text_if_printable();
+        };
+        Ok(body.or_truncated(list_truncation(multipart.more, multipart.unfinished)))
     }
 
     fn events(&self) -> serde_json::Result<RenderedBody> {

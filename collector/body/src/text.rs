@@ -35,6 +35,12 @@ pub(super) fn detect_json_charset(
     }
 }
 
+/// Whether somebody can read it: no control characters but those of lines and tabs.
+pub(super) fn is_printable(text: &str) -> bool {
+    text.chars()
+        .all(|it| !it.is_control() || it.is_ascii_whitespace())
+}
+
 #[cfg(test)]
 mod tests {
     use encoding_rs::{REPLACEMENT, SHIFT_JIS, WINDOWS_1252};

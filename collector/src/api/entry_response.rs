@@ -123,7 +123,7 @@ struct Content {
     #[schema(required)]
     media_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// The form of `data`: `json`, `text`, `events`, `grpc`, `binary` (base64), `empty` or `missing`.
+    /// The form of `data`: `json`, `text`, `events`, `grpc`, `multipart`, `binary` (base64), `empty` or `missing`.
     form: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Why the body is missing: `expired`, `dropped`, `not_captured`, `unreadable`, or `page_full` if the

@@ -60,7 +60,8 @@ fn json_lines_are_a_list() {
 fn printable_bodies_of_unknown_types_are_text() {
     let parts = "--x\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n";
     for (body, content_type, form) in [
-        (parts.as_bytes(), "multipart/form-data; boundary=x", "text"),
+        (parts.as_bytes(), "multipart/form-data; boundary=y", "text"),
+        (parts.as_bytes(), "multipart/form-data", "text"),
         ("größe = 1".as_bytes(), "application/vnd.acme", "text"),
         (b"a\0b", "application/vnd.acme", "binary"),
         (b"\xff", "application/vnd.acme", "binary"),
@@ -69,6 +70,22 @@ fn printable_bodies_of_unknown_types_are_text() {
         let rendered = render_plain(body, Some(content_type));
         assert_eq!(rendered.form, form, "{content_type}");
     }
+}
+
+#[test]
+fn multipart_is_shown_as_parts() {
+    let body = "--x\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n";
+    let of = Some("multipart/form-data; boundary=\"x\"");
+    let rendered = render_plain(body.as_bytes(), of);
+    let expected = r#"{"parts":[{"name":"a","form":"text","data":"1"}]}"#;
+    assert_eq!(
+        (rendered.form, rendered.data.get()),
+        ("multipart", expected)
+    );
+    assert_eq!(rendered.truncation, None);
+    let rendered = render_plain(&body.as_bytes()[..50], of);
+    assert_eq!(rendered.form, "multipart");
+    assert_eq!(rendered.truncation, Some(Truncation::BrokenOff));
 }
 
 #[test]
