@@ -27,6 +27,34 @@ pub fn field(line: &[u8]) -> (usize, usize) {
     (colon, colon + 1 + usize::from(space))
 }
 
+/// Calls `take` with the data of each event that has ended, its lines joined.
+pub fn for_each_data(stream: &[u8], mut take: impl FnMut(&[u8])) {
+    let mut data: Option<Vec<u8>> = None;
+    let mut rest = stream;
+    while let Some(end) = line_end(rest) {
+        let line = rest.get(..end.start).unwrap_or_default();
+        rest = rest.get(end.end..).unwrap_or_default();
+        if line.is_empty() {
+            if let Some(data) = data.take() {
+                take(&data);
+            }
+            continue;
+        }
+        let (name, value) = field(line);
+        if line.get(..name) != Some(b"data") {
+            continue;
+        }
+        let value = line.get(value..).unwrap_or_default();
+        match &mut data {
+            Some(data) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+            None => data = Some(value.to_vec()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +69,14 @@ mod tests {
         assert_eq!(line_end(b"a\r"), Some(1..2));
         assert_eq!(line_end(b"ab"), None);
         assert_eq!(line_end(b""), None);
+    }
+
+    #[test]
+    fn events_give_their_data() {
+        let stream = b": hi\nevent: x\ndata: 1\ndata:2\n\nid: 7\n\ndata\r\n\r\ndata: unfinished\n";
+        let mut found = Vec::new();
+        for_each_data(stream, |data| found.push(data.to_vec()));
+        assert_eq!(found, [&b"1\n2"[..], b""]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Extracts metadata and session ids from the traffic. Bodies are read after redaction, so that no
 //! redacted value gets into the metadata.
 
+use dossier_content::media_kind::MediaKind;
+use dossier_content::media_type::MediaType;
+use dossier_content::sse;
 use dossier_content::whitespace::trim;
 use dossier_wire::limits::MAX_SESSION_ID_BYTES;
 use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
@@ -10,7 +13,7 @@ use super::metadata::Metadata;
 use super::redactor::Redactor;
 use crate::config::{Extraction, ExtractionTarget, SessionSource};
 use crate::headers::Headers;
-use crate::json::Scalar;
+use crate::json::{Paths, Scalar};
 use crate::redact::RedactionCounts;
 use crate::text;
 
@@ -29,18 +32,16 @@ pub(super) fn add_header_values(
     }
 }
 
-/// Adds metadata from a half's body and returns the session id in it.
+/// Adds metadata from a half's body and returns the session id in it. Of a stream of documents, the last one that has a
+/// value gives it: there stands what a stream ends with, such as its usage.
 pub(super) fn add_body_values(
     extraction: &Extraction,
-    body: &[u8],
+    (body, content_type): (&[u8], Option<&str>),
     metadata: &mut Metadata,
 ) -> Option<String> {
     let mut session = None;
-    for (target, scalar) in extraction
-        .targets
-        .iter()
-        .zip(extraction.paths.first_values(body))
-    {
+    let values = last_values(&extraction.paths, body, content_type);
+    for (target, scalar) in extraction.targets.iter().zip(values) {
         match (target, scalar) {
             (ExtractionTarget::Metadata(name), Some(scalar)) => metadata.insert(name, scalar),
             (ExtractionTarget::Session, Some(scalar)) => {
@@ -50,6 +51,26 @@ pub(super) fn add_body_values(
         }
     }
     session
+}
+
+fn last_values(paths: &Paths, body: &[u8], content_type: Option<&str>) -> Vec<Option<Scalar>> {
+    let mut last = Vec::new();
+    let mut add = |document: &[u8]| {
+        let values = paths.first_values(document);
+        if last.is_empty() {
+            last = values;
+            return;
+        }
+        for (slot, value) in last.iter_mut().zip(values) {
+            *slot = value.or_else(|| slot.take());
+        }
+    };
+    match MediaKind::of(&MediaType::parse(content_type).essence()) {
+        MediaKind::Events => sse::for_each_data(body, add),
+        MediaKind::JsonLines => body.split(|byte| *byte == b'\n').for_each(add),
+        _ => add(body),
+    }
+    last
 }
 
 /// Finds the session id in the request's headers.
@@ -103,6 +124,8 @@ fn find_query_parameter(query: &[u8], name: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::headers::tests::headers;
     #[cfg(target_arch = "wasm32")]
@@ -133,8 +156,33 @@ mod tests {
     }
 
     #[test]
+    fn streams_give_the_last_value() {
+        let paths = || {
+            let paths = ["$.usage.tokens", "$.model", "$.none"];
+            Paths::new(paths.map(|path| path.parse().unwrap()).to_vec())
+        };
+        let values = |body: &str, content_type| -> Vec<_> {
+            let found = last_values(&paths(), body.as_bytes(), Some(content_type));
+            let found = found.into_iter();
+            found.map(|it| it.map(|it| it.value)).collect()
+        };
+        let expected = [Some(json!(7)), Some(json!("m")), None];
+        let events = "data: {\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\nevent: x\r\ndata: {\"usage\":\r\n\
+            data: {\"tokens\": 7}}\r\n\r\ndata: [DONE]\n\ndata: {\"model\": \"unfinished\"}\n";
+        assert_eq!(values(events, "text/event-stream; charset=utf-8"), expected);
+        let lines =
+            "{\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\n{\"usage\": {\"tokens\": 7}}\n";
+        assert_eq!(values(lines, "application/x-ndjson"), expected);
+        assert_eq!(
+            values(lines, "application/json"),
+            [Some(json!(1)), Some(json!("m")), None]
+        );
+        assert_eq!(values("", "text/event-stream"), []);
+    }
+
+    #[test]
     fn numbers_name_sessions_as_they_are_written() {
-        let paths = || crate::json::Paths::new(vec!["$.id".parse().unwrap()]);
+        let paths = || Paths::new(vec!["$.id".parse().unwrap()]);
         let named = |id: &str| {
             let body = format!("{{\"id\": {id}}}");
             let scalar = paths().first_values(body.as_bytes()).remove(0);

@@ -242,7 +242,8 @@ impl FinishedHalf {
         }
         let encoding = self.content_encoding.as_deref().filter(|_| !self.decoded);
         let body = redact::decode_body(&self.bytes, encoding, plan.max_body_bytes)?;
-        extract::add_body_values(extraction, &body, metadata)
+        let body = (&*body, self.content_type.as_deref());
+        extract::add_body_values(extraction, body, metadata)
     }
 
     /// Adds the redactions of the other half, which is not recorded.

@@ -77,6 +77,36 @@ async fn extracts_from_both_halves_in_any_encoding() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_give_the_last_value() {
+    let metadata = json!({"model": {"response_json": "$.model"}, "tokens": {"response_json": "$.usage.tokens"}});
+    let keys = everything(&json!({"storage_type": "both", "metadata": metadata}));
+    let setup = Setup::start(&keys).await;
+    let documents = [
+        json!({"model": "gpt-4", "usage": null}),
+        json!({"delta": "x", "usage": {"tokens": 1}}),
+        json!({"usage": {"tokens": 17}}),
+    ];
+    let documents = documents.map(|it| it.to_string());
+    let events = format!("data: {}\n\ndata: [DONE]\n\n", documents.join("\n\ndata: "));
+    let lines = documents.join("\n");
+    for call in [
+        post("/events", "text/event-stream", events.clone().into_bytes()),
+        encoded(
+            post("/gzip", "text/event-stream", gzip(events.as_bytes())),
+            Some("gzip"),
+        ),
+        post("/lines", "application/x-ndjson", lines.into_bytes()),
+    ] {
+        for half in setup.record(&call).await {
+            assert_eq!(
+                half.record["metadata"],
+                json!({"model": "gpt-4", "tokens": 17})
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn extracts_from_unrecorded_half() {
     let capture = |half: &str| json!({"storage_type": half, "metadata": sources()});
     let keys = json!({"routes": [
