@@ -24,6 +24,13 @@ pub(super) struct DecodedBody {
     pub(super) opaque: bool,
 }
 
+/// The bytes of a body without its content encodings, up to a limit; `None` if they cannot be undone.
+#[must_use]
+pub fn decoded(body: &[u8], encoding: Option<&str>, limit: usize) -> Option<Vec<u8>> {
+    let decoded = decode(body.to_vec(), encoding, limit);
+    (decoded.truncation != Some(Truncation::NotDecoded)).then_some(decoded.bytes)
+}
+
 /// Undoes the encodings that the header `content-encoding` lists, the last first.
 ///
 /// Bytes that are not in that encoding are returned unchanged: the header may be wrong.

@@ -23,6 +23,7 @@ mod text;
 pub mod training;
 mod truncation;
 
+pub use self::decoding::decoded;
 pub use self::packing::{BodyPacker, Codec, DamagedBody, UnpackedBody, unpack};
 pub use self::portable_json::MAX_NESTING;
 pub use self::rendering::{RenderBudget, RenderedBody, render};

@@ -1,6 +1,7 @@
 //! Turns the records of a batch into entries. A record that cannot be stored is rejected with the reason; the
 //! other records of its batch are stored.
 
+mod body_metadata;
 mod fields;
 
 use std::borrow::Cow;
@@ -70,7 +71,7 @@ pub(super) fn validate_batch<'a>(
 }
 
 fn validate_record<'a>(
-    record: Record<'a>,
+    mut record: Record<'a>,
     body: &'a [u8],
     position: usize,
     packer: &mut BodyPacker<'_>,
@@ -78,6 +79,7 @@ fn validate_record<'a>(
 ) -> Result<NewEntry<'a>, InvalidRecord> {
     let started_at = fields::instant("started_at", record.started_at, now)?;
     let first_byte_at = fields::instant("first_byte_at", record.first_byte_at, now)?;
+    body_metadata::add(&mut record, body)?;
     let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
     let body = pack_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {

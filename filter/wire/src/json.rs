@@ -36,6 +36,8 @@ fn write_request(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Result<(
 fn write_settings(out: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Result<()> {
     let metadata = Some(&record.metadata).filter(|metadata| !metadata.is_empty());
     write_field(out, ",\"metadata\":", metadata)?;
+    let paths = Some(&record.metadata_paths).filter(|paths| !paths.is_empty());
+    write_field(out, ",\"metadata_paths\":", paths)?;
     write_field(out, ",\"session\":", record.session.as_ref())?;
     write_text_field(out, ",\"session_group\":", record.session_group.as_ref())?;
     write_field(out, ",\"ttl_days\":", record.ttl_days.as_ref())?;

@@ -23,6 +23,8 @@ pub const MAX_HEADERS: usize = 128;
 pub const STATUSES: RangeInclusive<u16> = 100..=999;
 /// Of the name of a header or of a redaction rule.
 pub const MAX_NAME_BYTES: usize = 256;
+/// Of [`Record::metadata_paths`](crate::Record::metadata_paths); their names have [`MAX_NAME_BYTES`].
+pub const MAX_METADATA_PATHS: usize = 32;
 /// Redaction rules that are counted.
 pub const MAX_REDACTION_RULES: usize = 256;
 /// Each day of expiry is a partition of the store, so the TTL is limited to ten years; an entry that must be kept longer

@@ -13,7 +13,9 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 #[cfg(doc)]
-use crate::limits::{MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS};
+use crate::limits::{
+    MAX_METADATA_PATHS, MAX_SESSION_GROUP_BYTES, MAX_SESSION_MINUTES, MAX_TTL_DAYS,
+};
 use crate::truncated_fields::TruncatedFields;
 
 /// One half of an exchange, without its body: the body's bytes follow the header in the frame.
@@ -51,6 +53,10 @@ pub struct Record<'a> {
     /// Constants and values taken from the traffic, as the route's configuration says.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// Metadata that the collector takes from the body, by name: JSON paths. For a body in an encoding that the producer
+    /// cannot undo, and in which nothing is to be redacted. At most [`MAX_METADATA_PATHS`].
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata_paths: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     /// How the collector assigns a session, the same on both halves. Absent: no session.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionRule<'a>>,
@@ -154,6 +160,7 @@ impl<'a> Record<'a> {
             route: None,
             status: None,
             metadata: Map::new(),
+            metadata_paths: BTreeMap::new(),
             session: None,
             session_group: None,
             ttl_days: None,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use dossier_body::MAX_NESTING;
 use dossier_wire::limits::{
-    MAX_ENDPOINT_BYTES, MAX_HEADERS, MAX_NAME_BYTES, MAX_REDACTION_RULES, MAX_SESSION_GROUP_BYTES,
-    MAX_SESSION_ID_BYTES, MAX_SESSION_MINUTES, MAX_TEXT_BYTES, MAX_TTL_DAYS, STATUSES,
+    MAX_ENDPOINT_BYTES, MAX_HEADERS, MAX_METADATA_PATHS, MAX_NAME_BYTES, MAX_REDACTION_RULES,
+    MAX_SESSION_GROUP_BYTES, MAX_SESSION_ID_BYTES, MAX_SESSION_MINUTES, MAX_TEXT_BYTES,
+    MAX_TTL_DAYS, STATUSES,
 };
 use dossier_wire::{HeaderField, SessionRule};
 use serde_json::{Map, Value};
@@ -54,6 +55,10 @@ pub(super) enum InvalidRecord {
     NameTooLong(&'static str),
     #[error("metadata: nested deeper than {MAX_NESTING} levels")]
     MetadataNesting,
+    #[error("metadata_paths: more than {MAX_METADATA_PATHS}")]
+    TooManyPaths,
+    #[error("metadata_paths: expected JSON paths, such as $.usage.total_tokens")]
+    Path,
     #[error("redactions: more than {MAX_REDACTION_RULES} rules")]
     TooManyRules,
 }

@@ -301,3 +301,50 @@ fn stores_valid_records_next_to_malformed_ones() {
     assert_eq!(new.rejected.len(), 1);
     assert_eq!(new.rejected[0].position, 1);
 }
+
+#[test]
+fn paths_into_the_body_become_metadata() {
+    let body = br#"{"model": "m", "usage": {"tokens": 18446744073709551617}, "long": "LONG"}"#;
+    let body = String::from_utf8_lossy(body).replace("LONG", &"x".repeat(2000));
+    let taken = |paths: Value, encoding: Option<&str>| {
+        validated(
+            |header| {
+                header["metadata"] = json!({"team": "search", "model": "constant"});
+                header["metadata_paths"] = paths;
+                header["content_encoding"] = json!(encoding);
+            },
+            body.as_bytes(),
+        )
+    };
+    let all = json!({"model": "$.model", "n": "$.usage.tokens", "none": "$.none"});
+    let entry = taken(all.clone(), None).unwrap();
+    let expected = json!({"team": "search", "model": "m", "n": "18446744073709551617"});
+    assert_eq!(json!(entry.metadata), expected);
+    let long = taken(json!({"long": "$.long"}), None).unwrap();
+    assert_eq!(long.metadata["long"].as_str().unwrap().len(), 1024);
+    let truncated: Vec<_> = long.truncated_fields.iter().collect();
+    assert_eq!(truncated, [TruncatedField::Metadata]);
+    // What cannot be decoded has no values.
+    let opaque = taken(all, Some("compress")).unwrap();
+    assert_eq!(
+        json!(opaque.metadata),
+        json!({"team": "search", "model": "constant"})
+    );
+    let many: Value = (0..33)
+        .map(|n| (n.to_string(), json!("$.a")))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    for (paths, reason) in [
+        (
+            json!({"a": "model"}),
+            "metadata_paths: expected JSON paths, such as $.usage.total_tokens",
+        ),
+        (many, "metadata_paths: more than 32"),
+        (
+            json!({"n".repeat(257): "$.a"}),
+            "metadata_paths: a name is longer than 256 bytes",
+        ),
+    ] {
+        assert_eq!(taken(paths, None).unwrap_err(), reason);
+    }
+}

@@ -1,9 +1,6 @@
 //! Extracts metadata and session ids from the traffic. Bodies are read after redaction, so that no
 //! redacted value gets into the metadata.
 
-use dossier_content::media_kind::MediaKind;
-use dossier_content::media_type::MediaType;
-use dossier_content::sse;
 use dossier_content::whitespace::trim;
 use dossier_wire::limits::MAX_SESSION_ID_BYTES;
 use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
@@ -13,7 +10,7 @@ use super::metadata::Metadata;
 use super::redactor::Redactor;
 use crate::config::{Extraction, ExtractionTarget, SessionSource};
 use crate::headers::Headers;
-use crate::json::{Paths, Scalar};
+use crate::json::Scalar;
 use crate::redact::RedactionCounts;
 use crate::text;
 
@@ -32,15 +29,14 @@ pub(super) fn add_header_values(
     }
 }
 
-/// Adds metadata from a half's body and returns the session id in it. Of a stream of documents, the last one that has a
-/// value gives it: there stands what a stream ends with, such as its usage.
+/// Adds metadata from a half's body and returns the session id in it.
 pub(super) fn add_body_values(
     extraction: &Extraction,
     (body, content_type): (&[u8], Option<&str>),
     metadata: &mut Metadata,
 ) -> Option<String> {
     let mut session = None;
-    let values = last_values(&extraction.paths, body, content_type);
+    let values = extraction.paths.last_values(body, content_type);
     for (target, scalar) in extraction.targets.iter().zip(values) {
         match (target, scalar) {
             (ExtractionTarget::Metadata(name), Some(scalar)) => metadata.insert(name, scalar),
@@ -53,24 +49,15 @@ pub(super) fn add_body_values(
     session
 }
 
-fn last_values(paths: &Paths, body: &[u8], content_type: Option<&str>) -> Vec<Option<Scalar>> {
-    let mut last = Vec::new();
-    let mut add = |document: &[u8]| {
-        let values = paths.first_values(document);
-        if last.is_empty() {
-            last = values;
-            return;
-        }
-        for (slot, value) in last.iter_mut().zip(values) {
-            *slot = value.or_else(|| slot.take());
-        }
-    };
-    match MediaKind::of(&MediaType::parse(content_type).essence()) {
-        MediaKind::Events => sse::for_each_data(body, add),
-        MediaKind::JsonLines => body.split(|byte| *byte == b'\n').for_each(add),
-        _ => add(body),
-    }
-    last
+/// The paths of metadata in a body, by name, for the collector to follow them.
+pub(super) fn metadata_paths(extraction: &Extraction) -> Vec<(String, String)> {
+    let paths = extraction.targets.iter().zip(extraction.paths.as_slice());
+    paths
+        .filter_map(|(target, path)| match target {
+            ExtractionTarget::Metadata(name) => Some((name.clone(), path.to_string())),
+            ExtractionTarget::Session => None,
+        })
+        .collect()
 }
 
 /// Finds the session id in the request's headers.
@@ -124,10 +111,9 @@ fn find_query_parameter(query: &[u8], name: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::headers::tests::headers;
+    use crate::json::Paths;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -153,31 +139,6 @@ mod tests {
             Some("s/query 1")
         );
         assert_eq!(named(SessionSource::Header("absent".into())), None);
-    }
-
-    #[test]
-    fn streams_give_the_last_value() {
-        let paths = || {
-            let paths = ["$.usage.tokens", "$.model", "$.none"];
-            Paths::new(paths.map(|path| path.parse().unwrap()).to_vec())
-        };
-        let values = |body: &str, content_type| -> Vec<_> {
-            let found = last_values(&paths(), body.as_bytes(), Some(content_type));
-            let found = found.into_iter();
-            found.map(|it| it.map(|it| it.value)).collect()
-        };
-        let expected = [Some(json!(7)), Some(json!("m")), None];
-        let events = "data: {\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\nevent: x\r\ndata: {\"usage\":\r\n\
-            data: {\"tokens\": 7}}\r\n\r\ndata: [DONE]\n\ndata: {\"model\": \"unfinished\"}\n";
-        assert_eq!(values(events, "text/event-stream; charset=utf-8"), expected);
-        let lines =
-            "{\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\n{\"usage\": {\"tokens\": 7}}\n";
-        assert_eq!(values(lines, "application/x-ndjson"), expected);
-        assert_eq!(
-            values(lines, "application/json"),
-            [Some(json!(1)), Some(json!("m")), None]
-        );
-        assert_eq!(values("", "text/event-stream"), []);
     }
 
     #[test]

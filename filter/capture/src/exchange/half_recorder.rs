@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use dossier_content::content_coding::ContentCoding;
 use dossier_wire::limits::MAX_HEADERS;
 use dossier_wire::limits::filter::{
     MAX_CONTENT_TYPE_BYTES, MAX_HEADER_VALUE_BYTES, MAX_HEADERS_BYTES,
@@ -58,6 +59,8 @@ pub(super) struct FinishedHalf {
     pub(super) headers: Vec<(String, String)>,
     pub(super) trailers: Vec<(String, String)>,
     pub(super) redactions: RedactionCounts,
+    /// Of metadata that the collector is to take from the body.
+    pub(super) metadata_paths: Vec<(String, String)>,
     /// Of the fields above.
     pub(super) truncated_fields: TruncatedFields,
 }
@@ -195,6 +198,7 @@ impl HalfRecorder {
             headers: self.headers,
             trailers: self.trailers,
             redactions: self.redactions,
+            metadata_paths: Vec::new(),
             truncated_fields: self.truncated_fields,
         }
     }
@@ -234,13 +238,22 @@ impl FinishedHalf {
         }
     }
 
-    /// Extracts metadata from the body and returns the session id in it.
-    pub(super) fn extract(&self, plan: &CapturePlan, metadata: &mut Metadata) -> Option<String> {
+    /// Extracts metadata from the body and returns the session id in it. What the filter cannot decode is left to the
+    /// collector, unless something was to be redacted: then nothing has been searched.
+    pub(super) fn extract(
+        &mut self,
+        plan: &CapturePlan,
+        metadata: &mut Metadata,
+    ) -> Option<String> {
         let extraction = plan.extracted.get(self.half);
         if !extraction.needs_body() || self.bytes.is_empty() {
             return None;
         }
         let encoding = self.content_encoding.as_deref().filter(|_| !self.decoded);
+        if encoding.is_some_and(is_for_collector) && plan.redaction.is_none() {
+            self.metadata_paths = extract::metadata_paths(extraction);
+            return None;
+        }
         let body = redact::decode_body(&self.bytes, encoding, plan.max_body_bytes)?;
         let body = (&*body, self.content_type.as_deref());
         extract::add_body_values(extraction, body, metadata)
@@ -250,6 +263,12 @@ impl FinishedHalf {
     pub(super) fn add_redactions_of(&mut self, other: &Self) {
         self.redactions.merge(&other.redactions);
     }
+}
+
+/// Whether the collector can undo the encoding, and the filter cannot.
+fn is_for_collector(encoding: &str) -> bool {
+    let coding = ContentCoding::from_name(encoding);
+    matches!(coding, Some(ContentCoding::Brotli | ContentCoding::Zstd))
 }
 
 /// Headers within the bounds of a record.

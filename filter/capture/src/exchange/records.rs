@@ -109,6 +109,11 @@ impl ExchangeContext<'_> {
             route: borrow(head.route.as_ref()),
             status: proxy_info.status,
             metadata: head.metadata.values.clone(),
+            metadata_paths: half
+                .metadata_paths
+                .iter()
+                .map(|(name, path)| (name.into(), path.into()))
+                .collect(),
             session: self.session(),
             session_group: self.session_group(),
             ttl_days: plan.ttl_days,

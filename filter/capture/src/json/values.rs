@@ -1,5 +1,8 @@
 //! Extracts single values from a document, for the metadata of entries.
 
+use dossier_content::media_kind::MediaKind;
+use dossier_content::media_type::MediaType;
+use dossier_content::sse;
 use dossier_wire::limits::filter::MAX_METADATA_VALUE_BYTES;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
@@ -52,6 +55,31 @@ impl Paths {
             }
         }
         values
+    }
+}
+
+impl Paths {
+    /// The same of each document of a stream, by its content type: server-sent events, or lines of JSON. The last one
+    /// that has a value gives it: there stands what a stream ends with, such as its usage.
+    #[must_use]
+    pub fn last_values(&self, body: &[u8], content_type: Option<&str>) -> Vec<Option<Scalar>> {
+        let mut last = Vec::new();
+        let mut add = |document: &[u8]| {
+            let values = self.first_values(document);
+            if last.is_empty() {
+                last = values;
+                return;
+            }
+            for (slot, value) in last.iter_mut().zip(values) {
+                *slot = value.or_else(|| slot.take());
+            }
+        };
+        match MediaKind::of(&MediaType::parse(content_type).essence()) {
+            MediaKind::Events => sse::for_each_data(body, add),
+            MediaKind::JsonLines => body.split(|byte| *byte == b'\n').for_each(add),
+            _ => add(body),
+        }
+        last
     }
 }
 
@@ -179,6 +207,31 @@ mod tests {
         }
         let scalar = scalars(b"[1.50]", &["$[0]"]).remove(0).unwrap();
         assert_eq!(scalar.digits, "1.50");
+    }
+
+    #[test]
+    fn streams_give_the_last_value() {
+        let paths = || {
+            let paths = ["$.usage.tokens", "$.model", "$.none"];
+            Paths::new(paths.map(|path| path.parse().unwrap()).to_vec())
+        };
+        let values = |body: &str, content_type| -> Vec<_> {
+            let found = paths().last_values(body.as_bytes(), Some(content_type));
+            let found = found.into_iter();
+            found.map(|it| it.map(|it| it.value)).collect()
+        };
+        let expected = [Some(json!(7)), Some(json!("m")), None];
+        let events = "data: {\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\nevent: x\r\ndata: {\"usage\":\r\n\
+            data: {\"tokens\": 7}}\r\n\r\ndata: [DONE]\n\ndata: {\"model\": \"unfinished\"}\n";
+        assert_eq!(values(events, "text/event-stream; charset=utf-8"), expected);
+        let lines =
+            "{\"model\": \"m\", \"usage\": {\"tokens\": 1}}\n\n{\"usage\": {\"tokens\": 7}}\n";
+        assert_eq!(values(lines, "application/x-ndjson"), expected);
+        assert_eq!(
+            values(lines, "application/json"),
+            [Some(json!(1)), Some(json!("m")), None]
+        );
+        assert_eq!(values("", "text/event-stream"), []);
     }
 
     #[test]

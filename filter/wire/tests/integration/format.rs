@@ -2,6 +2,7 @@
 
 use dossier_wire::VariantArray;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use dossier_wire::decode::{Batch, BatchError, FrameContent, RecordError};
@@ -55,6 +56,11 @@ fn metadata() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::btree_map(text(), value, 0..5).prop_map(|m| m.into_iter().collect())
 }
 
+fn paths() -> impl Strategy<Value = BTreeMap<Cow<'static, str>, Cow<'static, str>>> {
+    let text = || text().prop_map(Cow::Owned);
+    prop::collection::btree_map(text(), text(), 0..3)
+}
+
 fn completion() -> impl Strategy<Value = Completion> {
     prop_oneof![
         Just(Completion::Complete),
@@ -73,7 +79,7 @@ prop_compose! {
         (endpoint, method, path) in (text(), text(), text()),
         (query, host, route) in (maybe_text(), maybe_text(), maybe_text()),
         status in prop::option::of(100u16..600),
-        metadata in metadata(),
+        (metadata, metadata_paths) in (metadata(), paths()),
         (session, session_group) in (session(), maybe_text()),
         ttl in prop::option::of(1u32..),
         compress in prop_oneof![Just(StorageCompression::Auto), Just(StorageCompression::Always), Just(StorageCompression::Never)],
@@ -98,7 +104,7 @@ prop_compose! {
             endpoint: Cow::Owned(endpoint),
             method: Cow::Owned(method),
             path: Cow::Owned(path),
-            query, host, route, status, metadata, session, session_group,
+            query, host, route, status, metadata, metadata_paths, session, session_group,
             ttl_days: ttl.and_then(NonZeroU32::new),
             body_ttl_days: body_ttl.and_then(NonZeroU32::new),
             compress,

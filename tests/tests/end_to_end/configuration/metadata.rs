@@ -1,10 +1,14 @@
 //! `metadata`: constants, and what is taken from headers and bodies of either half.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use dossier_tests::echo_service::EchoService;
+use dossier_tests::testing::TestStack;
 use dossier_tests::traffic::Call;
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::{Value, json};
 
-use super::{Setup, encoded, everything, gzip, post, with};
+use super::{Setup, configure, encoded, everything, gzip, post, route_to_service, with};
 use crate::support::{TIMEOUT, wait_for_records};
 
 fn json_post(target: &str, body: Vec<u8>) -> Call {
@@ -102,6 +106,52 @@ async fn streams_give_the_last_value() {
                 half.record["metadata"],
                 json!({"model": "gpt-4", "tokens": 17})
             );
+        }
+    }
+}
+
+/// `{"model": "gpt-4", "usage": {"tokens": 17}}` by Node's brotli.
+const BROTLI: &str = "CxOAeyJtb2RlbCI6ImdwdC00IiwidXNhZ2UiOnsidG9rZW5zIjoxN319Aw==";
+
+/// The same by the program zstd.
+const ZSTD: &str = "KLUv/QBoOQEAeyJtb2RlbCI6ImdwdC00IiwidXNhZ2UiOnsidG9rZW5zIjoxN319";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collector_takes_what_the_filter_cannot_decode() {
+    let packed = [("br", BROTLI), ("zstd", ZSTD)];
+    let service = EchoService::start().await.unwrap();
+    let metadata = json!({
+        "team": "search", "model": {"request_json": "$.model"}, "tokens": {"response_json": "$.usage.tokens"},
+    });
+    for redacts in [false, true] {
+        let mut keys = everything(&json!({"storage_type": "both", "metadata": metadata}));
+        if redacts {
+            keys["defaults"]["redact"] = json!({"json": ["$.secret"], "unreadable": "keep"});
+        }
+        let stack = TestStack::start_with(|plan| {
+            configure(&mut plan.bootstrap, &keys)?;
+            route_to_service(&mut plan.bootstrap, service.address)
+        });
+        let stack = stack.await.unwrap();
+        for (coding, body) in packed {
+            let path = format!("/{coding}");
+            let body = STANDARD.decode(body).unwrap();
+            let call = encoded(post(&path, "application/json", body), Some(coding));
+            stack.traffic.send(&call).await.unwrap();
+            let (client, admin) = (&stack.backend.client, &stack.backend.keys.users.admin);
+            let question = json!({"path": path});
+            client
+                .wait_for_entries(admin, &question, 2, TIMEOUT)
+                .await
+                .unwrap();
+            for entry in client.query_all(admin, &question).await.unwrap() {
+                let taken = match entry["type"].as_str() {
+                    _ if redacts => json!({"team": "search"}),
+                    Some("request") => json!({"team": "search", "model": "gpt-4"}),
+                    _ => json!({"team": "search", "tokens": 17}),
+                };
+                assert_eq!(entry["storage_info"], taken, "{coding} {redacts}");
+            }
         }
     }
 }

@@ -536,3 +536,36 @@ fn partially_searched_body_has_no_hash() {
     // If bodies are not searched, there is nothing to guess.
     assert!(hash(capture(20, json!({"headers": ["x-api-key"]}))).is_some());
 }
+
+#[test]
+fn bodies_that_the_filter_cannot_decode_are_left_to_the_collector() {
+    let paths_of = |encoding: &str, redact: Value| {
+        let metadata = json!({"model": {"request_json": "$.model"}, "team": "search"});
+        let mut capture = json!({"storage_type": "both", "metadata": metadata});
+        if !redact.is_null() {
+            capture["redact"] = redact;
+        }
+        let harness = with_defaults(&capture);
+        let mut stream = request(&[
+            ("content-type", "application/json"),
+            ("content-encoding", encoding),
+        ]);
+        let mut exchange = Exchange::new(Rc::clone(&harness.plugin));
+        exchange.on_request_headers(harness.vm.host(), &stream, false);
+        stream.chunk = b"anything".to_vec();
+        exchange.on_request_body(harness.vm.host(), &stream, 8, true);
+        exchange.finish(harness.vm.host(), &stream);
+        let records = recorded(&harness);
+        let [request, response] = [0, 1].map(|half| records[half].0.metadata_paths.clone());
+        assert!(response.is_empty());
+        serde_json::to_value(request).unwrap()
+    };
+    let expected = json!({"model": "$.model"});
+    assert_eq!(paths_of("br", Value::Null), expected);
+    assert_eq!(paths_of("zstd", Value::Null), expected);
+    for encoding in ["gzip", "identity", "br, gzip", "compress"] {
+        assert_eq!(paths_of(encoding, Value::Null), json!({}), "{encoding}");
+    }
+    let keep = json!({"json": ["$.secret"], "unreadable": "keep"});
+    assert_eq!(paths_of("br", keep), json!({}));
+}

@@ -434,7 +434,7 @@ async fn stored_rows_and_outputs_contain_no_secret() {
                     Some("json") if !is_list => data,
                     Some("text") => serde_json::from_str(&data).unwrap(),
                     // An answer shows it decoded; the stored form stands by itself.
-                    Some("json" | "events" | "grpc") => {
+                    Some("json" | "events" | "grpc" | "multipart") => {
                         let path = format!("/storage/entries/{}/body", item["id"]);
                         let kept = client.get(&path, Some(alice)).await.unwrap().bytes;
                         String::from_utf8_lossy(&kept).into_owned()
