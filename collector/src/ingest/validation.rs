@@ -12,6 +12,7 @@ use dossier_wire::limits::MAX_TTL_DAYS;
 use dossier_wire::{FrameContent, Half, Record};
 use time::OffsetDateTime;
 
+use self::body_metadata::SearchBudget;
 use self::fields::InvalidRecord;
 use super::raw_record::RawRecord;
 use crate::model::entry::{
@@ -38,6 +39,7 @@ pub(super) fn validate_batch<'a>(
         gaps: Vec::new(),
         rejected: Vec::new(),
     };
+    let mut budget = SearchBudget::default();
     for raw in records {
         let position = raw.position;
         let content = match refused.get(&position) {
@@ -50,7 +52,7 @@ pub(super) fn validate_batch<'a>(
                 continue;
             }
             Ok(FrameContent::Record(record, body)) => {
-                match validate_record(*record, body, position, &mut packer, now) {
+                match validate_record(*record, body, position, (&mut packer, &mut budget), now) {
                     Ok(entry) => {
                         new.entries.push(entry);
                         continue;
@@ -74,12 +76,12 @@ fn validate_record<'a>(
     mut record: Record<'a>,
     body: &'a [u8],
     position: usize,
-    packer: &mut BodyPacker<'_>,
+    (packer, budget): (&mut BodyPacker<'_>, &mut SearchBudget),
     now: OffsetDateTime,
 ) -> Result<NewEntry<'a>, InvalidRecord> {
     let started_at = fields::instant("started_at", record.started_at, now)?;
     let first_byte_at = fields::instant("first_byte_at", record.first_byte_at, now)?;
-    body_metadata::add(&mut record, body)?;
+    body_metadata::add(&mut record, body, budget)?;
     let endpoint = fields::endpoint(Cow::clone(&record.endpoint))?;
     let body = pack_body(&record, &endpoint, body, packer, started_at)?;
     Ok(NewEntry {

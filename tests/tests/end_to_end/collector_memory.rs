@@ -191,7 +191,7 @@ fn amplifying_samples() -> Vec<Sample> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bounded_in_flood_of_amplified_reads() {
-    const READS: usize = 24;
+    const READS: usize = 12;
     const READERS: usize = 12;
     const LARGEST_ANSWER: usize = 20 << 20;
     let mut backend = TestBackend::start().await.unwrap();

@@ -142,8 +142,9 @@ pub async fn show(
     Admin(_): Admin,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Success<impl Serialize>, ApiError> {
-    let record = find(&app, read_path(&ID, id)?).await?;
+    let id = read_path(&ID, id)?;
     let permit = app.decode_pool.acquire().await?;
+    let record = find(&app, id).await?;
     let record = permit
         .run_to_json(move || Ok::<_, ApiError>(RejectedResponse::from(record)))
         .await?;

@@ -11,11 +11,32 @@ use dossier_wire::{Record, TruncatedField};
 use super::fields::InvalidRecord;
 
 /// Of a body, decoded: what follows is not searched.
-const MAX_SEARCHED_BYTES: usize = 8 << 20;
+const MAX_BODY_BYTES: usize = 8 << 20;
+/// Of all bodies of a batch, decoded: small ones may become large.
+const MAX_BATCH_BYTES: usize = 64 << 20;
 const FIELD: &str = "metadata_paths";
 
-/// Adds what the record's paths lead to in its body.
-pub(super) fn add(record: &mut Record<'_>, body: &[u8]) -> Result<(), InvalidRecord> {
+/// What may still be decoded of the bodies of a batch.
+#[derive(Debug)]
+pub(super) struct SearchBudget {
+    bytes: usize,
+}
+
+impl Default for SearchBudget {
+    fn default() -> Self {
+        Self {
+            bytes: MAX_BATCH_BYTES,
+        }
+    }
+}
+
+/// Adds what the record's paths lead to in its body. Without a budget nothing is searched, and the metadata is marked
+/// as cut.
+pub(super) fn add(
+    record: &mut Record<'_>,
+    body: &[u8],
+    budget: &mut SearchBudget,
+) -> Result<(), InvalidRecord> {
     let wanted = std::mem::take(&mut record.metadata_paths);
     if wanted.is_empty() {
         return Ok(());
@@ -23,9 +44,14 @@ pub(super) fn add(record: &mut Record<'_>, body: &[u8]) -> Result<(), InvalidRec
     let (names, paths) = parse(wanted)?;
     let encoding = record.content_encoding.as_deref();
     let encoding = encoding.filter(|_| !record.body_decoded);
-    let Some(body) = decoded(body, encoding, MAX_SEARCHED_BYTES) else {
+    if budget.bytes == 0 {
+        record.truncated_fields.insert(TruncatedField::Metadata);
+        return Ok(());
+    }
+    let Some(body) = decoded(body, encoding, MAX_BODY_BYTES.min(budget.bytes)) else {
         return Ok(());
     };
+    budget.bytes -= body.len();
     let values = paths.last_values(&body, record.content_type.as_deref());
     for (name, scalar) in names.into_iter().zip(values) {
         if let Some(scalar) = scalar {
@@ -52,4 +78,26 @@ fn parse(
         paths.push(JsonPath::parse(&path).map_err(|_| InvalidRecord::Path)?);
     }
     Ok((names, Paths::new(paths)))
+}
+
+#[cfg(test)]
+mod tests {
+    use dossier_wire::Half;
+
+    use super::*;
+
+    #[test]
+    fn batch_has_a_budget() {
+        let mut budget = SearchBudget { bytes: 10 };
+        let mut taken = |body: &str| {
+            let at = 1_772_366_400_000_000;
+            let mut record = Record::new(uuid::Uuid::nil(), Half::Request, "alice", "/", at);
+            record.metadata_paths = BTreeMap::from([("a".into(), "$.a".into())]);
+            add(&mut record, body.as_bytes(), &mut budget).unwrap();
+            (record.metadata.len(), !record.truncated_fields.is_empty())
+        };
+        assert_eq!(taken(r#"{"a":1}"#), (1, false));
+        assert_eq!(taken(r#"{"a":1}"#), (0, false), "only three bytes are read");
+        assert_eq!(taken(r#"{"a":1}"#), (0, true), "and nothing more");
+    }
 }

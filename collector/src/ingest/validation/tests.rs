@@ -34,7 +34,7 @@ fn validated(change: impl FnOnce(&mut Value), body: &[u8]) -> Result<NewEntry<'s
         record,
         body.to_vec().leak(),
         0,
-        &mut BodyPacker::new(&none),
+        (&mut BodyPacker::new(&none), &mut SearchBudget::default()),
         NOW,
     );
     packed.map_err(|error| error.to_string())
